@@ -1,0 +1,35 @@
+"""Quickstart: seed, retrain, and classify three sentences with what is in Production then.
+
+    python -m flows.quickstart
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.retrain import retrain
+from flows.seed import seed
+from tasks.classify import classify, show
+from tasks.failures import log_expected_failures_briefly
+
+PROBLEM = "sentiment"
+SENTENCES = (
+    "A warm, funny film with a wonderful cast. I would gladly watch it again!",
+    "Two hours of my life that I will never get back. 2/10.",
+    "The trailer was not bad, but the film isn't good either.",
+)
+
+
+@flow(name="quickstart")
+def quickstart() -> None:
+    """Go the whole way once: film reviews, a model in Production, three answers."""
+    log_expected_failures_briefly()
+    seed(PROBLEM)
+    retrain(PROBLEM)
+    show(classify(PROBLEM, SENTENCES))
+
+
+if __name__ == "__main__":
+    from flows.cli import main
+
+    main(quickstart)

@@ -1,0 +1,103 @@
+"""Retrain: from new documents in MongoDB to a verdict on a new model version.
+
+    python -m flows.retrain sentiment
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect import flow
+
+import registry
+from modeling.candidates import check_candidates
+from modeling.problem import Problem, load_problem
+from settings import get_settings
+from tasks.evaluate import evaluate
+from tasks.failures import log_expected_failures_briefly
+from tasks.ingest import Ingested, ingest
+from tasks.prepare import prepare
+from tasks.promote import promote
+from tasks.register import register
+from tasks.report import Retraining, report
+from tasks.train import choose, train
+
+
+@flow(name="retrain", flow_run_name="retrain {problem}")
+def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = False) -> Retraining:
+    """Retrain one problem on everything that is in MongoDB by now.
+
+    Parameters
+    ----------
+    problem : str
+        Name of a file in ``problems/``, without its ending.
+    rescan : bool
+        Look for unread documents of any age, not only within the problem's late window.
+    force : bool
+        Train even when neither documents nor problem have changed.
+    """
+    log_expected_failures_briefly()
+    steps = _Steps()
+    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    check_candidates(spec)
+
+    with steps("ingest"):
+        ingested = ingest(spec, rescan=rescan)
+    if not force and _is_done(spec, ingested):
+        retraining = Retraining(ingested, steps.seconds)
+    else:
+        retraining = _learn(spec, ingested, steps)
+    report(spec, retraining)
+    return retraining
+
+
+def _learn(spec: Problem, ingested: Ingested, steps: _Steps) -> Retraining:
+    tracking = registry.connect(get_settings())
+    with tracking.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
+        with steps("prepare"):
+            dataset = prepare(spec, ingested.snapshot)
+        with steps("train"):
+            futures = [train.submit(spec, name, dataset, run_id) for name in spec.candidates]
+            candidates = [future.result() for future in futures]
+            challenger = choose(spec, dataset, candidates)
+        with steps("evaluate"):
+            evaluation = evaluate(spec, dataset, challenger)
+        with steps("register"):
+            version = register(spec, dataset, challenger, evaluation)
+        with steps("promote"):
+            verdict = promote(spec, dataset, version, evaluation)
+    return Retraining(ingested, steps.seconds, candidates, evaluation, verdict)
+
+
+def _is_done(spec: Problem, ingested: Ingested) -> bool:
+    """Return whether this snapshot has led to a verdict already, with this very problem file."""
+    return registry.connect(get_settings()).has_finished(spec.name, _identity(spec, ingested))
+
+
+def _identity(spec: Problem, ingested: Ingested) -> dict[str, str]:
+    return {
+        "kind": "retrain",
+        "problem_digest": spec.digest,
+        "snapshot_digest": ingested.snapshot.digest,
+    }
+
+
+class _Steps:
+    """Measures how long each step takes."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    from flows.cli import main
+
+    main(retrain)

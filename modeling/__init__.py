@@ -1,0 +1,1 @@
+"""Machine learning only: the problem schema, text features, candidates, statistics, decisions."""

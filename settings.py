@@ -82,6 +82,7 @@ def prepare_environment() -> None:
         "BENTOML_DO_NOT_TRACK": "True",
         "DAGSHUB_DISABLE_ANALYTICS": "true",
         "GIT_PYTHON_REFRESH": "quiet",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         # An absent MLflow server is reported within seconds instead of minutes.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -90,6 +91,18 @@ def prepare_environment() -> None:
         "PREFECT_TASK_RUNNER_THREAD_POOL_MAX_WORKERS": str(os.cpu_count() or 1),
     }
     if not os.environ.keys() & {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"}:
-        defaults["PREFECT_HOME"] = str(get_settings().data_dir.absolute() / "prefect")
+        defaults["PREFECT_HOME"] = _embedded_prefect_home()
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def uses_embedded_prefect() -> bool:
+    """Return whether no Prefect API is configured; only after `prepare_environment`."""
+    return (
+        "PREFECT_API_URL" not in os.environ
+        and os.environ.get("PREFECT_HOME") == _embedded_prefect_home()
+    )
+
+
+def _embedded_prefect_home() -> str:
+    return str(get_settings().data_dir.absolute() / "prefect")

@@ -1,6 +1,6 @@
 """What runs, one flow per file.
 
-Prefect reads its environment when it is imported, so the telemetry is turned off here, before it is.
+Libraries read their environment when they are imported, so it is prepared here, before that.
 """
 
 from settings import prepare_environment

@@ -1,6 +1,6 @@
 """Quickstart: seed, retrain, and classify three sentences with what is in Production then.
 
-    python -m flows.quickstart
+python -m flows.quickstart
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from prefect import flow
 from flows.retrain import retrain
 from flows.seed import seed
 from tasks.classify import classify, show
-from tasks.failures import log_expected_failures_briefly
+from tasks.failures import log_briefly
 
 PROBLEM = "sentiment"
 SENTENCES = (
@@ -23,7 +23,7 @@ SENTENCES = (
 @flow(name="quickstart")
 def quickstart() -> None:
     """Go the whole way once: film reviews, a model in Production, three answers."""
-    log_expected_failures_briefly()
+    log_briefly()
     seed(PROBLEM)
     retrain(PROBLEM)
     show(classify(PROBLEM, SENTENCES))

@@ -1,6 +1,6 @@
 """Retrain: from new documents in MongoDB to a verdict on a new model version.
 
-    python -m flows.retrain sentiment
+python -m flows.retrain sentiment
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from contextlib import contextmanager
 
 from prefect import flow
 
-import registry
 from modeling.candidates import check_candidates
 from modeling.problem import Problem, load_problem
+from registry import Registry
 from settings import get_settings
+from tasks.connect import connect
 from tasks.evaluate import evaluate
-from tasks.failures import log_expected_failures_briefly
+from tasks.failures import log_briefly
 from tasks.ingest import Ingested, ingest
 from tasks.prepare import prepare
 from tasks.promote import promote
@@ -38,23 +39,24 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     force : bool
         Train even when neither documents nor problem have changed.
     """
-    log_expected_failures_briefly()
+    log_briefly()
     steps = _Steps()
     spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
     check_candidates(spec)
 
+    with steps("connect"):
+        tracking = connect()
     with steps("ingest"):
         ingested = ingest(spec, rescan=rescan)
-    if not force and _is_done(spec, ingested):
+    if tracking.has_finished(spec.name, _identity(spec, ingested)) and not force:
         retraining = Retraining(ingested, steps.seconds)
     else:
-        retraining = _learn(spec, ingested, steps)
+        retraining = _learn(spec, ingested, tracking, steps)
     report(spec, retraining)
     return retraining
 
 
-def _learn(spec: Problem, ingested: Ingested, steps: _Steps) -> Retraining:
-    tracking = registry.connect(get_settings())
+def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: _Steps) -> Retraining:
     with tracking.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
         with steps("prepare"):
             dataset = prepare(spec, ingested.snapshot)
@@ -69,11 +71,6 @@ def _learn(spec: Problem, ingested: Ingested, steps: _Steps) -> Retraining:
         with steps("promote"):
             verdict = promote(spec, dataset, version, evaluation)
     return Retraining(ingested, steps.seconds, candidates, evaluation, verdict)
-
-
-def _is_done(spec: Problem, ingested: Ingested) -> bool:
-    """Return whether this snapshot has led to a verdict already, with this very problem file."""
-    return registry.connect(get_settings()).has_finished(spec.name, _identity(spec, ingested))
 
 
 def _identity(spec: Problem, ingested: Ingested) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Seed: fill a problem's collection from a file, by default with 25,000 film reviews.
 
-    python -m flows.seed sentiment
-    python -m flows.seed sentiment --file texts.csv --text-column body --label-column verdict
+python -m flows.seed sentiment
+python -m flows.seed sentiment --file texts.csv --text-column body --label-column verdict
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from prefect import flow
 
 from modeling.problem import load_problem
 from settings import get_settings
-from tasks.failures import log_expected_failures_briefly
+from tasks.failures import log_briefly
 from tasks.seed import Seeded, load, read_file, reviews_file
 
 _REVIEWS_SOURCE = "imdb"
@@ -40,7 +40,7 @@ def seed(
     source : str or None
         Load only rows whose column ``source`` has this value.
     """
-    log_expected_failures_briefly()
+    log_briefly()
     spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
     if file is None:
         file, source = reviews_file(), source or _REVIEWS_SOURCE

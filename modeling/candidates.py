@@ -62,8 +62,8 @@ def _estimator(problem: Problem, name: str, candidate: Candidate) -> BaseEstimat
     for key, value in candidate.parameters.items():
         if key not in allowed:
             raise ProblemError(
-                f"problems/{problem.name}.yaml: candidates.{name}.parameters.{key} is {value!r}, but "
-                f"{candidate.estimator} has no such parameter; it has {', '.join(allowed)}."
+                f"problems/{problem.name}.yaml: candidates.{name}.parameters.{key} is {value!r}, "
+                f"but {candidate.estimator} has no such parameter; it has {', '.join(allowed)}."
             )
     if "random_state" in allowed:
         estimator.set_params(random_state=problem.seed)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,17 +16,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from modeling.problem import Problem
-from modeling.text import Steps, normalizer
 
-_HASH_BYTES = 16
-# Two texts are copies when they agree in this form, whatever the candidates do with them. It also
-# decides the split: changing it moves documents between training and holdout.
-_CONTENT_STEPS = Steps(
-    stop_words="keep", lemmas="none", numbers=False, contractions="split", emphasis=False
-)
+HASH_BYTES = 16
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
+_WORD = re.compile(r"[^\W_]+")
+_NO_WORD = re.compile(r"[\W_]+")
+_LOWER = bytes(range(256)).lower()
+_NEITHER_LETTER_NOR_DIGIT = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 
 
-class Unusable(Exception):
+class UnusableError(Exception):
     """A document that goes to quarantine; the message is the reason."""
 
 
@@ -43,7 +44,7 @@ def check(document: Mapping[str, Any], problem: Problem) -> Example:
 
     Raises
     ------
-    Unusable
+    UnusableError
         If a field is missing, of a wrong type, not valid UTF-8, empty or too long, or if the label
         is none of the problem's.
     """
@@ -52,45 +53,38 @@ def check(document: Mapping[str, Any], problem: Problem) -> Example:
     text = _field(document, names.text, str)
     _require_utf8(names.text, text)
     if not text.strip():
-        raise Unusable(f"{names.text} is empty")
+        raise UnusableError(f"{names.text} is empty")
+    words = sum(1 for _ in islice(_WORD.finditer(_TAG.sub(" ", text)), problem.limits.min_words))
+    if words < problem.limits.min_words:
+        raise UnusableError(
+            f"{names.text} has {words} words after normalisation, "
+            f"fewer than {problem.limits.min_words}"
+        )
     if len(text) > problem.limits.max_characters:
-        raise Unusable(
+        raise UnusableError(
             f"{names.text} has {len(text)} characters, more than {problem.limits.max_characters}"
         )
     source = document.get(names.source)
     if source is not None and not isinstance(source, str):
-        raise Unusable(f"{names.source} is {type(source).__name__}, not str")
+        raise UnusableError(f"{names.source} is {type(source).__name__}, not str")
     if source is not None:
         _require_utf8(names.source, source)
     return Example(text, _label(document, problem), created_at, source)
 
 
-def too_short(words: int, problem: Problem) -> str:
-    """Return the reason for which a text of so few words is quarantined."""
-    return (
-        f"{problem.source.fields.text} has {words} words after normalisation, "
-        f"fewer than {problem.limits.min_words}"
-    )
+def content_hash(text: str) -> bytes:
+    """Hash a text's content: its letters and digits without case, tags, spaces and punctuation.
 
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """The content of texts, normalised: its hashes, shape (n,), and numbers of words, shape (n,)."""
-
-    hashes: pa.FixedSizeBinaryArray
-    words: NDArray[np.int64]
-
-
-def content(texts: pa.LargeStringArray) -> Content:
-    """Hash the normalised content of texts: copies that differ in case, tags or punctuation agree."""
-    tokens = normalizer(_CONTENT_STEPS).tokens(texts)
-    words = pa.array(tokens.vocabulary, pa.large_string()).take(pa.array(tokens.ids))
-    offsets = pa.array(tokens.offsets, pa.int32())
-    joined = pc.binary_join(
-        pa.ListArray.from_arrays(offsets, words), pa.scalar("\n", pa.large_string())
-    )
-    hashes = [_digest(text.as_buffer()) for text in joined]
-    return Content(pa.array(hashes, pa.binary(_HASH_BYTES)), tokens.lengths)
+    Copies that differ in nothing else agree. The hash decides the split, too: changing how it is
+    made moves documents between training and holdout.
+    """
+    if "<" in text:
+        text = _TAG.sub("", text)
+    if text.isascii():
+        content = text.encode().translate(_LOWER, _NEITHER_LETTER_NOR_DIGIT)
+    else:
+        content = _NO_WORD.sub("", text.casefold()).encode()
+    return _digest(content)
 
 
 def in_holdout(hashes: pa.FixedSizeBinaryArray, share: float) -> NDArray[np.bool_]:
@@ -109,7 +103,7 @@ def row_digests(ids: pa.Array, labels: pa.Array, texts: pa.Array) -> pa.FixedSiz
         *(column.cast(pa.large_string()) for column in (ids, labels, texts)),
         pa.scalar("\0", pa.large_string()),
     )
-    return pa.array([_digest(row.as_buffer()) for row in rows], pa.binary(_HASH_BYTES))
+    return pa.array([_digest(row.as_buffer()) for row in rows], pa.binary(HASH_BYTES))
 
 
 def snapshot_digest(digests: pa.FixedSizeBinaryArray) -> str:
@@ -118,7 +112,7 @@ def snapshot_digest(digests: pa.FixedSizeBinaryArray) -> str:
 
 
 def _digest(data: object) -> bytes:
-    return hashlib.blake2b(data, digest_size=_HASH_BYTES).digest()  # type: ignore[arg-type]
+    return hashlib.blake2b(data, digest_size=HASH_BYTES).digest()  # type: ignore[arg-type]
 
 
 def _unit(hashes: pa.FixedSizeBinaryArray, word: int) -> NDArray[np.float64]:
@@ -130,9 +124,9 @@ def _unit(hashes: pa.FixedSizeBinaryArray, word: int) -> NDArray[np.float64]:
 def _field(document: Mapping[str, Any], name: str, kind: type) -> Any:
     value = document.get(name)
     if value is None:
-        raise Unusable(f"{name} is missing" if name not in document else f"{name} is null")
+        raise UnusableError(f"{name} is missing" if name not in document else f"{name} is null")
     if not isinstance(value, kind):
-        raise Unusable(f"{name} is {type(value).__name__}, not {kind.__name__}")
+        raise UnusableError(f"{name} is {type(value).__name__}, not {kind.__name__}")
     return value
 
 
@@ -141,7 +135,7 @@ def _require_utf8(name: str, text: str) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise Unusable(f"{name} is not valid UTF-8") from None
+            raise UnusableError(f"{name} is not valid UTF-8") from None
 
 
 def _label(document: Mapping[str, Any], problem: Problem) -> str:
@@ -152,6 +146,6 @@ def _label(document: Mapping[str, Any], problem: Problem) -> str:
         if value == stored and isinstance(value, bool) == isinstance(stored, bool):
             return label
     if not isinstance(value, str | int):
-        raise Unusable(f"{name} is {type(value).__name__}, not a label")
+        raise UnusableError(f"{name} is {type(value).__name__}, not a label")
     known = ", ".join(map(repr, problem.labels.values()))
-    raise Unusable(f"{name} is {str(value)[:50]!r}, not one of {known}")
+    raise UnusableError(f"{name} is {str(value)[:50]!r}, not one of {known}")

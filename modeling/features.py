@@ -41,8 +41,8 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     words_ : ndarray of str, shape (n_words,)
         Every token that is a feature or part of one, sorted.
     keys_ : ndarray of int64, shape (n_features,)
-        Feature ``j`` is the unigram ``words_[keys_[j]]`` while ``keys_[j] < n_words``; from there on
-        it is the bigram of ``divmod(keys_[j] - n_words, n_words)``. Sorted.
+        Feature ``j`` is the unigram ``words_[keys_[j]]`` while ``keys_[j] < n_words``; from there
+        on it is the bigram of ``divmod(keys_[j] - n_words, n_words)``. Sorted.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ValueError
             If no feature is left.
         """
-        # Ids in the order of the sorted words: the result must not depend on the order of documents.
+        # Ids in the order of the sorted words: the order of documents must not matter.
         vocabulary = np.asarray(X.vocabulary, dtype=object)
         order = np.argsort(vocabulary)
         rank = np.empty(len(order), np.int32)
@@ -119,7 +119,7 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return each feature as text, the words of a bigram with a space between them."""
         check_is_fitted(self, "keys_")
         first, second = _parts(self.keys_, len(self.words_))
-        names = self.words_[first]
+        names: NDArray[np.object_] = self.words_[first]
         pairs = second >= 0
         names[pairs] += " " + self.words_[second[pairs]]
         return names
@@ -201,12 +201,11 @@ def _occurrences(
 def _pair_keys(
     first: NDArray[np.int64], second: NDArray[np.int64] | NDArray[np.int32], n_words: int
 ) -> NDArray[np.int64]:
-    return n_words + first * n_words + second
+    keys: NDArray[np.int64] = n_words + first * n_words + second
+    return keys
 
 
-def _parts(
-    keys: NDArray[np.int64], n_words: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _parts(keys: NDArray[np.int64], n_words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first and second word of each key; the second of a unigram is -1."""
     first, second = np.divmod(keys - n_words, n_words)
     unigram = keys < n_words
@@ -231,7 +230,8 @@ def _find(keys: NDArray[np.int64], features: NDArray[np.int64]) -> NDArray[np.in
         found = pc.index_in(pa.array(keys), pa.array(features))
         return found.fill_null(-1).to_numpy().astype(np.int64)
     columns = np.minimum(np.searchsorted(features, keys), len(features) - 1)
-    return np.where(features[columns] == keys, columns, -1)
+    found_columns: NDArray[np.int64] = np.where(features[columns] == keys, columns, -1)
+    return found_columns
 
 
 def _count(

@@ -1,7 +1,7 @@
 """Metrics of predictions, for one sample or for thousands of bootstrap resamples at once.
 
-A resample of a holdout is a vector of counts: how often each document was drawn. Every metric here is
-computed from such counts, for many vectors in a few matrix products, which makes intervals cost
+A resample of a holdout is a vector of counts: how often each document was drawn. Every metric here
+is computed from such counts, for many vectors in a few matrix products, which makes intervals cost
 milliseconds instead of one scikit-learn call per resample.
 """
 
@@ -168,7 +168,8 @@ def _f1(p: Predictions, counts: Counts) -> Floats:
 def _roc_auc(p: Predictions, counts: Counts) -> Floats:
     positives = [len(p.classes) - 1] if len(p.classes) == 2 else range(len(p.classes))
     areas = [_area(p.probabilities[:, k], p.truth == k, counts) for k in positives]
-    return np.mean(areas, axis=0)
+    mean: Floats = np.mean(areas, axis=0)
+    return mean
 
 
 def _area(scores: Floats, positive: NDArray[np.bool_], counts: Counts) -> Floats:
@@ -187,7 +188,8 @@ def _area(scores: Floats, positive: NDArray[np.bool_], counts: Counts) -> Floats
 
 
 def _one_hot(codes: NDArray[np.int64], p: Predictions) -> Floats:
-    return (codes[:, None] == np.arange(len(p.classes))).astype(np.float64)
+    hot: Floats = (codes[:, None] == np.arange(len(p.classes))).astype(np.float64)
+    return hot
 
 
 def _confusion(p: Predictions, counts: Counts) -> tuple[Floats, Floats, Floats]:

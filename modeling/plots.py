@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 from modeling.metrics import Predictions, compute
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _BINS = 10
 
@@ -28,8 +24,6 @@ def evaluation_plots(predictions: Predictions, title: str) -> dict[str, Figure]:
 
 
 def _axes(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
     # An opaque white page is legible on dark pages too.
     figure = Figure(figsize=(6.4, 5.2), dpi=110, layout="constrained", facecolor="white")
     axes = figure.add_subplot()

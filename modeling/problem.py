@@ -232,13 +232,13 @@ def _submodel(model: type[BaseModel], key: str) -> type[BaseModel] | None:
     return next((n for n in nested if isinstance(n, type) and issubclass(n, BaseModel)), None)
 
 
-def _find_line(
-    document: Mapping[str, Any], location: Sequence[str]
-) -> tuple[int, tuple[str, ...]]:
+def _find_line(document: Mapping[str, Any], location: Sequence[str]) -> tuple[int, tuple[str, ...]]:
     """Return the line (from 1) of the deepest part of the location that the file has.
 
     Parts of the location that exist only in the schema (the branches of a union) are left out.
     """
+    from ruamel.yaml.comments import CommentedSeq
+
     node: Any = document
     line = 1
     found = []
@@ -248,7 +248,7 @@ def _find_line(
             line = node.lc.key(keys[part])[0] + 1
             node = node[keys[part]]
             found.append(part)
-        elif isinstance(node, list) and part.isdigit():
+        elif isinstance(node, CommentedSeq) and part.isdigit():
             line = node.lc.item(int(part))[0] + 1
             node = node[int(part)]
             found.append(part)

@@ -1,7 +1,6 @@
-"""The steps of the flows, as Prefect tasks; everything a retraining reads or writes goes through them.
+"""The steps of the flows, as Prefect tasks; all reading and writing of a retraining is here.
 
-Prefect and MLflow read their environment when they are imported, so the telemetry is turned off here,
-before any of them is.
+Libraries read their environment when they are imported, so it is prepared here, before that.
 """
 
 from settings import prepare_environment

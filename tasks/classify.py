@@ -36,11 +36,15 @@ def classify(problem: str, texts: Sequence[str]) -> list[Classified]:
     tracking = registry.connect(get_settings())
     production = tracking.production(problem)
     if production is None:
-        raise OutsideError(f"{problem!r} has no Production model; run flows.retrain {problem} first.")
+        raise OutsideError(
+            f"{problem!r} has no Production model; run flows.retrain {problem} first."
+        )
     model = tracking.load(production)
     labels, probabilities = model.predict(list(texts)), model.predict_proba(list(texts))
     return [
-        Classified(text, str(label), float(row[list(model.classes_).index(label)]), production.version)
+        Classified(
+            text, str(label), float(row[list(model.classes_).index(label)]), production.version
+        )
         for text, label, row in zip(texts, labels, probabilities, strict=True)
     ]
 

@@ -27,9 +27,7 @@ class Evaluation:
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Evaluation:
     """Score the challenger on the holdout from raw texts, and log metrics and plots on its run."""
-    predictions = predict(
-        problem, challenger.model, dataset.holdout_texts, dataset.holdout_labels
-    )
+    predictions = predict(problem, challenger.model, dataset.holdout_texts, dataset.holdout_labels)
     confidence = problem.gates.confidence
     metrics = {
         metric: interval(metric, predictions, confidence=confidence, seed=problem.seed)
@@ -45,8 +43,6 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
     title = f"{problem.name}: {challenger.result.name}, {len(predictions):,} holdout documents"
     plots = {f"plots/{name}": plot for name, plot in evaluation_plots(predictions, title).items()}
     tracking = registry.connect(get_settings())
-    tracking.log(
-        challenger.result.run_id, metrics={**figures, "refit.seconds": challenger.seconds}
-    )
+    tracking.log(challenger.result.run_id, metrics={**figures, "refit.seconds": challenger.seconds})
     tracking.log_files(challenger.result.run_id, texts={}, figures=plots)
     return Evaluation(predictions, metrics)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any, TypedDict
 
 from prefect.client.schemas.objects import State, TaskRun
 
 from modeling.problem import ProblemError
-from settings import OutsideError, UnavailableError
+from settings import OutsideError, UnavailableError, uses_embedded_prefect
 
 # Failures that a person mends outside of the code; their message says everything.
 EXPECTED = (OutsideError, ProblemError)
+_NAMES = re.compile("OutsideError|UnavailableError|ProblemError")
 
 
-def is_worth_retrying(task: Any, task_run: TaskRun, state: State[Any]) -> bool:
+def is_worth_retrying(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     """Return whether a task failed because a server did not answer."""
     try:
         state.result()
     except UnavailableError:
         return True
-    except Exception:
+    except Exception:  # noqa: BLE001 - any other failure is not worth it
         return False
     return False
 
@@ -44,19 +46,28 @@ NETWORK: Retries = {
 }
 
 
-class _WithoutTraceback(logging.Filter):
-    """Leave the traceback out of what is logged about an expected failure."""
+class _Brief(logging.Filter):
+    """Leave out of Prefect's log what tells a person nothing.
+
+    That is the traceback of an expected failure, whose sentence says everything, and the link to a
+    page that the embedded server does not have.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], EXPECTED):
             record.exc_info, record.exc_text = None, None
-        return True
+            # The flow repeats what its task has said.
+            return record.name != "prefect.flow_runs"
+        message = str(record.msg)
+        if message.startswith("Finished in state Failed") and _NAMES.search(message):
+            record.msg = "Finished in state Failed()"
+        return not (uses_embedded_prefect() and message.startswith("View at"))
 
 
-_FILTER = _WithoutTraceback()
+_BRIEF = _Brief()
 
 
-def log_expected_failures_briefly() -> None:
-    """Make Prefect log an expected failure as its sentence alone."""
+def log_briefly() -> None:
+    """Make Prefect log an expected failure as its sentence alone, and no dead links."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_FILTER)
+        logging.getLogger(name).addFilter(_BRIEF)

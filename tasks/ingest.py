@@ -1,4 +1,4 @@
-"""Ingest: new documents from MongoDB into the next snapshot, everything unusable into quarantine."""
+"""Ingest: new documents from MongoDB into the next snapshot, the unusable into quarantine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,20 +18,23 @@ from prefect.logging import get_run_logger
 from pymongo.collection import Collection
 
 import mongodb
-from modeling.documents import Unusable, check, content, too_short
+from modeling.documents import UnusableError, check, content_hash
 from modeling.problem import Problem
 from settings import OutsideError, Settings, get_settings
 from tasks.failures import NETWORK
 from tasks.snapshots import SCHEMA, Snapshot, SnapshotConflictError, SnapshotStore, Status
 
 _BATCH = 2_000
+# Embedded or on Atlas, few ids per query are looked up in the index one by one.
+_IDS_PER_QUERY = 100
 _CONFLICTS = 5
 _RAW_CHARACTERS = 10_000
 _ROWS = pa.schema([field for field in SCHEMA if field.name != "digest"])
 # Every BSON type but date. Asked for one by one the index on the time of creation answers.
 _NO_DATE_TYPES = (
-    "double string object array binData objectId bool regex int long decimal timestamp minKey maxKey"
-).split()
+    *("double", "string", "object", "array", "binData", "objectId", "bool", "regex"),
+    *("int", "long", "decimal", "timestamp", "minKey", "maxKey"),
+)
 
 
 @dataclass(frozen=True)
@@ -129,15 +132,15 @@ def _require_documents(problem: Problem, snapshot: Snapshot | None) -> Snapshot:
         where = f"{problem.source.database}.{problem.source.collection}"
         found = "is empty" if snapshot is None else "has no document that can be used"
         raise OutsideError(
-            f"The MongoDB collection {where} {found}; check MONGODB_URI and the source and fields in "
-            f"problems/{problem.name}.yaml, or load documents with flows.seed."
+            f"The MongoDB collection {where} {found}; check MONGODB_URI and the source and fields "
+            f"in problems/{problem.name}.yaml, or load documents with flows.seed."
         )
     return snapshot
 
 
 def _account(rows: pa.Table, snapshot: Snapshot) -> Ingested:
     """Count what became of the rows; each is used, quarantined or a duplicate, always."""
-    counts = {status: 0 for status in Status.__args__}
+    counts = dict.fromkeys(get_args(Status), 0)
     counts |= {c["values"]: c["counts"] for c in pc.value_counts(rows["status"]).to_pylist()}
     reasons = rows.filter(pc.equal(rows["status"], "quarantined"))["reason"]
     ingested = Ingested(
@@ -176,9 +179,9 @@ def _read(
 ) -> Iterator[mongodb.Document]:
     """Yield every document that no earlier ingestion has read.
 
-    Beyond the watermark documents are read as they are. Up to the watermark, as far back as the late
-    window reaches, only ids are read, and then the documents whose ids are unknown: so documents
-    that share the watermark's time or arrive late are found, and no known one is read again.
+    Beyond the watermark documents are read as they are. Up to it, as far back as the late window
+    reaches, only ids are read, and then the documents whose ids are unknown: so documents that
+    share the watermark's time or arrive late are found, and no known one is read again.
     """
     fields = problem.source.fields
     projection = dict.fromkeys(fields.model_dump().values(), 1)
@@ -189,17 +192,18 @@ def _read(
         return
 
     since = None if rescan else watermark - problem.source.late_window
-    late: dict[str, Any] = {"$lte": watermark} if since is None else {"$gte": since, "$lte": watermark}
+    late = {"$lte": watermark} | ({} if since is None else {"$gte": since})
     known = set(store.known_ids(before, since).to_pylist())
-    for some in _batched(_unknown(collection, [{created_at: late}, *_undated(created_at)], query, known)):
-        yield from collection.find({"_id": {"$in": some}}, projection)
+    unknown = _unknown(collection, [{created_at: late}, *_undated(created_at)], query, known)
+    for ids in _batched(unknown, _IDS_PER_QUERY):
+        yield from collection.find({"_id": {"$in": ids}}, projection)
     newer = {"$and": [query, {created_at: {"$gt": watermark}}]}
     yield from collection.find(newer, projection, batch_size=_BATCH)
 
 
 def _undated(created_at: str) -> list[dict[str, Any]]:
     """Return the queries for documents without a time of creation: no range of dates finds them."""
-    return [{created_at: None}, {created_at: {"$type": _NO_DATE_TYPES}}]
+    return [{created_at: None}, {created_at: {"$type": list(_NO_DATE_TYPES)}}]
 
 
 def _unknown(
@@ -210,16 +214,18 @@ def _unknown(
 ) -> Iterator[Any]:
     seen = set(known)
     for condition in conditions:
-        for document in collection.find({"$and": [query, condition]}, {"_id": 1}, batch_size=_BATCH):
+        for document in collection.find(
+            {"$and": [query, condition]}, {"_id": 1}, batch_size=_BATCH
+        ):
             key = document_key(document["_id"])
             if key not in seen:
                 seen.add(key)
                 yield document["_id"]
 
 
-def _batched(values: Iterable[Any]) -> Iterator[list[Any]]:
+def _batched(values: Iterable[Any], size: int = _BATCH) -> Iterator[list[Any]]:
     iterator = iter(values)
-    while batch := list(islice(iterator, _BATCH)):
+    while batch := list(islice(iterator, size)):
         yield batch
 
 
@@ -239,43 +245,21 @@ def _classify(documents: Iterable[mongodb.Document], problem: Problem) -> pa.Tab
 
 
 def _classify_batch(documents: list[mongodb.Document], problem: Problem) -> pa.Table:
-    rows = []
-    for document in documents:
-        row: dict[str, object] = {"id": document_key(document["_id"]), "status": "used"}
-        try:
-            example = check(document, problem)
-        except Unusable as unusable:
-            rows.append(row | _quarantined(document, problem, str(unusable)))
-        else:
-            rows.append(row | vars(example))
-    table = pa.Table.from_pylist(rows, _ROWS)
-    return _quarantine_short(table, documents, problem)
+    rows = [_classify_one(document, problem) for document in documents]
+    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in _ROWS]
+    return pa.Table.from_arrays(columns, schema=_ROWS)
 
 
-def _quarantine_short(
-    table: pa.Table, documents: list[mongodb.Document], problem: Problem
-) -> pa.Table:
-    """Add the content hashes, and quarantine the texts that are too short once normalised."""
-    normalised = content(pc.fill_null(table["text"], "").combine_chunks())
-    hashes = normalised.hashes.cast(pa.binary())
-    used = pc.equal(table["status"], "used").to_numpy()
-    table = table.set_column(
-        table.schema.get_field_index("content"), "content", pc.if_else(used, hashes, None)
-    )
-    short = used & (normalised.words < problem.limits.min_words)
-    if not short.any():
-        return table
-    rows = table.to_pylist()
-    for position in short.nonzero()[0]:
-        reason = too_short(int(normalised.words[position]), problem)
-        rows[position] |= {"text": None, "label": None, "content": None, "source": None}
-        rows[position] |= _quarantined(documents[position], problem, reason)
-    return pa.Table.from_pylist(rows, _ROWS)
+def _classify_one(document: mongodb.Document, problem: Problem) -> dict[str, object]:
+    row = {"id": document_key(document["_id"]), "status": "used"}
+    try:
+        example = check(document, problem)
+    except UnusableError as reason:
+        return row | _quarantined(document, problem, str(reason))
+    return row | vars(example) | {"content": content_hash(example.text)}
 
 
-def _quarantined(
-    document: mongodb.Document, problem: Problem, reason: str
-) -> dict[str, object]:
+def _quarantined(document: mongodb.Document, problem: Problem, reason: str) -> dict[str, object]:
     created_at = document.get(problem.source.fields.created_at)
     raw = json_util.dumps(document, json_options=json_util.RELAXED_JSON_OPTIONS)
     return {
@@ -298,17 +282,19 @@ def _mark_duplicates(rows: pa.Table, known: pa.Table | None) -> pa.Table:
         pairs = zip(known["id"].to_pylist(), known["label"].to_pylist(), strict=True)
         first = dict(zip(known["content"].to_pylist(), pairs, strict=True))
     columns = (rows[name].to_pylist() for name in ("id", "label", "content", "status", "reason"))
-    statuses, reasons = [], []
+    outcomes = []
     for key, label, digest, status, reason in zip(*columns, strict=True):
-        if status == "used":
-            original, agreed = first.setdefault(digest, (key, label))
-            if original != key:
-                status = "duplicate" if label == agreed else "quarantined"
-                reason = f"copy of {original}"
-                if label != agreed:
-                    reason = f"label {label!r}, but the same content is labelled {agreed!r}"
-        statuses.append(status)
-        reasons.append(reason)
+        if status != "used" or digest not in first:
+            outcomes.append((status, reason))
+            if status == "used":
+                first[digest] = key, label
+            continue
+        original, agreed = first[digest]
+        if label == agreed:
+            outcomes.append(("duplicate", f"copy of {original}"))
+        else:
+            outcomes.append(("quarantined", f"label {label!r}, but a copy is labelled {agreed!r}"))
+    statuses, reasons = zip(*outcomes, strict=True)
     for name, values in (("status", statuses), ("reason", reasons)):
         position = rows.schema.get_field_index(name)
         rows = rows.set_column(position, _ROWS.field(name), pa.array(values, pa.string()))

@@ -1,4 +1,4 @@
-"""Promote: the challenger takes over if the verdict says so, in one step that nobody can interleave."""
+"""Promote: the challenger takes over if the verdict says so, in one step."""
 
 from __future__ import annotations
 

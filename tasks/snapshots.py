@@ -1,8 +1,8 @@
 """Snapshots: versions of one append-only Delta Lake table per problem.
 
 Every document that was ever read from MongoDB is one row: used, quarantined or a duplicate. One
-commit holds all rows of one ingestion, so that a snapshot, its quarantine and the knowledge of what has
-been read cannot disagree, however a run ends.
+commit holds all rows of one ingestion, so that a snapshot, its quarantine and the knowledge of what
+has been read cannot disagree, however a run ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -95,7 +95,7 @@ class SnapshotStore:
     def latest(self) -> Snapshot | None:
         """Return the newest snapshot, or None before the first ingestion."""
         table = self._open()
-        return None if table is None else self._snapshot(table, table.history(1)[0])
+        return None if table is None else self._snapshot(table.history(1)[0])
 
     def find(self, version_or_digest: int | str) -> Snapshot:
         """Return the snapshot of a version or of a digest.
@@ -108,9 +108,10 @@ class SnapshotStore:
         table = self._open()
         for entry in table.history() if table is not None else []:
             if version_or_digest in (entry["version"], entry.get(_DIGEST_KEY)):
-                return self._snapshot(table, entry)
+                return self._snapshot(entry)
         raise OutsideError(
-            f"There is no snapshot {version_or_digest!r} of {self.problem!r} at {self.uri} (DATA_URI)."
+            f"There is no snapshot {version_or_digest!r} of {self.problem!r} at {self.uri} "
+            "(DATA_URI)."
         )
 
     def read(self, snapshot: Snapshot) -> pa.Table:
@@ -225,7 +226,7 @@ class SnapshotStore:
         except Exception as error:
             raise self._outside("read", error) from error
 
-    def _snapshot(self, table: DeltaTable, entry: dict[str, str]) -> Snapshot:
+    def _snapshot(self, entry: dict[str, Any]) -> Snapshot:
         return Snapshot(
             problem=self.problem,
             version=int(entry["version"]),
@@ -247,7 +248,7 @@ def _storage_options(settings: Settings) -> dict[str, str] | None:
         return None
     from prefect_aws import AwsCredentials
 
-    block = AwsCredentials.load(settings.data_credentials_block)
+    block = AwsCredentials.load(settings.data_credentials_block, _sync=True)
     secret = block.aws_secret_access_key
     options = {
         "AWS_ACCESS_KEY_ID": block.aws_access_key_id,
@@ -257,4 +258,3 @@ def _storage_options(settings: Settings) -> dict[str, str] | None:
         "AWS_ENDPOINT_URL": block.aws_client_parameters.endpoint_url,
     }
     return {name: str(value) for name, value in options.items() if value is not None}
-

@@ -175,7 +175,7 @@ def _run(program: str, *arguments: str, cwd: Path) -> None:
     executable = shutil.which(program)
     if executable is None:
         raise FileNotFoundError(f"{program} is not installed")
-    done = subprocess.run(  # noqa: S603 - every caller names program and arguments itself
+    done = subprocess.run(
         [executable, *arguments],
         cwd=cwd,
         stdin=subprocess.DEVNULL,

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from modeling.lemmas import load_lemmas
 from tools.build_lemmas import DATA, build_table, single_words
-from tools.wordnet import ensure_wordnet, nltk_lemmatize
 
 Lemmatize = Callable[[str, str], str]
 
@@ -34,18 +33,6 @@ stems = st.one_of(
     st.text(st.characters(categories=["L", "N"], include_characters="'-.")),
 )
 words = st.builds(str.__add__, stems, st.sampled_from(["", *SUFFIXES.split()]))
-
-
-@pytest.fixture(scope="session")
-def nltk_data() -> Path:
-    return ensure_wordnet()
-
-
-@pytest.fixture(scope="session")
-def nltk_says(nltk_data: Path) -> Lemmatize:
-    lemmatize = nltk_lemmatize(nltk_data)
-    assert lemmatize("dogs", "n") == "dog"
-    return lemmatize
 
 
 def wordnet_words(nltk_data: Path, pos: str) -> set[str]:

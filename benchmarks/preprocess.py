@@ -1,0 +1,212 @@
+"""Preprocessing: our normaliser and counter against NLTK and CountVectorizer.
+
+python -m benchmarks.preprocess
+
+Both sides turn the 25,000 IMDb reviews into the same tokens (lower case, URLs, punctuation,
+numbers, stop words, noun lemmas) and those into a matrix of unigram counts, each with the texts
+as it gets them in its pipeline: an Arrow array for us, a pandas series for the peer. The peer cleans
+them with one pandas `apply` per step, as tutorials teach it.
+
+Each measurement is a process of its own; imports and reading the texts are not timed. *Cold* is
+our first pass, reading of the lemma table included; *warm* is the second. The peer has its
+WordNet loaded before its time starts.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from scipy import sparse
+
+from benchmarks.common import interleave, medians, parser, read_reviews, write_json
+
+OURS, COPIED, ONCE = "ours", "peer, stop words per row", "peer, stop words once"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The documents as one side sees them: words, and counts of them."""
+
+    words: NDArray[np.object_]
+    counts: sparse.csr_array
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The seconds of one pass or two, and what came out of the last one."""
+
+    seconds: dict[str, float]
+    tokens: list[str] = field(repr=False)
+    counted: Counted = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many documents the two sides see differently."""
+
+    documents: int
+    outside_ascii: int
+    different: int
+    different_ascii: int
+    same_counts: bool
+
+
+def measure_ours() -> Measured:
+    """Go from texts to counts twice; the first time nothing is remembered."""
+    from modeling.features import NgramCounter
+    from modeling.text import TextNormalizer
+
+    texts = read_reviews()["text"].combine_chunks()
+    seconds: dict[str, float] = {}
+    for temperature in ("cold", "warm"):
+        start = time.perf_counter()
+        tokens = TextNormalizer(html=False).transform(texts)
+        normalised = time.perf_counter()
+        counter = NgramCounter()
+        counts = counter.fit_transform(tokens)
+        counted = time.perf_counter()
+        seconds |= {f"normalise {temperature}": normalised - start}
+        seconds |= {f"matrix {temperature}": counted - start}
+    joined = [" ".join(words) for words in tokens]
+    return Measured(seconds, joined, Counted(counter.get_feature_names_out(), counts))
+
+
+def measure_peer(*, stop_words_per_row: bool) -> Measured:
+    """Go from texts to counts as the tutorials do."""
+    import nltk
+    import pandas as pd
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    from benchmarks.tutorial.clean import clean_text
+    from benchmarks.tutorial.nltk_data import ensure_nltk_data
+
+    nltk.data.path.insert(0, str(ensure_nltk_data()))
+    texts = pd.Series(read_reviews()["text"].to_pylist())
+    clean_text(texts[:1])  # loads WordNet
+    start = time.perf_counter()
+    cleaned = clean_text(texts, stop_words_per_row=stop_words_per_row)
+    normalised = time.perf_counter()
+    # Its own pattern would drop words of one letter, which are tokens here.
+    vectorizer = CountVectorizer(token_pattern=r"\S+", lowercase=False)
+    counts = vectorizer.fit_transform(cleaned)
+    counted = time.perf_counter()
+    seconds = {"normalise": normalised - start, "matrix": counted - start}
+    names = vectorizer.get_feature_names_out()
+    return Measured(seconds, cleaned.to_list(), Counted(names, sparse.csr_array(counts)))
+
+
+def compare(ours: Measured, peer: Measured) -> Agreement:
+    """Compare tokens document by document, and the counts of all documents that agree."""
+    pairs = zip(ours.tokens, peer.tokens, strict=True)
+    same = np.array([mine == other for mine, other in pairs])
+    ascii_only = np.array([text.isascii() for text in read_reviews()["text"].to_pylist()])
+    return Agreement(
+        documents=len(same),
+        outside_ascii=int((~ascii_only).sum()),
+        different=int((~same).sum()),
+        different_ascii=int((~same & ascii_only).sum()),
+        same_counts=_equal(_restrict(ours.counted, same), _restrict(peer.counted, same)),
+    )
+
+
+def _restrict(counted: Counted, rows: NDArray[np.bool_]) -> Counted:
+    """Keep some documents, and the words that occur in them."""
+    counts = counted.counts[np.flatnonzero(rows)]
+    used = np.unique(counts.indices)
+    return Counted(counted.words[used], counts[:, used])
+
+
+def _equal(ours: Counted, peer: Counted) -> bool:
+    return np.array_equal(ours.words, peer.words) and (ours.counts != peer.counts).nnz == 0
+
+
+def _apart(measure: Callable[[], Measured]) -> Measured:
+    """Measure in a new process, whose memory holds nothing of an earlier round."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        return executor.submit(measure).result()
+
+
+def figures_of(measured: dict[str, list[Measured]], agreement: Agreement) -> dict[str, Any]:
+    """Return what is written as JSON."""
+    seconds = {name: medians([m.seconds for m in rounds]) for name, rounds in measured.items()}
+    ours, copied, once = (seconds[name] for name in (OURS, COPIED, ONCE))
+    return {
+        "ratio": copied["matrix"] / ours["matrix cold"],
+        "ratio_warm": copied["matrix"] / ours["matrix warm"],
+        "ratio_stop_words_once": once["matrix"] / ours["matrix cold"],
+        "ratio_stop_words_once_warm": once["matrix"] / ours["matrix warm"],
+        "ratio_normaliser": copied["normalise"] / ours["normalise cold"],
+        "ratio_normaliser_warm": copied["normalise"] / ours["normalise warm"],
+        "ratio_normaliser_stop_words_once": once["normalise"] / ours["normalise cold"],
+        "seconds": seconds,
+        "rounds": len(measured[OURS]),
+        "agreement": vars(agreement),
+    }
+
+
+def show(figures: dict[str, Any], agreement: Agreement) -> None:
+    """Print the figures and the agreement."""
+    seconds = figures["seconds"]
+    table = Table(
+        title=f"{agreement.documents:,} film reviews, median of {figures['rounds']} rounds",
+        title_justify="left",
+    )
+    columns = ("way", "to tokens, s", "ratio to ours cold", "to counts, s", "ratio to ours cold")
+    for name in columns:
+        table.add_column(name, justify="left" if name == "way" else "right")
+    cold = seconds[OURS]["normalise cold"], seconds[OURS]["matrix cold"]
+    rows = [
+        (f"{name} {temperature}".strip(), found[f"normalise {temperature}".strip()],
+         found[f"matrix {temperature}".strip()])
+        for name, found in seconds.items()
+        for temperature in (("cold", "warm") if name == OURS else ("",))
+    ]  # fmt: skip
+    for name, tokens, counts in rows:
+        table.add_row(
+            name,
+            f"{tokens:.2f}",
+            f"{tokens / cold[0]:.2f}",
+            f"{counts:.2f}",
+            f"{counts / cold[1]:.2f}",
+        )
+    share = agreement.different / agreement.documents
+    Console().print(
+        table,
+        f"{agreement.different:,} of {agreement.documents:,} documents ({share:.1%}) have other "
+        f"tokens, {agreement.different_ascii} of them in ASCII alone. Those are among the "
+        f"{agreement.outside_ascii:,} documents outside ASCII, whose dashes, quotation marks and "
+        "symbols are punctuation for us and letters for the peer. The counts of all other "
+        f"documents are {'equal' if agreement.same_counts else 'NOT EQUAL'}.",
+    )
+
+
+def main() -> None:
+    """Measure, compare, and exit with 1 if the two sides do not do the same."""
+    options = parser(__doc__).parse_args()
+    ways: dict[str, Callable[[], Measured]] = {
+        OURS: measure_ours,
+        COPIED: partial(measure_peer, stop_words_per_row=True),
+        ONCE: partial(measure_peer, stop_words_per_row=False),
+    }
+    measured = interleave(options.rounds, {name: partial(_apart, w) for name, w in ways.items()})
+    agreement = compare(measured[OURS][0], measured[ONCE][0])
+    figures = figures_of(measured, agreement)
+    write_json(options.json, figures)
+    show(figures, agreement)
+    if agreement.different_ascii or not agreement.same_counts:
+        sys.exit("The two sides do not do the same work; the ratios mean nothing.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Connect: find out that MLflow answers before anything is read or written."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+import registry
+from registry import Registry
+from settings import get_settings
+from tasks.failures import NETWORK
+
+
+@task(name="connect", cache_policy=NO_CACHE, **NETWORK)
+def connect() -> Registry:
+    """Return the registry, once it has answered.
+
+    Raises
+    ------
+    OutsideError
+        If MLflow does not answer.
+    """
+    return registry.connect(get_settings())

@@ -30,7 +30,8 @@ run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, t
 	@$(BIN)/python -m flows quickstart
 
 test: .venv/dev  ## all tests, with coverage of modeling and tasks
-	@$(BIN)/python -m tools.test
+	@$(BIN)/pytest -n 2 --dist loadfile --cov=modeling --cov=tasks --cov-branch \
+	  --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: .venv/dev  ## format, lint, types, imports
 	$(BIN)/ruff format --check .
@@ -38,6 +39,8 @@ lint: .venv/dev  ## format, lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict .github problems
+	$(BIN)/actionlint .github/workflows/*.yaml
+	$(BIN)/zizmor --quiet --offline .github
 
 format: .venv/dev ## put the code into shape
 	$(BIN)/ruff format .

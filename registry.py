@@ -13,7 +13,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,15 +22,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
-import mlflow.sklearn
-import numpy as np
-import pandas as pd
+import mlflow
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import (
     MLFLOW_GIT_COMMIT,
     MLFLOW_PARENT_RUN_ID,
@@ -38,9 +35,16 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_USER,
 )
 from requests.exceptions import RequestException
-from skops.io import loads
-from skops.io.exceptions import UntrustedTypesFoundException
 
+from artifact import (
+    GOLDEN_FILE,
+    MODEL_FILE,
+    REQUIREMENTS,
+    Golden,
+    check_golden,
+    load_model,
+    log_model,
+)
 from settings import PROJECT, OutsideError, Settings, UnavailableError
 
 if TYPE_CHECKING:
@@ -50,13 +54,6 @@ if TYPE_CHECKING:
 PRODUCTION = "production"
 PREVIOUS = "previous"
 TAG = "perennial."
-GOLDEN_FILE = "golden.json"
-_MODEL_FILE = "model.skops"
-# The only classes of ours that a model file may name; skops refuses all others.
-TRUSTED_TYPES = ("modeling.features.NgramCounter", "modeling.text.TextNormalizer")
-_REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops")
-# Another machine's arithmetic may differ in the last bits, a wrong model differs in the first.
-_GOLDEN_TOLERANCE = 1e-9
 
 
 class SnapshotLike(Protocol):
@@ -84,25 +81,6 @@ class ModelVersion:
     version: int
     run_id: str
     tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Inputs and the probabilities that a sound copy of a model gives for them.
-
-    Attributes
-    ----------
-    inputs : sequence of str
-        Raw texts.
-    classes : sequence of str
-        The labels, in the order of the columns of `probabilities`.
-    probabilities : sequence of sequence of float
-        Shape (n_inputs, n_classes).
-    """
-
-    inputs: Sequence[str]
-    classes: Sequence[str]
-    probabilities: Sequence[Sequence[float]]
 
 
 class Registry:
@@ -210,10 +188,10 @@ class Registry:
             If MLflow fails, or if what was stored does not load as it was.
         """
         with _explained():
-            uri, model_id = _log_model(run_id, model, golden)
+            uri, model_id = log_model(run_id, model, golden)
         content, stored_golden = self._download(model_id)
         name = f"The model that was just stored for {problem!r} (MLFLOW_TRACKING_URI)"
-        _check_golden(_loads(content, name), stored_golden, name)
+        check_golden(load_model(content, name), stored_golden, name)
         digest = hashlib.sha256(content).hexdigest()
         facts = {"sha256": digest, "model_id": model_id, **tags}
         with _explained():
@@ -243,8 +221,8 @@ class Registry:
         content, golden = self._download(model_id)
         if hashlib.sha256(content).hexdigest() != version.tags.get(TAG + "sha256"):
             raise OutsideError(f"{name} is not the file that was registered: its SHA-256 differs.")
-        model = _loads(content, name)
-        _check_golden(model, golden, name)
+        model = load_model(content, name)
+        check_golden(model, golden, name)
         return model
 
     def production(self, problem: str) -> ModelVersion | None:
@@ -284,9 +262,10 @@ class Registry:
                 version.problem, PRODUCTION, str(version.version)
             )
 
-    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
-        """Write facts onto a version."""
+    def annotate(self, version: ModelVersion, *, description: str, tags: Mapping[str, str]) -> None:
+        """Write facts onto a version: Markdown for people, tags for programs."""
         with _explained():
+            self._client.update_model_version(version.problem, str(version.version), description)
             for key, value in tags.items():
                 self._client.set_model_version_tag(
                     version.problem, str(version.version), TAG + key, value
@@ -309,7 +288,7 @@ class Registry:
             root = self._client.get_logged_model(model_id).artifact_location
             model, golden = (
                 Path(download_artifacts(f"{root}/{file}", dst_path=scratch))
-                for file in (_MODEL_FILE, f"extra_files/{GOLDEN_FILE}")
+                for file in (MODEL_FILE, GOLDEN_FILE)
             )
             return model.read_bytes(), Golden(**json.loads(golden.read_text()))
 
@@ -393,43 +372,6 @@ def _explained() -> Iterator[None]:
         ) from error
 
 
-def _log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
-    """Write the model's files into a run; return their address and the model's id."""
-    example = pd.DataFrame({"text": list(golden.inputs)[:1]})
-    with TemporaryDirectory() as scratch:
-        golden_file = Path(scratch) / GOLDEN_FILE
-        golden_file.write_text(json.dumps(vars(golden)))
-        with mlflow.start_run(run_id=run_id, log_system_metrics=False):
-            info = mlflow.sklearn.log_model(
-                model,
-                name="model",
-                signature=infer_signature(example, model.predict(example)),
-                input_example=example,
-                pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
-                skops_trusted_types=list(TRUSTED_TYPES),
-                code_paths=[str(PROJECT / "modeling")],
-                extra_files=[str(golden_file)],
-            )
-    return info.model_uri, info.model_id
-
-
-def _loads(content: bytes, name: str) -> Pipeline:
-    try:
-        return loads(content, trusted=list(TRUSTED_TYPES))
-    except UntrustedTypesFoundException as error:
-        raise OutsideError(f"{name} is refused: {error}") from error
-
-
-def _check_golden(model: Pipeline, golden: Golden, name: str) -> None:
-    found = model.predict_proba(list(golden.inputs))
-    error = float(np.abs(found - np.asarray(golden.probabilities)).max())
-    if list(model.classes_) != list(golden.classes) or error > _GOLDEN_TOLERANCE:
-        raise OutsideError(
-            f"{name} fails its golden examples: its probabilities differ by {error:.2g} from those "
-            "that were registered; it was made with other versions of the libraries or damaged."
-        )
-
-
 def _version(entity: Any) -> ModelVersion:
     return ModelVersion(
         problem=entity.name,
@@ -442,7 +384,7 @@ def _version(entity: Any) -> ModelVersion:
 @cache
 def _origin() -> dict[str, str]:
     """Return the tags that say which code and environment made a run."""
-    libraries = {f"{TAG}version.{name}": installed_version(name) for name in _REQUIREMENTS}
+    libraries = {f"{TAG}version.{name}": installed_version(name) for name in REQUIREMENTS}
     commit = os.environ.get("GIT_COMMIT") or _git_commit()
     return {
         **libraries,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import subprocess
@@ -16,12 +17,15 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from settings import PROJECT, Settings
+from settings import PROJECT
 
 T = TypeVar("T")
 
 # What the machine of a reader may set, and what would make the measured processes differ by it.
 _OF_THE_MACHINE = ("PREFECT_", "MLFLOW_", "DAGSHUB_", "MONGODB_", "DATA_", "PROBLEMS_", "AWS_")
+
+# Characters of the output of a process that failed.
+_SHOWN = 2_000
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,20 @@ def clean_environment(scratch: Path) -> dict[str, str]:
     }
 
 
+def wait_for_servers(data_dir: Path) -> None:
+    """Wait until the embedded servers of a data folder have ended; they would slow what follows."""
+    for lock in data_dir.glob("*/running.lock"):
+        with lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
 def run_module(arguments: Sequence[str], env: Mapping[str, str], log: Path) -> Usage:
     """Run `python -m` with these arguments to its end and measure it.
 
     Raises
     ------
     subprocess.CalledProcessError
-        If it fails; its note names the log.
+        If it fails; its note is the end of what it printed.
     """
     command = [sys.executable, "-m", *arguments]
     with log.open("w") as output:
@@ -104,7 +115,7 @@ def run_module(arguments: Sequence[str], env: Mapping[str, str], log: Path) -> U
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         error = subprocess.CalledProcessError(process.returncode, command)
-        error.add_note(f"see {log}")
+        error.add_note(log.read_text(encoding="utf-8", errors="replace")[-_SHOWN:])
         raise error
     kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     return Usage(seconds, kilobytes / 1024)

@@ -70,6 +70,8 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: _Steps)
             version = register(spec, dataset, challenger, evaluation)
         with steps("promote"):
             verdict = promote(spec, dataset, version, evaluation)
+        tracking.log_snapshot(run_id, ingested.snapshot)
+        tracking.log(run_id, metrics=steps.metrics, tags={"verdict": verdict.outcome})
     return Retraining(ingested, steps.seconds, candidates, evaluation, verdict)
 
 
@@ -86,6 +88,11 @@ class _Steps:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The durations as metrics of a run."""
+        return {f"{name}.seconds": value for name, value in self.seconds.items()}
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:

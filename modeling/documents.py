@@ -87,12 +87,12 @@ def content_hash(text: str) -> bytes:
     return _digest(content)
 
 
-def in_holdout(hashes: pa.FixedSizeBinaryArray, share: float) -> NDArray[np.bool_]:
+def in_holdout(hashes: pa.Array, share: float) -> NDArray[np.bool_]:
     """Return which documents are in the holdout: a property of the content, forever."""
     return _unit(hashes, 0) < share
 
 
-def in_validation(hashes: pa.FixedSizeBinaryArray, share: float) -> NDArray[np.bool_]:
+def in_validation(hashes: pa.Array, share: float) -> NDArray[np.bool_]:
     """Return which training documents choose the challenger, independently of the holdout."""
     return _unit(hashes, 1) < share
 
@@ -106,7 +106,7 @@ def row_digests(ids: pa.Array, labels: pa.Array, texts: pa.Array) -> pa.FixedSiz
     return pa.array([_digest(row.as_buffer()) for row in rows], pa.binary(HASH_BYTES))
 
 
-def snapshot_digest(digests: pa.FixedSizeBinaryArray) -> str:
+def snapshot_digest(digests: pa.Array) -> str:
     """Return the hexadecimal digest of a set of documents, whatever their order."""
     return hashlib.sha256(b"".join(sorted(digests.to_pylist()))).hexdigest()[:32]
 
@@ -115,7 +115,7 @@ def _digest(data: object) -> bytes:
     return hashlib.blake2b(data, digest_size=HASH_BYTES).digest()  # type: ignore[arg-type]
 
 
-def _unit(hashes: pa.FixedSizeBinaryArray, word: int) -> NDArray[np.float64]:
+def _unit(hashes: pa.Array, word: int) -> NDArray[np.float64]:
     """Return one half of each hash as a number in [0, 1)."""
     raw = np.frombuffer(b"".join(hashes.to_pylist()), ">u8").reshape(-1, 2)
     return raw[:, word] / 2.0**64

@@ -227,8 +227,9 @@ def _find(keys: NDArray[np.int64], features: NDArray[np.int64]) -> NDArray[np.in
     """Return the column of each key, -1 where it is no feature."""
     if len(keys) > len(features):
         # Hashing all features pays for many keys; a binary search for the few of one text.
-        found = pc.index_in(pa.array(keys), pa.array(features))
-        return found.fill_null(-1).to_numpy().astype(np.int64)
+        places = pc.index_in(pa.array(keys), pa.array(features)).fill_null(-1)
+        hashed: NDArray[np.int64] = places.to_numpy().astype(np.int64)
+        return hashed
     columns = np.minimum(np.searchsorted(features, keys), len(features) - 1)
     found_columns: NDArray[np.int64] = np.where(features[columns] == keys, columns, -1)
     return found_columns

@@ -48,6 +48,12 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.truth)
 
+    def take(self, rows: NDArray[np.bool_]) -> Predictions:
+        """Return the predictions about the documents where `rows` is true."""
+        return Predictions(
+            self.classes, self.truth[rows], self.predicted[rows], self.probabilities[rows]
+        )
+
 
 @dataclass(frozen=True)
 class Interval:

@@ -50,6 +50,8 @@ class Dataset:
         The raw texts of the holdout.
     holdout_labels : ndarray of str, shape (n_holdout,)
         Their labels.
+    holdout_content : Array of bytes, shape (n_holdout,)
+        Their content hashes.
     """
 
     snapshot: Snapshot
@@ -58,6 +60,7 @@ class Dataset:
     counts: dict[_Shared, SharedCounts]
     holdout_texts: pa.LargeStringArray
     holdout_labels: NDArray[np.str_]
+    holdout_content: pa.BinaryArray
 
     def counts_of(self, candidate: Candidate) -> SharedCounts:
         """Return the features of one candidate."""
@@ -92,6 +95,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         counts=_count_shared(problem, texts),
         holdout_texts=holdout["text"].combine_chunks(),
         holdout_labels=_strings(holdout["label"]),
+        holdout_content=holdout["content"].combine_chunks(),
     )
     get_run_logger().info(
         "Prepared snapshot %s: %s training documents, %s in the holdout.",

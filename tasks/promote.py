@@ -11,13 +11,14 @@ from prefect.logging import get_run_logger
 import mongodb
 import registry
 from modeling.decision import Verdict, decide
-from modeling.metrics import Predictions
+from modeling.documents import in_holdout
 from modeling.problem import Problem
-from registry import ModelVersion, Registry, StaleComparisonError
+from registry import TAG, ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, get_settings
 from tasks.evaluate import Evaluation
 from tasks.failures import NETWORK
 from tasks.prepare import Dataset
+from tasks.tables import gates_table
 from tasks.train import predict
 
 # Each further round means that yet another retraining has promoted in between.
@@ -65,13 +66,20 @@ def _compare(
     evaluation: Evaluation,
     production: ModelVersion | None,
 ) -> Verdict:
-    opponent: tuple[int, Predictions] | None = None
-    if production is not None:
-        model = tracking.load(production)
-        predictions = predict(problem, model, dataset.holdout_texts, dataset.holdout_labels)
-        opponent = production.version, predictions
+    """Decide on holdout documents that neither of the two has learned from."""
+    if production is None:
+        return decide(
+            problem, challenger=(version.version, evaluation.predictions), production=None
+        )
+    unseen = in_holdout(
+        dataset.holdout_content, float(production.tags.get(f"{TAG}holdout", problem.holdout))
+    )
+    model = tracking.load(production)
+    opponent = predict(problem, model, dataset.holdout_texts, dataset.holdout_labels)
     return decide(
-        problem, challenger=(version.version, evaluation.predictions), production=opponent
+        problem,
+        challenger=(version.version, evaluation.predictions.take(unseen)),
+        production=(production.version, opponent.take(unseen)),
     )
 
 
@@ -82,15 +90,19 @@ def _act(
     production: ModelVersion | None,
     verdict: Verdict,
 ) -> None:
-    tags = {
-        "verdict": verdict.outcome,
-        "verdict.reason": verdict.reason,
-        "verdict.compared_with": str(verdict.production),
-        "verdict.gates": json.dumps([gate.model_dump() for gate in verdict.gates]),
-    }
+    """Move the alias if the verdict says so, and write the verdict onto the version."""
     if verdict.outcome == "promoted":
         with mongodb.connect(get_settings()) as client:
             database = client[problem.source.database]
             with mongodb.lease(database, f"promote {problem.name}"):
                 tracking.promote(version, expected=production)
-    tracking.tag(version, tags)
+    tracking.annotate(
+        version,
+        description=gates_table(verdict).markdown(),
+        tags={
+            "verdict": verdict.outcome,
+            "verdict.reason": verdict.reason,
+            "verdict.compared_with": str(verdict.production),
+            "verdict.gates": json.dumps([gate.model_dump() for gate in verdict.gates]),
+        },
+    )

@@ -9,8 +9,9 @@ from prefect.logging import get_run_logger
 from sklearn.pipeline import Pipeline
 
 import registry
+from artifact import Golden
 from modeling.problem import Problem
-from registry import Golden, ModelVersion
+from registry import ModelVersion
 from settings import get_settings
 from tasks.evaluate import Evaluation
 from tasks.failures import NETWORK
@@ -35,6 +36,7 @@ def register(
         tags={
             "candidate": challenger.result.name,
             "problem_digest": problem.digest,
+            "holdout": str(problem.holdout),
             "snapshot_version": str(snapshot.version),
             "snapshot_digest": snapshot.digest,
             **{f"holdout.{name}": str(found) for name, found in evaluation.metrics.items()},

@@ -9,12 +9,19 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console, Group
-from rich.table import Table
 
 from modeling.decision import Verdict
-from modeling.problem import MetricName, Problem
+from modeling.problem import Problem
 from tasks.evaluate import Evaluation
 from tasks.ingest import Ingested
+from tasks.tables import (
+    Grid,
+    candidates_table,
+    documents_table,
+    durations_table,
+    gates_table,
+    holdout_table,
+)
 from tasks.train import CandidateResult
 
 
@@ -43,39 +50,17 @@ class Retraining:
     verdict: Verdict | None = None
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """One table, to be shown as Markdown and in the terminal."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-
-    def markdown(self) -> str:
-        lines = [self.head, ("---",) * len(self.head), *self.rows]
-        body = "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
-        return f"## {self.title}\n\n{body}\n"
-
-    def rich(self) -> Table:
-        table = Table(title=self.title, title_justify="left", title_style="bold", min_width=72)
-        for name in self.head:
-            table.add_column(name)
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-
 @task(name="report", cache_policy=NO_CACHE)
 def report(problem: Problem, retraining: Retraining) -> None:
     """Show a retraining as a Prefect artifact and as tables in the terminal."""
-    grids = _grids(problem, retraining)
+    tables = _tables(problem, retraining)
     heading = headline(problem, retraining)
     create_markdown_artifact(
         key=f"retrain-{problem.name}",
-        markdown=f"# {heading}\n\n" + "\n".join(grid.markdown() for grid in grids),
+        markdown=f"# {heading}\n\n" + "\n".join(table.markdown() for table in tables),
         description=heading,
     )
-    Console().print(Group(*(grid.rich() for grid in grids)), f"[bold]{heading}[/bold]")
+    Console().print(Group(*(table.rich() for table in tables)), f"[bold]{heading}[/bold]")
 
 
 def headline(problem: Problem, retraining: Retraining) -> str:
@@ -92,71 +77,12 @@ def headline(problem: Problem, retraining: Retraining) -> str:
     ) + f" ({verdict.reason})"
 
 
-def _grids(problem: Problem, retraining: Retraining) -> list[_Grid]:
-    grids = [_documents(retraining.ingested)]
+def _tables(problem: Problem, retraining: Retraining) -> list[Grid]:
+    tables = [documents_table(retraining.ingested)]
     if retraining.candidates:
-        grids.append(_candidates(problem, retraining.candidates))
+        tables.append(candidates_table(problem, retraining.candidates))
     if retraining.evaluation is not None:
-        grids.append(_holdout(retraining.evaluation))
+        tables.append(holdout_table(retraining.evaluation))
     if retraining.verdict is not None:
-        grids.append(_gates(retraining.verdict))
-    return [*grids, _durations(retraining.seconds)]
-
-
-def _documents(ingested: Ingested) -> _Grid:
-    rows = [
-        ("read from MongoDB", f"{ingested.read:,}"),
-        ("used", f"{ingested.used:,}"),
-        ("duplicates", f"{ingested.duplicates:,}"),
-        ("quarantined", f"{ingested.in_quarantine:,}"),
-        *((f"  {reason}", f"{count:,}") for reason, count in ingested.quarantined.items()),
-        ("in the snapshot", f"{ingested.snapshot.documents:,}"),
-    ]
-    snapshot = ingested.snapshot
-    return _Grid(
-        f"Documents, snapshot {snapshot.version} ({snapshot.digest[:12]})",
-        ("documents", "count"),
-        rows,
-    )
-
-
-def _candidates(problem: Problem, results: Sequence[CandidateResult]) -> _Grid:
-    shown: tuple[MetricName, ...] = ("accuracy", "f1", "roc_auc", "log_loss")
-    ordered = sorted(results, key=lambda result: result.metrics["accuracy"], reverse=True)
-    return _Grid(
-        f"Candidates on the validation documents, chosen by {problem.metric}",
-        ("candidate", *shown, "fit s"),
-        [
-            (r.name, *(f"{r.metrics[metric]:.4f}" for metric in shown), f"{r.seconds:.2f}")
-            for r in ordered
-        ],
-    )
-
-
-def _holdout(evaluation: Evaluation) -> _Grid:
-    return _Grid(
-        f"Challenger on the holdout, {len(evaluation.predictions):,} documents",
-        ("metric", "value", "interval"),
-        [
-            (name, f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}")
-            for name, found in evaluation.metrics.items()
-        ],
-    )
-
-
-def _gates(verdict: Verdict) -> _Grid:
-    against = "no Production yet" if verdict.production is None else f"version {verdict.production}"
-    return _Grid(
-        f"Verdict on version {verdict.challenger} against {against}: {verdict.outcome}",
-        ("gate", "found", "required", "passed"),
-        [(g.name, g.found, g.required, "yes" if g.passed else "no") for g in verdict.gates],
-    )
-
-
-def _durations(seconds: Mapping[str, float]) -> _Grid:
-    rows = [(name, f"{value:.2f}") for name, value in seconds.items()]
-    return _Grid("Durations", ("step", "s"), [*rows, ("all", f"{sum(seconds.values()):.2f}")])
-
-
-def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")
+        tables.append(gates_table(retraining.verdict))
+    return [*tables, durations_table(retraining.seconds)]

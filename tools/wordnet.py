@@ -126,7 +126,16 @@ def _fill_from_installed_packages(folder: Path) -> None:
 def _fill_from_downloaded_packages(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         downloads = Path(name)
-        _run("apt-get", "download", *_DEBIAN_PACKAGES, cwd=downloads)
+        try:
+            _run("apt-get", "download", *_DEBIAN_PACKAGES, cwd=downloads)
+        except OSError:
+            # A fresh machine has no package lists; these are private and need no root either.
+            lists, archives = downloads / "lists", downloads / "archives"
+            own = [f"-oDir::State::Lists={lists}", f"-oDir::Cache={archives}"]
+            (lists / "partial").mkdir(parents=True)
+            (archives / "archives" / "partial").mkdir(parents=True)
+            _run("apt-get", *own, "update", cwd=downloads)
+            _run("apt-get", *own, "download", *_DEBIAN_PACKAGES, cwd=downloads)
         root = downloads / "root"
         for package in sorted(downloads.glob("*.deb")):
             _run("dpkg-deb", "-x", str(package), str(root), cwd=downloads)

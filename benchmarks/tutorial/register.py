@@ -14,7 +14,7 @@ METRIC = "accuracy"
 
 def metric_of(client: MlflowClient, run_id: str) -> float:
     """Return the figure that decides, as the run logged it."""
-    return client.get_run(run_id).data.metrics[METRIC]
+    return float(client.get_run(run_id).data.metrics[METRIC])
 
 
 def beats_present(client: MlflowClient, run_id: str) -> bool:

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from benchmarks.tutorial.clean import clean_text
 from benchmarks.tutorial.nltk_data import ensure_nltk_data
@@ -417,6 +418,7 @@ def test_it_works_inside_a_pipeline_that_can_switch_its_steps() -> None:
 def test_it_needs_no_fit() -> None:
     unfitted, fitted = TextNormalizer(), TextNormalizer().fit(["something else"])
 
+    check_is_fitted(unfitted)
     assert list(unfitted.transform(TEXTS)) == list(fitted.transform(TEXTS))
 
 

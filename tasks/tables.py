@@ -1,0 +1,102 @@
+"""Tables about a retraining, each for Markdown and for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from modeling.decision import Verdict
+from modeling.problem import MetricName, Problem
+from tasks.evaluate import Evaluation
+from tasks.ingest import Ingested
+from tasks.train import CandidateResult
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table, to be shown as Markdown and in the terminal."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+    def markdown(self) -> str:
+        """Return the table in Markdown, its title as a heading."""
+        lines = [self.head, ("---",) * len(self.head), *self.rows]
+        body = "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
+        return f"## {self.title}\n\n{body}\n"
+
+    def rich(self) -> Table:
+        """Return the table for the terminal."""
+        table = Table(title=self.title, title_justify="left", title_style="bold", min_width=72)
+        for name in self.head:
+            table.add_column(name)
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
+def documents_table(ingested: Ingested) -> Grid:
+    """Return a table: what came in, and what became of it."""
+    rows = [
+        ("read from MongoDB", f"{ingested.read:,}"),
+        ("used", f"{ingested.used:,}"),
+        ("duplicates", f"{ingested.duplicates:,}"),
+        ("quarantined", f"{ingested.in_quarantine:,}"),
+        *((f"  {reason}", f"{count:,}") for reason, count in ingested.quarantined.items()),
+        ("in the snapshot", f"{ingested.snapshot.documents:,}"),
+    ]
+    snapshot = ingested.snapshot
+    return Grid(
+        f"Documents, snapshot {snapshot.version} ({snapshot.digest[:12]})",
+        ("documents", "count"),
+        rows,
+    )
+
+
+def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Grid:
+    """Return a table: what each candidate showed on the validation documents, the best first."""
+    shown: tuple[MetricName, ...] = ("accuracy", "f1", "roc_auc", "log_loss")
+    ordered = sorted(results, key=lambda result: result.metrics["accuracy"], reverse=True)
+    return Grid(
+        f"Candidates on the validation documents, chosen by {problem.metric}",
+        ("candidate", *shown, "fit s"),
+        [
+            (r.name, *(f"{r.metrics[metric]:.4f}" for metric in shown), f"{r.seconds:.2f}")
+            for r in ordered
+        ],
+    )
+
+
+def holdout_table(evaluation: Evaluation) -> Grid:
+    """Return a table: what the challenger shows on the holdout, with intervals."""
+    return Grid(
+        f"Challenger on the holdout, {len(evaluation.predictions):,} documents",
+        ("metric", "value", "interval"),
+        [
+            (name, f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}")
+            for name, found in evaluation.metrics.items()
+        ],
+    )
+
+
+def gates_table(verdict: Verdict) -> Grid:
+    """Return a table: every gate of a verdict with its figure."""
+    against = "no Production yet" if verdict.production is None else f"version {verdict.production}"
+    return Grid(
+        f"Verdict on version {verdict.challenger} against {against}: {verdict.outcome}",
+        ("gate", "found", "required", "passed"),
+        [(g.name, g.found, g.required, "yes" if g.passed else "no") for g in verdict.gates],
+    )
+
+
+def durations_table(seconds: Mapping[str, float]) -> Grid:
+    """Return a table: how long each step took."""
+    rows = [(name, f"{value:.2f}") for name, value in seconds.items()]
+    return Grid("Durations", ("step", "s"), [*rows, ("all", f"{sum(seconds.values()):.2f}")])
+
+
+def _escape(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")

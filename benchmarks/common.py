@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import subprocess
@@ -86,13 +85,6 @@ def clean_environment(scratch: Path) -> dict[str, str]:
         "PYTHONPYCACHEPREFIX": str(scratch / "bytecode"),
         "MPLCONFIGDIR": str(scratch / "matplotlib"),
     }
-
-
-def wait_for_servers(data_dir: Path) -> None:
-    """Wait until the embedded servers of a data folder have ended; they would slow what follows."""
-    for lock in data_dir.glob("*/running.lock"):
-        with lock.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def run_module(arguments: Sequence[str], env: Mapping[str, str], log: Path) -> Usage:

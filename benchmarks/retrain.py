@@ -17,7 +17,6 @@ caches are there.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,16 +38,14 @@ from benchmarks.common import (
     medians,
     parser,
     read_reviews,
-    run_module,
-    wait_for_servers,
     write_json,
 )
+from benchmarks.ours import Project
 from benchmarks.tutorial import pipeline
 from benchmarks.tutorial.files import Files
-from settings import Settings
 
 FRESH, INITIALISED, PEER = "ours, fresh", "ours, initialised", "tutorial pipeline, fresh"
-OTHER = "start and end"
+START_AND_END = "start and end"
 # Every so many-th review is enough to warm up.
 FEW = 20
 PROBLEM = """
@@ -79,23 +76,16 @@ class Ours:
     """Our retraining, on a data folder whose MongoDB has the documents of one file."""
 
     def __init__(self, scratch: Path, name: str, documents: Path) -> None:
-        self._data, self._logs = scratch / name, scratch / "logs"
         problems = scratch / "problems"
-        for folder in (self._data, self._logs, problems):
-            folder.mkdir(exist_ok=True)
+        problems.mkdir(exist_ok=True)
         for problem in (FIRST, SECOND):
             (problems / f"{problem}.yaml").write_text(PROBLEM, encoding="utf-8")
-        self._environment = {
-            **clean_environment(scratch),
-            "DATA_DIR": str(self._data),
-            "PROBLEMS_DIR": str(problems),
-        }
-        self._run("seed", FIRST, "--file", str(documents))
+        self._project = Project(scratch, name, problems)
+        self._project.seed(FIRST, documents)
 
     def fresh(self) -> Timed:
         """Retrain with nothing there but the documents in MongoDB."""
-        for name in ("mlflow", "prefect", "snapshots"):
-            shutil.rmtree(self._data / name, ignore_errors=True)
+        self._project.forget()
         return self._retrain(FIRST)
 
     def initialised(self) -> Timed:
@@ -103,26 +93,17 @@ class Ours:
         return self._retrain(SECOND)
 
     def accuracy(self) -> float:
-        """Return what Production showed on the holdout; there is none if something was left out."""
-        settings = Settings(data_dir=self._data, mlflow_tracking_uri=None, dagshub_repo_name=None)
-        production = registry.connect(settings).production(FIRST)
+        """Return what Production showed on the holdout."""
+        production = registry.connect(self._project.settings).production(FIRST)
         if production is None:
-            raise RuntimeError(f"the retraining promoted nothing; see {self._log('retrain')}")
+            raise RuntimeError("the retraining promoted nothing")
         return float(production.tags[f"{registry.TAG}holdout.accuracy"].split()[0])
 
     def _retrain(self, problem: str) -> Timed:
-        seconds = self._run("retrain", problem)
-        stages = durations(self._log("retrain").read_text(encoding="utf-8"))
-        return Timed(seconds, {OTHER: seconds - sum(stages.values()), **stages})
-
-    def _run(self, flow: str, problem: str, *options: str) -> float:
-        command = ["flows", flow, "--problem", problem, *options]
-        usage = run_module(command, self._environment, self._log(flow))
-        wait_for_servers(self._data)
-        return usage.seconds
-
-    def _log(self, flow: str) -> Path:
-        return self._logs / f"{flow}.log"
+        retrained = self._project.retrain(problem)
+        seconds = retrained.usage.seconds
+        start_and_end = seconds - sum(retrained.steps.values())
+        return Timed(seconds, {START_AND_END: start_and_end, **retrained.steps})
 
 
 class Peer:
@@ -151,13 +132,6 @@ class Peer:
         """Return what the last model showed on the test part."""
         metrics = json.loads(Files(self._work).metrics.read_text(encoding="utf-8"))
         return float(metrics["accuracy"])
-
-
-def durations(output: str) -> dict[str, float]:
-    """Return the seconds of each step from the last table that a retraining prints."""
-    _, _, table = output.rpartition("Durations")
-    rows = re.findall(r"^\W*(\w+)\W+(\d+\.\d+)\W*$", table, re.MULTILINE)
-    return {step: float(seconds) for step, seconds in rows if step != "all"}
 
 
 def write_documents(path: Path, rows: pa.Table) -> Path:

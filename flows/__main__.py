@@ -22,7 +22,6 @@ def run() -> None:
     if not flows.intersection(sys.argv[1:2]):
         sys.exit(f"usage: python -m flows {{{','.join(sorted(flows))}}} [arguments] [--help]")
     name = sys.argv.pop(1)
-    sys.argv[0] = f"python -m flows {name}"
     settings = get_settings()
     with ExitStack() as servers:
         if uses_embedded_prefect():

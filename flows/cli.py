@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+import inspect
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from prefect import Flow
@@ -16,23 +17,46 @@ import embedded
 from settings import get_settings, uses_embedded_prefect
 from tasks.failures import EXPECTED, log_briefly
 
+# A parameter in the docstring: its names, and the indented text below them.
+_DOCUMENTED = re.compile(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", re.MULTILINE)
+
 
 def main(flow: Flow[..., Any]) -> None:
     """Run a flow with the arguments of the command line; say in a sentence why it fails."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(help=(flow.fn.__doc__ or "").partition("\n")[0])(_command(flow))
+    app(prog_name=f"python -m flows {flow.name}")
 
-    @functools.wraps(flow.fn)
+
+def _command(flow: Flow[..., Any]) -> Callable[..., None]:
     def command(*args: Any, **kwargs: Any) -> None:
+        log_briefly()
         try:
-            log_briefly()
             with _prefect_api():
                 flow(*args, **kwargs)
         except EXPECTED as error:
             Console(stderr=True).print(f"{flow.name} failed. {error}", style="red", markup=False)
             raise typer.Exit(1) from None
 
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
-    app()
+    command.__signature__ = _signature(flow.fn)  # type: ignore[attr-defined]
+    return command
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a flow's signature as typer reads it: what is keyword-only becomes an option."""
+    hints, texts = get_type_hints(function), _descriptions(function)
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        info = (typer.Option if option else typer.Argument)(help=texts.get(name))
+        parameters.append(parameter.replace(annotation=Annotated[hints[name], info]))
+    return inspect.Signature(parameters)
+
+
+def _descriptions(function: Callable[..., Any]) -> dict[str, str]:
+    text = inspect.cleandoc(function.__doc__ or "") + "\n"
+    found = _DOCUMENTED.findall(text)
+    return {name: " ".join(said.split()) for names, said in found for name in names.split(", ")}
 
 
 @contextmanager

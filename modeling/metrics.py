@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from modeling.problem import MetricName
 
@@ -76,12 +77,21 @@ def compute(metric: MetricName, predictions: Predictions) -> float:
     return float(_METRICS[metric](predictions, np.ones((1, len(predictions))))[0])
 
 
-def interval(
-    metric: MetricName, predictions: Predictions, *, confidence: float, seed: int
-) -> Interval:
-    """Return a metric with its percentile bootstrap interval over documents."""
-    draws = _bootstrap(len(predictions), seed, lambda w: _METRICS[metric](predictions, w))
-    return _interval(compute(metric, predictions), draws, confidence)
+def intervals(
+    predictions: Predictions, *, confidence: float, seed: int
+) -> dict[MetricName, Interval]:
+    """Return every metric with its percentile bootstrap interval over documents.
+
+    All metrics are computed on the same resamples, which are drawn once.
+    """
+    draws: dict[MetricName, list[Floats]] = {metric: [] for metric in METRICS}
+    for counts in _resamples(len(predictions), seed):
+        for metric, drawn in draws.items():
+            drawn.append(_METRICS[metric](predictions, counts))
+    return {
+        metric: _interval(compute(metric, predictions), np.concatenate(drawn), confidence)
+        for metric, drawn in draws.items()
+    }
 
 
 def difference(
@@ -107,12 +117,11 @@ def difference(
         raise ValueError("challenger and Production did not predict the same documents")
     sign = -1.0 if metric in LOSSES else 1.0
     value = compute(metric, challenger) - compute(metric, production)
-    draws = _bootstrap(
-        len(challenger),
-        seed,
-        lambda w: _METRICS[metric](challenger, w) - _METRICS[metric](production, w),
-    )
-    return _interval(sign * value, sign * draws, confidence)
+    draws = [
+        _METRICS[metric](challenger, counts) - _METRICS[metric](production, counts)
+        for counts in _resamples(len(challenger), seed)
+    ]
+    return _interval(sign * value, sign * np.concatenate(draws), confidence)
 
 
 def _interval(value: float, draws: Floats, confidence: float) -> Interval:
@@ -121,18 +130,16 @@ def _interval(value: float, draws: Floats, confidence: float) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def _bootstrap(n: int, seed: int, statistic: Callable[[Counts], Floats]) -> Floats:
-    return np.concatenate([statistic(counts) for counts in _resamples(n, seed)])
-
-
 def _resamples(n: int, seed: int) -> Iterator[Counts]:
     """Yield matrices of counts, shape (some, n); each row is one draw of n with replacement."""
     rng = np.random.default_rng(seed)
     shift = np.arange(_RESAMPLES_AT_ONCE)[:, None] * n
-    for _ in range(0, RESAMPLES, _RESAMPLES_AT_ONCE):
-        drawn = rng.integers(0, n, size=(_RESAMPLES_AT_ONCE, n))
-        flat = np.bincount((drawn + shift).ravel(), minlength=_RESAMPLES_AT_ONCE * n)
-        yield flat.reshape(_RESAMPLES_AT_ONCE, n).astype(np.float64)
+    # The products are so narrow that BLAS loses more by sharing them out than it gains.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for _ in range(0, RESAMPLES, _RESAMPLES_AT_ONCE):
+            drawn = rng.integers(0, n, size=(_RESAMPLES_AT_ONCE, n))
+            flat = np.bincount((drawn + shift).ravel(), minlength=_RESAMPLES_AT_ONCE * n)
+            yield flat.reshape(_RESAMPLES_AT_ONCE, n).astype(np.float64)
 
 
 def _mean(per_document: Floats, counts: Counts) -> Floats:

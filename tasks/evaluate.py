@@ -8,7 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 import registry
-from modeling.metrics import METRICS, Interval, Predictions, interval
+from modeling.metrics import Interval, Predictions, intervals
 from modeling.plots import evaluation_plots
 from modeling.problem import MetricName, Problem
 from settings import get_settings
@@ -29,10 +29,7 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
     """Score the challenger on the holdout from raw texts, and log metrics and plots on its run."""
     predictions = predict(problem, challenger.model, dataset.holdout_texts, dataset.holdout_labels)
     confidence = problem.gates.confidence
-    metrics = {
-        metric: interval(metric, predictions, confidence=confidence, seed=problem.seed)
-        for metric in METRICS
-    }
+    metrics = intervals(predictions, confidence=confidence, seed=problem.seed)
     figures: dict[str, float] = {}
     for metric, found in metrics.items():
         figures |= {

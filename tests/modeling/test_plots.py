@@ -77,15 +77,21 @@ def test_the_confusion_matrix_counts_every_document(classes: tuple[str, ...]) ->
     assert [tick.get_text() for tick in axes.get_yticklabels()] == list(classes)
 
 
-def test_a_class_without_documents_has_an_empty_row_of_the_confusion_matrix() -> None:
+def test_a_class_that_is_nowhere_has_its_place_in_the_confusion_matrix() -> None:
     p = made(THREE)
     rows = p.truth != 2
-    without = Predictions(THREE, p.truth[rows], p.predicted[rows], p.probabilities[rows])
+    without = Predictions(THREE, p.truth[rows], p.truth[rows], p.probabilities[rows])
 
     with pytest.warns(UserWarning, match="No positive"):
         axes = evaluation_plots(without, "title")["confusion_matrix.png"].axes[0]
 
-    assert [text.get_text() for text in axes.texts[-3:]] == ["0\n0.0%"] * 3
+    nothing = "0\n0.0%"
+    shown = [text.get_text() for text in axes.texts]
+    assert shown == [
+        *("40\n100.0%", nothing, nothing),
+        *(nothing, "40\n100.0%", nothing),
+        *(nothing, nothing, nothing),
+    ]
 
 
 @both

@@ -1,0 +1,87 @@
+"""Our flows as processes of their own, on a data folder of their own."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.common import Usage, clean_environment, run_module
+from settings import Settings
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What one process of a retraining took, and the seconds that it reports for each step."""
+
+    usage: Usage
+    steps: Mapping[str, float]
+
+
+class Project:
+    """The project with its data below a scratch folder.
+
+    Parameters
+    ----------
+    scratch : Path
+        What projects share: byte code, caches.
+    name : str
+        Folder of the data in there.
+    problems : Path
+        Folder of the problem files.
+    """
+
+    def __init__(self, scratch: Path, name: str, problems: Path) -> None:
+        self.data = scratch / name
+        self.data.mkdir()
+        self.settings = Settings(
+            data_dir=self.data,
+            mongodb_uri=None,
+            mlflow_tracking_uri=None,
+            dagshub_repo_name=None,
+            problems_dir=problems,
+        )
+        self._environment = {
+            **clean_environment(scratch),
+            "DATA_DIR": str(self.data),
+            "PROBLEMS_DIR": str(problems),
+        }
+
+    def forget(self) -> None:
+        """Remove everything but the documents in MongoDB."""
+        for name in ("mlflow", "prefect", "snapshots"):
+            shutil.rmtree(self.data / name, ignore_errors=True)
+
+    def seed(self, problem: str, file: Path) -> None:
+        """Load the documents of a file."""
+        self._run("seed", problem, "--file", str(file))
+
+    def retrain(self, problem: str) -> Retrained:
+        """Retrain a problem."""
+        usage = self._run("retrain", problem)
+        return Retrained(usage, _durations(self._log("retrain").read_text(encoding="utf-8")))
+
+    def wait_for_servers(self) -> None:
+        """Wait until the embedded servers have ended; they would slow what follows."""
+        for lock in self.data.glob("*/running.lock"):
+            with lock.open("a") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+
+    def _run(self, flow: str, problem: str, *options: str) -> Usage:
+        command = ["flows", flow, "--problem", problem, *options]
+        usage = run_module(command, self._environment, self._log(flow))
+        self.wait_for_servers()
+        return usage
+
+    def _log(self, flow: str) -> Path:
+        return self.data / f"{flow}.log"
+
+
+def _durations(output: str) -> dict[str, float]:
+    """Return the seconds of each step from the last table that a retraining prints."""
+    _, _, table = output.rpartition("Durations")
+    rows = re.findall(r"^\W*(\w+)\W+(\d+\.\d+)\W*$", table, re.MULTILINE)
+    return {step: float(seconds) for step, seconds in rows if step != "all"}

@@ -1,0 +1,228 @@
+"""Scaling: how the time and the memory of a retraining grow with the number of documents.
+
+python -m benchmarks.scaling --plot scaling.png
+
+Each measurement is one process that runs the whole flow of `problems/sentiment.yaml`, from a
+MongoDB that has the documents already to the verdict; MLflow and Prefect start without databases.
+Beyond the 25,000 film reviews they come again, each with three other words at the end, so that it
+is another document. Their vocabulary therefore grows less than that of as many new reviews would.
+
+*Process* is the wall time of the process, *steps* the sum of what the flow reports for its steps,
+*memory* the largest resident memory of the process, without the embedded servers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import mongodb
+from benchmarks.common import interleave, medians, parser, read_reviews, write_json
+from benchmarks.ours import Project, Retrained
+from modeling.problem import load_problem
+from settings import PROJECT
+
+PROBLEM = "sentiment"
+SIZES = (5_000, 10_000, 25_000, 50_000, 100_000)
+# Four times the documents may take this many times as long.
+CLAIMED_TIME_RATIO = 4.4
+FROM, TO = 25_000, 100_000
+WARM_UP = 2_000
+MEGABYTE = 1_000_000
+_BATCH = 1_000
+_TAIL_WORDS = 3
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The film reviews, in an order in which every beginning has both labels."""
+
+    texts: Sequence[str]
+    labels: Sequence[int]
+
+    @classmethod
+    def read(cls) -> Corpus:
+        """Read and shuffle the reviews."""
+        rows = read_reviews().to_pylist()
+        random.Random(0).shuffle(rows)
+        return cls([row["text"] for row in rows], [row["label"] for row in rows])
+
+    def documents(self, count: int) -> Iterator[tuple[str, int]]:
+        """Yield that many texts with their labels; the same ones each time."""
+        draw = random.Random(1)
+        for position in range(count):
+            index = position % len(self.texts)
+            text = self.texts[index]
+            if position >= len(self.texts):
+                words = draw.choice(self.texts).split()
+                text = " ".join([text, *draw.sample(words, min(_TAIL_WORDS, len(words)))])
+            yield text, self.labels[index]
+
+
+class Sized:
+    """The project with a MongoDB that holds a number of documents."""
+
+    def __init__(self, scratch: Path, corpus: Corpus, count: int) -> None:
+        self._project = Project(scratch, f"data-{count}", PROJECT / "problems")
+        self.text_mb = self._seed(corpus, count) / MEGABYTE
+
+    def retrain(self) -> Retrained:
+        """Retrain with nothing there but the documents in MongoDB."""
+        self._project.forget()
+        return self._project.retrain(PROBLEM)
+
+    def _seed(self, corpus: Corpus, count: int) -> int:
+        """Insert the documents without a flow, which is quicker; return the bytes of the texts."""
+        settings, size = self._project.settings, 0
+        source = load_problem(settings.problems_dir / f"{PROBLEM}.yaml").source
+        names, now = source.fields, datetime.now(UTC)
+        with mongodb.connect(settings) as client:
+            collection = client[source.database][source.collection]
+            batch: list[mongodb.Document] = []
+            for number, (text, label) in enumerate(corpus.documents(count), start=1):
+                size += len(text.encode())
+                document = {names.text: text, names.label: label, names.created_at: now}
+                batch.append({"_id": f"review-{number}", **document})
+                if len(batch) == _BATCH or number == count:
+                    collection.insert_many(batch, ordered=False)
+                    batch = []
+        self._project.wait_for_servers()
+        return size
+
+
+def measure(sizes: Sequence[int], rounds: int) -> dict[str, Any]:
+    """Run every size in every round and return what is written as JSON."""
+    corpus = Corpus.read()
+    with TemporaryDirectory() as name:
+        scratch = Path(name)
+        Sized(scratch, corpus, WARM_UP).retrain()
+        sized = {str(size): Sized(scratch, corpus, size) for size in sizes}
+        measured = interleave(rounds, {name: some.retrain for name, some in sized.items()})
+        figures = [
+            {"documents": int(name), "text_mb": some.text_mb, **_figures(measured[name])}
+            for name, some in sized.items()
+        ]
+    return {"rounds": rounds, "sizes": figures, **ratios(figures)}
+
+
+def _figures(rounds: Sequence[Retrained]) -> dict[str, Any]:
+    """Return the medians over the rounds of one size."""
+    return {
+        "seconds": median(r.usage.seconds for r in rounds),
+        "seconds_steps": median(sum(r.steps.values()) for r in rounds),
+        "peak_mb": median(r.usage.peak_mb for r in rounds),
+        "steps": medians([r.steps for r in rounds]),
+    }
+
+
+def ratios(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return how much everything grows from 25,000 to 100,000 documents, if both were measured."""
+    by_size = {some["documents"]: some for some in figures}
+    if not {FROM, TO} <= set(by_size):
+        return {}
+    few, many = by_size[FROM], by_size[TO]
+    return {
+        f"{name}_ratio_25k_100k": many[key] / few[key]
+        for name, key in (
+            ("time", "seconds"),
+            ("steps_time", "seconds_steps"),
+            ("memory", "peak_mb"),
+            ("data", "text_mb"),
+        )
+    }
+
+
+def show(figures: Mapping[str, Any]) -> None:
+    """Print the figures of every size, and what is claimed of them."""
+    table = Table(
+        title=f"Retraining {PROBLEM}, median of {figures['rounds']} rounds", title_justify="left"
+    )
+    for name in ("documents", "text, MB", "process, s", "steps, s", "memory, MB"):
+        table.add_column(name, justify="right")
+    for some in figures["sizes"]:
+        table.add_row(
+            f"{some['documents']:,}",
+            f"{some['text_mb']:.1f}",
+            f"{some['seconds']:.1f}",
+            f"{some['seconds_steps']:.1f}",
+            f"{some['peak_mb']:.0f}",
+        )
+    Console().print(table, *_claims(figures))
+
+
+def _claims(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is claimed of 25,000 and 100,000 documents, and whether it holds."""
+    if "time_ratio_25k_100k" not in figures:
+        return
+    time, steps, memory, data = (
+        figures[f"{name}_ratio_25k_100k"] for name in ("time", "steps_time", "memory", "data")
+    )
+    yield (
+        f"Four times the documents take {time:.2f} times as long, their steps {steps:.2f} times "
+        f"(claimed: at most {CLAIMED_TIME_RATIO}): {_holds(max(time, steps) <= CLAIMED_TIME_RATIO)}"
+    )
+    yield (
+        f"Memory grows {memory:.2f} times, the text {data:.2f} times (claimed: memory grows less): "
+        f"{_holds(memory < data)}"
+    )
+
+
+def _holds(claim: bool) -> str:
+    return "holds" if claim else "DOES NOT HOLD"
+
+
+def plot(figures: Mapping[str, Any], path: Path) -> None:
+    """Draw time and memory over the number of documents, both axes logarithmic."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
+
+    sizes = figures["sizes"]
+    documents = [some["documents"] for some in sizes]
+    figure = Figure(figsize=(10, 4.4), dpi=110, layout="constrained", facecolor="white")
+    panels = {
+        "time, s": {"process": "seconds", "steps of the flow": "seconds_steps"},
+        "size, MB": {"memory of the process": "peak_mb", "text of the documents": "text_mb"},
+    }
+    for axes, (unit, curves) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        for name, key in curves.items():
+            axes.plot(documents, [some[key] for some in sizes], marker="o", label=name)
+        axes.set(xscale="log", yscale="log", xlabel="documents", ylabel=unit)
+        lowest = min(sizes[0][key] for key in curves.values())
+        proportional = [lowest * count / documents[0] for count in documents]
+        axes.plot(documents, proportional, ":", color="gray", label="proportional to documents")
+        axes.set_xticks(documents, [f"{count:,}" for count in documents])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(f"Retraining {PROBLEM}: from MongoDB to the verdict, one process")
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--plot", type=Path, metavar="FILE", help="draw a picture, as PNG")
+    arguments.add_argument(
+        "--sizes", type=int, nargs="+", default=SIZES, help="default: %(default)s"
+    )
+    options = arguments.parse_args()
+    figures = measure(options.sizes, options.rounds)
+    write_json(options.json, figures)
+    if options.plot is not None:
+        plot(figures, options.plot)
+    show(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""What the tests share: real servers, a small problem, and real film reviews.
+
+Nothing here starts before a test asks for it, and libraries are imported where they are used: the
+tests of one room do not wait for the servers of another.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from ruamel.yaml import YAML
+
+# Prefect reads this when it is imported. The tests keep nothing in the folder of the project.
+os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="perennial-prefect-"))
+os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+
+import tasks  # noqa: F401 - it prepares the environment of the libraries
+from modeling.problem import Problem, load_problem
+from settings import Settings, get_settings
+
+# A server that is configured already, as in CI, takes the place of the embedded one.
+CONFIGURED_MONGODB = os.environ.get("MONGODB_URI")
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+
+_CONFIGURED_ELSEWHERE = (
+    "DATA_URI",
+    "DATA_CREDENTIALS_BLOCK",
+    "MLFLOW_TRACKING_URI",
+    "DAGSHUB_REPO_OWNER",
+    "DAGSHUB_REPO_NAME",
+    "DAGSHUB_TOKEN",
+)
+_SMALL_PROBLEM: dict[str, Any] = {
+    "source": {"database": "", "collection": "reviews", "late_window": "PT1H"},
+    "labels": {"negative": 0, "positive": 1},
+    "limits": {"min_words": 3, "max_characters": 2000},
+    "preparations": {"plain": {"stop_words": "keep", "lemmas": "none"}},
+    "candidates": {
+        "bow-bayes": {
+            "preparation": "plain",
+            "features": {"weighting": "counts", "min_documents": 2},
+            "estimator": "multinomial_naive_bayes",
+        },
+        "tfidf-logistic": {
+            "preparation": "plain",
+            "features": {"weighting": "tfidf", "min_documents": 2},
+            "estimator": "logistic_regression",
+            "parameters": {"C": 10.0, "solver": "liblinear"},
+        },
+    },
+    "gates": {"floors": {"accuracy": 0.5}, "confidence": 0.95},
+}
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """Return the first true value of a condition; fail when there is none within the time."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.02)
+    return value
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> Iterator[str]:
+    """Yield the address of a real Prefect API with a database of its own."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def mongodb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a MongoDB: the configured one, or an embedded one for all tests."""
+    if CONFIGURED_MONGODB:
+        yield CONFIGURED_MONGODB
+        return
+    import embedded
+
+    settings = Settings(data_dir=tmp_path_factory.mktemp("servers"))
+    with embedded.server(settings, "mongodb") as port:
+        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an MLflow database with nothing in it but its tables, to be copied."""
+    import registry
+
+    settings = Settings(data_dir=tmp_path_factory.mktemp("mlflow"))
+    registry.connect(settings)
+    return settings.data_dir / "mlflow" / "mlflow.db"
+
+
+@pytest.fixture
+def machine(
+    mongodb_server: str,
+    empty_mlflow: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Settings]:
+    """Yield the settings of a machine without data, with a real MongoDB and MLflow."""
+    for name in _CONFIGURED_ELSEWHERE:
+        monkeypatch.delenv(name, raising=False)
+    data, problems = tmp_path / "data", tmp_path / "problems"
+    (data / "mlflow").mkdir(parents=True)
+    problems.mkdir()
+    shutil.copy(empty_mlflow, data / "mlflow" / "mlflow.db")
+    monkeypatch.setenv("DATA_DIR", str(data))
+    monkeypatch.setenv("PROBLEMS_DIR", str(problems))
+    monkeypatch.setenv("MONGODB_URI", mongodb_server)
+    monkeypatch.setenv("MONGODB_TIMEOUT", "20")
+    get_settings.cache_clear()
+    yield get_settings()
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def write_problem(machine: Settings) -> Callable[..., Problem]:
+    """Return a function that writes ``problems/reviews.yaml`` with some keys changed."""
+    database = f"test_{uuid4().hex}"
+
+    def write(**changes: Any) -> Problem:
+        content = _SMALL_PROBLEM | {
+            key: _SMALL_PROBLEM.get(key, {}) | value
+            if isinstance(value, dict) and key not in {"candidates", "labels"}
+            else value
+            for key, value in changes.items()
+        }
+        content["source"] = content["source"] | {"database": database}
+        path = machine.problems_dir / "reviews.yaml"
+        with path.open("w") as file:
+            YAML(typ="safe").dump(content, file)
+        return load_problem(path)
+
+    return write
+
+
+@pytest.fixture
+def problem(write_problem: Callable[..., Problem]) -> Problem:
+    """The small problem: short film reviews and two cheap candidates."""
+    return write_problem()
+
+
+@pytest.fixture
+def collection(mongodb_server: str, problem: Problem) -> Iterator[Any]:
+    """Yield the collection of the small problem, empty, as another program would open it."""
+    from pymongo import MongoClient
+
+    with MongoClient(mongodb_server, tz_aware=True) as client:
+        yield client[problem.source.database][problem.source.collection]
+        client.drop_database(problem.source.database)
+
+
+@pytest.fixture(scope="session")
+def snippets() -> list[tuple[str, int]]:
+    """Short real film reviews with their labels, negative and positive ones in turn."""
+    from tasks.seed import read_file, reviews_file
+
+    rows = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes")
+    sides: dict[int, list[str]] = {0: [], 1: []}
+    for row in rows.to_pylist():
+        if 40 <= len(row["text"]) <= 200:
+            sides[row["label"]].append(row["text"])
+    pairs = zip(sides[0][:1000], sides[1][:1000], strict=True)
+    return [(text, label) for pair in pairs for label, text in enumerate(pair)]
+
+
+@pytest.fixture(scope="session")
+def documents(snippets: list[tuple[str, int]]) -> Callable[..., list[dict[str, Any]]]:
+    """Return a function that makes documents of real reviews, a minute apart."""
+
+    def make(
+        count: int,
+        *,
+        first: int = 0,
+        at: datetime = MIDNIGHT,
+        every: timedelta = timedelta(minutes=1),
+    ) -> list[dict[str, Any]]:
+        return [
+            {
+                "_id": f"review-{number}",
+                "text": text,
+                "label": label,
+                "created_at": at + every * position,
+                "source": "test",
+            }
+            for position, (number, (text, label)) in enumerate(
+                list(enumerate(snippets))[first : first + count]
+            )
+        ]
+
+    return make
+
+
+@pytest.fixture
+def run_task() -> Callable[..., Any]:
+    """Return a function that calls what a task does, without a Prefect run around it."""
+    from prefect.logging import disable_run_logger
+
+    def call(task: Any, *args: Any, **kwargs: Any) -> Any:
+        with disable_run_logger():
+            return task.fn(*args, **kwargs)
+
+    return call

@@ -1,0 +1,423 @@
+"""Retraining as a whole: from documents to a verdict, and one sentence when it cannot be done."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+import registry
+from flows import retrain as retrain_module
+from flows.retrain import retrain
+from modeling.problem import Problem, ProblemError
+from registry import Registry
+from settings import PROJECT, OutsideError, Settings, get_settings
+from tasks.report import Retraining
+from tasks.snapshots import Snapshot, SnapshotStore
+from tests.conftest import free_port, wait_until
+
+pytestmark = pytest.mark.usefixtures("prefect_api", "quick_retries")
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again without waiting."""
+    for name in ("connect", "ingest", "register", "promote"):
+        monkeypatch.setattr(getattr(retrain_module, name), "retry_delay_seconds", [0, 0])
+
+
+@pytest.fixture
+def client(machine: Settings) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
+
+
+@pytest.fixture
+def store(problem: Problem, machine: Settings) -> SnapshotStore:
+    return SnapshotStore(problem.name, machine)
+
+
+@pytest.fixture
+def tracking(machine: Settings) -> Registry:
+    return registry.connect(machine)
+
+
+@pytest.fixture
+def filled(collection: Any, documents: Any) -> Any:
+    """The collection of the small problem with 400 reviews in it."""
+    collection.insert_many(documents(400))
+    return collection
+
+
+@pytest.fixture
+def trained(filled: Any) -> Retraining:
+    """A machine with a Production model."""
+    retraining = retrain("reviews")
+    assert retraining.verdict is not None
+    assert retraining.verdict.outcome == "promoted"
+    return retraining
+
+
+def _runs(client: MlflowClient) -> list[Any]:
+    experiment = client.get_experiment_by_name("reviews")
+    return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+
+def test_a_retraining_leads_from_documents_to_a_production_model(
+    problem: Problem,
+    filled: Any,
+    client: MlflowClient,
+    tracking: Registry,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    retraining = retrain("reviews")
+
+    snapshot = retraining.ingested.snapshot
+    assert (snapshot.version, snapshot.documents) == (0, 400)
+    assert {result.name for result in retraining.candidates} == set(problem.candidates)
+    assert retraining.verdict is not None
+    assert (retraining.verdict.outcome, retraining.verdict.challenger) == ("promoted", 1)
+
+    production = tracking.production("reviews")
+    assert production is not None
+    assert production.tags.items() >= {
+        ("perennial.verdict", "promoted"),
+        ("perennial.snapshot_version", "0"),
+        ("perennial.snapshot_digest", snapshot.digest),
+        ("perennial.problem_digest", problem.digest),
+    }
+    assert production.tags["perennial.candidate"] in problem.candidates
+    model = tracking.load(production)
+    assert set(model.predict(["a wonderful film", "a dull film"])) <= set(problem.classes)
+
+    runs = {run.info.run_name: run for run in _runs(client)}
+    assert runs.keys() == {"retrain reviews", *problem.candidates}
+    parent = runs.pop("retrain reviews")
+    for run in runs.values():
+        assert run.info.status == parent.info.status == "FINISHED"
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        (used,) = run.inputs.dataset_inputs
+        assert used.dataset.digest == snapshot.digest
+        assert {(tag.key, tag.value) for tag in used.tags} == {("mlflow.data.context", "training")}
+        assert 0 <= run.data.metrics["validation.accuracy"] <= 1
+    challenger = client.get_run(production.run_id)
+    low, high = (challenger.data.metrics[f"holdout.accuracy.{end}"] for end in ("low", "high"))
+    assert low <= challenger.data.metrics["holdout.accuracy"] <= high
+    plots = [file.path for file in client.list_artifacts(production.run_id, "plots")]
+    assert plots
+    assert all(path.endswith(".png") for path in plots)
+
+    with get_client(sync_client=True) as api:
+        key = ArtifactFilter(key=ArtifactFilterKey(any_=["retrain-reviews"]))
+        artifacts = api.read_artifacts(artifact_filter=key)
+    assert any("promoted, Production is now version 1" in str(a.data) for a in artifacts)
+    assert "Production is now version 1" in capsys.readouterr().out
+
+
+def test_a_second_retraining_finds_nothing_to_do(
+    trained: Retraining, client: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = len(_runs(client))
+
+    second = retrain("reviews")
+
+    assert second.verdict is None
+    assert second.ingested.read == 0
+    assert second.ingested.snapshot == trained.ingested.snapshot
+    assert len(_runs(client)) == runs
+    assert "nothing new, nothing to do" in capsys.readouterr().out
+
+
+def test_new_documents_make_one_snapshot_and_one_verdict(
+    trained: Retraining, filled: Any, documents: Any, client: MlflowClient, store: SnapshotStore
+) -> None:
+    last = documents(400)[-1]["created_at"]
+    filled.insert_many(documents(50, first=400, at=last + timedelta(minutes=1)))
+
+    second = retrain("reviews")
+
+    assert (second.ingested.read, second.ingested.snapshot.version) == (50, 1)
+    assert second.ingested.snapshot.documents == 450
+    assert second.verdict is not None
+    assert (second.verdict.challenger, second.verdict.production) == (2, 1)
+    assert len(client.search_model_versions("name='reviews'")) == 2
+    assert len(store.read(store.find(0))) == 400
+
+
+def test_a_changed_problem_retrains_on_the_same_snapshot(
+    trained: Retraining, write_problem: Callable[..., Problem]
+) -> None:
+    write_problem(seed=7)
+
+    second = retrain("reviews")
+
+    assert second.ingested.read == 0
+    assert second.verdict is not None
+    assert second.verdict.challenger == 2
+
+
+def test_force_retrains_though_nothing_has_changed(trained: Retraining) -> None:
+    second = retrain("reviews", force=True)
+
+    assert second.ingested.snapshot == trained.ingested.snapshot
+    assert second.verdict is not None
+    assert (second.verdict.outcome, second.verdict.production) == ("kept", 1)
+
+
+def test_a_problem_that_does_not_exist_is_named(problem: Problem) -> None:
+    with pytest.raises(ProblemError, match="no problem 'revews'.*the problems are reviews"):
+        retrain("revews")
+
+
+@pytest.fixture
+def fails(
+    trained: Retraining, store: SnapshotStore, machine: Settings, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., None]]:
+    """Yield a function that retrains and expects one sentence, and everything else untouched."""
+    from prefect.states import State
+
+    production = registry.connect(machine).production("reviews")
+
+    def call(pattern: str, *, snapshot: Snapshot | None = trained.ingested.snapshot) -> None:
+        capfd.readouterr()
+        state: State[Any] = retrain("reviews", return_state=True)
+        shown = "".join(capfd.readouterr())
+        assert state.is_failed(), state
+        with pytest.raises(OutsideError, match=pattern) as failure:
+            state.result()
+        assert "\n" not in str(failure.value)
+        assert str(failure.value)[:60] in " ".join(shown.split())
+        assert "Traceback" not in shown
+        assert store.latest() == snapshot
+        assert registry.connect(machine).production("reviews") == production
+
+    yield call
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+
+
+def test_mongodb_that_cannot_be_reached(fails: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, MONGODB_URI=f"mongodb://127.0.0.1:{free_port()}", MONGODB_TIMEOUT="0.3")
+
+    fails("MongoDB cannot be reached, check MONGODB_URI")
+
+
+@pytest.mark.parametrize(
+    "uri", ["localhost:27017", "mongodb://127.0.0.1:99999", "mongodb://u:p@@h"]
+)
+def test_an_address_that_is_none_of_a_mongodb(
+    uri: str, fails: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set(monkeypatch, MONGODB_URI=uri)
+
+    fails("MONGODB_URI is not the address of a MongoDB")
+
+
+@pytest.fixture(scope="module")
+def mongodb_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield host and port of a MongoDB-protocol server that lets in only ``reader``."""
+    files, port = tmp_path_factory.mktemp("secantus"), free_port()
+    beside = Path(sys.executable).with_name("secantusd-py")
+    program = str(beside) if beside.exists() else shutil.which("secantusd-py")
+    if program is None:
+        pytest.skip("secantusdb is not installed")
+    command = [program, "--host", "127.0.0.1", "--port", str(port), "--storage-path", str(files)]
+    open_to_all = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+
+    def answers() -> bool:
+        try:
+            with MongoClient(open_to_all, serverSelectionTimeoutMS=500) as server:
+                server.admin.command("hello")
+        except PyMongoError:
+            return False
+        return True
+
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(command, **quiet)
+    try:
+        wait_until(answers, "the server without users answers")
+        with MongoClient(open_to_all) as connection:
+            connection.admin.command("createUser", "reader", pwd="right", roles=["root"])
+        server.terminate()
+        server.wait(timeout=60)
+        server = subprocess.Popen([*command, "--auth"], **quiet)
+        wait_until(answers, "the server with users answers")
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_a_wrong_password_for_mongodb(
+    fails: Any, mongodb_with_users: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"mongodb://reader:wrong-secret@{mongodb_with_users}/?directConnection=true"
+    _set(monkeypatch, MONGODB_URI=uri)
+
+    fails(
+        "^((?!wrong-secret).)*MongoDB refuses the user or password in MONGODB_URI((?!wrong-s).)*$"
+    )
+
+
+def test_no_password_for_a_mongodb_that_wants_one(
+    fails: Any, mongodb_with_users: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set(monkeypatch, MONGODB_URI=f"mongodb://{mongodb_with_users}/?directConnection=true")
+
+    fails("MongoDB refuses the user or password in MONGODB_URI")
+
+
+def test_the_right_password_for_mongodb(
+    problem: Problem, mongodb_with_users: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"mongodb://reader:right@{mongodb_with_users}/?directConnection=true"
+    _set(monkeypatch, MONGODB_URI=uri)
+
+    with pytest.raises(OutsideError, match="is empty"):
+        retrain("reviews")
+
+
+def test_an_empty_collection(
+    problem: Problem, collection: Any, client: MlflowClient, store: SnapshotStore
+) -> None:
+    with pytest.raises(OutsideError, match="is empty; check MONGODB_URI"):
+        retrain("reviews")
+
+    assert store.latest() is None
+    assert _runs(client) == []
+
+
+def test_documents_of_one_label_only(
+    collection: Any, documents: Any, tracking: Registry, client: MlflowClient
+) -> None:
+    collection.insert_many([d for d in documents(100) if d["label"] == 0])
+
+    with pytest.raises(OutsideError, match="no document labelled positive.*check labels"):
+        retrain("reviews")
+
+    assert tracking.production("reviews") is None
+    (run,) = _runs(client)
+    assert run.info.status == "FAILED"
+
+
+def test_mlflow_that_cannot_be_reached(fails: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    fails("MLflow cannot be used; check MLFLOW_TRACKING_URI")
+
+
+def test_a_limit_on_the_size_of_files_while_a_snapshot_is_written(
+    fails: Any, filled: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = SnapshotStore._write
+
+    def write_with_a_limit(self: SnapshotStore, *args: Any) -> None:
+        _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+        try:
+            write(self, *args)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    filled.insert_many(documents(200, first=400, at=documents(400)[-1]["created_at"]))
+    with monkeypatch.context() as patched:
+        patched.setattr(SnapshotStore, "_write", write_with_a_limit)
+        fails(r"DATA_URI\) cannot be written")
+
+    assert retrain("reviews").ingested.snapshot.documents == 600
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """Yield a file system of its own with little space."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a file system is not permitted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_of_tmpfs_while_a_snapshot_is_written(
+    tiny_disk: Path,
+    filled: Any,
+    documents: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    _set(monkeypatch, DATA_URI=str(tiny_disk))
+    first = retrain("reviews").ingested.snapshot
+    ballast = tiny_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(b"\0" * 4096)
+    filled.insert_many(documents(100, first=400, at=documents(400)[-1]["created_at"]))
+    capfd.readouterr()
+
+    with pytest.raises(OutsideError, match=r"DATA_URI\) cannot be written"):
+        retrain("reviews")
+
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert SnapshotStore("reviews", get_settings()).latest() == first
+    ballast.unlink()
+    assert retrain("reviews").ingested.snapshot.documents == 500
+
+
+def test_the_command_fails_with_one_sentence_and_no_traceback(
+    machine: Settings, problem: Problem, prefect_api: str
+) -> None:
+    environment = {
+        **os.environ,
+        "PREFECT_API_URL": prefect_api,
+        "MONGODB_URI": f"mongodb://127.0.0.1:{free_port()}",
+        "MONGODB_TIMEOUT": "0.3",
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "retrain", "reviews"],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "retrain failed. MongoDB cannot be reached, check MONGODB_URI" in said
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_flow_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "retrian"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert "retrain" in done.stderr
+    assert "seed" in done.stderr
+    assert "Traceback" not in done.stderr

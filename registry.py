@@ -345,11 +345,18 @@ def _dagshub_uri(settings: Settings) -> str:
         raise OutsideError(
             "DAGSHUB_REPO_NAME is set; DAGSHUB_REPO_OWNER and DAGSHUB_TOKEN are needed with it."
         )
+    # Read when dagshub is imported; its function for adding a token would write it to the disk.
+    os.environ["DAGSHUB_USER_TOKEN"] = token.get_secret_value()
     import dagshub
-    import dagshub.auth
 
-    dagshub.auth.add_app_token(token.get_secret_value())
-    dagshub.init(repo_name=settings.dagshub_repo_name, repo_owner=owner, mlflow=True)
+    try:
+        dagshub.init(repo_name=settings.dagshub_repo_name, repo_owner=owner, mlflow=True)
+    except Exception as error:
+        name = f"{owner}/{settings.dagshub_repo_name}"
+        raise OutsideError(
+            f"DagsHub does not open {name!r}; check DAGSHUB_REPO_OWNER, DAGSHUB_REPO_NAME and "
+            f"DAGSHUB_TOKEN: {error}"
+        ) from error
     return os.environ["MLFLOW_TRACKING_URI"]
 
 

@@ -6,6 +6,7 @@ tests of one room do not wait for the servers of another.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
@@ -21,7 +22,10 @@ import pytest
 from ruamel.yaml import YAML
 
 # Prefect reads this when it is imported. The tests keep nothing in the folder of the project.
-os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="perennial-prefect-"))
+# Worker processes inherit it, and with it the database of the one Prefect API.
+if "PREFECT_HOME" not in os.environ:
+    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="perennial-prefect-")
+    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
 import tasks  # noqa: F401 - it prepares the environment of the libraries
@@ -80,25 +84,36 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def prefect_api() -> Iterator[str]:
-    """Yield the address of a real Prefect API with a database of its own."""
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield str(PREFECT_API_URL.value())
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Return the settings of the embedded servers, which all worker processes share."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return Settings(data_dir=folder / "servers")
 
 
 @pytest.fixture(scope="session")
-def mongodb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_api(servers: Settings) -> Iterator[str]:
+    """Yield the address of a real Prefect API with a database of its own."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    import embedded
+
+    with embedded.server(servers, "prefect") as port:
+        address = f"http://127.0.0.1:{port}/api"
+        with temporary_settings({PREFECT_API_URL: address}):
+            yield address
+
+
+@pytest.fixture(scope="session")
+def mongodb_server(servers: Settings) -> Iterator[str]:
     """Yield the address of a MongoDB: the configured one, or an embedded one for all tests."""
     if CONFIGURED_MONGODB:
         yield CONFIGURED_MONGODB
         return
     import embedded
 
-    settings = Settings(data_dir=tmp_path_factory.mktemp("servers"))
-    with embedded.server(settings, "mongodb") as port:
+    with embedded.server(servers, "mongodb") as port:
         yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 

@@ -6,7 +6,10 @@ import hashlib
 import json
 import math
 import pickle
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,12 @@ from sklearn.preprocessing import FunctionTransformer
 from skops.io import dump
 
 import registry
+from artifact import Golden
 from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
 from modeling.problem import Problem
-from registry import Golden, ModelVersion, Registry, StaleComparisonError
+from registry import ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, Settings, UnavailableError, get_settings
+from tasks.snapshots import Snapshot
 from tests.conftest import free_port
 
 
@@ -148,7 +153,7 @@ def test_a_file_with_another_digest_is_refused(
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
 
-    with pytest.raises(OutsideError, match="Version 1 of 'reviews'.*SHA-256 differs"):
+    with pytest.raises(OutsideError, match=r"Version 1 of 'reviews'.*SHA-256 differs"):
         tracking.load(version)
 
 
@@ -172,7 +177,7 @@ def test_a_model_that_fails_its_golden_examples_is_refused(
     change(golden)
     file.write_text(json.dumps(golden))
 
-    with pytest.raises(OutsideError, match="Version 1 of 'reviews'"):
+    with pytest.raises(OutsideError, match=r"Version 1 of 'reviews'"):
         tracking.load(version)
 
 
@@ -182,7 +187,7 @@ def test_damaged_golden_examples_are_refused_in_one_sentence(
 ) -> None:
     (_folder(client, version) / "extra_files" / "golden.json").write_text(content)
 
-    with pytest.raises(OutsideError, match="reviews|MLFLOW_TRACKING_URI"):
+    with pytest.raises(OutsideError, match=r"reviews|MLFLOW_TRACKING_URI"):
         tracking.load(version)
 
 
@@ -191,7 +196,7 @@ def test_missing_files_are_told_in_one_sentence(
 ) -> None:
     (_folder(client, version) / "model.skops").unlink()
 
-    with pytest.raises(OutsideError, match="MLFLOW_TRACKING_URI"):
+    with pytest.raises(OutsideError, match=r"MLFLOW_TRACKING_URI"):
         tracking.load(version)
 
 
@@ -206,7 +211,7 @@ def test_a_model_that_names_a_foreign_class_is_refused(
 
     changed = _replace_model(client, version, (tmp_path / "foreign.skops").read_bytes())
 
-    with pytest.raises(OutsideError, match="Version 1 of 'reviews'.*refused.*_shout"):
+    with pytest.raises(OutsideError, match=r"Version 1 of 'reviews'.*refused.*_shout"):
         tracking.load(changed)
 
 
@@ -226,7 +231,7 @@ def test_a_pickle_in_the_place_of_the_model_is_refused_and_not_run(
     proof = tmp_path / "proof"
     changed = _replace_model(client, version, pickle.dumps(_Intruder(proof)))
 
-    with pytest.raises(OutsideError, match="Version 1 of 'reviews'"):
+    with pytest.raises(OutsideError, match=r"Version 1 of 'reviews'"):
         tracking.load(changed)
     assert not proof.exists()
 
@@ -240,7 +245,7 @@ def test_a_version_that_somebody_else_registered_is_refused(
     foreign = tracking.production("reviews")
     assert foreign is not None
 
-    with pytest.raises(OutsideError, match="Version 2 of 'reviews'.*not registered by flows"):
+    with pytest.raises(OutsideError, match=r"Version 2 of 'reviews'.*not registered by flows"):
         tracking.load(foreign)
 
 
@@ -249,7 +254,7 @@ def test_a_model_whose_golden_examples_are_wrong_never_becomes_a_version(
 ) -> None:
     wrong = Golden(golden.inputs, golden.classes, [[0.5, 0.5]] * len(golden.inputs))
 
-    with tracking.run("reviews", "r") as run_id, pytest.raises(OutsideError, match="golden"):
+    with tracking.run("reviews", "r") as run_id, pytest.raises(OutsideError, match=r"golden"):
         tracking.register("reviews", run_id, model, wrong, tags={})
 
     assert list(client.search_model_versions("name='reviews'")) == []
@@ -329,9 +334,13 @@ def test_the_run_that_failed_is_marked_as_failed(tracking: Registry, client: Mlf
 def test_a_failure_is_told_even_when_mlflow_has_gone_away_with_it(
     tracking: Registry, machine: Settings
 ) -> None:
-    with pytest.raises(OutsideError, match="the cause"), tracking.run("reviews", "r"):
-        (machine.data_dir / "mlflow" / "mlflow.db").write_bytes(b"no database " * 1000)
-        raise OutsideError("the cause")
+    def fail() -> None:
+        with tracking.run("reviews", "r"):
+            (machine.data_dir / "mlflow" / "mlflow.db").write_bytes(b"no database " * 1000)
+            raise OutsideError("the cause")
+
+    with pytest.raises(OutsideError, match=r"the cause"):
+        fail()
 
 
 def test_only_a_finished_run_with_all_tags_counts_as_finished(tracking: Registry) -> None:
@@ -355,13 +364,33 @@ def test_the_artifacts_are_in_the_data_folder(
     assert download_artifacts(f"models:/reviews/{version.version}/MLmodel")
 
 
+def test_candidates_that_finish_together_all_record_their_snapshot(
+    tracking: Registry, client: MlflowClient
+) -> None:
+    snapshots = [Snapshot("reviews", n, f"digest-{n}", 1, "/nowhere") for n in range(10)]
+    with ExitStack() as runs, ThreadPoolExecutor(4) as threads:
+        run_ids = [runs.enter_context(tracking.run("reviews", f"r{n}")) for n in range(4)]
+        together = threading.Barrier(4)
+
+        def record(run_id: str) -> None:
+            for snapshot in snapshots:
+                together.wait(timeout=60)
+                tracking.log_snapshot(run_id, snapshot)
+
+        failures = [future.exception() for future in [threads.submit(record, r) for r in run_ids]]
+
+    assert [failure for failure in failures if isinstance(failure, OutsideError)] == []
+    for run_id in run_ids:
+        assert len(client.get_run(run_id).inputs.dataset_inputs) == len(snapshots)
+
+
 def test_an_mlflow_that_does_not_answer_is_named_within_the_retries(
     machine: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     get_settings.cache_clear()
 
-    with pytest.raises(UnavailableError, match="MLFLOW_TRACKING_URI") as failure:
+    with pytest.raises(UnavailableError, match=r"MLFLOW_TRACKING_URI") as failure:
         registry.connect(get_settings())
 
     assert "\n" not in str(failure.value)
@@ -374,7 +403,7 @@ def test_an_address_that_is_none_is_named(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     get_settings.cache_clear()
 
-    with pytest.raises(OutsideError, match="MLFLOW_TRACKING_URI"):
+    with pytest.raises(OutsideError, match=r"MLFLOW_TRACKING_URI"):
         registry.connect(get_settings())
 
 
@@ -384,5 +413,5 @@ def test_half_of_the_dagshub_settings_is_not_enough(
     monkeypatch.setenv("DAGSHUB_REPO_NAME", "reviews")
     get_settings.cache_clear()
 
-    with pytest.raises(OutsideError, match="DAGSHUB_REPO_OWNER and DAGSHUB_TOKEN"):
+    with pytest.raises(OutsideError, match=r"DAGSHUB_REPO_OWNER and DAGSHUB_TOKEN"):
         registry.connect(get_settings())

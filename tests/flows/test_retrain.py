@@ -26,7 +26,7 @@ from modeling.problem import Problem, ProblemError
 from registry import Registry
 from settings import PROJECT, OutsideError, Settings, get_settings
 from tasks.report import Retraining
-from tasks.snapshots import Snapshot, SnapshotStore
+from tasks.snapshots import SnapshotStore
 from tests.conftest import free_port, wait_until
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "quick_retries")
@@ -177,33 +177,38 @@ def test_force_retrains_though_nothing_has_changed(trained: Retraining) -> None:
 
 
 def test_a_problem_that_does_not_exist_is_named(problem: Problem) -> None:
-    with pytest.raises(ProblemError, match="no problem 'revews'.*the problems are reviews"):
+    with pytest.raises(ProblemError, match=r"no problem 'revews'.*the problems are reviews"):
         retrain("revews")
 
 
 @pytest.fixture
 def fails(
-    trained: Retraining, store: SnapshotStore, machine: Settings, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., None]]:
-    """Yield a function that retrains and expects one sentence, and everything else untouched."""
+    trained: Retraining,
+    store: SnapshotStore,
+    machine: Settings,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> Callable[..., None]:
+    """Return a function that retrains and expects one sentence, and everything else untouched."""
     from prefect.states import State
 
     production = registry.connect(machine).production("reviews")
 
-    def call(pattern: str, *, snapshot: Snapshot | None = trained.ingested.snapshot) -> None:
+    def call(pattern: str) -> None:
         capfd.readouterr()
+        caplog.clear()
         state: State[Any] = retrain("reviews", return_state=True)
-        shown = "".join(capfd.readouterr())
+        shown = "".join([caplog.text, *capfd.readouterr()])
         assert state.is_failed(), state
         with pytest.raises(OutsideError, match=pattern) as failure:
             state.result()
         assert "\n" not in str(failure.value)
         assert str(failure.value)[:60] in " ".join(shown.split())
         assert "Traceback" not in shown
-        assert store.latest() == snapshot
+        assert store.latest() == trained.ingested.snapshot
         assert registry.connect(machine).production("reviews") == production
 
-    yield call
+    return call
 
 
 def _set(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
@@ -289,14 +294,14 @@ def test_the_right_password_for_mongodb(
     uri = f"mongodb://reader:right@{mongodb_with_users}/?directConnection=true"
     _set(monkeypatch, MONGODB_URI=uri)
 
-    with pytest.raises(OutsideError, match="is empty"):
+    with pytest.raises(OutsideError, match=r"is empty"):
         retrain("reviews")
 
 
 def test_an_empty_collection(
     problem: Problem, collection: Any, client: MlflowClient, store: SnapshotStore
 ) -> None:
-    with pytest.raises(OutsideError, match="is empty; check MONGODB_URI"):
+    with pytest.raises(OutsideError, match=r"is empty; check MONGODB_URI"):
         retrain("reviews")
 
     assert store.latest() is None
@@ -308,7 +313,7 @@ def test_documents_of_one_label_only(
 ) -> None:
     collection.insert_many([d for d in documents(100) if d["label"] == 0])
 
-    with pytest.raises(OutsideError, match="no document labelled positive.*check labels"):
+    with pytest.raises(OutsideError, match=r"no document labelled positive.*check labels"):
         retrain("reviews")
 
     assert tracking.production("reviews") is None
@@ -362,20 +367,22 @@ def test_a_full_disk_of_tmpfs_while_a_snapshot_is_written(
     documents: Any,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     _set(monkeypatch, DATA_URI=str(tiny_disk))
     first = retrain("reviews").ingested.snapshot
     ballast = tiny_disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match=r"No space"):
         while True:
             file.write(b"\0" * 4096)
     filled.insert_many(documents(100, first=400, at=documents(400)[-1]["created_at"]))
     capfd.readouterr()
+    caplog.clear()
 
     with pytest.raises(OutsideError, match=r"DATA_URI\) cannot be written"):
         retrain("reviews")
 
-    assert "Traceback" not in "".join(capfd.readouterr())
+    assert "Traceback" not in "".join([caplog.text, *capfd.readouterr()])
     assert SnapshotStore("reviews", get_settings()).latest() == first
     ballast.unlink()
     assert retrain("reviews").ingested.snapshot.documents == 500

@@ -9,12 +9,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from modeling.features import NgramCounter
 from modeling.metrics import Predictions
+from modeling.text import TextNormalizer
 from modeling.tokens import Tokens
 
 # The same examples in every run, however long one of them takes.
 many_examples = settings(max_examples=300, deadline=None, derandomize=True)
 some_examples = settings(max_examples=100, deadline=None, derandomize=True)
+
+# The only classes of this project that a model file has to name.
+OUR_CLASSES = [f"{kind.__module__}.{kind.__name__}" for kind in (NgramCounter, TextNormalizer)]
 
 Documents = Sequence[Sequence[str]]
 

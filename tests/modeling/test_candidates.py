@@ -16,7 +16,7 @@ from modeling.candidates import (
     check_candidates,
 )
 from modeling.problem import Candidate, Features, Problem, ProblemError
-from registry import TRUSTED_TYPES
+from tests.modeling.examples import OUR_CLASSES
 
 GOOD = ["A great film, I loved it!", "Wonderful cast and a great story.", "I loved the music."]
 BAD = ["A boring film, I hated it.", "Terrible cast and a boring story?", "I hated the music."]
@@ -98,7 +98,7 @@ def test_a_saved_model_answers_as_before(name: str, problem: Problem) -> None:
         build_classifier(problem, name),
     ).fit(TEXTS, LABELS)
 
-    restored = skops.loads(skops.dumps(model), trusted=list(TRUSTED_TYPES))
+    restored = skops.loads(skops.dumps(model), trusted=OUR_CLASSES)
 
     np.testing.assert_array_equal(restored.predict_proba(TEXTS), model.predict_proba(TEXTS))
 

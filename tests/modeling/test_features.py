@@ -20,8 +20,8 @@ from skops import io as skops
 from modeling.features import NgramCounter
 from modeling.text import TextNormalizer
 from modeling.tokens import Tokens
-from registry import TRUSTED_TYPES
 from tests.modeling.examples import (
+    OUR_CLASSES,
     Documents,
     documents,
     many_examples,
@@ -224,7 +224,7 @@ def test_the_matrix_is_one_that_scikit_learn_takes_as_it_is() -> None:
 
 
 def saved_with_skops(counter: NgramCounter) -> NgramCounter:
-    return skops.loads(skops.dumps(counter), trusted=list(TRUSTED_TYPES))
+    return skops.loads(skops.dumps(counter), trusted=OUR_CLASSES)
 
 
 def saved_with_pickle(counter: NgramCounter) -> NgramCounter:

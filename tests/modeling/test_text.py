@@ -25,9 +25,8 @@ from benchmarks.tutorial.clean import clean_text
 from benchmarks.tutorial.nltk_data import ensure_nltk_data
 from modeling import text as text_module
 from modeling.features import NgramCounter
+from modeling.stop_words import NEGATIONS, STOP_WORDS
 from modeling.text import (
-    NEGATIONS,
-    STOP_WORDS,
     Contractions,
     Lemmas,
     Normalizer,

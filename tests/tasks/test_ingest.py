@@ -410,7 +410,7 @@ def test_a_collection_in_which_no_document_has_a_date_is_read_once_too(
         [_spoil(document, {"created_at": None}) for document in documents(5, first=50)]
     )
     for _ in range(2):
-        with pytest.raises(OutsideError, match="no document that can be used"):
+        with pytest.raises(OutsideError, match=r"no document that can be used"):
             ingest_now()
     collection.insert_many(documents(10))
 
@@ -556,7 +556,7 @@ def test_an_ingestion_that_always_loses_says_so(
 
     monkeypatch.setattr(SnapshotStore, "append", lose)
 
-    with pytest.raises(OutsideError, match="DATA_URI.*one retraining of a problem at a time"):
+    with pytest.raises(OutsideError, match=r"DATA_URI.*one retraining of a problem at a time"):
         ingest_now()
 
 
@@ -625,7 +625,7 @@ def test_a_collection_without_a_usable_document_is_said_to_have_none(
 ) -> None:
     collection.insert_many([document | {"label": "?"} for document in documents(4)])
 
-    with pytest.raises(OutsideError, match="no document that can be used; check MONGODB_URI"):
+    with pytest.raises(OutsideError, match=r"no document that can be used; check MONGODB_URI"):
         ingest_now()
 
     snapshot = store.latest()

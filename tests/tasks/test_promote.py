@@ -205,14 +205,14 @@ def test_a_promotion_that_is_tried_again_after_the_alias_has_moved_is_still_a_pr
 ) -> None:
     shop.promote(*shop.challenger("weak"))
     version, seen = shop.challenger("good")
-    tag, failures = Registry.tag, [UnavailableError("MLflow is away for a moment")]
+    annotate, failures = Registry.annotate, [UnavailableError("MLflow is away for a moment")]
 
-    def fail_once(self: Registry, *args: Any) -> None:
+    def fail_once(self: Registry, *args: Any, **kwargs: Any) -> None:
         if failures:
             raise failures.pop()
-        tag(self, *args)
+        annotate(self, *args, **kwargs)
 
-    monkeypatch.setattr(Registry, "tag", fail_once)
+    monkeypatch.setattr(Registry, "annotate", fail_once)
     monkeypatch.setattr(promote, "retry_delay_seconds", [0, 0])
 
     verdict = promote(shop.problem, shop.dataset, version, seen)
@@ -268,7 +268,7 @@ def test_a_lease_that_somebody_holds_is_not_given_and_the_message_names_it(lease
     with (
         mongodb.lease(leases, "a"),
         mongodb.lease(leases, "b", patience=0),
-        pytest.raises(OutsideError, match="lock 'a'.*perennial_leases"),
+        pytest.raises(OutsideError, match=r"lock 'a'.*perennial_leases"),
         mongodb.lease(leases, "a", patience=0),
     ):
         pytest.fail("two hold the same lease")

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -66,7 +65,7 @@ def store(tmp_path: Path) -> SnapshotStore:
 
 def test_before_the_first_ingestion_there_is_no_snapshot(store: SnapshotStore) -> None:
     assert store.latest() is None
-    with pytest.raises(OutsideError, match="no snapshot 0 of 'reviews'.*DATA_URI"):
+    with pytest.raises(OutsideError, match=r"no snapshot 0 of 'reviews'.*DATA_URI"):
         store.find(0)
 
 
@@ -79,7 +78,7 @@ def test_what_was_appended_is_read_by_version_and_by_digest(store: SnapshotStore
     assert (first.documents, second.documents) == (2, 3)
     assert _ids(store, first) == _named(1, 2)
     assert _ids(store, second) == _named(1, 2, 3)
-    with pytest.raises(OutsideError, match="no snapshot 'abc'"):
+    with pytest.raises(OutsideError, match=r"no snapshot 'abc'"):
         store.find("abc")
 
 
@@ -167,7 +166,7 @@ def test_a_damaged_file_is_noticed(damage: Callable[[Path], None], store: Snapsh
 
     damage(file)
 
-    with pytest.raises(OutsideError, match="DATA_URI.*(damaged|cannot be read)"):
+    with pytest.raises(OutsideError, match=r"DATA_URI.*(damaged|cannot be read)"):
         store.read(snapshot)
 
 
@@ -176,7 +175,7 @@ def test_a_damaged_log_is_told_in_one_sentence(store: SnapshotStore) -> None:
     (entry,) = _files(store.uri)
     entry.write_text("{nonsense")
 
-    with pytest.raises(OutsideError, match="DATA_URI.*cannot be opened"):
+    with pytest.raises(OutsideError, match=r"DATA_URI.*cannot be opened"):
         store.latest()
 
 
@@ -426,7 +425,7 @@ def test_a_credentials_block_that_does_not_exist_is_named(
     monkeypatch.setenv("DATA_CREDENTIALS_BLOCK", "no-such-block")
     get_settings.cache_clear()
 
-    with pytest.raises(OutsideError, match="DATA_CREDENTIALS_BLOCK"):
+    with pytest.raises(OutsideError, match=r"DATA_CREDENTIALS_BLOCK"):
         SnapshotStore("reviews", get_settings())
 
 

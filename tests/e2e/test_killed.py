@@ -1,0 +1,273 @@
+"""Killed at any point, a retraining that is started again completes as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from ruamel.yaml import YAML
+
+import registry
+from flows.retrain import retrain
+from settings import PROJECT, Settings, get_settings
+from tasks.snapshots import SnapshotStore
+from tests.conftest import wait_until
+from tests.tasks.test_promote import CANDIDATES
+
+pytestmark = pytest.mark.e2e
+
+_DOCUMENTS = 1200
+
+# Runs one retraining per entry of a list, each in a process group of its own which kills itself at
+# the entry's point: before or after the call of a function, or of a method with an argument.
+_DRIVER = """
+import importlib, json, os, signal, sys
+import flows
+from flows.retrain import retrain
+from settings import get_settings
+
+def patch(module, owner, name, moment, argument):
+    home = importlib.import_module(module)
+    home = getattr(home, owner) if owner else home
+    function = getattr(home, name)
+    def killing(*args, **kwargs):
+        here = argument is None or argument in args
+        if here and moment == "before":
+            os.killpg(0, signal.SIGKILL)
+        result = function(*args, **kwargs)
+        if here:
+            os.killpg(0, signal.SIGKILL)
+        return result
+    setattr(home, name, killing)
+
+ends = {}
+for key, environment, point in json.load(sys.stdin):
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.environ.update(environment)
+        get_settings.cache_clear()
+        patch(*point)
+        try:
+            retrain("reviews")
+        finally:
+            os._exit(1)
+    ends[key] = os.waitpid(child, 0)[1]
+json.dump(ends, sys.stdout)
+"""
+
+# Where a retraining is killed: module, class or None, function, moment, argument or None.
+POINTS = {
+    "before the snapshot is written": ("tasks.snapshots", None, "write_deltalake", "before", None),
+    "after the snapshot is written": ("tasks.snapshots", None, "write_deltalake", "after", None),
+    "while candidates are trained": ("tasks.train", None, "_log", "before", None),
+    "before the version is created": (
+        "mlflow",
+        "MlflowClient",
+        "create_model_version",
+        "before",
+        None,
+    ),
+    "after the version is created": (
+        "mlflow",
+        "MlflowClient",
+        "create_model_version",
+        "after",
+        None,
+    ),
+    "between the aliases": (
+        "mlflow",
+        "MlflowClient",
+        "set_registered_model_alias",
+        "before",
+        "production",
+    ),
+    "after the promotion, before the verdict is written": (
+        "registry",
+        "Registry",
+        "annotate",
+        "before",
+        None,
+    ),
+}
+PRODUCTION_BEFORE = {"between the aliases"}
+
+
+class World:
+    """A machine with a problem and a database of its own."""
+
+    def __init__(self, folder: Path, empty_mlflow: Path, mongodb: str, prefect: str) -> None:
+        self.data, self.problems, self.database = folder / "data", folder / "problems", folder.name
+        (self.data / "mlflow").mkdir(parents=True)
+        self.problems.mkdir()
+        (self.data / "mlflow" / "mlflow.db").write_bytes(empty_mlflow.read_bytes())
+        self.environment = {
+            "DATA_DIR": str(self.data),
+            "PROBLEMS_DIR": str(self.problems),
+            "MONGODB_URI": mongodb,
+            "PREFECT_API_URL": prefect,
+        }
+
+    def write_problem(self, *candidates: str) -> None:
+        content = {
+            "source": {"database": self.database, "collection": "reviews"},
+            "labels": {"negative": 0, "positive": 1},
+            "preparations": {"plain": {"stop_words": "keep", "lemmas": "none"}},
+            "candidates": {name: CANDIDATES[name] for name in candidates},
+            "gates": {"floors": {"accuracy": 0.3}},
+        }
+        with (self.problems / "reviews.yaml").open("w") as file:
+            YAML(typ="safe").dump(content, file)
+
+    def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        get_settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def worlds(
+    tmp_path_factory: pytest.TempPathFactory,
+    empty_mlflow: Path,
+    mongodb_server: str,
+    prefect_api: str,
+    documents: Any,
+) -> Iterator[dict[str, World]]:
+    """Yield one machine per point, on which a retraining was killed there."""
+    from uuid import uuid4
+
+    worlds = {
+        point: World(
+            tmp_path_factory.mktemp(f"killed_{uuid4().hex[:8]}"),
+            empty_mlflow,
+            mongodb_server,
+            prefect_api,
+        )
+        for point in POINTS
+    }
+    with MongoClient(mongodb_server) as client:
+        for point, world in worlds.items():
+            client[world.database]["reviews"].insert_many(documents(_DOCUMENTS))
+            if point in PRODUCTION_BEFORE:
+                with pytest.MonkeyPatch.context() as patched:
+                    world.write_problem("weak")
+                    world.enter(patched)
+                    retrain("reviews")
+            world.write_problem("good")
+        plan = [(point, worlds[point].environment, place) for point, place in POINTS.items()]
+        done = subprocess.run(
+            [sys.executable, "-c", _DRIVER],
+            cwd=PROJECT,
+            input=json.dumps(plan),
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=True,
+        )
+        ends = json.loads(done.stdout.splitlines()[-1])
+        killed = {point for point, status in ends.items() if status == signal.SIGKILL}
+        assert killed == set(POINTS), done.stderr[-3000:]
+        yield worlds
+        for world in worlds.values():
+            client.drop_database(world.database)
+
+
+def _check_documents(world: World, mongodb: str) -> None:
+    """Every document of the collection is in the snapshots, once."""
+    store = SnapshotStore("reviews", get_settings())
+    snapshot = store.latest()
+    assert snapshot is not None
+    with MongoClient(mongodb) as client:
+        there = Counter(d["_id"] for d in client[world.database]["reviews"].find({}, {"_id": 1}))
+    assert Counter(store.known_ids(snapshot, None).to_pylist()) == there
+    assert len(store.read(snapshot)) == snapshot.documents
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_retraining_that_was_killed_is_completed_by_the_next_one(
+    point: str,
+    worlds: dict[str, World],
+    mongodb_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = worlds[point]
+    world.enter(monkeypatch)
+    left = registry.connect(get_settings()).production("reviews")
+    if left is not None:
+        assert registry.connect(get_settings()).load(left) is not None
+
+    again = retrain("reviews")
+    and_again = retrain("reviews")
+
+    _check_documents(world, mongodb_server)
+    assert again.verdict is not None
+    assert and_again.verdict is None
+    tracking = registry.connect(get_settings())
+    production = tracking.production("reviews")
+    assert production is not None
+    assert production.tags["perennial.candidate"] == "good"
+    assert len(tracking.load(production).predict(["a wonderful film"])) == 1
+    get_settings.cache_clear()
+
+
+def test_a_command_that_is_killed_leaves_no_server_behind_and_is_completed_by_the_next_one(
+    machine: Settings, write_problem: Any, documents: Any, prefect_api: str
+) -> None:
+    import embedded
+
+    problem = write_problem()
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
+    del environment["MONGODB_URI"]
+    command = [sys.executable, "-m", "flows", "retrain", "reviews"]
+    log = machine.data_dir / "retrain.log"
+
+    with embedded.server(machine, "mongodb") as port:
+        address = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        with MongoClient(address) as client:
+            reviews = client[problem.source.database][problem.source.collection]
+            reviews.insert_many(documents(400))
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=PROJECT,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            wait_until(lambda: "Prepared snapshot" in log.read_text(), "a prepared snapshot", 120)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert process.returncode == -signal.SIGKILL
+    wait_until(lambda: not embedded._answers(port), "the embedded MongoDB has ended")
+
+    done = subprocess.run(
+        command,
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "Production is now version" in done.stdout
+    store = SnapshotStore("reviews", machine)
+    snapshot = store.latest()
+    assert snapshot is not None
+    assert snapshot.documents == 400
+    assert set(Counter(store.known_ids(snapshot, None).to_pylist()).values()) == {1}
+    assert registry.connect(machine).production("reviews") is not None

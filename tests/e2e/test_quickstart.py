@@ -1,0 +1,104 @@
+"""The first ten minutes: what `make run` does, as whole processes in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from settings import PROJECT
+
+pytestmark = pytest.mark.e2e
+
+# Nothing of the machine's configuration may help: this is somebody's first run.
+_CONFIGURATION = re.compile("MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|DO_NOT_TRACK")
+
+
+@pytest.fixture(scope="module")
+def empty_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of somebody who has configured nothing, with an empty data folder."""
+    plain = {name: value for name, value in os.environ.items() if not _CONFIGURATION.match(name)}
+    return plain | {"DATA_DIR": str(tmp_path_factory.mktemp("data")), "COLUMNS": "120"}
+
+
+def run_flow(environment: dict[str, str], *arguments: str, cwd: Path = PROJECT) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", *arguments],
+        cwd=cwd,
+        env=environment | {"PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def cell(output: str, row: str) -> str:
+    """The second cell of the first table row with this name."""
+    found = re.search(rf"│ {row} +│ ([^│]+?) +│", output)
+    assert found, f"no row {row!r} in\n{output}"
+    return found[1]
+
+
+def flow_seconds(output: str) -> float:
+    return float(re.findall(r"│ all +│ ([\d.]+)", output)[-1])
+
+
+def test_the_first_run_promotes_a_good_model_and_the_second_finds_nothing_to_do(
+    empty_machine: dict[str, str],
+) -> None:
+    first = run_flow(empty_machine, "quickstart")
+    second = run_flow(empty_machine, "quickstart")
+
+    assert "25,000 documents in perennial.reviews, 25,000 of them new" in first
+    assert "sentiment: promoted, Production is now version 1" in first
+    assert float(cell(first, "accuracy")) >= 0.90
+    assert float(cell(first, "f1")) >= 0.90
+    assert "Answers of version 1" in first
+    assert "0 of them new" in second
+    assert "sentiment: nothing new, nothing to do; Production stays as it is" in second
+    assert "Answers of version 1" in second
+    assert "Task run 'train" not in second
+    assert flow_seconds(first) > 0
+    assert not re.search("Traceback|Error", first + second)
+
+
+def test_the_commands_of_the_readme_work_as_they_stand_there(
+    empty_machine: dict[str, str], tmp_path: Path
+) -> None:
+    readme = (PROJECT / "README.md").read_text()
+    commands = re.findall(r"^ *\.venv/bin/python -m flows (.+)$", readme, re.MULTILINE)
+    reviews = "".join(
+        f'"{word} film number {number}, {word} indeed",{label}\n'
+        for number in range(200)
+        for word, label in (("wonderful", 1), ("terrible", 0))
+    )
+    (tmp_path / "reviews.csv").write_text("text,label\n" + reviews)
+    own_data = empty_machine | {"DATA_DIR": str(tmp_path / "data")}
+
+    outputs = [run_flow(own_data, *command.split(), cwd=tmp_path) for command in commands]
+
+    assert [command.split()[0] for command in commands] == ["seed", "retrain"]
+    assert "400 documents in perennial.reviews, 400 of them new" in outputs[0]
+    assert "sentiment: promoted, Production is now version 1" in outputs[1]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_command_of_the_docs_exists(page: str) -> None:
+    text = (PROJECT / page).read_text()
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
+
+    for target in sorted(named):
+        plan = subprocess.run(
+            ["make", "--dry-run", target], cwd=PROJECT, capture_output=True, text=True, check=False
+        )
+        assert plan.returncode == 0, f"{page}: make {target}: {plan.stderr}"
+
+    assert {"run", "test"} <= named or page != "README.md"

@@ -1,0 +1,178 @@
+"""Seeding: labelled texts from a file into MongoDB, each of them once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import csv, parquet
+
+from flows.seed import seed
+from modeling.problem import Problem
+from settings import OutsideError, Settings
+from tasks.ingest import ingest
+from tasks.seed import read_file, reviews_file
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+ROWS = [
+    {"text": "A warm, funny film", "label": 1},
+    {"text": 'Two lines,\nand a "quotation"', "label": 0},
+    {"text": "Très ennuyeux, sans doute 🎬", "label": 0},
+]
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    table = pa.Table.from_pylist(rows)
+    if path.suffix == ".csv":
+        csv.write_csv(table, path)
+    elif path.suffix == ".parquet":
+        parquet.write_table(table, path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def _pairs(collection: Any) -> list[tuple[Any, Any]]:
+    return sorted((d["text"], d["label"]) for d in collection.find())
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "ndjson", "parquet", "CSV"])
+def test_a_file_of_any_format_becomes_documents(
+    ending: str, collection: Any, tmp_path: Path
+) -> None:
+    file = _write(tmp_path / f"texts.{ending.lower()}", ROWS)
+    file = file.rename(tmp_path / f"texts.{ending}")
+
+    seeded = seed("reviews", file=file)
+
+    assert (seeded.documents, seeded.added) == (3, 3)
+    assert _pairs(collection) == sorted((row["text"], row["label"]) for row in ROWS)
+    assert {document["source"] for document in collection.find()} == {"texts"}
+
+
+def test_a_file_that_is_loaded_twice_adds_nothing_twice(collection: Any, tmp_path: Path) -> None:
+    file = _write(tmp_path / "texts.csv", ROWS)
+    seed("reviews", file=file)
+    dates = {document["_id"]: document["created_at"] for document in collection.find()}
+
+    again = seed("reviews", file=file)
+    longer = seed("reviews", file=_write(file, [*ROWS, {"text": "One more film", "label": 1}]))
+
+    assert (again.documents, again.added) == (3, 0)
+    assert (longer.documents, longer.added) == (4, 1)
+    kept = {document["_id"]: document["created_at"] for document in collection.find()}
+    assert kept.items() >= dates.items()
+
+
+def test_equal_texts_in_one_file_become_several_documents(collection: Any, tmp_path: Path) -> None:
+    file = _write(tmp_path / "texts.csv", [ROWS[0], ROWS[1], ROWS[0], ROWS[0]])
+
+    first, again = seed("reviews", file=file), seed("reviews", file=file)
+
+    assert (first.added, again.added) == (4, 0)
+    assert collection.count_documents({"text": ROWS[0]["text"]}) == 3
+
+
+def test_names_of_labels_are_stored_as_their_values(
+    problem: Problem, collection: Any, tmp_path: Path, run_task: Any
+) -> None:
+    rows = [
+        {"text": "A warm, funny film", "label": "positive"},
+        {"text": "A dull and empty film", "label": "negative"},
+        {"text": "A film about something", "label": "neutral"},
+    ]
+
+    seed("reviews", file=_write(tmp_path / "texts.csv", rows))
+
+    assert [label for _, label in _pairs(collection)] == [0, "neutral", 1]
+    ingested = run_task(ingest, problem)
+    assert (ingested.used, ingested.in_quarantine) == (2, 1)
+
+
+def test_columns_and_source_are_chosen(collection: Any, tmp_path: Path) -> None:
+    rows = [
+        {"body": "A warm, funny film", "verdict": 1, "source": "web"},
+        {"body": "A dull and empty film", "verdict": 0, "source": "paper"},
+    ]
+    file = _write(tmp_path / "texts.csv", rows)
+
+    seeded = seed("reviews", file=file, text_column="body", label_column="verdict", source="web")
+
+    assert seeded.added == 1
+    (document,) = collection.find()
+    assert (document["text"], document["label"], document["source"]) == (
+        "A warm, funny film",
+        1,
+        "web",
+    )
+
+
+def test_a_source_that_is_a_number_is_chosen_or_refused_in_one_sentence(
+    collection: Any, tmp_path: Path
+) -> None:
+    rows = [row | {"source": 2020 + number} for number, row in enumerate(ROWS)]
+    file = _write(tmp_path / "texts.csv", rows)
+
+    try:
+        added = seed("reviews", file=file, source="2021").added
+    except OutsideError as error:
+        assert "texts.csv" in str(error)
+    else:
+        assert added == 1
+
+
+def test_documents_of_the_fields_of_the_problem(
+    write_problem: Any, collection: Any, tmp_path: Path
+) -> None:
+    write_problem(source={"fields": {"text": "review", "label": "stars", "created_at": "written"}})
+
+    seed("reviews", file=_write(tmp_path / "texts.csv", ROWS))
+
+    document = collection.find_one({"stars": 1})
+    assert document["review"] == "A warm, funny film"
+    assert document.keys() == {"_id", "review", "stars", "written", "source"}
+
+
+def test_a_missing_column_is_named_with_those_that_there_are(
+    problem: Problem, tmp_path: Path
+) -> None:
+    file = _write(tmp_path / "texts.csv", ROWS)
+
+    with pytest.raises(OutsideError, match=r"texts.csv has no column 'body'; it has text, label"):
+        seed("reviews", file=file, text_column="body")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("missing.csv", None),
+        ("empty.csv", b""),
+        ("ragged.csv", b"text,label\na,1\nb,1,2\n"),
+        ("latin.csv", b"text,label\nmagnifi\xe9,1\n"),
+        ("broken.jsonl", b'{"text": "a", '),
+        ("mixed.jsonl", b'{"text": "a", "label": 1}\n{"text": "b", "label": "x"}\n'),
+        ("text.parquet", b"no parquet"),
+        ("texts.xlsx", b"PK"),
+        ("texts", b"text,label\n"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    name: str, content: bytes | None, problem: Problem, collection: Any, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(OutsideError, match=rf"The file .*{name}"):
+        seed("reviews", file=tmp_path / name)
+    assert collection.count_documents({}) == 0
+
+
+def test_the_film_reviews_are_real_and_balanced(machine: Settings) -> None:
+    rows = read_file(reviews_file(), text="text", label="label", source="imdb")
+
+    assert len(rows) == 25_000
+    assert sum(rows["label"].to_pylist()) == 12_500

@@ -1,0 +1,90 @@
+"""Imports: who imports one room does not wait for the libraries of another."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from settings import PROJECT
+
+MODELING = [
+    f"modeling.{file.stem}"
+    for file in sorted((PROJECT / "modeling").glob("*.py"))
+    if file.stem != "__init__"
+]
+
+
+def _loaded_by(*modules: str) -> set[str]:
+    """Return the top-level modules that are loaded after an import in a fresh process."""
+    code = (
+        f"import json, sys, {', '.join(modules)}\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [
+        (
+            ["settings"],
+            {"prefect", "mlflow", "pymongo", "bson", "numpy", "sklearn", "pyarrow", "modeling"},
+        ),
+        (["embedded"], {"prefect", "mlflow", "pymongo", "numpy", "sklearn", "pyarrow"}),
+        (["mongodb"], {"prefect", "mlflow", "numpy", "sklearn", "modeling", "tasks", "registry"}),
+        (["registry"], {"prefect", "pymongo", "bson", "deltalake", "modeling", "tasks", "mongodb"}),
+        (MODELING, {"prefect", "mlflow", "pymongo", "bson", "deltalake", "settings", "registry"}),
+    ],
+    ids=["settings", "embedded", "mongodb", "registry", "modeling"],
+)
+def test_importing_a_module_does_not_load(modules: list[str], unwanted: set[str]) -> None:
+    loaded = _loaded_by(*modules)
+
+    assert {module.partition(".")[0] for module in modules} <= loaded
+    assert loaded & unwanted == set()
+
+
+@pytest.mark.parametrize("package", ["flows", "tasks"])
+def test_the_libraries_are_told_to_send_no_usage_data_before_they_are_imported(
+    package: str,
+) -> None:
+    names = (
+        "DO_NOT_TRACK",
+        "MLFLOW_DISABLE_TELEMETRY",
+        "PREFECT_SERVER_ANALYTICS_ENABLED",
+        "BENTOML_DO_NOT_TRACK",
+        "DAGSHUB_DISABLE_ANALYTICS",
+    )
+    code = (
+        f"import os, sys, json, {package}\n"
+        "print(json.dumps([dict(os.environ), 'mlflow' in sys.modules, 'prefect' in sys.modules]))"
+    )
+    bare = {name: value for name, value in os.environ.items() if name not in names}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=bare,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+
+    environment, mlflow_loaded, prefect_loaded = json.loads(done.stdout.splitlines()[-1])
+    assert all(environment[name].lower() in {"true", "false"} for name in names)
+    assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert not mlflow_loaded
+    assert not prefect_loaded

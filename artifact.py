@@ -6,19 +6,17 @@ in it instead of running code. Beside it lie golden examples, by which a sound c
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from zipfile import BadZipFile
 
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
 from mlflow.models import infer_signature
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from skops.io import loads
 from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -36,23 +34,48 @@ TRUSTED_TYPES = ("modeling.features.NgramCounter", "modeling.text.TextNormalizer
 _GOLDEN_TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
-class Golden:
+class Golden(BaseModel):
     """Inputs and the probabilities that a sound copy of a model gives for them.
 
     Attributes
     ----------
-    inputs : sequence of str
+    inputs : tuple of str
         Raw texts.
-    classes : sequence of str
+    classes : tuple of str
         The labels, in the order of the columns of `probabilities`.
-    probabilities : sequence of sequence of float
+    probabilities : tuple of tuple of float
         Shape (n_inputs, n_classes).
     """
 
-    inputs: Sequence[str]
-    classes: Sequence[str]
-    probabilities: Sequence[Sequence[float]]
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    inputs: tuple[str, ...] = Field(min_length=1)
+    classes: tuple[str, ...] = Field(min_length=2)
+    probabilities: tuple[tuple[float, ...], ...]
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> Self:
+        widths = {len(row) for row in self.probabilities}
+        if len(self.probabilities) != len(self.inputs) or widths != {len(self.classes)}:
+            raise ValueError("inputs, classes and probabilities do not have the same sizes")
+        return self
+
+
+def read_golden(path: Path) -> Golden:
+    """Return the golden examples of a file.
+
+    Raises
+    ------
+    OutsideError
+        If they are damaged.
+    """
+    try:
+        return Golden.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        what = error.errors()[0]["msg"]
+        raise OutsideError(
+            f"The golden examples of a model (MLFLOW_TRACKING_URI) are damaged: {what}."
+        ) from error
 
 
 def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
@@ -60,7 +83,7 @@ def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
     example = pd.DataFrame({"text": list(golden.inputs)[:1]})
     with TemporaryDirectory() as scratch:
         golden_file = Path(scratch) / Path(GOLDEN_FILE).name
-        golden_file.write_text(json.dumps(vars(golden)))
+        golden_file.write_text(golden.model_dump_json())
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             info = mlflow.sklearn.log_model(
                 model,
@@ -92,8 +115,11 @@ def load_model(content: bytes, name: str) -> Pipeline:
 def check_golden(model: Pipeline, golden: Golden, name: str) -> None:
     """Raise `OutsideError` unless a model gives its golden examples their probabilities."""
     found = model.predict_proba(list(golden.inputs))
-    error = float(np.abs(found - np.asarray(golden.probabilities)).max())
-    if list(model.classes_) != list(golden.classes) or error > _GOLDEN_TOLERANCE:
+    expected = np.asarray(golden.probabilities)
+    same = tuple(model.classes_) == golden.classes
+    error = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
+    # Written so that a probability that is no number fails, too.
+    if not (same and error <= _GOLDEN_TOLERANCE):
         raise OutsideError(
             f"{name} fails its golden examples: its probabilities differ by {error:.2g} from those "
             "that were registered; it was made with other versions of the libraries or damaged."

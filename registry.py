@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import json
 import os
 import platform
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version as installed_version
@@ -44,6 +43,7 @@ from artifact import (
     check_golden,
     load_model,
     log_model,
+    read_golden,
 )
 from settings import PROJECT, OutsideError, Settings, UnavailableError
 
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 PRODUCTION = "production"
 PREVIOUS = "previous"
+_ATTEMPTS = 5
+_URI_VARIABLE = "MLFLOW_TRACKING_URI"
 TAG = "perennial."
 
 
@@ -109,7 +111,9 @@ class Registry:
         try:
             yield run.info.run_id
         except BaseException:
-            self._client.set_terminated(run.info.run_id, "FAILED")
+            # MLflow may be what failed; the failure itself must not be lost over it.
+            with suppress(MlflowException, RequestException):
+                self._client.set_terminated(run.info.run_id, "FAILED")
             raise
         with _explained():
             self._client.set_terminated(run.info.run_id, "FINISHED")
@@ -143,7 +147,14 @@ class Registry:
         )
         use = InputTag("mlflow.data.context", "training")
         with _explained():
-            self._client.log_inputs(run_id, [DatasetInput(dataset, [use])])
+            for attempt in range(_ATTEMPTS):
+                try:
+                    self._client.log_inputs(run_id, [DatasetInput(dataset, [use])])
+                    return
+                except MlflowException as error:
+                    # Two runs that record one new dataset at once: the second finds it next time.
+                    if "UNIQUE constraint" not in str(error) or attempt == _ATTEMPTS - 1:
+                        raise
 
     def log_files(
         self, run_id: str, texts: Mapping[str, str], figures: Mapping[str, Figure]
@@ -251,6 +262,8 @@ class Registry:
             If Production is not the expected version any more.
         """
         current = self.production(version.problem)
+        if current is not None and current.version == version.version:
+            return
         if (current and current.version) != (expected and expected.version):
             raise StaleComparisonError(f"Production is {current}, not {expected}")
         with _explained():
@@ -290,7 +303,7 @@ class Registry:
                 Path(download_artifacts(f"{root}/{file}", dst_path=scratch))
                 for file in (MODEL_FILE, GOLDEN_FILE)
             )
-            return model.read_bytes(), Golden(**json.loads(golden.read_text()))
+            return model.read_bytes(), read_golden(golden)
 
     def _experiment(self, problem: str) -> str:
         found = self._client.get_experiment_by_name(problem)
@@ -321,11 +334,22 @@ def connect(settings: Settings) -> Registry:
     """
     with _explained():
         uri = _tracking_uri(settings)
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
+        _use(uri)
         client = MlflowClient(uri, uri)
         client.search_experiments(max_results=1)
     return Registry(client, settings)
+
+
+def _use(uri: str) -> None:
+    """Point MLflow's fluent functions at an address.
+
+    MLflow writes the address to the environment, where it would look like a setting of the user.
+    """
+    before = os.environ.get(_URI_VARIABLE)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    if before is None:
+        os.environ.pop(_URI_VARIABLE, None)
 
 
 def _tracking_uri(settings: Settings) -> str:
@@ -357,11 +381,13 @@ def _dagshub_uri(settings: Settings) -> str:
             f"DagsHub does not open {name!r}; check DAGSHUB_REPO_OWNER, DAGSHUB_REPO_NAME and "
             f"DAGSHUB_TOKEN: {error}"
         ) from error
-    return os.environ["MLFLOW_TRACKING_URI"]
+    return os.environ[_URI_VARIABLE]
 
 
 def _embedded_artifacts(settings: Settings) -> str | None:
-    if settings.mlflow_tracking_uri or settings.dagshub_repo_name:
+    """Return where to keep files when no server does: beside the other data."""
+    server = settings.mlflow_tracking_uri or settings.dagshub_repo_name
+    if server and not server.startswith("sqlite:"):
         return None
     return (settings.data_dir.absolute() / "mlflow" / "artifacts").as_uri()
 

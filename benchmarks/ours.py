@@ -71,7 +71,7 @@ class Project:
                 fcntl.flock(file, fcntl.LOCK_EX)
 
     def _run(self, flow: str, problem: str, *options: str) -> Usage:
-        command = ["flows", flow, "--problem", problem, *options]
+        command = ["flows", flow, problem, *options]
         usage = run_module(command, self._environment, self._log(flow))
         self.wait_for_servers()
         return usage

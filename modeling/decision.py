@@ -103,5 +103,5 @@ def _better(problem: Problem, challenger: Predictions, production: Predictions) 
         name=BETTER,
         passed=gain.low > 0,
         found=f"{problem.metric} {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]",
-        required=f"{confidence:.0%} interval above 0",
+        required=f"{confidence * 100:g}% interval above 0",
     )

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from modeling.problem import Problem
@@ -99,11 +98,17 @@ def in_validation(hashes: pa.Array, share: float) -> NDArray[np.bool_]:
 
 def row_digests(ids: pa.Array, labels: pa.Array, texts: pa.Array) -> pa.FixedSizeBinaryArray:
     """Return a digest of each document exactly as it is used, shape (n,)."""
-    rows = pc.binary_join_element_wise(
-        *(column.cast(pa.large_string()) for column in (ids, labels, texts)),
-        pa.scalar("\0", pa.large_string()),
+    columns = (column.to_pylist() for column in (ids, labels, texts))
+    return pa.array(
+        [_digest(b"".join(map(_framed, row))) for row in zip(*columns, strict=True)],
+        pa.binary(HASH_BYTES),
     )
-    return pa.array([_digest(row.as_buffer()) for row in rows], pa.binary(HASH_BYTES))
+
+
+def _framed(text: str) -> bytes:
+    """Return a text after its length, so that no text can pass for the end of another."""
+    data = text.encode()
+    return len(data).to_bytes(8, "little") + data
 
 
 def snapshot_digest(digests: pa.Array) -> str:

@@ -94,7 +94,7 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         # work, since most bigrams occur once.
         frequent = np.bincount(codes, minlength=len(keys)) >= self.min_documents
         keys, columns = _sorted_columns(keys, frequent)
-        counts = _count(occurrences.rows, columns[codes], (len(X), len(keys)))
+        counts = self._finish(_count(occurrences.rows, columns[codes], (len(X), len(keys))))
         chosen = self._choose(counts)
         if not chosen.any():
             raise ValueError(
@@ -104,7 +104,7 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not chosen.all():
             keys, counts = keys[chosen], counts[:, np.flatnonzero(chosen)]
         self._keep(vocabulary[order], keys)
-        return self._finish(counts)
+        return counts
 
     def transform(self, X: Tokens) -> sparse.csr_array:
         """Return the counts of the chosen features, shape (n_documents, n_features)."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from modeling.problem import MetricName
 
@@ -134,16 +133,20 @@ def _resamples(n: int, seed: int) -> Iterator[Counts]:
     """Yield matrices of counts, shape (some, n); each row is one draw of n with replacement."""
     rng = np.random.default_rng(seed)
     shift = np.arange(_RESAMPLES_AT_ONCE)[:, None] * n
-    # The products are so narrow that BLAS loses more by sharing them out than it gains.
-    with threadpool_limits(limits=1, user_api="blas"):
-        for _ in range(0, RESAMPLES, _RESAMPLES_AT_ONCE):
-            drawn = rng.integers(0, n, size=(_RESAMPLES_AT_ONCE, n))
-            flat = np.bincount((drawn + shift).ravel(), minlength=_RESAMPLES_AT_ONCE * n)
-            yield flat.reshape(_RESAMPLES_AT_ONCE, n).astype(np.float64)
+    for _ in range(0, RESAMPLES, _RESAMPLES_AT_ONCE):
+        drawn = rng.integers(0, n, size=(_RESAMPLES_AT_ONCE, n))
+        flat = np.bincount((drawn + shift).ravel(), minlength=_RESAMPLES_AT_ONCE * n)
+        yield flat.reshape(_RESAMPLES_AT_ONCE, n).astype(np.float64)
+
+
+def _sums(counts: Counts, columns: Floats) -> Floats:
+    """Return ``counts @ columns``, which is too narrow for BLAS to share out among threads."""
+    sums: Floats = np.einsum("rd,dc->rc", counts, columns)
+    return sums
 
 
 def _mean(per_document: Floats, counts: Counts) -> Floats:
-    means: Floats = counts @ per_document / counts.sum(axis=1)
+    means: Floats = _sums(counts, per_document[:, None])[:, 0] / counts.sum(axis=1)
     return means
 
 
@@ -208,7 +211,8 @@ def _one_hot(codes: NDArray[np.int64], p: Predictions) -> Floats:
 def _confusion(p: Predictions, counts: Counts) -> tuple[Floats, Floats, Floats]:
     """Return, per resample and class: rightly predicted, predicted, actual documents."""
     actual, predicted = _one_hot(p.truth, p), _one_hot(p.predicted, p)
-    return counts @ (actual * predicted), counts @ predicted, counts @ actual
+    right = actual * predicted
+    return _sums(counts, right), _sums(counts, predicted), _sums(counts, actual)
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

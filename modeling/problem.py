@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -19,6 +19,10 @@ MetricName = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_lo
 EstimatorName = Literal["logistic_regression", "multinomial_naive_bayes"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+# How pydantic names the branches of a union, which a location in a file does not have.
+_BRANCHES = frozenset({"bool", "int", "float", "str", "none"})
 
 
 class ProblemError(ValueError):
@@ -175,7 +179,7 @@ def load_problem(path: Path) -> Problem:
         line, its value and what is allowed.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.error import YAMLError
 
     try:
         document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
@@ -184,7 +188,7 @@ def load_problem(path: Path) -> Problem:
         raise ProblemError(
             f"There is no problem {path.stem!r} ({path}); the problems are {_listed(known)}."
         ) from None
-    except (MarkedYAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ProblemError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise ProblemError(f"{path} must be a mapping of keys to values, it is {document!r}.")
@@ -215,21 +219,24 @@ def _allowed(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return "it is required"
     if detail["type"] == "extra_forbidden":
-        model: type[BaseModel] = Problem
-        for part in detail["loc"][:-1]:
-            model = _submodel(model, str(part)) or model
-        return f"allowed here are {_listed(model.model_fields)}"
+        return f"allowed here are {_listed(_schema_at(detail['loc'][:-1]).model_fields)}"
     message = detail["msg"]
     return message[0].lower() + message[1:]
 
 
-def _submodel(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """Return the schema below a key, looking through dictionaries of schemas."""
-    field = model.model_fields.get(key)
-    if field is None:
-        return None
-    nested = [field.annotation, *getattr(field.annotation, "__args__", ())]
-    return next((n for n in nested if isinstance(n, type) and issubclass(n, BaseModel)), None)
+def _schema_at(location: Sequence[str | int]) -> type[BaseModel]:
+    """Return the schema of a place in the file."""
+    model: type[BaseModel] = Problem
+    parts = iter(location)
+    for part in parts:
+        annotation = model.model_fields[str(part)].annotation
+        if get_origin(annotation) is dict:
+            # The next part is a name that the file has chosen, such as a candidate's.
+            next(parts, None)
+            annotation = get_args(annotation)[1]
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return model
 
 
 def _find_line(document: Mapping[str, Any], location: Sequence[str]) -> tuple[int, tuple[str, ...]]:
@@ -243,18 +250,30 @@ def _find_line(document: Mapping[str, Any], location: Sequence[str]) -> tuple[in
     line = 1
     found = []
     for part in location:
-        keys = {str(key): key for key in node} if isinstance(node, dict) else {}
+        keys = {_as_pydantic_shows(key): key for key in node} if isinstance(node, dict) else {}
         if part in keys:
-            line = node.lc.key(keys[part])[0] + 1
+            line = _line(node, keys[part], line)
             node = node[keys[part]]
             found.append(part)
         elif isinstance(node, CommentedSeq) and part.isdigit():
             line = node.lc.item(int(part))[0] + 1
             node = node[int(part)]
             found.append(part)
-        elif isinstance(node, dict) and part == location[-1]:
+        elif isinstance(node, dict) and part == location[-1] and part not in _BRANCHES:
             found.append(part)
     return line, tuple(found)
+
+
+def _as_pydantic_shows(key: object) -> str:
+    return str(int(key)) if isinstance(key, bool) else str(key)
+
+
+def _line(node: Any, key: object, otherwise: int) -> int:
+    """Return the line of a key; a key that came by a merge (``<<``) has none of its own."""
+    try:
+        return int(node.lc.key(key)[0]) + 1
+    except KeyError:
+        return otherwise
 
 
 def _listed(names: Iterable[object]) -> str:

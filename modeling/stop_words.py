@@ -189,5 +189,5 @@ STOP_WORDS = frozenset(
 NEGATIONS = frozenset(
     word
     for word in STOP_WORDS
-    if word in {"no", "nor", "not"} or word.endswith("n't") or f"{word}'t" in STOP_WORDS
+    if word in {"no", "nor", "not", "t"} or word.endswith("n't") or f"{word}'t" in STOP_WORDS
 ) | {"ain"}

@@ -45,6 +45,8 @@ _APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
 _ENDINGS = {"'re": "are", "'ll": "will", "'ve": "have", "'m": "am", "'d": "would", "'s": "'s"}
 _IRREGULAR = {"can't": ("can", "not"), "won't": ("will", "not"), "shan't": ("shall", "not")}
 
+_ARROW_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+
 # Documents are normalised so many at a time, so that temporary memory does not grow with the data.
 _CHUNK = 8_192
 # A service sees new words forever (typing errors, names); its memo of words must not.
@@ -164,10 +166,8 @@ def as_texts(values: object) -> pa.LargeStringArray:
     TypeError
         If something in `values` is not a text; it names the position and the type.
     """
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    if isinstance(values, pa.Array):
-        return pc.fill_null(values.cast(pa.large_string()), "")
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return _arrow_texts(values)
     if isinstance(values, str):
         raise TypeError("expected a sequence of texts, got one text; put it into a list")
     column = np.asarray(values, dtype=object)
@@ -181,6 +181,14 @@ def as_texts(values: object) -> pa.LargeStringArray:
         return pa.array(texts, pa.large_string())
     except UnicodeEncodeError:
         return pa.array(map(_without_surrogates, texts), pa.large_string())
+
+
+def _arrow_texts(values: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if not any(is_text(kind) for is_text in _ARROW_TEXTS):
+        raise TypeError(f"expected texts, got an Arrow array of {values.type}")
+    texts = pc.fill_null(values.cast(pa.large_string()), "")
+    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
 
 
 def _without_surrogates(text: str) -> str:

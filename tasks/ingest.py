@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
-from typing import Any, get_args
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from bson import ObjectId, json_util
-from bson.codec_options import CodecOptions
+from bson import json_util
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from pymongo.collection import Collection
 
 import mongodb
 from modeling.documents import UnusableError, check, content_hash
 from modeling.problem import Problem
 from settings import OutsideError, Settings, get_settings
+from tasks.arrivals import Known, batched, document_key, open_documents, read_arrivals
 from tasks.failures import NETWORK
 from tasks.snapshots import SCHEMA, Snapshot, SnapshotConflictError, SnapshotStore, Status
 
-_BATCH = 2_000
-# Embedded or on Atlas, few ids per query are looked up in the index one by one.
-_IDS_PER_QUERY = 100
 _CONFLICTS = 5
 _RAW_CHARACTERS = 10_000
 _ROWS = pa.schema([field for field in SCHEMA if field.name != "digest"])
-# Every BSON type but date. Asked for one by one the index on the time of creation answers.
-_NO_DATE_TYPES = (
-    *("double", "string", "object", "array", "binData", "objectId", "bool", "regex"),
-    *("int", "long", "decimal", "timestamp", "minKey", "maxKey"),
-)
 
 
 @dataclass(frozen=True)
@@ -116,15 +106,23 @@ def _ingest_once(
     problem: Problem, store: SnapshotStore, settings: Settings, *, rescan: bool
 ) -> Ingested:
     before = store.latest()
+    known = None if before is None else _known(problem, store, before, rescan=rescan)
     with mongodb.connect(settings) as client:
         collection = open_documents(client, problem)
-        rows = _classify(_read(collection, problem, store, before, rescan=rescan), problem)
+        rows = _classify(read_arrivals(collection, problem, known), problem)
     if not rows.num_rows:
         return Ingested(_require_documents(problem, before), read=0, used=0, duplicates=0)
     rows = _mark_duplicates(rows, None if before is None else store.known_contents(before))
     ingested = _account(rows, store.append(rows, before))
     _require_documents(problem, ingested.snapshot)
     return ingested
+
+
+def _known(problem: Problem, store: SnapshotStore, before: Snapshot, *, rescan: bool) -> Known:
+    since = None
+    if before.watermark is not None and not rescan:
+        since = before.watermark - problem.source.late_window
+    return Known(before.watermark, since, store.known_documents(before, since))
 
 
 def _require_documents(problem: Problem, snapshot: Snapshot | None) -> Snapshot:
@@ -155,92 +153,9 @@ def _account(rows: pa.Table, snapshot: Snapshot) -> Ingested:
     return ingested
 
 
-def open_documents(client: Any, problem: Problem) -> Collection[mongodb.Document]:
-    """Return the problem's collection, with the index that reading by age needs.
-
-    Text that is not valid UTF-8 is decoded to lone surrogates instead of ending the whole read.
-    """
-    options: CodecOptions[mongodb.Document] = CodecOptions(
-        tz_aware=True, unicode_decode_error_handler="surrogateescape"
-    )
-    source = problem.source
-    collection = client[source.database].get_collection(source.collection, codec_options=options)
-    collection.create_index([(source.fields.created_at, 1), ("_id", 1)])
-    return collection  # type: ignore[no-any-return]
-
-
-def _read(
-    collection: Collection[mongodb.Document],
-    problem: Problem,
-    store: SnapshotStore,
-    before: Snapshot | None,
-    *,
-    rescan: bool,
-) -> Iterator[mongodb.Document]:
-    """Yield every document that no earlier ingestion has read.
-
-    Beyond the watermark documents are read as they are. Up to it, as far back as the late window
-    reaches, only ids are read, and then the documents whose ids are unknown: so documents that
-    share the watermark's time or arrive late are found, and no known one is read again.
-    """
-    fields = problem.source.fields
-    projection = dict.fromkeys(fields.model_dump().values(), 1)
-    created_at, query = fields.created_at, problem.source.query
-    watermark = None if before is None else store.watermark(before)
-    if before is None or watermark is None:
-        yield from collection.find(query, projection, batch_size=_BATCH)
-        return
-
-    since = None if rescan else watermark - problem.source.late_window
-    late = {"$lte": watermark} | ({} if since is None else {"$gte": since})
-    known = set(store.known_ids(before, since).to_pylist())
-    unknown = _unknown(collection, [{created_at: late}, *_undated(created_at)], query, known)
-    for ids in _batched(unknown, _IDS_PER_QUERY):
-        yield from collection.find({"_id": {"$in": ids}}, projection)
-    newer = {"$and": [query, {created_at: {"$gt": watermark}}]}
-    yield from collection.find(newer, projection, batch_size=_BATCH)
-
-
-def _undated(created_at: str) -> list[dict[str, Any]]:
-    """Return the queries for documents without a time of creation: no range of dates finds them."""
-    return [{created_at: None}, {created_at: {"$type": list(_NO_DATE_TYPES)}}]
-
-
-def _unknown(
-    collection: Collection[mongodb.Document],
-    conditions: list[dict[str, Any]],
-    query: dict[str, Any],
-    known: set[str],
-) -> Iterator[Any]:
-    seen = set(known)
-    for condition in conditions:
-        for document in collection.find(
-            {"$and": [query, condition]}, {"_id": 1}, batch_size=_BATCH
-        ):
-            key = document_key(document["_id"])
-            if key not in seen:
-                seen.add(key)
-                yield document["_id"]
-
-
-def _batched(values: Iterable[Any], size: int = _BATCH) -> Iterator[list[Any]]:
-    iterator = iter(values)
-    while batch := list(islice(iterator, size)):
-        yield batch
-
-
-def document_key(identifier: object) -> str:
-    """Return a document's ``_id`` as text: itself, or MongoDB's extended JSON of another type."""
-    if isinstance(identifier, str):
-        return identifier
-    if isinstance(identifier, ObjectId):
-        return f'{{"$oid": "{identifier}"}}'
-    return json_util.dumps(identifier, json_options=json_util.CANONICAL_JSON_OPTIONS)
-
-
 def _classify(documents: Iterable[mongodb.Document], problem: Problem) -> pa.Table:
     """Return the documents as rows, used or quarantined, batch by batch into Arrow."""
-    batches = [_classify_batch(batch, problem) for batch in _batched(documents)]
+    batches = [_classify_batch(batch, problem) for batch in batched(documents)]
     return pa.concat_tables(batches) if batches else _ROWS.empty_table()
 
 
@@ -273,29 +188,38 @@ def _quarantined(document: mongodb.Document, problem: Problem, reason: str) -> d
 def _mark_duplicates(rows: pa.Table, known: pa.Table | None) -> pa.Table:
     """Keep one document of each content: the one that is known or was created first.
 
-    A copy with the same label is a duplicate. A copy with another label says that one of the two is
-    wrong, which a person has to look at: it is quarantined.
+    A copy with the same label is a duplicate. A copy with another label, or a known document whose
+    content was changed, says that something is wrong which a person has to look at: it is
+    quarantined.
     """
     rows = rows.sort_by([("created_at", "ascending"), ("id", "ascending")])
     first: dict[bytes, tuple[str, str]] = {}
+    used: set[str] = set()
     if known is not None:
-        pairs = zip(known["id"].to_pylist(), known["label"].to_pylist(), strict=True)
-        first = dict(zip(known["content"].to_pylist(), pairs, strict=True))
+        ids = known["id"].to_pylist()
+        pairs = zip(ids, known["label"].to_pylist(), strict=True)
+        first, used = dict(zip(known["content"].to_pylist(), pairs, strict=True)), set(ids)
     columns = (rows[name].to_pylist() for name in ("id", "label", "content", "status", "reason"))
-    outcomes = []
+    outcomes: list[tuple[str, str | None]] = []
     for key, label, digest, status, reason in zip(*columns, strict=True):
-        if status != "used" or digest not in first:
+        if status != "used":
             outcomes.append((status, reason))
-            if status == "used":
-                first[digest] = key, label
-            continue
-        original, agreed = first[digest]
-        if label == agreed:
-            outcomes.append(("duplicate", f"copy of {original}"))
+        elif digest not in first and key not in used:
+            first[digest] = key, label
+            outcomes.append((status, reason))
         else:
-            outcomes.append(("quarantined", f"label {label!r}, but a copy is labelled {agreed!r}"))
+            outcomes.append(_repeated(key, label, first.get(digest)))
     statuses, reasons = zip(*outcomes, strict=True)
     for name, values in (("status", statuses), ("reason", reasons)):
         position = rows.schema.get_field_index(name)
         rows = rows.set_column(position, _ROWS.field(name), pa.array(values, pa.string()))
     return rows
+
+
+def _repeated(key: str, label: str, original: tuple[str, str] | None) -> tuple[str, str]:
+    """Say what becomes of a document whose content or id is known already."""
+    if original is None:
+        return "quarantined", f"{key} was read before with another content; insert it anew"
+    if label != original[1]:
+        return "quarantined", f"label {label!r}, but a copy is labelled {original[1]!r}"
+    return "duplicate", f"copy of {original[0]}"

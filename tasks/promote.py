@@ -13,7 +13,7 @@ import registry
 from modeling.decision import Verdict, decide
 from modeling.documents import in_holdout
 from modeling.problem import Problem
-from registry import TAG, ModelVersion, Registry, StaleComparisonError
+from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, get_settings
 from tasks.evaluate import Evaluation
 from tasks.failures import NETWORK
@@ -42,6 +42,9 @@ def promote(
     tracking = registry.connect(get_settings())
     for _ in range(_ROUNDS):
         production = tracking.production(problem.name)
+        if production is not None and production.version == version.version:
+            # An earlier try moved the alias and then lost MLflow: its opponent is previous now.
+            production = tracking.alias(problem.name, PREVIOUS)
         verdict = _compare(problem, dataset, tracking, version, evaluation, production)
         try:
             _act(problem, tracking, version, production, verdict)

@@ -55,6 +55,6 @@ def choose_golden(model: Pipeline, dataset: Dataset) -> Golden:
     # Scored alone: sums over a row must not depend on the rows around it, and this would show it.
     return Golden(
         inputs=texts,
-        classes=[str(label) for label in model.classes_],
+        classes=tuple(str(label) for label in model.classes_),
         probabilities=model.predict_proba(texts).tolist(),
     )

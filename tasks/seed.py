@@ -24,8 +24,8 @@ from rich.progress import Progress
 import mongodb
 from modeling.problem import Problem
 from settings import OutsideError, get_settings
+from tasks.arrivals import open_documents
 from tasks.failures import NETWORK
-from tasks.ingest import open_documents
 
 _BATCH = 1_000
 _BATCHES_PER_UPDATE = 10

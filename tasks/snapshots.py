@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -38,6 +38,7 @@ SCHEMA = pa.schema(
 )
 _DIGEST_KEY = "perennial.digest"
 _DOCUMENTS_KEY = "perennial.documents"
+_WATERMARK_KEY = "perennial.watermark"
 # Delta keeps the log of old versions for 30 days unless told otherwise; a snapshot is forever.
 _FOREVER = "interval 100000 weeks"
 _CONFIGURATION = {
@@ -67,6 +68,9 @@ class Snapshot:
         How many documents can be used.
     uri : str
         Where the table is.
+    watermark : datetime or None
+        Newest time of creation of a document that was read, those dated in the future left out:
+        they must not hide what arrives until then. None if no document had a date.
     """
 
     problem: str
@@ -74,6 +78,7 @@ class Snapshot:
     digest: str
     documents: int
     uri: str
+    watermark: datetime | None = None
 
 
 class SnapshotStore:
@@ -95,7 +100,13 @@ class SnapshotStore:
     def latest(self) -> Snapshot | None:
         """Return the newest snapshot, or None before the first ingestion."""
         table = self._open()
-        return None if table is None else self._snapshot(table.history(1)[0])
+        if table is None:
+            return None
+        for entry in table.history():
+            # Another program may have added versions that change files but no documents.
+            if _DIGEST_KEY in entry:
+                return self._snapshot(entry | {"version": table.version()})
+        raise OutsideError(f"The table at {self.uri} (DATA_URI) was not written by Perennial.")
 
     def find(self, version_or_digest: int | str) -> Snapshot:
         """Return the snapshot of a version or of a digest.
@@ -137,18 +148,15 @@ class SnapshotStore:
         """Return id, reason and raw document of everything quarantined up to a snapshot."""
         return self._rows(snapshot.version, ["id", "reason", "raw"], ["quarantined"])
 
-    def watermark(self, snapshot: Snapshot) -> datetime | None:
-        """Return the newest creation time of any document that was read."""
-        newest = pc.max(self._rows(snapshot.version, ["created_at"])["created_at"]).as_py()
-        return newest if isinstance(newest, datetime) else None
-
-    def known_ids(self, snapshot: Snapshot, since: datetime | None) -> pa.Array:
-        """Return ids of the documents read, those created before `since` left out."""
+    def known_documents(
+        self, snapshot: Snapshot, since: datetime | None
+    ) -> set[tuple[str, datetime | None]]:
+        """Return key and time of creation of the documents read, of those since a time or all."""
         rows = self._rows(snapshot.version, ["id", "created_at"])
         if since is not None:
             late = pc.greater_equal(rows["created_at"], pa.scalar(since, SCHEMA.types[1]))
             rows = rows.filter(pc.fill_null(late, fill_value=True))
-        return rows["id"].combine_chunks()
+        return set(zip(rows["id"].to_pylist(), rows["created_at"].to_pylist(), strict=True))
 
     def known_contents(self, snapshot: Snapshot) -> pa.Table:
         """Return id, content and label of every usable document."""
@@ -178,10 +186,13 @@ class SnapshotStore:
             earlier = self._rows(after.version, ["digest"], ["used"])["digest"]
             used = pa.chunked_array([*earlier.chunks, *used.chunks], pa.binary())
         digest, documents = snapshot_digest(used), len(used)
+        watermark = _watermark(rows, after)
         metadata = {_DIGEST_KEY: digest, _DOCUMENTS_KEY: str(documents)}
+        if watermark is not None:
+            metadata[_WATERMARK_KEY] = watermark.isoformat()
         self._write(rows, after, metadata)
         version = 0 if after is None else after.version + 1
-        return Snapshot(self.problem, version, digest, documents, self.uri)
+        return Snapshot(self.problem, version, digest, documents, self.uri, watermark)
 
     def _write(self, rows: pa.Table, after: Snapshot | None, metadata: dict[str, str]) -> None:
         # Without retries the commit succeeds only as the very next version: Delta would otherwise
@@ -233,6 +244,9 @@ class SnapshotStore:
             digest=entry[_DIGEST_KEY],
             documents=int(entry[_DOCUMENTS_KEY]),
             uri=self.uri,
+            watermark=datetime.fromisoformat(entry[_WATERMARK_KEY])
+            if _WATERMARK_KEY in entry
+            else None,
         )
 
     def _outside(self, verb: str, error: Exception) -> OutsideError:
@@ -242,13 +256,22 @@ class SnapshotStore:
         )
 
 
+def _watermark(rows: pa.Table, after: Snapshot | None) -> datetime | None:
+    past = pc.less_equal(rows["created_at"], pa.scalar(datetime.now(UTC), SCHEMA.types[1]))
+    times = [after.watermark if after else None, pc.max(rows.filter(past)["created_at"]).as_py()]
+    return max((time for time in times if time is not None), default=None)
+
+
 def _storage_options(settings: Settings) -> dict[str, str] | None:
     """Return the options of delta-rs; without a credentials block it reads the environment."""
     if settings.data_credentials_block is None:
         return None
     from prefect_aws import AwsCredentials
 
-    block = AwsCredentials.load(settings.data_credentials_block, _sync=True)
+    try:
+        block = AwsCredentials.load(settings.data_credentials_block, _sync=True)
+    except ValueError as error:
+        raise OutsideError(f"DATA_CREDENTIALS_BLOCK cannot be used: {error}") from error
     secret = block.aws_secret_access_key
     options = {
         "AWS_ACCESS_KEY_ID": block.aws_access_key_id,

@@ -83,6 +83,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def forget_mlflow() -> None:
+    """Let the settings be read again, without the address that MLflow left in the environment.
+
+    MLflow writes the address it uses into MLFLOW_TRACKING_URI, for the processes that it starts;
+    here that would be a setting of the next test.
+    """
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    get_settings.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Return the settings of the embedded servers, which all worker processes share."""
@@ -124,6 +134,7 @@ def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     settings = Settings(data_dir=tmp_path_factory.mktemp("mlflow"))
     registry.connect(settings)
+    forget_mlflow()
     return settings.data_dir / "mlflow" / "mlflow.db"
 
 
@@ -147,7 +158,7 @@ def machine(
     monkeypatch.setenv("MONGODB_TIMEOUT", "20")
     get_settings.cache_clear()
     yield get_settings()
-    get_settings.cache_clear()
+    forget_mlflow()
 
 
 @pytest.fixture

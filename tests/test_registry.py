@@ -52,7 +52,11 @@ def texts(snippets: list[tuple[str, int]]) -> list[str]:
 
 @pytest.fixture
 def golden(model: Pipeline, texts: list[str]) -> Golden:
-    return Golden(texts, list(model.classes_), model.predict_proba(texts).tolist())
+    return Golden(
+        inputs=texts,
+        classes=list(model.classes_),
+        probabilities=model.predict_proba(texts).tolist(),
+    )
 
 
 @pytest.fixture
@@ -405,6 +409,15 @@ def test_an_address_that_is_none_is_named(
 
     with pytest.raises(OutsideError, match=r"MLFLOW_TRACKING_URI"):
         registry.connect(get_settings())
+
+
+def test_the_address_of_the_embedded_mlflow_does_not_become_a_setting(
+    tracking: Registry, machine: Settings
+) -> None:
+    # A process that this one starts would take it for a server, and keep its files elsewhere.
+    get_settings.cache_clear()
+
+    assert get_settings() == machine
 
 
 def test_half_of_the_dagshub_settings_is_not_enough(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,49 +21,36 @@ import registry
 from flows.retrain import retrain
 from settings import PROJECT, Settings, get_settings
 from tasks.snapshots import SnapshotStore
-from tests.conftest import wait_until
+from tests.conftest import forget_mlflow, wait_until
 from tests.tasks.test_promote import CANDIDATES
 
 pytestmark = pytest.mark.e2e
 
 _DOCUMENTS = 1200
 
-# Runs one retraining per entry of a list, each in a process group of its own which kills itself at
-# the entry's point: before or after the call of a function, or of a method with an argument.
+# Runs one retraining, which kills its process group at a point: before or after the call of a
+# function, or of a method with an argument.
 _DRIVER = """
 import importlib, json, os, signal, sys
 import flows
 from flows.retrain import retrain
-from settings import get_settings
 
-def patch(module, owner, name, moment, argument):
-    home = importlib.import_module(module)
-    home = getattr(home, owner) if owner else home
-    function = getattr(home, name)
-    def killing(*args, **kwargs):
-        here = argument is None or argument in args
-        if here and moment == "before":
-            os.killpg(0, signal.SIGKILL)
-        result = function(*args, **kwargs)
-        if here:
-            os.killpg(0, signal.SIGKILL)
-        return result
-    setattr(home, name, killing)
+module, owner, name, moment, argument = json.loads(sys.argv[1])
+home = importlib.import_module(module)
+home = getattr(home, owner) if owner else home
+function = getattr(home, name)
 
-ends = {}
-for key, environment, point in json.load(sys.stdin):
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        os.environ.update(environment)
-        get_settings.cache_clear()
-        patch(*point)
-        try:
-            retrain("reviews")
-        finally:
-            os._exit(1)
-    ends[key] = os.waitpid(child, 0)[1]
-json.dump(ends, sys.stdout)
+def killing(*args, **kwargs):
+    here = argument is None or argument in args
+    if here and moment == "before":
+        os.killpg(0, signal.SIGKILL)
+    result = function(*args, **kwargs)
+    if here:
+        os.killpg(0, signal.SIGKILL)
+    return result
+
+setattr(home, name, killing)
+retrain("reviews")
 """
 
 # Where a retraining is killed: module, class or None, function, moment, argument or None.
@@ -129,9 +117,24 @@ class World:
             YAML(typ="safe").dump(content, file)
 
     def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        forget_mlflow()
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
-        get_settings.cache_clear()
+
+
+def _kill(world: World, point: tuple[str | None, ...]) -> tuple[int, str]:
+    """Retrain in a process that is killed at a point; return how it ended and what it said."""
+    done = subprocess.run(
+        [sys.executable, "-c", _DRIVER, json.dumps(point)],
+        cwd=PROJECT,
+        env={**os.environ, **world.environment},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        start_new_session=True,
+    )
+    return done.returncode, done.stderr[-2000:]
 
 
 @pytest.fixture(scope="module")
@@ -162,21 +165,13 @@ def worlds(
                     world.write_problem("weak")
                     world.enter(patched)
                     retrain("reviews")
+                forget_mlflow()
             world.write_problem("good")
-        plan = [(point, worlds[point].environment, place) for point, place in POINTS.items()]
-        done = subprocess.run(
-            [sys.executable, "-c", _DRIVER],
-            cwd=PROJECT,
-            input=json.dumps(plan),
-            env={**os.environ, "PYTHONPATH": str(PROJECT)},
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=True,
-        )
-        ends = json.loads(done.stdout.splitlines()[-1])
-        killed = {point for point, status in ends.items() if status == signal.SIGKILL}
-        assert killed == set(POINTS), done.stderr[-3000:]
+        with ThreadPoolExecutor(2) as processes:
+            ends = dict(
+                zip(POINTS, processes.map(_kill, worlds.values(), POINTS.values()), strict=True)
+            )
+        assert {point: end for point, end in ends.items() if end[0] != -signal.SIGKILL} == {}
         yield worlds
         for world in worlds.values():
             client.drop_database(world.database)
@@ -189,7 +184,7 @@ def _check_documents(world: World, mongodb: str) -> None:
     assert snapshot is not None
     with MongoClient(mongodb) as client:
         there = Counter(d["_id"] for d in client[world.database]["reviews"].find({}, {"_id": 1}))
-    assert Counter(store.known_ids(snapshot, None).to_pylist()) == there
+    assert Counter(key for key, _ in store.known_documents(snapshot, None)) == there
     assert len(store.read(snapshot)) == snapshot.documents
 
 
@@ -217,7 +212,8 @@ def test_a_retraining_that_was_killed_is_completed_by_the_next_one(
     assert production is not None
     assert production.tags["perennial.candidate"] == "good"
     assert len(tracking.load(production).predict(["a wonderful film"])) == 1
-    get_settings.cache_clear()
+    assert tracking.alias("reviews", "previous") is None or left is not None
+    forget_mlflow()
 
 
 def test_a_command_that_is_killed_leaves_no_server_behind_and_is_completed_by_the_next_one(
@@ -226,6 +222,7 @@ def test_a_command_that_is_killed_leaves_no_server_behind_and_is_completed_by_th
     import embedded
 
     problem = write_problem()
+    forget_mlflow()
     environment = {**os.environ, "PREFECT_API_URL": prefect_api}
     del environment["MONGODB_URI"]
     command = [sys.executable, "-m", "flows", "retrain", "reviews"]
@@ -269,5 +266,5 @@ def test_a_command_that_is_killed_leaves_no_server_behind_and_is_completed_by_th
     snapshot = store.latest()
     assert snapshot is not None
     assert snapshot.documents == 400
-    assert set(Counter(store.known_ids(snapshot, None).to_pylist()).values()) == {1}
+    assert set(Counter(key for key, _ in store.known_documents(snapshot, None)).values()) == {1}
     assert registry.connect(machine).production("reviews") is not None

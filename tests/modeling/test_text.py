@@ -75,6 +75,7 @@ FRAGMENTS = [
     *(" ", "\n", "\t", "\u00a0", "\u2003", "\u3000", "\u2028", "\u200b", "\ufeff", "\u00ad"),
     *("\x00", "\x0b", "\x0c", "\x1c", "\x1f", "\x7f", "\x85", "\ud800", "\udc00"),
 ]
+ODDITIES = [*FRAGMENTS, *(f"Good{one}{other}t" for one in FRAGMENTS for other in FRAGMENTS)]
 raw_texts = st.builds(
     str.join,
     st.sampled_from(["", " "]),
@@ -179,6 +180,15 @@ def test_real_reviews_give_the_tokens_of_the_documented_steps_with_nltk(
     assert tokens(reviews, **switched) == expected
 
 
+@pytest.mark.parametrize("switched", SWITCHED, ids=str)
+def test_every_oddity_beside_every_other_gives_the_tokens_of_the_documented_steps_with_nltk(
+    switched: dict[str, object], nltk_says: Lemmatize
+) -> None:
+    expected = [step_by_step(text, Steps(**switched), nltk_says) for text in ODDITIES]
+
+    assert tokens(ODDITIES, **switched) == expected
+
+
 @many_examples
 @given(text=raw_texts, steps=all_steps)
 def test_any_text_gives_the_tokens_of_the_documented_steps_with_nltk(
@@ -193,6 +203,15 @@ def test_a_text_normalises_alike_alone_and_in_bulk(texts: list[str], steps: Step
     alone = [normalizer(steps).words(text) for text in texts]
 
     assert tokens(texts, **asdict(steps)) == alone
+
+
+@pytest.mark.parametrize("switched", [*SWITCHED[:5], *SWITCHED[-2:]], ids=str)
+def test_every_oddity_beside_every_other_normalises_alike_alone_and_in_bulk(
+    switched: dict[str, object],
+) -> None:
+    alone = [normalizer(Steps(**switched)).words(text) for text in ODDITIES]
+
+    assert tokens(ODDITIES, **switched) == alone
 
 
 @pytest.fixture(scope="module")
@@ -272,15 +291,40 @@ def test_documents_without_any_word_stay_in_their_places() -> None:
     assert tokens(["", ""]) == [[], []]
 
 
+# Without these steps the texts are read where they lie, in the middle of a longer column.
+IN_PLACE = {"html": False, "urls": False}
+
+
+@pytest.mark.parametrize("steps", [{}, IN_PLACE], ids=["plain", "in place"])
 def test_the_number_of_texts_normalised_at_a_time_cannot_be_seen(
-    reviews: list[str], monkeypatch: pytest.MonkeyPatch
+    steps: dict[str, bool], reviews: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [*reviews[:20], "", *reviews[20:30]]
-    whole = tokens(texts)
+    whole = tokens(texts, **steps)
     monkeypatch.setattr(text_module, "_CHUNK", 7)
 
-    assert tokens(texts) == whole
-    assert tokens(texts[:14]) == whole[:14]
+    assert tokens(texts, **steps) == whole
+    assert tokens(texts[:14], **steps) == whole[:14]
+
+
+@pytest.mark.parametrize("steps", [{}, IN_PLACE], ids=["plain", "in place"])
+def test_a_part_of_a_column_is_read_as_that_part(steps: dict[str, bool]) -> None:
+    column = pa.array(
+        ["outside", "a good film", "", "caf\u00e9", "also outside"], pa.large_string()
+    )
+
+    assert tokens(column[1:4], **steps) == [["good", "film"], [], ["caf\u00e9"]]
+    assert tokens(column[4:], **steps) == [["also", "outside"]]
+    assert tokens(column[2:2], **steps) == []
+
+
+def test_what_lies_hidden_under_a_missing_text_is_not_read() -> None:
+    _, offsets, data = pa.array(["good", "hidden", "film"], pa.large_string()).buffers()
+    valid = pa.py_buffer(bytes([0b101]))
+    column = pa.LargeStringArray.from_buffers(3, offsets, data, valid)
+
+    assert column.to_pylist() == ["good", None, "film"]
+    assert tokens(column) == tokens(column, **IN_PLACE) == [["good"], [], ["film"]]
 
 
 TEXTS = ["Good <br /> film", "", "see www.x.org \u2026", "a\u00a0bad one", "don't", "so-so"]

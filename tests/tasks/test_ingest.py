@@ -22,7 +22,8 @@ import mongodb
 from modeling.problem import Problem
 from settings import OutsideError, Settings
 from tasks import ingest as ingest_module
-from tasks.ingest import Ingested, document_key, ingest, open_documents
+from tasks.arrivals import document_key, open_documents
+from tasks.ingest import Ingested, ingest
 from tasks.snapshots import SnapshotStore
 from tests.conftest import CONFIGURED_MONGODB, MIDNIGHT
 
@@ -49,7 +50,7 @@ def _all_rows(store: SnapshotStore) -> Counter[str]:
     """How often each id stands in the newest snapshot, whatever became of it."""
     snapshot = store.latest()
     assert snapshot is not None
-    return Counter(store.known_ids(snapshot, None).to_pylist())
+    return Counter(key for key, _ in store.known_documents(snapshot, None))
 
 
 def _used_ids(store: SnapshotStore, ingested: Ingested) -> list[str]:

@@ -61,20 +61,20 @@ class Golden(BaseModel):
         return self
 
 
-def read_golden(path: Path) -> Golden:
+def read_golden(path: Path, name: str) -> Golden:
     """Return the golden examples of a file.
 
     Raises
     ------
     OutsideError
-        If they are damaged.
+        If they are damaged; the message begins with `name`.
     """
     try:
         return Golden.model_validate_json(path.read_bytes())
     except ValidationError as error:
         what = error.errors()[0]["msg"]
         raise OutsideError(
-            f"The golden examples of a model (MLFLOW_TRACKING_URI) are damaged: {what}."
+            f"{name} is refused, its golden examples are damaged: {what}."
         ) from error
 
 

@@ -28,6 +28,8 @@ Document = dict[str, Any]
 
 _LEASES = "perennial_leases"
 _RETRY_SECONDS = 0.2
+_SCHEMES = ("mongodb://", "mongodb+srv://")
+_NO_ADDRESS = "MONGODB_URI is not the address of a MongoDB"
 # Unauthorized, AuthenticationFailed, and Atlas's own code for the latter.
 _REFUSED = {13, 18, 8000}
 
@@ -44,6 +46,8 @@ def connect(settings: Settings) -> Iterator[MongoClient[Document]]:
         If the server cannot be reached or refuses the credentials.
     """
     with _address(settings) as uri:
+        if not uri.startswith(_SCHEMES):
+            raise OutsideError(f"{_NO_ADDRESS}: it must begin with {' or '.join(_SCHEMES)}.")
         try:
             with _client(uri, settings) as client:
                 client.admin.command("ping")
@@ -62,20 +66,23 @@ def _address(settings: Settings) -> Iterator[str]:
 
 
 def _client(uri: str, settings: Settings) -> MongoClient[Document]:
-    return MongoClient(
-        uri,
-        tz_aware=True,
-        appname="perennial",
-        journal=True,
-        serverSelectionTimeoutMS=int(settings.mongodb_timeout * 1000),
-    )
+    try:
+        return MongoClient(
+            uri,
+            tz_aware=True,
+            appname="perennial",
+            journal=True,
+            serverSelectionTimeoutMS=int(settings.mongodb_timeout * 1000),
+        )
+    except ValueError as error:
+        raise OutsideError(f"{_NO_ADDRESS}: {error}") from error
 
 
 def _explain(error: PyMongoError) -> OutsideError:
     """Say in one sentence what MongoDB did not do, without the address and its password."""
     reason = str(error).split(", full error")[0].split(" (configured timeouts")[0]
     if isinstance(error, InvalidURI | ConfigurationError):
-        return OutsideError(f"MONGODB_URI is not the address of a MongoDB: {reason}")
+        return OutsideError(f"{_NO_ADDRESS}: {reason}")
     if isinstance(error, ConnectionFailure):
         return UnavailableError(
             f"MongoDB cannot be reached, check MONGODB_URI and the network: {reason}"

@@ -200,8 +200,8 @@ class Registry:
         """
         with _explained():
             uri, model_id = log_model(run_id, model, golden)
-        content, stored_golden = self._download(model_id)
         name = f"The model that was just stored for {problem!r} (MLFLOW_TRACKING_URI)"
+        content, stored_golden = self._download(model_id, name)
         check_golden(load_model(content, name), stored_golden, name)
         digest = hashlib.sha256(content).hexdigest()
         facts = {"sha256": digest, "model_id": model_id, **tags}
@@ -229,7 +229,7 @@ class Registry:
         model_id = version.tags.get(TAG + "model_id")
         if model_id is None:
             raise OutsideError(f"{name} was not registered by flows.retrain and is not trusted.")
-        content, golden = self._download(model_id)
+        content, golden = self._download(model_id, name)
         if hashlib.sha256(content).hexdigest() != version.tags.get(TAG + "sha256"):
             raise OutsideError(f"{name} is not the file that was registered: its SHA-256 differs.")
         model = load_model(content, name)
@@ -295,7 +295,7 @@ class Registry:
             )
             return bool(runs)
 
-    def _download(self, model_id: str) -> tuple[bytes, Golden]:
+    def _download(self, model_id: str, name: str) -> tuple[bytes, Golden]:
         """Return the model file and the golden examples of a stored model, and nothing else."""
         with _explained(), TemporaryDirectory() as scratch:
             root = self._client.get_logged_model(model_id).artifact_location
@@ -303,7 +303,7 @@ class Registry:
                 Path(download_artifacts(f"{root}/{file}", dst_path=scratch))
                 for file in (MODEL_FILE, GOLDEN_FILE)
             )
-            return model.read_bytes(), read_golden(golden)
+            return model.read_bytes(), read_golden(golden, name)
 
     def _experiment(self, problem: str) -> str:
         found = self._client.get_experiment_by_name(problem)

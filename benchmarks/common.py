@@ -20,9 +20,11 @@ from settings import PROJECT
 
 T = TypeVar("T")
 
-# What the machine of a reader may set, and what would make the measured processes differ by it.
-_OF_THE_MACHINE = ("PREFECT_", "MLFLOW_", "DAGSHUB_", "MONGODB_", "DATA_", "PROBLEMS_", "AWS_")
-
+# Variables of these libraries would make one reader's figures differ from another's.
+_PREFIXES = (
+    *("AWS_", "DAGSHUB_", "DATA_", "MLFLOW_", "MONGODB_", "PREFECT_", "PROBLEMS_"),
+    *("MKL_", "OMP_", "OPENBLAS_"),
+)
 # Characters of the output of a process that failed.
 _SHOWN = 2_000
 
@@ -78,7 +80,7 @@ def clean_environment(scratch: Path) -> dict[str, str]:
     Without byte code, which some machines suppress, a process would compile every library first.
     It is kept in the scratch folder: one process of a kind has to come before the measured ones.
     """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(_OF_THE_MACHINE)}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_PREFIXES)}
     return {
         **kept,
         "PYTHONDONTWRITEBYTECODE": "",

@@ -114,7 +114,8 @@ class Peer:
     ) -> None:
         self._work = scratch / name
         self._documents = documents
-        self._environment = clean_environment(scratch)
+        # Its fit takes longer with several BLAS threads, and many times as long on a busy machine.
+        self._environment = {**clean_environment(scratch), "OPENBLAS_NUM_THREADS": "1"}
         self._stop_words_per_row = stop_words_per_row
 
     def fresh(self) -> Timed:

@@ -56,10 +56,9 @@ class _Brief(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], EXPECTED):
             record.exc_info, record.exc_text = None, None
-            # The flow repeats what its task has said.
-            return record.name != "prefect.flow_runs"
         message = str(record.msg)
         if message.startswith("Finished in state Failed") and _NAMES.search(message):
+            # The flow has said, or is about to say, what its task and its state repeat.
             record.msg = "Finished in state Failed()"
         return not (uses_embedded_prefect() and message.startswith("View at"))
 

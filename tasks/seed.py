@@ -93,8 +93,14 @@ def read_file(path: Path, *, text: str, label: str, source: str | None = None) -
             raise OutsideError(
                 f"The file {path} has no column {name!r}; it has {', '.join(table.column_names)}."
             )
+        if pa.types.is_binary(table.schema.field(name).type):
+            raise OutsideError(
+                f"The file {path} has text in its column {name!r} that is not UTF-8."
+            )
     if "source" not in table.column_names:
         table = table.append_column("source", pa.array([path.stem] * len(table)))
+    sources = table["source"].cast(pa.string())
+    table = table.set_column(table.column_names.index("source"), "source", sources)
     if source is not None:
         table = table.filter(pc.equal(table["source"], source))
     return table.select([text, label, "source"]).rename_columns(["text", "label", "source"])

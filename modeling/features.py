@@ -244,10 +244,12 @@ def _count(
     faster than adding up duplicates in a sparse matrix.
     """
     inside = columns >= 0
-    places = rows[inside] * shape[1] + columns[inside]
+    # Columns in the low bits: taking a place apart again is a shift instead of a division.
+    bits = max(shape[1] - 1, 1).bit_length()
+    places = (rows[inside] << bits) | columns[inside]
     places.sort()
     first = np.flatnonzero(np.concatenate(([True], places[1:] != places[:-1]))[: len(places)])
     data = np.diff(np.append(first, len(places))).astype(np.float64)
-    row, column = np.divmod(places[first], max(shape[1], 1))
+    row, column = places[first] >> bits, places[first] & ((1 << bits) - 1)
     bounds = np.searchsorted(row, np.arange(shape[0] + 1))
     return sparse.csr_array((data, column.astype(np.int32), bounds.astype(np.int32)), shape=shape)

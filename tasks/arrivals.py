@@ -97,10 +97,8 @@ def _unknown_ids(
     """Yield the ids of late and of undated documents that are not known, each once."""
     created_at = problem.source.fields.created_at
     # No range of dates finds a document without a date.
-    conditions: list[dict[str, Any]] = [
-        {created_at: None},
-        {created_at: {"$type": list(_NO_DATE_TYPES)}},
-    ]
+    undated = [{created_at: None}, {created_at: {"$type": list(_NO_DATE_TYPES)}}]
+    conditions: list[dict[str, Any]] = [{"$or": undated}]
     if known.watermark is not None:
         late = {"$lte": known.watermark} | ({"$gte": known.since} if known.since else {})
         conditions.append({created_at: late})

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
@@ -36,7 +36,7 @@ class _Program:
     """How one server is run: its arguments for a home folder and a port, and its environment."""
 
     arguments: Callable[[Path, int], list[str]]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Callable[[Path], Mapping[str, str]]
 
 
 @contextmanager
@@ -122,7 +122,9 @@ def supervise(name: Name, home: Path, port: int, lock: int) -> None:
     program = _PROGRAMS[name]
     # The server inherits the lock: were the supervisor killed, it would still count as running.
     process = subprocess.Popen(
-        program.arguments(home, port), env={**os.environ, **program.environment}, pass_fds=[lock]
+        program.arguments(home, port),
+        env={**os.environ, **program.environment(home)},
+        pass_fds=[lock],
     )
     try:
         while process.poll() is None and _in_use(home):
@@ -147,16 +149,19 @@ def _prefect(home: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "uvicorn", *application, *address, "--log-level", "error"]
 
 
+def _prefect_environment(home: Path) -> dict[str, str]:
+    return {
+        "PREFECT_HOME": str(home),
+        "PREFECT_UI_ENABLED": "0",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT__SERVER_FINAL": "1",
+    }
+
+
 _PROGRAMS: dict[Name, _Program] = {
-    "mongodb": _Program(_mongodb),
-    "prefect": _Program(
-        _prefect,
-        {
-            "PREFECT_UI_ENABLED": "0",
-            "PREFECT__SERVER_EPHEMERAL": "1",
-            "PREFECT__SERVER_FINAL": "1",
-        },
-    ),
+    "mongodb": _Program(_mongodb, lambda _: {}),
+    "prefect": _Program(_prefect, _prefect_environment),
 }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import embedded
 from benchmarks.common import Usage, clean_environment, run_module
 from settings import Settings
 
@@ -36,7 +38,7 @@ class Project:
 
     def __init__(self, scratch: Path, name: str, problems: Path) -> None:
         self.data = scratch / name
-        self.data.mkdir()
+        self.data.mkdir(parents=True)
         self.settings = Settings(
             data_dir=self.data,
             mongodb_uri=None,
@@ -54,6 +56,24 @@ class Project:
         """Remove everything but the documents in MongoDB."""
         for name in ("mlflow", "prefect", "snapshots"):
             shutil.rmtree(self.data / name, ignore_errors=True)
+
+    @contextmanager
+    def servers(self) -> Iterator[None]:
+        """Keep MongoDB and the Prefect server running; flows in the block use these."""
+        with (
+            embedded.server(self.settings, "mongodb") as mongodb,
+            embedded.server(self.settings, "prefect") as prefect,
+        ):
+            addresses = {
+                "MONGODB_URI": f"mongodb://127.0.0.1:{mongodb}",
+                "PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api",
+            }
+            before, self._environment = self._environment, {**self._environment, **addresses}
+            try:
+                yield
+            finally:
+                self._environment = before
+        self.wait_for_servers()
 
     def seed(self, problem: str, file: Path) -> None:
         """Load the documents of a file."""
@@ -73,7 +93,8 @@ class Project:
     def _run(self, flow: str, problem: str, *options: str) -> Usage:
         command = ["flows", flow, problem, *options]
         usage = run_module(command, self._environment, self._log(flow))
-        self.wait_for_servers()
+        if "PREFECT_API_URL" not in self._environment:
+            self.wait_for_servers()
         return usage
 
     def _log(self, flow: str) -> Path:

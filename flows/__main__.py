@@ -5,8 +5,12 @@ The embedded servers start while this process is still importing its libraries, 
 
 from __future__ import annotations
 
+import atexit
+import gc
+import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -28,9 +32,52 @@ def run() -> None:
             servers.enter_context(embedded.starting(settings, "prefect"))
         if settings.mongodb_uri is None:
             servers.enter_context(embedded.starting(settings, "mongodb"))
-        module = import_module(f"flows.{name}")
-        import_module("flows.cli").main(getattr(module, name))
+        with _uncollected():
+            module, cli = import_module(f"flows.{name}"), import_module("flows.cli")
+        cli.main(getattr(module, name))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Import without garbage collections: what libraries define stays for good.
+
+    Collections during the imports, at the end of the process and over all modules in between cost
+    a third of the time that a short run takes.
+    """
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
+
+class _Exit:
+    """Ends the process when everything has been said and closed.
+
+    Python would go on to take apart all modules one by one, most of a second that serves nobody.
+    """
+
+    def __init__(self) -> None:
+        self._status: int | None = None
+        # What is registered first is called last, after the libraries have sent what they hold.
+        atexit.register(self._leave)
+
+    def __call__(self, main: Callable[[], None]) -> None:
+        """Run the program; an error that nobody expects ends it in Python's own way."""
+        try:
+            main()
+        except SystemExit as end:
+            if not isinstance(end.code, int | None):
+                raise
+            self._status = end.code or 0
+        else:
+            self._status = 0
+
+    def _leave(self) -> None:
+        if self._status is not None:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(self._status)
 
 
 if __name__ == "__main__":
-    run()
+    _Exit()(run)

@@ -23,7 +23,7 @@ from tasks.prepare import prepare
 from tasks.promote import promote
 from tasks.register import register
 from tasks.report import Retraining, report
-from tasks.train import choose, train
+from tasks.train import choose, largest_first, train
 
 
 @flow(name="retrain", flow_run_name="retrain {problem}")
@@ -61,7 +61,8 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: _Steps)
         with steps("prepare"):
             dataset = prepare(spec, ingested.snapshot)
         with steps("train"):
-            futures = [train.submit(spec, name, dataset, run_id) for name in spec.candidates]
+            names = largest_first(spec, dataset)
+            futures = [train.submit(spec, name, dataset, run_id) for name in names]
             candidates = [future.result() for future in futures]
             challenger = choose(spec, dataset, candidates)
         with steps("evaluate"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from modeling.ahead import ahead
 from modeling.problem import MetricName
 
 Floats = NDArray[np.float64]
@@ -84,7 +85,7 @@ def intervals(
     All metrics are computed on the same resamples, which are drawn once.
     """
     draws: dict[MetricName, list[Floats]] = {metric: [] for metric in METRICS}
-    for counts in _resamples(len(predictions), seed):
+    for counts in ahead(_resamples(len(predictions), seed)):
         for metric, drawn in draws.items():
             drawn.append(_METRICS[metric](predictions, counts))
     return {
@@ -118,7 +119,7 @@ def difference(
     value = compute(metric, challenger) - compute(metric, production)
     draws = [
         _METRICS[metric](challenger, counts) - _METRICS[metric](production, counts)
-        for counts in _resamples(len(challenger), seed)
+        for counts in ahead(_resamples(len(challenger), seed))
     ]
     return _interval(sign * value, sign * np.concatenate(draws), confidence)
 

@@ -27,8 +27,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
+from modeling.ahead import ahead
 from modeling.lemmas import load_lemmas
 from modeling.stop_words import NEGATIONS, STOP_WORDS
+from modeling.tags import BREAK, TAG
 from modeling.tokens import Tokens, ranges
 
 StopWords = Literal["keep", "drop", "drop_except_negations"]
@@ -36,9 +38,6 @@ Contractions = Literal["split", "keep", "expand"]
 Lemmas = Literal["none", "noun", "verb", "adjective", "adverb"]
 
 _WORDNET_POS = {"noun": "n", "verb": "v", "adjective": "a", "adverb": "r"}
-# By far the most frequent tag in texts from the web; replacing it literally is quicker.
-_BREAK = "<br />"
-_TAG_PATTERN = re.compile(r"</?[a-zA-Z][^<>]*>")
 _URL_PATTERN = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
 _EMPHASIS_PATTERN = re.compile(r"[!?]|[^!?]+")
 _APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
@@ -201,6 +200,14 @@ def normalizer(steps: Steps) -> Normalizer:
     return Normalizer(steps)
 
 
+@dataclass(frozen=True, eq=False)
+class _Words:
+    """The raw words of some texts, each distinct one once, and where each text's words begin."""
+
+    encoded: pa.DictionaryArray
+    bounds: NDArray[np.int64]
+
+
 class Normalizer:
     """The normalisation itself: texts to raw words in bulk, raw words to tokens by memo."""
 
@@ -219,9 +226,11 @@ class Normalizer:
     def tokens(self, texts: pa.LargeStringArray) -> Tokens:
         """Normalise many texts; see `TextNormalizer.transform`."""
         vocabulary: dict[str, int] = {}
+        slices = (texts.slice(start, _CHUNK) for start in range(0, len(texts), _CHUNK))
+        split = map(self._split, slices)
         chunks = [
-            self._chunk(texts.slice(start, _CHUNK), vocabulary)
-            for start in range(0, len(texts), _CHUNK)
+            self._chunk(words, vocabulary)
+            for words in (split if len(texts) <= _CHUNK else ahead(split))
         ]
         ids = [ids for ids, _ in chunks] or [np.empty(0, np.int32)]
         lengths = [lengths for _, lengths in chunks] or [np.empty(0, np.int64)]
@@ -242,33 +251,36 @@ class Normalizer:
             tokens = self._memo[word] = tuple(self._tokens_of(word))
         return tokens
 
+    def _split(self, texts: pa.LargeStringArray) -> _Words:
+        """Split texts into raw words, which are the work of Arrow alone."""
+        words = pc.ascii_split_whitespace(self._translate(self._clean_column(texts)))
+        bounds = words.offsets.to_numpy() - words.offsets[0].as_py()
+        return _Words(words.flatten().dictionary_encode(), bounds)
+
     def _chunk(
-        self, texts: pa.LargeStringArray, vocabulary: dict[str, int]
+        self, words: _Words, vocabulary: dict[str, int]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return token ids (extending `vocabulary`) and the number of tokens of each text."""
-        words = pc.ascii_split_whitespace(self._translate(self._clean_column(texts)))
-        encoded = words.flatten().dictionary_encode()
-        expanded = [self.expand(word) for word in encoded.dictionary.to_pylist()]
+        expanded = [self.expand(word) for word in words.encoded.dictionary.to_pylist()]
         flat = [vocabulary.setdefault(t, len(vocabulary)) for tokens in expanded for t in tokens]
         counts = np.fromiter(map(len, expanded), np.int64, len(expanded))
         starts = np.cumsum(counts) - counts
 
-        word_ids = encoded.indices.to_numpy()
+        word_ids = words.encoded.indices.to_numpy()
         word_counts = counts[word_ids]
         ids = np.asarray(flat, np.int32)[ranges(starts[word_ids], word_counts)]
         before = np.concatenate(([0], np.cumsum(word_counts)))
-        bounds = words.offsets.to_numpy() - words.offsets[0].as_py()
-        return ids, np.diff(before[bounds])
+        return ids, np.diff(before[words.bounds])
 
     def _clean(self, text: str) -> str:
         if self.steps.html and "<" in text:
-            text = _TAG_PATTERN.sub(" ", text.replace(_BREAK, " "))
+            text = TAG.sub(" ", text.replace(BREAK, " "))
         return _URL_PATTERN.sub(" ", text) if self.steps.urls and _may_have_url(text) else text
 
     def _clean_column(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
         if self.steps.html:
-            texts = pc.replace_substring(texts, _BREAK, " ")
-            texts = _substitute(_TAG_PATTERN, texts, pc.match_substring(texts, "<"))
+            texts = pc.replace_substring(texts, BREAK, " ")
+            texts = _substitute(TAG, texts, pc.match_substring(texts, "<"))
         if self.steps.urls:
             suspects = pc.or_(
                 pc.match_substring(texts, "://"),

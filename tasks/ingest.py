@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 import mongodb
+from modeling.ahead import ahead
 from modeling.documents import UnusableError, check, content_hash
 from modeling.problem import Problem
 from settings import OutsideError, Settings, get_settings
@@ -155,7 +156,7 @@ def _account(rows: pa.Table, snapshot: Snapshot) -> Ingested:
 
 def _classify(documents: Iterable[mongodb.Document], problem: Problem) -> pa.Table:
     """Return the documents as rows, used or quarantined, batch by batch into Arrow."""
-    batches = [_classify_batch(batch, problem) for batch in batched(documents)]
+    batches = [_classify_batch(batch, problem) for batch in ahead(batched(documents))]
     return pa.concat_tables(batches) if batches else _ROWS.empty_table()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections import ChainMap
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +46,7 @@ class Dataset:
     labels : ndarray of str, shape (n_training,)
         Labels of the training documents.
     validation : ndarray of bool, shape (n_training,)
-        Which training documents choose the challenger.
+        Which training documents choose the challenger; none when there is one candidate.
     counts : dict
         Features of the training documents, for each distinct specification of the candidates.
     holdout_texts : Array of str, shape (n_holdout,)
@@ -91,7 +94,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     dataset = Dataset(
         snapshot=snapshot,
         labels=_strings(training["label"]),
-        validation=in_validation(training["content"].combine_chunks(), problem.validation),
+        validation=_validation(problem, training),
         counts=_count_shared(problem, texts),
         holdout_texts=holdout["text"].combine_chunks(),
         holdout_labels=_strings(holdout["label"]),
@@ -106,6 +109,12 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     return dataset
 
 
+def _validation(problem: Problem, training: pa.Table) -> NDArray[np.bool_]:
+    if len(problem.candidates) == 1:
+        return np.zeros(len(training), np.bool_)
+    return in_validation(training["content"].combine_chunks(), problem.validation)
+
+
 def _require_labels(problem: Problem, snapshot: Snapshot, part: pa.Table, name: str) -> None:
     missing = set(problem.classes) - set(part["label"].unique().to_pylist())
     if missing:
@@ -117,18 +126,25 @@ def _require_labels(problem: Problem, snapshot: Snapshot, part: pa.Table, name: 
 
 
 def _count_shared(problem: Problem, texts: pa.LargeStringArray) -> dict[_Shared, SharedCounts]:
-    """Normalise once per preparation and count once per kind of features."""
-    tokens: dict[str, Tokens] = {}
-    counts: dict[_Shared, SharedCounts] = {}
+    """Normalise once per preparation and count once per kind of features.
+
+    Preparations are worked on side by side: Arrow and NumPy hold no lock while they work.
+    """
+    groups: dict[str, dict[_Shared, Candidate]] = {}
     for candidate in problem.candidates.values():
-        if candidate.preparation not in tokens:
-            normalizer = build_normalizer(problem, candidate)
-            tokens[candidate.preparation] = normalizer.transform(texts)
-        if _shared(candidate) not in counts:
-            counter = build_counter(candidate.features)
-            matrix = counter.fit_transform(tokens[candidate.preparation])
-            counts[_shared(candidate)] = SharedCounts(counter, matrix)
-    return counts
+        groups.setdefault(candidate.preparation, {})[_shared(candidate)] = candidate
+
+    def count(group: dict[_Shared, Candidate]) -> dict[_Shared, SharedCounts]:
+        tokens = build_normalizer(problem, next(iter(group.values()))).transform(texts)
+        return {shared: _count(candidate.features, tokens) for shared, candidate in group.items()}
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return dict(ChainMap(*threads.map(count, groups.values())))
+
+
+def _count(features: Features, tokens: Tokens) -> SharedCounts:
+    counter = build_counter(features)
+    return SharedCounts(counter, counter.fit_transform(tokens))
 
 
 def _strings(column: pa.ChunkedArray) -> NDArray[np.str_]:

@@ -26,7 +26,7 @@ def register(
     problem: Problem, dataset: Dataset, challenger: Challenger, evaluation: Evaluation
 ) -> ModelVersion:
     """Store the challenger in the registry; it is not Production by that."""
-    golden = choose_golden(challenger.model, dataset)
+    golden = choose_golden(challenger.model, dataset, evaluation)
     snapshot = dataset.snapshot
     version = registry.connect(get_settings()).register(
         problem.name,
@@ -46,10 +46,9 @@ def register(
     return version
 
 
-def choose_golden(model: Pipeline, dataset: Dataset) -> Golden:
+def choose_golden(model: Pipeline, dataset: Dataset, evaluation: Evaluation) -> Golden:
     """Take holdout documents over the whole range of probabilities, from one end to the other."""
-    probabilities = model.predict_proba(dataset.holdout_texts)
-    order = np.argsort(probabilities[:, -1], kind="stable")
+    order = np.argsort(evaluation.predictions.probabilities[:, -1], kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, _GOLDEN_EXAMPLES).astype(int)]
     texts = dataset.holdout_texts.take(chosen).to_pylist()
     # Scored alone: sums over a row must not depend on the rows around it, and this would show it.

@@ -14,7 +14,13 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from modeling.documents import row_digests, snapshot_digest
@@ -46,6 +52,13 @@ _CONFIGURATION = {
     "delta.logRetentionDuration": _FOREVER,
     "delta.deletedFileRetentionDuration": _FOREVER,
 }
+# Texts and digests hardly repeat: looking for repeated values doubles the time of writing.
+_FEW_VALUES = ("label", "source", "reason")
+_COLUMNS = WriterProperties(
+    compression="ZSTD",
+    default_column_properties=ColumnProperties(dictionary_enabled=False),
+    column_properties={name: ColumnProperties(dictionary_enabled=True) for name in _FEW_VALUES},
+)
 
 
 class SnapshotConflictError(Exception):
@@ -210,6 +223,7 @@ class SnapshotStore:
                 configuration=_CONFIGURATION if after is None else None,
                 storage_options=self._options,
                 commit_properties=commit,
+                writer_properties=_COLUMNS,
             )
         except CommitFailedError as error:
             raise SnapshotConflictError(str(error)) from error

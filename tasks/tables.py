@@ -58,6 +58,9 @@ def documents_table(ingested: Ingested) -> Grid:
 
 def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Grid:
     """Return a table: what each candidate showed on the validation documents, the best first."""
+    if not all(result.metrics for result in results):
+        fits = [(result.name, f"{result.seconds:.2f}") for result in results]
+        return Grid("The only candidate, fitted on all training documents", ("name", "fit s"), fits)
     shown: tuple[MetricName, ...] = ("accuracy", "f1", "roc_auc", "log_loss")
     ordered = sorted(results, key=lambda result: result.metrics["accuracy"], reverse=True)
     return Grid(

@@ -1,18 +1,20 @@
-"""Train: fit every candidate on the same features, choose the challenger, fit it on everything."""
+"""Train: fit every candidate on the same features, choose the challenger, fit it on everything.
+
+A problem with one candidate has nothing to choose, so that one is fitted on everything at once.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from scipy import sparse
 from sklearn.pipeline import Pipeline
 
 import registry
@@ -34,15 +36,18 @@ class CandidateResult:
     run_id : str
         Its MLflow run.
     metrics : dict of str to float
-        Its metrics on the validation documents, which it has not seen.
+        Its metrics on the validation documents, which it has not seen; empty without them.
     seconds : float
         Time of its fit.
+    classifier : Pipeline or None
+        What was fitted, if on all training documents: when there are no validation documents.
     """
 
     name: str
     run_id: str
     metrics: dict[MetricName, float]
     seconds: float
+    classifier: Pipeline | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,44 +59,64 @@ class Challenger:
     seconds: float
 
 
+def largest_first(problem: Problem, dataset: Dataset) -> list[str]:
+    """Return the candidates, the one with the most counts first: none of the rest outlasts it."""
+    return sorted(
+        problem.candidates,
+        key=lambda name: dataset.counts_of(problem.candidates[name]).matrix.nnz,
+        reverse=True,
+    )
+
+
 @task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)
 def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> CandidateResult:
     """Fit one candidate without the validation documents, and log how it does on them."""
-    candidate = problem.candidates[name]
-    matrix, fitted_on = dataset.counts_of(candidate).matrix, ~dataset.validation
+    shared, chosen_by = dataset.counts_of(problem.candidates[name]).matrix, dataset.validation
+    choosing = bool(chosen_by.any())
+    matrix, labels = shared, dataset.labels
+    if choosing:
+        matrix, labels = matrix[~chosen_by], labels[~chosen_by]
+    metrics: dict[MetricName, float] = {}
     with registry.connect(get_settings()).run(
         problem.name, name, parent=parent_run, tags={"kind": "candidate"}
     ) as run_id:
         with _timed() as timer:
-            classifier = _fit(problem, name, matrix[fitted_on], dataset.labels[fitted_on])
-        predictions = predict(
-            problem, classifier, matrix[dataset.validation], dataset.labels[dataset.validation]
-        )
-        metrics = {metric: compute(metric, predictions) for metric in METRICS}
+            classifier = build_classifier(problem, name).fit(matrix, labels)
+        if choosing:
+            seen = predict(problem, classifier, shared[chosen_by], dataset.labels[chosen_by])
+            metrics = {metric: compute(metric, seen) for metric in METRICS}
         _log(problem, name, dataset, run_id, metrics, timer.seconds)
-    get_run_logger().info(
-        "%s: %s %.4f on %s validation documents, fitted in %.1f s.",
-        name,
-        problem.metric,
-        metrics[problem.metric],
-        f"{len(predictions):,}",
-        timer.seconds,
+    result = CandidateResult(
+        name, run_id, metrics, timer.seconds, classifier=None if choosing else classifier
     )
-    return CandidateResult(name, run_id, metrics, timer.seconds)
+    get_run_logger().info("%s: %s.", name, _summary(problem, result, int(chosen_by.sum())))
+    return result
+
+
+def _summary(problem: Problem, result: CandidateResult, validation: int) -> str:
+    if result.classifier is not None:
+        return f"fitted on all training documents in {result.seconds:.1f} s"
+    return (
+        f"{problem.metric} {result.metrics[problem.metric]:.4f} on {validation:,} validation "
+        f"documents, fitted in {result.seconds:.1f} s"
+    )
 
 
 @task(name="choose", cache_policy=NO_CACHE)
 def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -> Challenger:
-    """Fit the best candidate again, on all training documents, as one pipeline for raw texts."""
+    """Return the best candidate, fitted on all training documents, as a pipeline for raw texts."""
     sign = -1.0 if problem.metric in LOSSES else 1.0
-    best = max(results, key=lambda result: sign * result.metrics[problem.metric])
+    best = max(results, key=lambda result: sign * result.metrics.get(problem.metric, 0.0))
     candidate = problem.candidates[best.name]
     shared = dataset.counts_of(candidate)
-    with _timed() as timer:
-        classifier = _fit(problem, best.name, shared.matrix, dataset.labels)
-    get_run_logger().info("%s is the challenger, fitted again on all documents.", best.name)
+    classifier, seconds = best.classifier, best.seconds
+    if classifier is None:
+        with _timed() as timer:
+            classifier = build_classifier(problem, best.name).fit(shared.matrix, dataset.labels)
+        seconds = timer.seconds
+        get_run_logger().info("%s is the challenger, fitted again on all documents.", best.name)
     model = assemble(build_normalizer(problem, candidate), shared.counter, classifier)
-    return Challenger(best, model, timer.seconds)
+    return Challenger(best, model, seconds)
 
 
 def predict(
@@ -100,19 +125,15 @@ def predict(
     """Return what a fitted model says about inputs, with the classes in the problem's order."""
     columns = [list(model.classes_).index(label) for label in problem.classes]
     positions = {label: code for code, label in enumerate(problem.classes)}
-    probabilities = model.predict_proba(inputs)
+    # Preparing raw texts is most of the work: it is done once for both answers.
+    prepared = model[:-1].transform(inputs) if len(model) > 1 else inputs
+    predicted, probabilities = model[-1].predict(prepared), model[-1].predict_proba(prepared)
     return Predictions(
         classes=problem.classes,
         truth=np.array([positions[label] for label in labels], np.int64),
-        predicted=np.array([positions[label] for label in model.predict(inputs)], np.int64),
+        predicted=np.array([positions[label] for label in predicted], np.int64),
         probabilities=probabilities[:, columns],
     )
-
-
-def _fit(
-    problem: Problem, name: str, matrix: sparse.csr_array, labels: NDArray[np.str_]
-) -> Pipeline:
-    return build_classifier(problem, name).fit(matrix, labels)
 
 
 def _log(

@@ -1,7 +1,7 @@
 """The retraining benchmark's peer: the pipeline that machine learning tutorials teach.
 
-Six plain scripts, run one after the other by a tool such as DVC, hand CSV and pickle files to
-each other: `ingest`, `clean`, `features`, `train`, `evaluate`, `register`. Text is cleaned with
-NLTK, one pandas `apply` per step; a bag of words feeds a logistic regression; MLflow tracks and
-registers it.
+Plain scripts, run one after the other by a tool such as DVC, hand CSV and pickle files to each
+other: `ingest`, `clean` per preparation, `features` per bag of words, `train` per candidate, then
+`select`, `evaluate` and `register`. Text is cleaned with pandas and NLTK, one `apply` per step;
+scikit-learn counts and fits; MLflow tracks and registers.
 """

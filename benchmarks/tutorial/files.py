@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TEXT, LABEL = "text", "label"
+TEXT, LABEL, VALIDATION = "text", "label", "validation"
 
 
 @dataclass(frozen=True)
@@ -25,30 +25,34 @@ class Files:
         """The test part as it came."""
         return self.work / "raw" / "test.csv"
 
-    @property
-    def clean_train(self) -> Path:
-        """The training part, cleaned."""
-        return self.work / "clean" / "train.csv"
+    def clean_train(self, preparation: str) -> Path:
+        """Return where the cleaned training part of a preparation is."""
+        return self.work / "clean" / preparation / "train.csv"
+
+    def clean_test(self, preparation: str) -> Path:
+        """Return where the cleaned test part of a preparation is."""
+        return self.work / "clean" / preparation / "test.csv"
+
+    def vectorizer(self, features: str) -> Path:
+        """Return where a fitted vectoriser is."""
+        return self.work / "features" / features / "vectorizer.pkl"
+
+    def train_features(self, features: str) -> Path:
+        """Return where matrix, labels and validation marks of the training part are."""
+        return self.work / "features" / features / "train.pkl"
+
+    def test_features(self, features: str) -> Path:
+        """Return where matrix and labels of the test part are."""
+        return self.work / "features" / features / "test.pkl"
+
+    def candidate_metrics(self, candidate: str) -> Path:
+        """Return where a candidate's figures on the validation documents are."""
+        return self.work / "reports" / f"{candidate}.json"
 
     @property
-    def clean_test(self) -> Path:
-        """The test part, cleaned."""
-        return self.work / "clean" / "test.csv"
-
-    @property
-    def vectorizer(self) -> Path:
-        """The fitted vectoriser."""
-        return self.work / "models" / "vectorizer.pkl"
-
-    @property
-    def train_features(self) -> Path:
-        """Matrix and labels of the training part."""
-        return self.work / "features" / "train.pkl"
-
-    @property
-    def test_features(self) -> Path:
-        """Matrix and labels of the test part."""
-        return self.work / "features" / "test.pkl"
+    def best(self) -> Path:
+        """The name of the candidate that was selected."""
+        return self.work / "reports" / "best.json"
 
     @property
     def model(self) -> Path:

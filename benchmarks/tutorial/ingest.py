@@ -1,13 +1,14 @@
-"""Stage 1: split the labelled texts of one CSV file into a training and a test part."""
+"""Stage 1: split labelled texts into a training and a test part, and mark validation documents."""
 
 from pathlib import Path
 
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from benchmarks.tutorial.files import LABEL, TEXT, Files, parser
+from benchmarks.tutorial.files import LABEL, TEXT, VALIDATION, Files, parser
 
 TEST_SIZE = 0.2
+VALIDATION_SIZE = 0.1
 SEED = 42
 
 
@@ -19,6 +20,8 @@ def load(csv: Path) -> pd.DataFrame:
 def ingest(csv: Path, files: Files) -> None:
     """Shuffle and split `csv`, and write both parts."""
     train, test = train_test_split(load(csv), test_size=TEST_SIZE, random_state=SEED)
+    chosen_by = train.sample(frac=VALIDATION_SIZE, random_state=SEED).index
+    train[VALIDATION] = train.index.isin(chosen_by)
     files.raw_train.parent.mkdir(parents=True, exist_ok=True)
     train.to_csv(files.raw_train, index=False)
     test.to_csv(files.raw_test, index=False)

@@ -1,4 +1,4 @@
-"""Stage 6: register the logged model, and let it take over when its accuracy is the higher one."""
+"""Stage 7: register the logged model, and let it take over when its accuracy is the higher one."""
 
 import json
 

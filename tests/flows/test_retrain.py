@@ -169,6 +169,24 @@ def test_a_changed_problem_retrains_on_the_same_snapshot(
     assert second.verdict.challenger == 2
 
 
+def test_the_only_candidate_is_fitted_once_on_all_training_documents(
+    filled: Any, problem: Problem, client: MlflowClient, write_problem: Callable[..., Problem]
+) -> None:
+    name = next(iter(problem.candidates))
+    write_problem(candidates={name: problem.candidates[name].model_dump()})
+
+    retraining = retrain("reviews")
+
+    assert retraining.verdict is not None
+    assert retraining.verdict.outcome == "promoted"
+    (result,) = retraining.candidates
+    assert result.classifier is not None
+    assert result.metrics == {}
+    run = client.get_run(result.run_id)
+    assert "holdout.accuracy" in run.data.metrics
+    assert "validation.accuracy" not in run.data.metrics
+
+
 def test_force_retrains_though_nothing_has_changed(trained: Retraining) -> None:
     second = retrain("reviews", force=True)
 

@@ -46,7 +46,7 @@ class Project:
             dagshub_repo_name=None,
             problems_dir=problems,
         )
-        self._environment = {
+        self.environment = {
             **clean_environment(scratch),
             "DATA_DIR": str(self.data),
             "PROBLEMS_DIR": str(problems),
@@ -68,11 +68,11 @@ class Project:
                 "MONGODB_URI": f"mongodb://127.0.0.1:{mongodb}",
                 "PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api",
             }
-            before, self._environment = self._environment, {**self._environment, **addresses}
+            before, self.environment = self.environment, {**self.environment, **addresses}
             try:
                 yield
             finally:
-                self._environment = before
+                self.environment = before
         self.wait_for_servers()
 
     def seed(self, problem: str, file: Path) -> None:
@@ -92,8 +92,8 @@ class Project:
 
     def _run(self, flow: str, problem: str, *options: str) -> Usage:
         command = ["flows", flow, problem, *options]
-        usage = run_module(command, self._environment, self._log(flow))
-        if "PREFECT_API_URL" not in self._environment:
+        usage = run_module(command, self.environment, self._log(flow))
+        if "PREFECT_API_URL" not in self.environment:
             self.wait_for_servers()
         return usage
 

@@ -63,45 +63,53 @@ class Timed:
 
 
 class Ours:
-    """Our retraining, on a data folder whose MongoDB has the documents of one file."""
+    """Our retraining, on a data folder whose MongoDB has the documents of one file.
+
+    Attributes
+    ----------
+    project : Project
+        The data folder and its environment.
+    problem : str
+        Name of the problem that was retrained last.
+    """
 
     def __init__(self, scratch: Path, name: str, documents: Path, candidate: str | None) -> None:
         self._problems = scratch / name / "problems"
         self._problems.mkdir(parents=True)
-        self._problem = problem_with(candidate)
-        self._project = Project(scratch, f"{name}/data", self._problems)
+        self._spec = problem_with(candidate)
+        self.project = Project(scratch, f"{name}/data", self._problems)
         self._names = (f"sentiment-{number}" for number in count(1))
-        self._last = next(self._names)
+        self.problem = next(self._names)
         self._write()
-        self._project.seed(self._last, documents)
+        self.project.seed(self.problem, documents)
 
     def fresh(self) -> Timed:
         """Retrain with nothing there but the documents in MongoDB."""
-        self._project.forget()
+        self.project.forget()
         return self._retrain()
 
     def running(self) -> Timed:
         """Retrain a problem that is new, with everything else in place."""
-        with self._project.servers():
+        with self.project.servers():
             return self._retrain()
 
     def accuracy(self) -> float:
         """Return what Production showed on the holdout."""
-        production = registry.connect(self._project.settings).production(self._last)
+        production = registry.connect(self.project.settings).production(self.problem)
         if production is None:
             raise RuntimeError("the retraining promoted nothing")
         return float(production.tags[f"{registry.TAG}holdout.accuracy"].split()[0])
 
     def _retrain(self) -> Timed:
-        self._last = next(self._names)
+        self.problem = next(self._names)
         self._write()
-        retrained = self._project.retrain(self._last)
+        retrained = self.project.retrain(self.problem)
         seconds = retrained.usage.seconds
         start_and_end = seconds - sum(retrained.steps.values())
         return Timed(seconds, {START_AND_END: start_and_end, **retrained.steps})
 
     def _write(self) -> None:
-        YAML().dump(self._problem, self._problems / f"{self._last}.yaml")
+        YAML().dump(self._spec, self._problems / f"{self.problem}.yaml")
 
 
 def problem_with(candidate: str | None) -> dict[str, Any]:

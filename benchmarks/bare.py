@@ -1,0 +1,44 @@
+"""The least that a service can do: a Starlette application around the same scorer.
+
+uvicorn --factory benchmarks.bare:create --workers 2, with the problem's name in BARE_PROBLEM.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+
+import orjson
+from modeling.scorer import scorer_for
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import registry
+from settings import get_settings
+
+PROBLEM_VARIABLE = "BARE_PROBLEM"
+
+
+def create() -> Starlette:
+    """Return the application for a problem's Production model: no limits, metrics, log or checks."""
+    tracking = registry.connect(get_settings())
+    production = tracking.production(os.environ[PROBLEM_VARIABLE])
+    if production is None:
+        raise RuntimeError("there is no Production model")
+    scorer = scorer_for(tracking.load(production), ["a film"])
+    classes = scorer.classes
+    gc.collect()
+    gc.freeze()
+
+    async def classify(request: Request) -> Response:
+        inputs = orjson.loads(await request.body())["inputs"]
+        scores = scorer.probabilities(inputs)
+        predictions = [
+            {"label": classes[best], "probabilities": dict(zip(classes, row, strict=True))}
+            for best, row in zip(scores.argmax(axis=1).tolist(), scores.tolist(), strict=True)
+        ]
+        return Response(orjson.dumps({"predictions": predictions}), media_type="application/json")
+
+    return Starlette(routes=[Route("/classify", classify, methods=["POST"])])

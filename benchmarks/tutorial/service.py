@@ -1,0 +1,29 @@
+"""The tutorials' service: Flask answers one text with the pickled vectoriser and classifier.
+
+gunicorn --workers 2 "benchmarks.tutorial.service:create_app('WORK', 'tfidf')"
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from flask import Flask, jsonify, request
+
+from benchmarks.tutorial.clean import clean_text
+from benchmarks.tutorial.files import Files, load_pickle
+
+
+def create_app(work: str, features: str) -> Any:
+    """Return the application for what the pipeline left in its working folder."""
+    files = Files(Path(work))
+    vectorizer, model = load_pickle(files.vectorizer(features)), load_pickle(files.model)
+    app = Flask(__name__)
+
+    @app.post("/predict")
+    def predict() -> Any:
+        texts = request.get_json()["texts"]
+        cleaned = clean_text(pd.Series(texts), stop_words_per_row=False)
+        probability = model.predict_proba(vectorizer.transform(cleaned))[:, 1]
+        return jsonify([{"label": int(p > 0.5), "probability": float(p)} for p in probability])
+
+    return app

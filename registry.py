@@ -13,7 +13,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version as installed_version
@@ -46,21 +45,38 @@ from artifact import (
     read_golden,
 )
 from settings import PROJECT, OutsideError, Settings, UnavailableError
+from versions import (
+    CANARY,
+    CANARY_MODE_TAG,
+    CANARY_SHARE_TAG,
+    PREVIOUS,
+    PRODUCTION,
+    SHADOW,
+    SINCE_TAG,
+    TAG,
+    Aliases,
+    ModelVersion,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from sklearn.pipeline import Pipeline
 
-PRODUCTION = "production"
-PREVIOUS = "previous"
-CANARY = "canary"
+__all__ = [
+    "CANARY",
+    "PREVIOUS",
+    "PRODUCTION",
+    "TAG",
+    "Aliases",
+    "ModelVersion",
+    "Registry",
+    "SnapshotLike",
+    "StaleComparisonError",
+    "connect",
+]
+
 _ATTEMPTS = 5
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
-TAG = "perennial."
-_METRIC = f"{TAG}holdout."
-_SINCE = f"{TAG}since."
-_CANARY_SHARE = f"{TAG}canary.share"
-_CANARY_MODE = f"{TAG}canary.mode"
 
 
 class SnapshotLike(Protocol):
@@ -78,53 +94,6 @@ class SnapshotLike(Protocol):
 
 class StaleComparisonError(Exception):
     """Production has changed since the challenger was compared with it; compare again."""
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """One version of a problem's model in the registry."""
-
-    problem: str
-    version: int
-    run_id: str
-    tags: Mapping[str, str]
-
-    @property
-    def sha256(self) -> str | None:
-        """Hexadecimal digest of the model's file, as it was registered."""
-        return self.tags.get(TAG + "sha256")
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """What the version achieved on the holdout when it was made."""
-        return {
-            key.removeprefix(_METRIC): float(value)
-            for key, value in self.tags.items()
-            if key.startswith(_METRIC)
-        }
-
-    @property
-    def share(self) -> float:
-        """The share of the requests that this version answers, or sees, while it is the canary."""
-        return float(self.tags.get(_CANARY_SHARE, 0))
-
-    @property
-    def is_shadow(self) -> bool:
-        """Whether this version only sees the requests while it is the canary."""
-        return self.tags.get(_CANARY_MODE) == "shadow"
-
-    def since(self, alias: str) -> datetime | None:
-        """Return since when an alias has named this version, if that was written down."""
-        found = self.tags.get(f"{_SINCE}{alias}")
-        return datetime.fromisoformat(found) if found else None
-
-
-@dataclass(frozen=True)
-class Aliases:
-    """The versions of a problem that have an alias: alias -> number."""
-
-    problem: str
-    versions: Mapping[str, int]
 
 
 class Registry:
@@ -344,7 +313,7 @@ class Registry:
 
     def start_canary(self, version: ModelVersion, *, share: float, shadow: bool = False) -> None:
         """Let a version answer a share of the requests, or with `shadow` only see them."""
-        tags = {_CANARY_SHARE: str(share), _CANARY_MODE: "shadow" if shadow else "answer"}
+        tags = {CANARY_SHARE_TAG: str(share), CANARY_MODE_TAG: SHADOW if shadow else "answer"}
         with _explained():
             for key, value in tags.items():
                 self._client.set_model_version_tag(
@@ -363,7 +332,7 @@ class Registry:
         The alias moves last: until then the tag is only a note that nobody reads.
         """
         number, now = str(version.version), datetime.now(UTC).isoformat()
-        self._client.set_model_version_tag(version.problem, number, f"{_SINCE}{alias}", now)
+        self._client.set_model_version_tag(version.problem, number, SINCE_TAG + alias, now)
         self._client.set_registered_model_alias(version.problem, alias, number)
 
     def annotate(self, version: ModelVersion, *, description: str, tags: Mapping[str, str]) -> None:

@@ -9,30 +9,29 @@ pipeline gives, and the pipeline itself otherwise.
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise, repeat
-from math import log, sqrt
-from typing import Any, Literal, Protocol
+from itertools import chain, pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 
+from modeling.compiled import Memo, Vocabulary, Weights
 from modeling.features import NgramCounter
-from modeling.linear import LinearForm, linear_form, probabilities_of
+from modeling.linear import linear_form, probabilities_of
 from modeling.spans import Located, locate
-from modeling.text import MEMO_WORD_LENGTH, Normalizer, Steps, TextNormalizer
+from modeling.text import Normalizer, TextNormalizer
+from modeling.text import normalizer as normalizer_of
 
 # Probabilities that differ by no more than this are the same answer.
 TOLERANCE = 1e-9
-# A service sees new words forever; each of two generations of remembered ones has so many. All
-# words of 25,000 film reviews, in all their spellings, are about as many.
-MEMO_WORDS = 100_000
 
-_Norm = Literal["l1", "l2"]
+# So many texts are handled together, so that temporary memory does not grow with their number.
+_BLOCK = 128
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -160,33 +159,36 @@ def compile_scorer(model: Pipeline) -> CompiledScorer | None:
     form = linear_form(steps[-1])
     if form is None:
         return None
-    classes = tuple(map(str, model.classes_))
-    return CompiledScorer(classes, normalizer.steps, counter, weighting, form)
+    vocabulary = Vocabulary(counter)
+    return CompiledScorer(
+        tuple(map(str, model.classes_)),
+        normalizer_of(normalizer.steps),
+        vocabulary,
+        Weights(vocabulary, counter, weighting, form),
+    )
 
 
 class CompiledScorer:
     """A linear model of texts, compiled; get one from `compile_scorer`.
 
-    Its answers are the pipeline's but for the order of summation, and do not depend on what else
-    is asked in the same call. Threads may share it: it changes nothing but its memo of words, by
-    single operations on dictionaries, and a word that two threads look up at once gets the same
-    value from both.
+    Its answers are the pipeline's but for the order of summation, which depends on the number of
+    texts in a call: probabilities differ by some 1e-15. Threads may share it: it changes nothing
+    but its memo of words, by single operations on dictionaries, and a word that two threads look
+    up at once gets the same value from both.
     """
 
     def __init__(
         self,
         classes: tuple[str, ...],
-        steps: Steps,
-        counter: NgramCounter,
-        weighting: TfidfTransformer | None,
-        form: LinearForm,
+        normalizer: Normalizer,
+        vocabulary: Vocabulary,
+        weights: Weights,
     ) -> None:
         self.classes = classes
-        # One of its own: the normaliser that the process shares would remember each word again.
-        self._normalizer = Normalizer(steps)
-        self._features = _Features(counter)
-        self._weights = _Weights.of(self._features, counter, weighting, form)
-        self._memo = _Memo(self._look_up)
+        self._normalizer = normalizer
+        self._vocabulary = vocabulary
+        self._weights = weights
+        self._memo = Memo(lambda word: vocabulary.ids(normalizer.tokens_of(word)))
 
     def probabilities(self, inputs: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability of each class for raw texts.
@@ -208,7 +210,10 @@ class CompiledScorer:
         if isinstance(inputs, str):
             raise TypeError("expected a sequence of texts, got one text; put it into a list")
         link = self._weights.link
-        rows = [probabilities_of(self._outputs(text), link) for text in inputs]
+        rows: list[tuple[float, ...]] = []
+        for start in range(0, len(inputs), _BLOCK):
+            documents = [self._ids(text) for text in inputs[start : start + _BLOCK]]
+            rows += [probabilities_of(each, link) for each in self._weights.outputs(documents)]
         return np.array(rows, np.float64).reshape(len(rows), len(self.classes))
 
     def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
@@ -218,12 +223,21 @@ class CompiledScorer:
         against the other one, of more the score against the mean score of all classes.
         """
         position = _require(label, self.classes)
-        spans = self._spans(text)
-        weights = self._weights.towards(position)
-        factors = self._weights.factors({column: n for column, (_, n, _) in spans.items()})
+        features: dict[int, str] = {}
+        places: dict[int, list[tuple[int, int]]] = {}
+        counts: Counter[int] = Counter()
+        for column, feature, spans in self._occurrences(locate(self._normalizer, text)):
+            features[column] = feature
+            places.setdefault(column, []).extend(spans)
+            counts[column] += 1
+        values = self._weights.values(counts)
         found = [
-            Contribution(feature, weights(column) * factors[column], tuple(places))
-            for column, (feature, _, places) in spans.items()
+            Contribution(
+                feature,
+                self._weights.towards(position, column) * values[column],
+                tuple(dict.fromkeys(places[column])),
+            )
+            for column, feature in features.items()
         ]
         found.sort(key=lambda each: (-abs(each.contribution), each.feature))
         return found[:limit]
@@ -231,3 +245,28 @@ class CompiledScorer:
     def baseline(self, label: str) -> float:
         """Return the log-odds of a label for a text of which no word is known."""
         return self._weights.baseline(_require(label, self.classes))
+
+    def _ids(self, text: str) -> list[int]:
+        words = self._normalizer.raw_words(text)
+        return list(chain.from_iterable(map(self._memo.__getitem__, words)))
+
+    def _occurrences(
+        self, tokens: Sequence[Located]
+    ) -> Iterator[tuple[int, str, tuple[tuple[int, int], ...]]]:
+        """Yield column, name and spans of each feature wherever it occurs."""
+        vocabulary = self._vocabulary
+        ids = [vocabulary.unigram(each.token) for each in tokens]
+        for column, each in zip(ids, tokens, strict=True):
+            if vocabulary.is_feature(column):
+                yield column, each.token, ((each.start, each.end),)
+        pairs = vocabulary.pairs(np.array(ids, np.int64)).tolist()
+        for column, (first, second) in zip(pairs, pairwise(tokens), strict=True):
+            if vocabulary.is_feature(column):
+                spans = ((first.start, first.end), (second.start, second.end))
+                yield column, f"{first.token} {second.token}", spans
+
+
+def _require(label: str, classes: tuple[str, ...]) -> int:
+    if label not in classes:
+        raise ValueError(f"There is no class {label!r}; the model has {', '.join(classes)}.")
+    return classes.index(label)

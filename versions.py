@@ -1,0 +1,80 @@
+"""What the registry says about model versions: plain values, without MLflow.
+
+Tags are texts that people may write, too: what is no number or no time counts as absent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+PRODUCTION: Final = "production"
+PREVIOUS: Final = "previous"
+CANARY: Final = "canary"
+TAG = "perennial."
+SINCE_TAG = f"{TAG}since."
+CANARY_SHARE_TAG = f"{TAG}canary.share"
+CANARY_MODE_TAG = f"{TAG}canary.mode"
+SHADOW = "shadow"
+_METRIC_TAG = f"{TAG}holdout."
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a problem's model in the registry."""
+
+    problem: str
+    version: int
+    run_id: str
+    tags: Mapping[str, str]
+
+    @property
+    def sha256(self) -> str | None:
+        """Hexadecimal digest of the model's file, as it was registered."""
+        return self.tags.get(TAG + "sha256")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the version achieved on the holdout when it was made."""
+        found = {
+            key.removeprefix(_METRIC_TAG): _number(value)
+            for key, value in self.tags.items()
+            if key.startswith(_METRIC_TAG)
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def share(self) -> float:
+        """The share of the requests that this version answers, or sees, while it is the canary."""
+        return min(1.0, max(0.0, _number(self.tags.get(CANARY_SHARE_TAG, "0")) or 0.0))
+
+    @property
+    def is_shadow(self) -> bool:
+        """Whether this version only sees the requests while it is the canary."""
+        return self.tags.get(CANARY_MODE_TAG) == SHADOW
+
+    def since(self, alias: str) -> datetime | None:
+        """Return since when an alias has named this version, if that was written down."""
+        with suppress(ValueError):
+            return datetime.fromisoformat(self.tags.get(SINCE_TAG + alias, ""))
+        return None
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """The versions of a problem that have an alias: alias -> number."""
+
+    problem: str
+    versions: Mapping[str, int]
+
+
+def _number(text: str) -> float | None:
+    """Return the number that a text begins with; an interval may follow it."""
+    with suppress(ValueError):
+        found = float(text.partition(" ")[0])
+        return found if math.isfinite(found) else None
+    return None

@@ -22,7 +22,7 @@ PROBLEM_VARIABLE = "BARE_PROBLEM"
 
 
 def create() -> Starlette:
-    """Return the application for a problem's Production model: no limits, metrics, log or checks."""
+    """Return an application without limits, metrics, log or checks for a Production model."""
     tracking = registry.connect(get_settings())
     production = tracking.production(os.environ[PROBLEM_VARIABLE])
     if production is None:

@@ -55,9 +55,7 @@ def require_wrk() -> str:
     """
     program = shutil.which("wrk")
     if program is None:
-        raise SystemExit(
-            "wrk is not installed; it is a package of that name of Debian, Ubuntu and Homebrew."
-        )
+        raise SystemExit("wrk is not installed; Debian, Ubuntu and Homebrew have it by that name.")
     return program
 
 

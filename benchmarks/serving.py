@@ -84,6 +84,8 @@ def contestants(scratch: Path, ours: Ours, work: Path) -> Iterator[dict[str, Con
     with ExitStack() as stack:
         project, start = ours.project, partial(_start, stack, scratch)
         environment = stack.enter_context(serving_environment(project))
+        database = project.data.absolute() / "mlflow" / "mlflow.db"
+        store = {**project.environment, "MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
         yield {
             OURS: Contestant(
                 start("ours", our_command, environment, "/readyz") + "/classify",
@@ -95,8 +97,7 @@ def contestants(scratch: Path, ours: Ours, work: Path) -> Iterator[dict[str, Con
                 lambda texts: {"texts": list(texts)},
             ),
             MLFLOW: Contestant(
-                start("mlflow", partial(_mlflow_command, ours), project.environment, "/ping")
-                + "/invocations",
+                start("mlflow", partial(_mlflow_command, ours), store, "/ping") + "/invocations",
                 lambda texts: {
                     "dataframe_split": {"columns": ["text"], "data": [[text] for text in texts]}
                 },

@@ -9,13 +9,13 @@ import gc
 import os
 
 import orjson
-from modeling.scorer import scorer_for
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 import registry
+from modeling.scorer import scorer_for
 from settings import get_settings
 
 PROBLEM_VARIABLE = "BARE_PROBLEM"

@@ -18,6 +18,7 @@ call the scorer at the same time without any service.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +41,7 @@ from benchmarks.ours import Project
 from benchmarks.retrain import Ours, write_documents
 from benchmarks.servers import running
 from benchmarks.tutorial import pipeline
+from benchmarks.tutorial.nltk_data import ensure_nltk_data
 from settings import Settings
 
 CANDIDATE, FEATURES = "tfidf-logistic", "tfidf"
@@ -47,7 +49,7 @@ WORKERS = 2
 ONE, SOME, MANY = 1, 16, 64
 BATCH = 100
 SNIPPETS = 2_000
-WARM_UP_SECONDS = 2.0
+WARM_UP_SECONDS = 3.0
 OURS, FLASK, MLFLOW, BARE = "Perennial", "Flask, gunicorn", "mlflow models serve", "bare Starlette"
 
 
@@ -85,15 +87,21 @@ def contestants(scratch: Path, ours: Ours, work: Path) -> Iterator[dict[str, Con
         project, start = ours.project, partial(_start, stack, scratch)
         environment = stack.enter_context(serving_environment(project))
         database = project.data.absolute() / "mlflow" / "mlflow.db"
-        store = {**project.environment, "MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
+        corpora = {**project.environment, "NLTK_DATA": str(ensure_nltk_data().resolve())}
+        # It calls uvicorn by name.
+        programs = f"{Path(sys.executable).parent}{os.pathsep}{project.environment['PATH']}"
+        store = {
+            **project.environment,
+            "MLFLOW_TRACKING_URI": f"sqlite:///{database}",
+            "PATH": programs,
+        }
         yield {
             OURS: Contestant(
                 start("ours", our_command, environment, "/readyz") + "/classify",
                 lambda texts: {"inputs": list(texts)},
             ),
             FLASK: Contestant(
-                start("flask", partial(_flask_command, work), project.environment, None)
-                + "/predict",
+                start("flask", partial(_flask_command, work), corpora, "/ping") + "/predict",
                 lambda texts: {"texts": list(texts)},
             ),
             MLFLOW: Contestant(
@@ -165,14 +173,19 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
         texts = snippets()
         with contestants(scratch, ours, work) as services:
             ways = dict(_ways(scratch, services, texts, seconds))
-            for way in ways.values():
-                way()
+            warm_up(scratch, services, texts)
             found = interleave(rounds, ways)
         settings = ours.project.settings
         in_process = [
             in_process_throughput(settings, ours.problem, texts, seconds) for _ in range(rounds)
         ]
     return figures_of(found, in_process)
+
+
+def warm_up(scratch: Path, services: Mapping[str, Contestant], texts: Sequence[str]) -> None:
+    """Let the workers of every service answer before anything is measured."""
+    for way in dict(_ways(scratch, services, texts, WARM_UP_SECONDS)).values():
+        way()
 
 
 def _ways(

@@ -17,7 +17,13 @@ def create_app(work: str, features: str) -> Any:
     """Return the application for what the pipeline left in its working folder."""
     files = Files(Path(work))
     vectorizer, model = load_pickle(files.vectorizer(features)), load_pickle(files.model)
+    # NLTK reads WordNet when it is first asked, for seconds; not while a request waits.
+    clean_text(pd.Series(["films"]), stop_words_per_row=False)
     app = Flask(__name__)
+
+    @app.get("/ping")
+    def ping() -> str:
+        return "ready"
 
     @app.post("/predict")
     def predict() -> Any:

@@ -35,7 +35,8 @@ _LAST_SECONDS = 3.0
 # A prediction may wait in another worker's queue when its feedback comes.
 _PATIENCE_SECONDS = 10.0
 _DUPLICATE = 11000
-_OTHER_INDEX_OPTIONS = 85
+# The same index with other options, by its keys or by its name.
+_OTHER_INDEX_OPTIONS = (85, 86)
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ class PredictionLog:
                 predictions.create_index("created_at", name="forget", expireAfterSeconds=seconds)
                 break
             except OperationFailure as error:
-                if error.code != _OTHER_INDEX_OPTIONS or attempt:
+                if error.code not in _OTHER_INDEX_OPTIONS or attempt:
                     raise
                 predictions.drop_index("forget")
         predictions.create_index(

@@ -111,8 +111,8 @@ def serve(
     """Return a function that starts the service in this process, as one worker runs it."""
     running: list[Service] = []
 
-    def served(**changes: Any) -> tuple[Service, TestClient]:
-        service = Service(machine, settings.model_copy(update=changes))
+    def served(where: Settings = machine, **changes: Any) -> tuple[Service, TestClient]:
+        service = Service(where, settings.model_copy(update=changes))
         service.start()
         running.append(service)
         return service, TestClient(service.app, raise_server_exceptions=False)

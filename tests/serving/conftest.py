@@ -3,18 +3,10 @@ processes that serve it."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import numpy as np
 import pytest
 from sklearn.pipeline import Pipeline
@@ -24,8 +16,8 @@ from artifact import Golden
 from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
 from modeling.problem import Problem
 from serving.app import Service
-from settings import PROJECT, ServingSettings, Settings, get_settings
-from tests.conftest import SMALL_PROBLEM, forget_mlflow, free_port, wait_until
+from settings import ServingSettings, Settings
+from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
 from versions import ModelVersion
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ class Takeover:
 class Classifier:
     """Classifies with whatever is in Production."""
 
-    @bentoml.on_deployment
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def supervise() -> None:
         """Replace workers that die; called once, in the process that starts them."""

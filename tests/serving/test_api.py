@@ -43,7 +43,10 @@ def test_each_input_gets_the_label_and_the_probabilities_of_the_production_model
 
     assert answer.status_code == 200
     predictions = answer.json()["predictions"]
-    found = [[prediction["probabilities"][name] for name in problem.classes] for prediction in predictions]  # fmt: skip
+    found = [
+        [prediction["probabilities"][name] for name in problem.classes]
+        for prediction in predictions
+    ]
     np.testing.assert_allclose(found, expected, atol=1e-9)
     assert [prediction["label"] for prediction in predictions] == ["positive", "negative"]
     assert {prediction["version"] for prediction in predictions} == {production.version}

@@ -25,6 +25,10 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_with_keys_set_only_requests_with_one_of_them_are_heard(
     serve: Callable[..., tuple[Service, TestClient]], path: str
@@ -32,11 +36,11 @@ def test_with_keys_set_only_requests_with_one_of_them_are_heard(
     _, client = serve(api_key_hashes=(_digest("old"), _digest("new")))
 
     assert client.post(path, content=b"", headers=JSON).status_code == 401
-    for wrong in ({"Authorization": "Bearer odl"}, {"X-API-Key": ""}, {"Authorization": "Basic old"}):  # fmt: skip
+    for wrong in (_bearer("odl"), {"X-API-Key": ""}, {"Authorization": "Basic old"}):
         refused = client.post(path, content=b"", headers=JSON | wrong)
         assert refused.status_code == 401
         assert refused.headers["WWW-Authenticate"] == "Bearer"
-    for right in ({"Authorization": "Bearer old"}, {"authorization": "bearer new"}, {"X-API-Key": "new"}):  # fmt: skip
+    for right in (_bearer("old"), {"authorization": "bearer new"}, {"X-API-Key": "new"}):
         assert client.post(path, content=b"", headers=JSON | right).status_code != 401
 
 
@@ -113,7 +117,7 @@ def test_more_requests_than_a_worker_takes_are_told_to_come_again(
             for _ in range(2)
         ]
         await asyncio.sleep(0)
-        while metric_free(service) > 0:
+        while _free(service) > 0:
             await asyncio.sleep(0.001)
         refused = await client.post("/classify", json={"inputs": [GOOD]})
         alive = await client.get("/livez")
@@ -129,7 +133,7 @@ def test_more_requests_than_a_worker_takes_are_told_to_come_again(
     assert again.status_code == 200
 
 
-def metric_free(service: Service) -> int:
+def _free(service: Service) -> int:
     return service.app._free  # type: ignore[attr-defined]
 
 
@@ -150,7 +154,8 @@ def test_a_client_that_goes_away_is_counted_and_nothing_else(
         async def send(message: Any) -> None:
             pass
 
-        scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"content-type", b"application/json")]}  # fmt: skip
+        headers = [(b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/classify", "headers": headers}
         await service.app(scope, receive, send)
 
     asyncio.run(run())

@@ -137,7 +137,9 @@ def test_feedback_uses_the_field_names_of_the_problem(
     from pymongo import MongoClient
 
     fields = {"text": "review", "label": "stars", "created_at": "at", "source": "from"}
-    problem = write_problem(labels={"negative": "1*", "positive": "5*"}, source={"collection": "r", "fields": fields})  # fmt: skip
+    problem = write_problem(
+        labels={"negative": "1*", "positive": "5*"}, source={"collection": "r", "fields": fields}
+    )
     _, client = logged()
     (prediction,) = _classify(client, GOOD)
 
@@ -158,7 +160,7 @@ def test_the_same_feedback_twice_is_one_document_and_counts_once(
 
     for label in ("negative", "negative", "positive"):
         assert _feedback(client, prediction, label).status_code == 202
-    wait_until(lambda: database[problem.source.collection].find_one(), "a document")
+    wait_until(database[problem.source.collection].find_one, "a document")
     service.end()
 
     documents = list(database[problem.source.collection].find())

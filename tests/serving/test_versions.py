@@ -143,7 +143,7 @@ def test_a_version_that_fails_its_golden_examples_is_refused(
 
     monkeypatch.setattr(registry.Registry, "fetch", with_other_examples)
     promote(versions[0])
-    service, client = serve()
+    _, client = serve()
     _ready(client)
     promote(versions[1])
     wait_until(lambda: metric(client, "model_swap_failure_count_total") > 0, "refused")
@@ -321,7 +321,7 @@ def test_old_versions_leave_the_disk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("serving.store._KEPT_ON_DISK", 0)
-    service, client = serve()
+    service, _ = serve()
     for version in versions:
         promote(version)
         wait_until(lambda: service.store.served.get("reviews"), "served")

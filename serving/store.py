@@ -122,21 +122,18 @@ class ModelStore:
                 self._remember(aliases.problem, versions)
 
     def _named(self, registry: Registry, aliases: Aliases) -> dict[str, ModelVersion]:
-        """Return the versions that the aliases name, asking only for what may have changed."""
-        known = {
-            loaded.version.version: loaded.version
-            for alias, loaded in _by_alias(self.served.get(aliases.problem))
-            if alias != CANARY and loaded.origin == "registry"
-        }
+        """Return the versions that the aliases name; of the previous one nothing changes."""
+        served = self.served.get(aliases.problem)
+        known = served.previous.version if served and served.previous else None
         versions = {}
         for alias in _ALIASES:
             number = aliases.versions.get(alias)
             if number is None:
                 continue
-            current = None if alias == CANARY else known.get(number)
-            if current is None or current.since(alias) is None:
-                current = registry.version(aliases.problem, number)
-            versions[alias] = current
+            if alias == PREVIOUS and known and known.since(PREVIOUS) and known.version == number:
+                versions[alias] = known
+            else:
+                versions[alias] = registry.version(aliases.problem, number)
         return versions
 
     def _serve(

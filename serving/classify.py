@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from time import monotonic, time
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -25,10 +25,12 @@ from serving.metrics import Metrics
 from serving.models import Loaded, Served
 from serving.parsing import parse, require_json
 from serving.schemas import ClassifyRequest, Input, classify_request
-from serving.scorer import Contribution
 from serving.store import ModelStore
 from settings import ServingSettings
 from versions import ModelVersion
+
+if TYPE_CHECKING:
+    from modeling.scorer import Contribution
 
 _ID_BYTES = 16
 _ID_DIGITS = 2 * _ID_BYTES

@@ -78,7 +78,7 @@ def load(url: str, bodies: Path, *, connections: int, seconds: float) -> Measure
     path = urlsplit(url)
     command = [
         *(require_wrk(), "--threads", "1", "--connections", str(connections)),
-        *("--duration", f"{seconds:g}s", "--timeout", "10s", "--script", str(script)),
+        *("--duration", f"{max(1, round(seconds))}s", "--timeout", "10s", "--script", str(script)),
         *(url, "--", str(bodies)),
     ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -6,16 +6,15 @@ in it instead of running code. Beside it lie golden examples, by which a sound c
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 from zipfile import BadZipFile
 
-import mlflow.sklearn
 import numpy as np
-import pandas as pd
-from mlflow.models import infer_signature
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from skops.io import loads
 from skops.io.exceptions import UntrustedTypesFoundException
@@ -78,8 +77,26 @@ def read_golden(path: Path, name: str) -> Golden:
         ) from error
 
 
+@dataclass(frozen=True)
+class ModelFile:
+    """A model as it is stored: the content of its file, and its golden examples."""
+
+    content: bytes
+    golden: Golden
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal digest of the content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
 def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
     """Write the model's files into a run; return their address and the model's id."""
+    # Who only reads a model does not wait for MLflow.
+    import mlflow.sklearn
+    import pandas as pd
+    from mlflow.models import infer_signature
+
     example = pd.DataFrame({"text": list(golden.inputs)[:1]})
     with TemporaryDirectory() as scratch:
         golden_file = Path(scratch) / Path(GOLDEN_FILE).name
@@ -96,6 +113,22 @@ def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
                 extra_files=[str(golden_file)],
             )
     return info.model_uri, info.model_id
+
+
+def open_model(file: ModelFile, sha256: str | None, name: str) -> Pipeline:
+    """Return the model in a file that is verified, its golden examples tried.
+
+    Raises
+    ------
+    OutsideError
+        If the file is not the one with that digest, names a class that is not trusted, or gives
+        other probabilities than it did when it was made; the message begins with `name`.
+    """
+    if file.sha256 != sha256:
+        raise OutsideError(f"{name} is not the file that was registered: its SHA-256 differs.")
+    model = load_model(file.content, name)
+    check_golden(model, file.golden, name)
+    return model
 
 
 def load_model(content: bytes, name: str) -> Pipeline:

@@ -7,14 +7,13 @@ module is, as the packages `flows` and `tasks` do.
 from __future__ import annotations
 
 import getpass
-import hashlib
 import os
 import platform
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -40,22 +39,44 @@ from artifact import (
     MODEL_FILE,
     REQUIREMENTS,
     Golden,
-    check_golden,
-    load_model,
+    ModelFile,
     log_model,
+    open_model,
     read_golden,
 )
 from settings import PROJECT, OutsideError, Settings, UnavailableError
+from versions import (
+    CANARY,
+    CANARY_MODE_TAG,
+    CANARY_SHARE_TAG,
+    PREVIOUS,
+    PRODUCTION,
+    SHADOW,
+    SINCE_TAG,
+    TAG,
+    Aliases,
+    ModelVersion,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from sklearn.pipeline import Pipeline
 
-PRODUCTION = "production"
-PREVIOUS = "previous"
+__all__ = [
+    "CANARY",
+    "PREVIOUS",
+    "PRODUCTION",
+    "TAG",
+    "Aliases",
+    "ModelVersion",
+    "Registry",
+    "SnapshotLike",
+    "StaleComparisonError",
+    "connect",
+]
+
 _ATTEMPTS = 5
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
-TAG = "perennial."
 
 
 class SnapshotLike(Protocol):
@@ -73,16 +94,6 @@ class SnapshotLike(Protocol):
 
 class StaleComparisonError(Exception):
     """Production has changed since the challenger was compared with it; compare again."""
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """One version of a problem's model in the registry."""
-
-    problem: str
-    version: int
-    run_id: str
-    tags: Mapping[str, str]
 
 
 class Registry:
@@ -201,10 +212,9 @@ class Registry:
         with _explained():
             uri, model_id = log_model(run_id, model, golden)
         name = f"The model that was just stored for {problem!r} (MLFLOW_TRACKING_URI)"
-        content, stored_golden = self._download(model_id, name)
-        check_golden(load_model(content, name), stored_golden, name)
-        digest = hashlib.sha256(content).hexdigest()
-        facts = {"sha256": digest, "model_id": model_id, **tags}
+        stored = self._download(model_id, name)
+        open_model(stored, stored.sha256, name)
+        facts = {"sha256": stored.sha256, "model_id": model_id, **tags}
         with _explained():
             self._ensure_model(problem)
             created = self._client.create_model_version(
@@ -225,16 +235,46 @@ class Registry:
             If the file is not the one that was registered, names a class that is not trusted, or
             gives other probabilities than it did when it was made.
         """
-        name = f"Version {version.version} of {version.problem!r} (MLFLOW_TRACKING_URI)"
+        return open_model(self.fetch(version), version.sha256, _named(version))
+
+    def fetch(self, version: ModelVersion) -> ModelFile:
+        """Return the stored files of a version, not verified yet.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails, or if the version was not registered by this project.
+        """
+        name = _named(version)
         model_id = version.tags.get(TAG + "model_id")
         if model_id is None:
             raise OutsideError(f"{name} was not registered by flows.retrain and is not trusted.")
-        content, golden = self._download(model_id, name)
-        if hashlib.sha256(content).hexdigest() != version.tags.get(TAG + "sha256"):
-            raise OutsideError(f"{name} is not the file that was registered: its SHA-256 differs.")
-        model = load_model(content, name)
-        check_golden(model, golden, name)
-        return model
+        return self._download(model_id, name)
+
+    def problems(self) -> tuple[Aliases, ...]:
+        """Return what the aliases of every problem name, by one question to MLflow per page."""
+        found: list[Aliases] = []
+        token: str | None = None
+        with _explained():
+            while True:
+                page = self._client.search_registered_models(page_token=token)
+                for model in page:
+                    versions = {name: int(version) for name, version in model.aliases.items()}
+                    found.append(Aliases(model.name, versions))
+                token = page.token
+                if not token:
+                    return tuple(found)
+
+    def version(self, problem: str, number: int) -> ModelVersion:
+        """Return a version of a problem with its tags.
+
+        Raises
+        ------
+        OutsideError
+            If there is none, or MLflow fails.
+        """
+        with _explained():
+            return _version(self._client.get_model_version(problem, str(number)))
 
     def production(self, problem: str) -> ModelVersion | None:
         """Return the version that answers requests, or None if there is none."""
@@ -268,12 +308,32 @@ class Registry:
             raise StaleComparisonError(f"Production is {current}, not {expected}")
         with _explained():
             if current is not None:
-                self._client.set_registered_model_alias(
-                    version.problem, PREVIOUS, str(current.version)
+                self._name(current, PREVIOUS)
+            self._name(version, PRODUCTION)
+
+    def start_canary(self, version: ModelVersion, *, share: float, shadow: bool = False) -> None:
+        """Let a version answer a share of the requests, or with `shadow` only see them."""
+        tags = {CANARY_SHARE_TAG: str(share), CANARY_MODE_TAG: SHADOW if shadow else "answer"}
+        with _explained():
+            for key, value in tags.items():
+                self._client.set_model_version_tag(
+                    version.problem, str(version.version), key, value
                 )
-            self._client.set_registered_model_alias(
-                version.problem, PRODUCTION, str(version.version)
-            )
+            self._name(version, CANARY)
+
+    def stop_canary(self, problem: str) -> None:
+        """Let no canary answer any more."""
+        with _explained():
+            self._client.delete_registered_model_alias(problem, CANARY)
+
+    def _name(self, version: ModelVersion, alias: str) -> None:
+        """Give an alias to a version, and write down since when.
+
+        The alias moves last: until then the tag is only a note that nobody reads.
+        """
+        number, now = str(version.version), datetime.now(UTC).isoformat()
+        self._client.set_model_version_tag(version.problem, number, SINCE_TAG + alias, now)
+        self._client.set_registered_model_alias(version.problem, alias, number)
 
     def annotate(self, version: ModelVersion, *, description: str, tags: Mapping[str, str]) -> None:
         """Write facts onto a version: Markdown for people, tags for programs."""
@@ -295,7 +355,7 @@ class Registry:
             )
             return bool(runs)
 
-    def _download(self, model_id: str, name: str) -> tuple[bytes, Golden]:
+    def _download(self, model_id: str, name: str) -> ModelFile:
         """Return the model file and the golden examples of a stored model, and nothing else."""
         with _explained(), TemporaryDirectory() as scratch:
             root = self._client.get_logged_model(model_id).artifact_location
@@ -303,7 +363,7 @@ class Registry:
                 Path(download_artifacts(f"{root}/{file}", dst_path=scratch))
                 for file in (MODEL_FILE, GOLDEN_FILE)
             )
-            return model.read_bytes(), read_golden(golden, name)
+            return ModelFile(model.read_bytes(), read_golden(golden, name))
 
     def _experiment(self, problem: str) -> str:
         found = self._client.get_experiment_by_name(problem)
@@ -403,6 +463,10 @@ def _explained() -> Iterator[None]:
         raise (UnavailableError if away else OutsideError)(
             f"MLflow cannot be used; check MLFLOW_TRACKING_URI or the DAGSHUB settings: {reason}"
         ) from error
+
+
+def _named(version: ModelVersion) -> str:
+    return f"Version {version.version} of {version.problem!r} (MLFLOW_TRACKING_URI)"
 
 
 def _version(entity: Any) -> ModelVersion:

@@ -9,11 +9,26 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT = Path(__file__).parent
+
+
+_SHA256 = "^[0-9a-f]{64}$"
+
+
+def _by_commas(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+Hashes = Annotated[
+    tuple[Annotated[str, StringConstraints(pattern=_SHA256)], ...],
+    NoDecode,
+    BeforeValidator(_by_commas),
+]
 
 
 class OutsideError(Exception):
@@ -63,10 +78,71 @@ class Settings(BaseSettings):
         return (self.data_uri or str(self.data_dir)).rstrip("/") + "/snapshots"
 
 
+class ServingSettings(BaseSettings):
+    """The settings of the service, read from environment variables that begin with SERVING_."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, env_prefix="SERVING_")
+
+    host: str = Field(default="127.0.0.1", description="address of `python -m serving`")
+    port: int = Field(default=3000, ge=1, le=65535, description="port of `python -m serving`")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="processes that answer"
+    )
+    metrics_port: int | None = Field(
+        default=None, description="a port of its own for /metrics; default the port of the API"
+    )
+    metrics_host: str = Field(default="0.0.0.0", description="address of the metrics' own port")  # noqa: S104
+
+    max_inputs: int = Field(default=1000, ge=1, description="inputs per request")
+    max_characters: int = Field(default=100_000, ge=1, description="characters per text")
+    max_body_bytes: int = Field(default=10_000_000, ge=1, description="size of a request's body")
+    max_concurrency: int = Field(
+        default=512, ge=1, description="requests that a worker has in hand; more are told to wait"
+    )
+    body_seconds: float = Field(
+        default=4.0, gt=0, description="how long a request may take to send its body"
+    )
+    answer_seconds: float = Field(
+        default=4.0, gt=0, description="how long one request may be worked on"
+    )
+    inline_characters: int = Field(
+        default=20_000,
+        ge=0,
+        description="requests with more characters than this are scored beside the event loop",
+    )
+
+    poll_seconds: float = Field(
+        default=5.0, gt=0, description="how often a worker looks at the registry"
+    )
+    api_key_hashes: Hashes = Field(
+        default=(),
+        description="SHA-256 of every valid API key in hexadecimal, by commas; none: no keys",
+    )
+    refresh_token_hash: str | None = Field(
+        default=None, pattern=_SHA256, description="SHA-256 of the token for POST /refresh"
+    )
+
+    log_share: float = Field(default=1.0, ge=0, le=1, description="share of the requests logged")
+    log_texts: bool = Field(
+        default=True, description="keep texts in the log; feedback needs them for new documents"
+    )
+    log_database: str = Field(default="perennial", description="MongoDB database of the log")
+    log_days: float = Field(default=30.0, gt=0, description="days after which the log forgets")
+    log_queue: int = Field(
+        default=10_000, ge=1, description="predictions that wait in a worker for MongoDB"
+    )
+
+
 @cache
 def get_settings() -> Settings:
     """Return the settings of this process, read once."""
     return Settings()
+
+
+@cache
+def get_serving_settings() -> ServingSettings:
+    """Return the settings of the service in this process, read once."""
+    return ServingSettings()
 
 
 def prepare_environment() -> None:

@@ -1,0 +1,40 @@
+"""What a client is told when a request cannot be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class ApiError(Exception):
+    """A request that is not answered; it becomes a JSON answer with this status.
+
+    Parameters
+    ----------
+    status : int
+        The HTTP status.
+    code : str
+        What programs look at.
+    message : str
+        One sentence for people.
+    field : str, optional
+        The part of the request that is wrong, such as ``inputs[3]``.
+    headers : mapping of str to str, optional
+        Sent with the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.field, self.headers = field, dict(headers or {})
+
+
+class DisconnectedError(Exception):
+    """The client went away before it had sent its request."""

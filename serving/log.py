@@ -1,0 +1,301 @@
+"""The prediction log and the feedback: kept in MongoDB from a queue, never by a request.
+
+What cannot be kept is counted and forgotten: an answer never waits for MongoDB.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from serving.metrics import Metrics
+from settings import OutsideError, ServingSettings, Settings
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+    from pymongo.collection import Collection
+
+    from modeling.problem import Problem
+    from mongodb import Document
+
+_log = logging.getLogger(__name__)
+_PREDICTIONS = "predictions"
+_PREDICTION, _FEEDBACK = "prediction", "feedback"
+_FLUSH_SECONDS = 0.25
+_BATCH = 1000
+_WRITE_SECONDS = 10.0
+_RETRY_SECONDS = 1.0
+_LONGEST_RETRY_SECONDS = 60.0
+_LAST_SECONDS = 3.0
+# A prediction may wait in another worker's queue when its feedback comes.
+_PATIENCE_SECONDS = 10.0
+_DUPLICATE = 11000
+_OTHER_INDEX_OPTIONS = 85
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The answers to one request: one entry per input."""
+
+    at: float
+    problem: str
+    version: int
+    ids: Sequence[str]
+    labels: Sequence[str]
+    probabilities: Sequence[float]
+    inputs: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What somebody says about a prediction."""
+
+    at: float
+    prediction_id: str
+    problem: str
+    version: int
+    label: str
+
+
+class PredictionLog:
+    """Keeps predictions and feedback in MongoDB.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where MongoDB and the problem files are.
+    serving : ServingSettings
+        How much is kept, and for how long.
+    metrics : Metrics
+        Told what is dropped.
+    """
+
+    def __init__(self, settings: Settings, serving: ServingSettings, metrics: Metrics) -> None:
+        self._settings, self._serving, self._metrics = settings, serving, metrics
+        self._entries: deque[Logged] = deque()
+        # Each is written by one thread only: the one that adds, and the one that keeps.
+        self._added = self._taken = 0
+        self._feedback: deque[Feedback] = deque()
+        self._batch: list[Document] = []
+        self._pending: list[Feedback] = []
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._problems: dict[str, Problem | None] = {}
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Write what is waiting, if MongoDB takes it within seconds, and stop."""
+        self._ending.set()
+        self._thread.join(_LAST_SECONDS)
+
+    def add(self, entry: Logged) -> None:
+        """Take the answers to a request, unless too many wait already."""
+        count = len(entry.ids)
+        if self._added - self._taken + count > self._serving.log_queue:
+            self._metrics.dropped(_PREDICTION, "queue_full", count)
+            return
+        self._added += count
+        self._entries.append(entry)
+
+    def add_feedback(self, feedback: Feedback) -> bool:
+        """Take a feedback, unless too many wait already; return whether it was taken."""
+        if len(self._feedback) >= self._serving.log_queue:
+            self._metrics.dropped(_FEEDBACK, "queue_full")
+            return False
+        self._feedback.append(feedback)
+        return True
+
+    def _run(self) -> None:
+        """Write whenever something waits and MongoDB is there."""
+        pause, said = _RETRY_SECONDS, False
+        while not self._ending.wait(_FLUSH_SECONDS) or self._has_work():
+            if not self._has_work():
+                continue
+            try:
+                self._write_while_connected()
+                return
+            except OutsideError as error:
+                if not said:
+                    _log.warning("%s Nothing is kept in the log meanwhile.", error)
+                said = True
+            except Exception as error:  # noqa: BLE001 - one entry must not end the log
+                _log.warning("Log entries cannot be stored: %s.", type(error).__name__)
+                self._drop_batch("not_storable")
+                continue
+            if self._ending.wait(pause):
+                break
+            pause = min(2 * pause, _LONGEST_RETRY_SECONDS)
+        self._drop_batch("shutdown")
+        self._metrics.dropped(_PREDICTION, "shutdown", self._added - self._taken)
+
+    def _has_work(self) -> bool:
+        return bool(self._entries or self._feedback or self._batch or self._pending)
+
+    def _write_while_connected(self) -> None:
+        """Write until `end`.
+
+        Raises
+        ------
+        OutsideError
+            When MongoDB fails; what was not written is kept for the next try.
+        """
+        import pymongo
+
+        import mongodb
+
+        with mongodb.connect(self._settings) as client:
+            with pymongo.timeout(_WRITE_SECONDS):
+                predictions = self._open(client)
+            while True:
+                ending = self._ending.wait(_FLUSH_SECONDS)
+                while self._entries or self._batch:
+                    with pymongo.timeout(_WRITE_SECONDS):
+                        self._write_predictions(predictions)
+                with pymongo.timeout(_WRITE_SECONDS):
+                    self._write_feedback(client, predictions)
+                self._show_depth()
+                if ending:
+                    return
+
+    def _open(self, client: MongoClient[Document]) -> Collection[Document]:
+        """Return the log's collection, with its indexes."""
+        from pymongo import WriteConcern
+        from pymongo.errors import OperationFailure
+
+        # A log entry may be lost with the server's last moments; to wait for its disk costs more.
+        predictions = client[self._serving.log_database].get_collection(
+            _PREDICTIONS, write_concern=WriteConcern(w=1)
+        )
+        seconds = int(timedelta(days=self._serving.log_days).total_seconds())
+        for attempt in range(2):
+            try:
+                predictions.create_index("created_at", name="forget", expireAfterSeconds=seconds)
+                break
+            except OperationFailure as error:
+                if error.code != _OTHER_INDEX_OPTIONS or attempt:
+                    raise
+                predictions.drop_index("forget")
+        predictions.create_index(
+            [("problem", 1), ("feedback.created_at", 1)], name="feedback", sparse=True
+        )
+        return predictions
+
+    def _write_predictions(self, predictions: Collection[Document]) -> None:
+        from pymongo.errors import BulkWriteError
+
+        while self._entries and len(self._batch) < _BATCH:
+            entry = self._entries.popleft()
+            self._batch += self._documents(entry)
+            self._taken += len(entry.ids)
+        try:
+            predictions.insert_many(self._batch, ordered=False)
+        except BulkWriteError as error:
+            # An earlier try may have written some of them before its connection broke.
+            wrong = [w for w in error.details["writeErrors"] if w["code"] != _DUPLICATE]
+            self._metrics.dropped(_PREDICTION, "refused", len(wrong))
+        self._batch = []
+
+    def _documents(self, entry: Logged) -> list[Document]:
+        at = datetime.fromtimestamp(entry.at, UTC)
+        documents = []
+        for number, prediction_id in enumerate(entry.ids):
+            text = entry.inputs[number]
+            document = {
+                "_id": prediction_id,
+                "problem": entry.problem,
+                "version": entry.version,
+                "label": entry.labels[number],
+                "probability": entry.probabilities[number],
+                "characters": len(text) if isinstance(text, str) else None,
+                "created_at": at,
+            }
+            if self._serving.log_texts:
+                document["text"] = text
+            documents.append(document)
+        return documents
+
+    def _write_feedback(
+        self, client: MongoClient[Document], predictions: Collection[Document]
+    ) -> None:
+        """Turn feedback into labelled documents, once its prediction is in the log."""
+        while self._feedback:
+            self._pending.append(self._feedback.popleft())
+        if not self._pending:
+            return
+        wanted = [feedback.prediction_id for feedback in self._pending]
+        found = {entry["_id"]: entry for entry in predictions.find({"_id": {"$in": wanted}})}
+        oldest = time.time() - _PATIENCE_SECONDS
+        later = []
+        for feedback in self._pending:
+            prediction = found.get(feedback.prediction_id)
+            if prediction is not None:
+                self._keep_feedback(client, predictions, prediction, feedback)
+            elif feedback.at > oldest and not self._ending.is_set():
+                later.append(feedback)
+            else:
+                self._metrics.dropped(_FEEDBACK, "unknown_prediction")
+        self._pending = later
+
+    def _keep_feedback(
+        self,
+        client: MongoClient[Document],
+        predictions: Collection[Document],
+        prediction: Document,
+        feedback: Feedback,
+    ) -> None:
+        """Keep the first feedback on a prediction; the document first, so that none is lost."""
+        at = datetime.fromtimestamp(feedback.at, UTC)
+        problem = self._problem(feedback.problem)
+        if problem is None or "text" not in prediction:
+            reason = "no_problem_file" if problem is None else "text_not_kept"
+            self._metrics.dropped(_FEEDBACK, reason)
+        else:
+            fields, source = problem.source.fields, problem.source
+            document = {
+                fields.text: prediction["text"],
+                fields.label: problem.labels[feedback.label],
+                fields.source: _FEEDBACK,
+                fields.created_at: at,
+            }
+            client[source.database][source.collection].update_one(
+                {"_id": f"{_FEEDBACK}:{feedback.prediction_id}"},
+                {"$setOnInsert": document},
+                upsert=True,
+            )
+        marked = predictions.update_one(
+            {"_id": feedback.prediction_id, "feedback": {"$exists": False}},
+            {"$set": {"feedback": {"label": feedback.label, "created_at": at}}},
+        )
+        if marked.modified_count:
+            self._metrics.feedback(
+                feedback.problem, feedback.version, agrees=feedback.label == prediction["label"]
+            )
+
+    def _problem(self, name: str) -> Problem | None:
+        """Return a problem of this machine; None if its file is not here or does not know it."""
+        from modeling.problem import ProblemError, load_problem
+
+        if name not in self._problems:
+            try:
+                self._problems[name] = load_problem(self._settings.problems_dir / f"{name}.yaml")
+            except ProblemError as error:
+                _log.warning("Feedback on %r becomes no documents: %s", name, error)
+                self._problems[name] = None
+        return self._problems[name]
+
+    def _drop_batch(self, reason: str) -> None:
+        self._metrics.dropped(_PREDICTION, reason, len(self._batch))
+        self._batch = []
+
+    def _show_depth(self) -> None:
+        waiting = self._added - self._taken + len(self._feedback) + len(self._pending)
+        self._metrics.queue_depth.set(waiting)

@@ -1,0 +1,261 @@
+"""What Prometheus reads: counted in each worker, summed over all of them.
+
+With ``PROMETHEUS_MULTIPROC_DIR`` in the environment, as BentoML sets it, every worker writes its
+values into a file of its own there, and any worker can answer for all.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import psutil
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+METRICS_TYPE = CONTENT_TYPE_LATEST
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_LATENCY_BUCKETS = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+)  # fmt: skip
+_LENGTH_BUCKETS = (0, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+_LIVE_FILE = re.compile(r"gauge_live\w+_(\d+)\.db")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER = "other"
+_TAKE_OVER_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class _BatchHistogram(Histogram):
+    """A histogram that counts many values in as few writes as there are buckets."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """Count every amount."""
+        counts: dict[int, int] = {}
+        for amount in amounts:
+            bucket = bisect_left(self._upper_bounds, amount)
+            counts[bucket] = counts.get(bucket, 0) + 1
+        self._sum.inc(sum(amounts))
+        for bucket, count in counts.items():
+            self._buckets[bucket].inc(count)
+
+
+class Metrics:
+    """The metrics of one worker.
+
+    Label values are route templates, problems, versions, classes and statuses, never anything that
+    a client has sent.
+    """
+
+    def __init__(self) -> None:
+        self.registry = self.shared = CollectorRegistry()
+        folder = os.environ.get(MULTIPROCESS_VARIABLE)
+        if folder is not None:
+            self.shared = CollectorRegistry()
+            self.shared.register(_AllWorkers(folder))
+        self._requests = self._counter(
+            "app_request_count", "Requests answered", "route", "method", "status"
+        )
+        self._latency = Histogram(
+            "app_request_latency_seconds",
+            "Seconds from the request's first byte to its answer",
+            ["route"],
+            buckets=_LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._predictions = self._counter(
+            "model_prediction_count", "Predictions answered", "problem", "version", "class"
+        )
+        self._characters = _BatchHistogram(
+            "model_input_characters",
+            "Characters per input",
+            ["problem"],
+            buckets=_LENGTH_BUCKETS,
+            registry=self.registry,
+        )
+        self._info = self._gauge(
+            "model_info", "1 while an alias names this version here", "problem", "alias", "version"
+        )
+        self._swaps = self._counter(
+            "model_swap_count", "Versions that took over in a worker", "problem"
+        )
+        self._swap_failures = self._counter(
+            "model_swap_failure_count", "Versions that a worker refused", "problem"
+        )
+        self._canary_share = self._gauge(
+            "model_canary_share", "Share of the requests that the canary gets", "problem", "mode"
+        )
+        self._shadow = self._counter(
+            "model_shadow_count",
+            "Predictions of a shadow canary against those answered",
+            "problem",
+            "version",
+            "agreement",
+        )
+        self._feedback = self._counter(
+            "model_feedback_count", "Feedback on predictions", "problem", "version", "agreement"
+        )
+        self._dropped = self._counter(
+            "log_dropped_count", "Log entries and feedback that could not be kept", "kind", "reason"
+        )
+        self.queue_depth = self._gauge(
+            "log_queue_depth", "Log entries and feedback that wait for MongoDB", mode="livesum"
+        )
+        self.registry_up = self._gauge(
+            "registry_up", "1 while the registry answers every worker", mode="livemin"
+        )
+        self._request_children: dict[tuple[str, str, int], Counter] = {}
+        self._latency_children: dict[str, Histogram] = {}
+        self._prediction_children: dict[tuple[str, int, str], Counter] = {}
+        self._character_children: dict[str, _BatchHistogram] = {}
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request that is answered."""
+        key = (route, method, status)
+        counter = self._request_children.get(key)
+        if counter is None:
+            name = method if method in _METHODS else OTHER
+            counter = self._requests.labels(route, name, str(status))
+            if name != OTHER:
+                self._request_children[key] = counter
+        counter.inc()
+        latency = self._latency_children.get(route)
+        if latency is None:
+            latency = self._latency_children[route] = self._latency.labels(route)
+        latency.observe(seconds)
+
+    def predicted(self, problem: str, version: int, label: str, count: int) -> None:
+        """Count predictions of one class."""
+        key = (problem, version, label)
+        counter = self._prediction_children.get(key)
+        if counter is None:
+            counter = self._predictions.labels(problem, str(version), label)
+            self._prediction_children[key] = counter
+        counter.inc(count)
+
+    def lengths(self, problem: str, characters: Sequence[int]) -> None:
+        """Count the characters of each input."""
+        histogram = self._character_children.get(problem)
+        if histogram is None:
+            histogram = self._character_children[problem] = self._characters.labels(problem)
+        histogram.observe_all(characters)
+
+    def loaded(self, problem: str, alias: str, version: int, *, here: bool) -> None:
+        """Say whether an alias names a version here."""
+        self._info.labels(problem, alias, str(version)).set(1 if here else 0)
+
+    def swapped(self, problem: str) -> None:
+        """Count a version that took over."""
+        self._swaps.labels(problem).inc()
+
+    def swap_failed(self, problem: str) -> None:
+        """Count a version that was refused, or could not be fetched."""
+        self._swap_failures.labels(problem).inc()
+
+    def canary(self, problem: str, *, share: float, shadow: bool) -> None:
+        """Say which share of the requests the canary answers, or sees."""
+        self._canary_share.labels(problem, "answer").set(0 if shadow else share)
+        self._canary_share.labels(problem, "shadow").set(share if shadow else 0)
+
+    def shadowed(self, problem: str, version: int, *, agreeing: int, differing: int) -> None:
+        """Count the predictions of a shadow canary."""
+        self._shadow.labels(problem, str(version), "agree").inc(agreeing)
+        self._shadow.labels(problem, str(version), "disagree").inc(differing)
+
+    def shadow_failed(self, problem: str, version: int) -> None:
+        """Count a request that a shadow canary could not predict."""
+        self._shadow.labels(problem, str(version), "failed").inc()
+
+    def feedback(self, problem: str, version: int, *, agrees: bool) -> None:
+        """Count a feedback that was kept."""
+        self._feedback.labels(problem, str(version), "agree" if agrees else "disagree").inc()
+
+    def dropped(self, kind: str, reason: str, count: int = 1) -> None:
+        """Count what the log could not keep."""
+        self._dropped.labels(kind, reason).inc(count)
+
+    def exposition(self) -> bytes:
+        """Return the metrics of all workers in Prometheus' text format."""
+        return generate_latest(self.shared)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str, mode: str = "livemax") -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+
+
+class MetricsPort:
+    """Answers with the metrics on a port of its own.
+
+    One worker has the port; when it dies, another takes it over within seconds.
+    """
+
+    def __init__(self, host: str, port: int | None) -> None:
+        self._host, self._port = host, port
+        self._ending = threading.Event()
+
+    def start(self, metrics: Metrics) -> None:
+        """Begin to answer, or to wait for the port."""
+        if self._port is not None:
+            threading.Thread(
+                target=self._run, args=(self._port, metrics), name="metrics-port", daemon=True
+            ).start()
+
+    def end(self) -> None:
+        """Stop answering."""
+        self._ending.set()
+
+    def _run(self, port: int, metrics: Metrics) -> None:
+        while not self._ending.wait(_TAKE_OVER_SECONDS):
+            try:
+                server, thread = start_http_server(port, self._host, metrics.shared)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    _log.warning(
+                        "SERVING_METRICS_PORT %s cannot be used: %s.", port, error.strerror
+                    )
+                    return
+                continue
+            self._ending.wait()
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+class _AllWorkers(Collector):
+    """The values of all workers, of those that died as well."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+        self._collector = MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what was counted, and what the living workers say about the present."""
+        pids = {
+            int(found[1])
+            for file in self._folder.iterdir()
+            if (found := _LIVE_FILE.fullmatch(file.name))
+        }
+        for pid in pids:
+            if not psutil.pid_exists(pid):
+                mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
+        collected: Iterable[Metric] = self._collector.collect()  # type: ignore[no-untyped-call]
+        return collected

@@ -1,0 +1,53 @@
+"""The models in memory: verified, compiled, warm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from artifact import ModelFile, open_model
+from serving.scorer import Scorer, scorer_for
+from settings import OutsideError
+from versions import ModelVersion
+
+Kind = Literal["text", "tabular"]
+Origin = Literal["registry", "cache"]
+_WARM_UPS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A version that can answer at once."""
+
+    version: ModelVersion
+    scorer: Scorer
+    origin: Origin
+    kind: Kind = "text"
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """The versions of one problem that are in memory."""
+
+    problem: str
+    production: Loaded
+    previous: Loaded | None = None
+    canary: Loaded | None = None
+
+
+def load(version: ModelVersion, file: ModelFile, origin: Origin) -> Loaded:
+    """Verify a model, compile its scorer, and use it once.
+
+    Raises
+    ------
+    OutsideError
+        If the file is not the registered one, or its golden examples fail.
+    """
+    name = f"Version {version.version} of {version.problem!r}"
+    model = open_model(file, version.sha256, name)
+    scorer = scorer_for(model, file.golden.inputs)
+    if tuple(scorer.classes) != file.golden.classes:
+        raise OutsideError(f"{name} is refused: its scorer has other classes than the model.")
+    for text in file.golden.inputs[:_WARM_UPS]:
+        scorer.probabilities([text])
+    return Loaded(version, scorer, origin)

@@ -1,0 +1,59 @@
+"""The BentoML service: ``bentoml serve serving.service:Classifier``.
+
+BentoML runs the workers; everything that a request meets is the application in `serving.app`. Its
+tracing, access log, metrics and adaptive batching cost more than an answer does, and are off.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import anyio.to_thread
+import bentoml
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serving.app import Service
+from settings import get_serving_settings, get_settings
+
+# BentoML's own limit is the last one: what is slower has been answered here before.
+_TIMEOUT_SECONDS = 5
+
+
+class Takeover:
+    """Answers every request in place of BentoML's own routes, some of which have our paths."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._bentoml = app
+        self._service = Service(get_settings(), get_serving_settings())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer requests; leave the rest to BentoML."""
+        if scope["type"] == "http":
+            await self._service.app(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        else:
+            await self._bentoml(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run from the start of the worker to its end, when its last request is answered."""
+        self._service.start()
+        try:
+            await self._bentoml(scope, receive, send)
+        finally:
+            await anyio.to_thread.run_sync(self._service.end)
+
+
+@bentoml.service(
+    name="perennial",
+    workers=get_serving_settings().workers,
+    traffic={"timeout": _TIMEOUT_SECONDS},
+    tracing={"excluded_urls": ".*"},
+    logging={"access": {"enabled": False}},
+    metrics={"enabled": False},
+)
+class Classifier:
+    """Classifies with whatever is in Production."""
+
+
+cast("bentoml.Service[Any]", Classifier).add_asgi_middleware(Takeover)

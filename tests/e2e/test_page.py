@@ -12,7 +12,6 @@ import io
 import json
 import os
 import re
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -252,7 +251,8 @@ def test_everything_can_be_done_with_the_keyboard(
     open_page: Callable[..., Page], site: Site
 ) -> None:
     page = open_page()
-    before = site.feedback.count_documents({})
+    said = {"source": "feedback"}
+    before = site.documents.count_documents(said)
     seen: list[str] = []
 
     def tab_to(name: str) -> None:
@@ -282,7 +282,9 @@ def test_everything_can_be_done_with_the_keyboard(
     page.keyboard.press("Enter")
     page.get_by_text("Thank you").wait_for()
     assert "Thank you" in page.evaluate("document.activeElement.textContent")
-    wait_until(lambda: site.feedback.count_documents({}) == before + 1, "the feedback in MongoDB")
+    wait_until(
+        lambda: site.documents.count_documents(said) == before + 1, "the feedback in MongoDB"
+    )
     tab_to("file")
     choose(page, "text\nA fine film\n")
     page.locator("#batch").wait_for()
@@ -306,7 +308,7 @@ def test_what_people_say_reaches_mongodb(
 
     page.get_by_text(f"Thank you. Noted as {meant}.").wait_for()
     document = wait_until(
-        lambda: site.feedback.find_one({"text": text}), "the feedback in MongoDB", seconds=30
+        lambda: site.documents.find_one({"text": text}), "the feedback in MongoDB", seconds=30
     )
     assert document["label"] == site.labels[meant]
 

@@ -1,8 +1,13 @@
-"""What the registry says about model versions: plain values, without MLflow."""
+"""What the registry says about model versions: plain values, without MLflow.
+
+Tags are texts that people may write, too: what is no number or no time counts as absent.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -35,16 +40,17 @@ class ModelVersion:
     @property
     def metrics(self) -> dict[str, float]:
         """What the version achieved on the holdout when it was made."""
-        return {
-            key.removeprefix(_METRIC_TAG): float(value)
+        found = {
+            key.removeprefix(_METRIC_TAG): _number(value)
             for key, value in self.tags.items()
             if key.startswith(_METRIC_TAG)
         }
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def share(self) -> float:
         """The share of the requests that this version answers, or sees, while it is the canary."""
-        return float(self.tags.get(CANARY_SHARE_TAG, 0))
+        return min(1.0, max(0.0, _number(self.tags.get(CANARY_SHARE_TAG, "0")) or 0.0))
 
     @property
     def is_shadow(self) -> bool:
@@ -53,8 +59,9 @@ class ModelVersion:
 
     def since(self, alias: str) -> datetime | None:
         """Return since when an alias has named this version, if that was written down."""
-        found = self.tags.get(SINCE_TAG + alias)
-        return datetime.fromisoformat(found) if found else None
+        with suppress(ValueError):
+            return datetime.fromisoformat(self.tags.get(SINCE_TAG + alias, ""))
+        return None
 
 
 @dataclass(frozen=True)
@@ -63,3 +70,11 @@ class Aliases:
 
     problem: str
     versions: Mapping[str, int]
+
+
+def _number(text: str) -> float | None:
+    """Return the number that a text begins with; an interval may follow it."""
+    with suppress(ValueError):
+        found = float(text.partition(" ")[0])
+        return found if math.isfinite(found) else None
+    return None

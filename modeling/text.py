@@ -51,6 +51,8 @@ _ARROW_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
 _CHUNK = 8_192
 # A service sees new words forever (typing errors, names); its memo of words must not.
 _MEMO_LIMIT = 500_000
+# Longer "words" (keys, encoded files) hardly come twice, and few of them would fill the memory.
+MEMO_WORD_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def as_texts(values: object) -> pa.LargeStringArray:
     try:
         return pa.array(texts, pa.large_string())
     except UnicodeEncodeError:
-        return pa.array(map(_without_surrogates, texts), pa.large_string())
+        return pa.array(map(without_surrogates, texts), pa.large_string())
 
 
 def _arrow_texts(values: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
@@ -191,7 +193,10 @@ def _arrow_texts(values: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
     return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
 
 
-def _without_surrogates(text: str) -> str:
+def without_surrogates(text: str) -> str:
+    """Return the text with U+FFFD for each lone surrogate, and pairs of them as one character."""
+    if text.isascii():
+        return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -230,17 +235,54 @@ class Normalizer:
 
     def words(self, text: str) -> list[str]:
         """Normalise one text; the same tokens as `tokens` gives for it, sooner for a short text."""
-        raw = self._clean(_without_surrogates(text)).encode().translate(self._table).decode()
-        return [token for word in raw.split() for token in self.expand(word)]
+        return [token for word in self.raw_words(text) for token in self.expand(word)]
+
+    def raw_words(self, text: str) -> list[str]:
+        """Split one text into raw words, each of which `expand` turns into tokens."""
+        cleaned = self._clean(without_surrogates(text))
+        return cleaned.encode().translate(self._table).decode().split()
+
+    def blanked(self, text: str) -> str:
+        """Return a text without lone surrogates with all that is no part of a token made a space.
+
+        Its length stays, and so does the place of every word, for those who want to show it. The
+        tokens of a text are those of the words of its blanked form.
+        """
+        if self.steps.html:
+            text = _TAG_PATTERN.sub(_spaces, text.replace(_BREAK, " " * len(_BREAK)))
+        if self.steps.urls:
+            text = _URL_PATTERN.sub(_spaces, text)
+        text = text.translate(dict(enumerate(self._table[:128])))
+        return self._without_marks(text)
+
+    def parts(self, word: str) -> list[str]:
+        """Split a blanked word so that each ``!`` and ``?`` stands alone where they are tokens."""
+        return _EMPHASIS_PATTERN.findall(word) if self.steps.emphasis else [word]
 
     def expand(self, word: str) -> tuple[str, ...]:
         """Return the tokens that one whitespace-free raw word stands for, none or more."""
         tokens = self._memo.get(word)
         if tokens is None:
-            if len(self._memo) >= _MEMO_LIMIT:
-                self._memo.clear()
-            tokens = self._memo[word] = tuple(self._tokens_of(word))
+            tokens = self.tokens_of(word)
+            if len(word) <= MEMO_WORD_LENGTH:
+                if len(self._memo) >= _MEMO_LIMIT:
+                    self._memo.clear()
+                self._memo[word] = tokens
         return tokens
+
+    def tokens_of(self, word: str) -> tuple[str, ...]:
+        """Do what `expand` does without its memo, for those who keep their own."""
+        if word.isascii() and word.isalpha():
+            return self._finish(word)
+        if not word.isascii():
+            word = self._plain(word)
+        return tuple(
+            token
+            for piece in word.split()
+            for part in self.parts(piece)
+            for token in (self._contraction(part) if "'" in part else (part,))
+            for token in self._finish(token)
+        )
 
     def _chunk(
         self, texts: pa.LargeStringArray, vocabulary: dict[str, int]
@@ -262,7 +304,9 @@ class Normalizer:
 
     def _clean(self, text: str) -> str:
         if self.steps.html and "<" in text:
-            text = _TAG_PATTERN.sub(" ", text.replace(_BREAK, " "))
+            text = text.replace(_BREAK, " ")
+            if "<" in text:
+                text = _TAG_PATTERN.sub(" ", text)
         return _URL_PATTERN.sub(" ", text) if self.steps.urls and _may_have_url(text) else text
 
     def _clean_column(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
@@ -287,26 +331,16 @@ class Normalizer:
             len(texts), pa.py_buffer(offsets - start), pa.py_buffer(bytes_.translate(self._table))
         )
 
-    def _tokens_of(self, word: str) -> Iterable[str]:
-        if word.isascii() and word.isalpha():
-            return self._finish(word)
-        if not word.isascii():
-            word = self._plain(word)
-        return [
-            token
-            for piece in word.split()
-            for part in (_EMPHASIS_PATTERN.findall(piece) if self.steps.emphasis else (piece,))
-            for token in (self._contraction(part) if "'" in part else (part,))
-            for token in self._finish(token)
-        ]
-
     def _plain(self, word: str) -> str:
         """Apply to a word outside ASCII what the byte table did to ASCII."""
-        if self.steps.punctuation:
-            word = _without_punctuation(word)
-            if self.steps.contractions == "split":
-                word = word.replace("'", " ")
+        word = self._without_marks(word)
         return word.lower() if self.steps.lowercase else word
+
+    def _without_marks(self, text: str) -> str:
+        if not self.steps.punctuation or text.isascii():
+            return text
+        text = _without_punctuation(text)
+        return text.replace("'", " ") if self.steps.contractions == "split" else text
 
     def _contraction(self, word: str) -> Iterable[str]:
         if not self.steps.punctuation:
@@ -321,7 +355,7 @@ class Normalizer:
         stem, apostrophe, ending = word.rpartition("'")
         return stem, _ENDINGS.get(apostrophe + ending, apostrophe + ending)
 
-    def _finish(self, token: str) -> Iterable[str]:
+    def _finish(self, token: str) -> tuple[str, ...]:
         if self.steps.numbers and not token.isalpha():
             token = "".join(c for c in token if not c.isdigit())
         if not token or token in self._dropped:
@@ -339,6 +373,10 @@ def _substitute(
         return texts
     cleaned = [pattern.sub(" ", text) for text in texts.filter(suspects).to_pylist()]
     return pc.replace_with_mask(texts, suspects, pa.array(cleaned, pa.large_string()))
+
+
+def _spaces(match: re.Match[str]) -> str:
+    return " " * (match.end() - match.start())
 
 
 def _may_have_url(text: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from time import monotonic, time
 from typing import cast
 
@@ -31,6 +32,7 @@ from versions import ModelVersion
 
 _ID_BYTES = 16
 _ID_DIGITS = 2 * _ID_BYTES
+_IDS_AT_ONCE = 256
 # An explanation looks at a text again, and more closely.
 _EXPLAIN_WEIGHT = 4
 _MOST_SHADOWS = 4
@@ -60,6 +62,7 @@ class Classify:
         self._pool = ThreadPoolExecutor(1, "classify")
         self._shadow_pool = ThreadPoolExecutor(1, "shadow")
         self._shadows = 0
+        self._digits = _random_digits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -83,12 +86,14 @@ class Classify:
         else:
             answer = await self._answer_beside(loaded, request, characters)
         self._count(loaded, characters, answer)
+        prefix = f"{served.problem}.{loaded.version.version}."
+        ids = [prefix + digits for digits in islice(self._digits, len(inputs))]
         if settings.log_share == 1 or random.random() < settings.log_share:  # noqa: S311
-            self._log.add(answer.logged(inputs))
+            self._log.add(answer.logged(ids, inputs))
         shadow = routing.shadow(served, key)
         if shadow is not None:
             self._show(shadow, inputs, answer.labels)
-        await send_json(send, answer.body())
+        await send_json(send, answer.body(ids))
 
     def end(self) -> None:
         """Let the threads go."""
@@ -181,12 +186,11 @@ class Answer:
 
     version: ModelVersion
     classes: Sequence[str]
-    ids: Sequence[str]
     labels: Sequence[str]
     probabilities: Sequence[Sequence[float]]
     explanations: Sequence[Sequence[Contribution]] | None
 
-    def body(self) -> bytes:
+    def body(self, ids: Sequence[str]) -> bytes:
         """Return the answer as it is sent."""
         number, classes = self.version.version, self.classes
         predictions: list[dict[str, object]] = [
@@ -196,22 +200,20 @@ class Answer:
                 "probabilities": dict(zip(classes, row, strict=True)),
                 "version": number,
             }
-            for prediction_id, label, row in zip(
-                self.ids, self.labels, self.probabilities, strict=True
-            )
+            for prediction_id, label, row in zip(ids, self.labels, self.probabilities, strict=True)
         ]
         if self.explanations is not None:
             for prediction, explanation in zip(predictions, self.explanations, strict=True):
                 prediction["explanation"] = explanation
         return orjson.dumps({"model": self.version.problem, "predictions": predictions})
 
-    def logged(self, inputs: Sequence[Input]) -> Logged:
+    def logged(self, ids: Sequence[str], inputs: Sequence[Input]) -> Logged:
         """Return the answer as it is kept in the log."""
         return Logged(
             at=time(),
             problem=self.version.problem,
             version=self.version.version,
-            ids=self.ids,
+            ids=ids,
             labels=self.labels,
             probabilities=[max(row) for row in self.probabilities],
             inputs=inputs,
@@ -225,18 +227,20 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
     classes = scorer.classes
     best = scores.argmax(axis=1).tolist()
     labels = [classes[index] for index in best]
-    prefix = f"{version.problem}.{version.version}."
-    random_digits = os.urandom(_ID_BYTES * len(inputs)).hex()
-    ids = [
-        prefix + random_digits[start : start + _ID_DIGITS]
-        for start in range(0, len(random_digits), _ID_DIGITS)
-    ]
     explanations = None
     if explain:
         explanations = [
             scorer.explain(text, label) for text, label in zip(texts, labels, strict=True)
         ]
-    return Answer(version, classes, ids, labels, scores.tolist(), explanations)
+    return Answer(version, classes, labels, scores.tolist(), explanations)
+
+
+def _random_digits() -> Iterator[str]:
+    """Yield what nobody can guess, and what never comes twice."""
+    while True:
+        digits = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
+        for start in range(0, len(digits), _ID_DIGITS):
+            yield digits[start : start + _ID_DIGITS]
 
 
 def _measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
@@ -273,7 +277,6 @@ def _join(portions: Sequence[Answer]) -> Answer:
     return Answer(
         first.version,
         first.classes,
-        [found for part in portions for found in part.ids],
         [found for part in portions for found in part.labels],
         [found for part in portions for found in part.probabilities],
         None if first.explanations is None else explained,

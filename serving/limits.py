@@ -17,6 +17,7 @@ from serving.metrics import OTHER, Metrics
 
 _log = logging.getLogger(__name__)
 GONE = 499
+_FRAMES = 6
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -178,6 +179,7 @@ def error_answer(error: ApiError) -> Response:
 
 def _log_failure(route: str, error: Exception) -> None:
     """Log where it failed, and not its message, which may contain what the client sent."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames[::-1])
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    places = [f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames]
+    where = " < ".join(places[:_FRAMES])
     _log.error("%s failed with %s in %s", route, type(error).__name__, where)

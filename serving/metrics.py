@@ -25,9 +25,11 @@ from prometheus_client import (
     Metric,
     generate_latest,
     start_http_server,
+    values,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+from prometheus_client.values import MultiProcessValue
 
 METRICS_TYPE = CONTENT_TYPE_LATEST
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -68,6 +70,9 @@ class Metrics:
         self.registry = self.shared = CollectorRegistry()
         folder = os.environ.get(MULTIPROCESS_VARIABLE)
         if folder is not None:
+            # A worker never forks: it need not ask for its id at each count.
+            pid = os.getpid()
+            values.ValueClass = MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
             self.shared = CollectorRegistry()
             self.shared.register(_AllWorkers(folder))
         self._requests = self._counter(

@@ -69,25 +69,27 @@ def _complaint(schema: type[BaseModel], detail: ErrorDetails) -> ApiError:
     return ApiError(422, code, f"{field or 'The body'} {message}.", field=field)
 
 
-def _sentence(schema: type[BaseModel], detail: ErrorDetails, field: str | None) -> tuple[str, str]:
+def _sentence(
+    schema: type[BaseModel], detail: ErrorDetails, field: str | None
+) -> tuple[str, str]:
     """Return the code of an error in a value, and what is wrong with the value."""
-    most = detail.get("ctx", {}).get("max_length", 0)
-    match detail["type"]:
-        case "extra_forbidden":
-            return "unknown_field", f"is not known here; known are {', '.join(schema.model_fields)}"
-        case "missing":
-            return "missing", "is missing"
-        case "string_too_long":
-            count = len(detail["input"])
-            return "too_long", f"has {count:,} characters; at most {most:,} are allowed"
-        case "too_long":
-            return "too_many", f"has more than the {most:,} entries that are allowed"
-        case "too_short" | "string_too_short":
-            return "empty", "must not be empty"
-        case "string_type" if field and field.startswith(f"{_INPUTS}["):
-            return "wrong_type", "must be a text, or an object of fields"
-        case _:
-            return "wrong_value", f"is wrong: {detail['msg']}"
+    kind, most = detail["type"], detail.get("ctx", {}).get("max_length", 0)
+    known = {
+        "extra_forbidden": (
+            "unknown_field",
+            f"is not known here; known are {', '.join(schema.model_fields)}",
+        ),
+        "missing": ("missing", "is missing"),
+        "too_long": ("too_many", f"has more than the {most:,} entries that are allowed"),
+        "too_short": ("empty", "must not be empty"),
+        "string_too_short": ("empty", "must not be empty"),
+    }
+    if kind == "string_too_long":
+        count = len(detail["input"])
+        return "too_long", f"has {count:,} characters; at most {most:,} are allowed"
+    if kind == "string_type" and field is not None and field.startswith(f"{_INPUTS}["):
+        return "wrong_type", "must be a text, or an object of fields"
+    return known.get(kind, ("wrong_value", f"is wrong: {detail['msg']}"))
 
 
 def _field(location: Sequence[str | int]) -> str | None:

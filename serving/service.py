@@ -20,7 +20,10 @@ _TIMEOUT_SECONDS = 5
 
 
 class Takeover:
-    """Answers every request in place of BentoML's own routes, some of which have our paths."""
+    """Answers every request in place of BentoML's own layers and routes.
+
+    Some of its routes have our paths, and its timeout costs a task and a timer per request.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._bentoml = app
@@ -37,6 +40,8 @@ class Takeover:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run from the start of the worker to its end, when its last request is answered."""
+        # From now on requests come here first. Without this line they come later, and no less sure.
+        scope["app"].middleware_stack = self
         self._service.start()
         try:
             await self._bentoml(scope, receive, send)

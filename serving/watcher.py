@@ -91,8 +91,7 @@ class Watcher(threading.Thread):
             if self.registry != "away":
                 _log.warning("%s What is loaded answers meanwhile.", error)
             self._note("away")
-        except Exception:
-            # Whatever is wrong with one answer of the registry, the next look must come.
+        except Exception:  # noqa: BLE001 - it is logged, and the next look must come
             _log.exception("The look at the registry failed.")
             self._note("away")
         else:

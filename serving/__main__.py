@@ -1,0 +1,30 @@
+"""Run the service: ``python -m serving`` is ``bentoml serve`` with this project's settings.
+
+An instance of BentoML empties the folder of the workers' metrics when it starts: each gets a home
+of its own, named after its port.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from settings import PROJECT, get_serving_settings, get_settings
+
+SERVICE = "serving.service:Classifier"
+
+
+def main() -> None:
+    """Become ``bentoml serve``; arguments are passed on to it."""
+    serving = get_serving_settings()
+    home = get_settings().data_dir.absolute() / "serving" / f"bentoml-{serving.port}"
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("BENTOML_HOME", str(home))
+    address = ["--host", serving.host, "--port", str(serving.port)]
+    command = [sys.executable, "-m", "bentoml", "serve", SERVICE, *address, *sys.argv[1:]]
+    os.chdir(PROJECT)
+    os.execv(sys.executable, command)  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

@@ -120,7 +120,7 @@ def open_page(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
     def open_(*, errors: str | None = None, **options: Any) -> Page:
         context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce"} | options)
         contexts.append(context)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(10_000)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))

@@ -25,7 +25,7 @@ from serving.metrics import Metrics
 from serving.models import Loaded, Served
 from serving.parsing import parse, require_json
 from serving.schemas import ClassifyRequest, Input, classify_request
-from serving.scorer import Contribution
+from modeling.scorer import Contribution
 from serving.store import ModelStore
 from settings import ServingSettings
 from versions import ModelVersion

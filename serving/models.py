@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from artifact import ModelFile, open_model
-from serving.scorer import Scorer, scorer_for
+from modeling.scorer import Scorer, scorer_for
 from settings import OutsideError
 from versions import ModelVersion
 

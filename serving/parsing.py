@@ -69,9 +69,7 @@ def _complaint(schema: type[BaseModel], detail: ErrorDetails) -> ApiError:
     return ApiError(422, code, f"{field or 'The body'} {message}.", field=field)
 
 
-def _sentence(
-    schema: type[BaseModel], detail: ErrorDetails, field: str | None
-) -> tuple[str, str]:
+def _sentence(schema: type[BaseModel], detail: ErrorDetails, field: str | None) -> tuple[str, str]:
     """Return the code of an error in a value, and what is wrong with the value."""
     kind, most = detail["type"], detail.get("ctx", {}).get("max_length", 0)
     known = {
@@ -88,7 +86,9 @@ def _sentence(
         count = len(detail["input"])
         return "too_long", f"has {count:,} characters; at most {most:,} are allowed"
     if kind == "string_type" and field is not None and field.startswith(f"{_INPUTS}["):
-        return "wrong_type", "must be a text, or an object of fields"
+        whole = field.endswith("]")
+        allowed = "a text, or an object of fields" if whole else "a text, number, boolean or null"
+        return "wrong_type", f"must be {allowed}"
     return known.get(kind, ("wrong_value", f"is wrong: {detail['msg']}"))
 
 

@@ -30,6 +30,7 @@ run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, t
 	@$(BIN)/python -m flows quickstart
 
 test: .venv/dev  ## all tests, with coverage of modeling and tasks
+	@$(BIN)/python -m tools.chromium
 	@$(BIN)/pytest -n 2 --dist loadfile --cov=modeling --cov=tasks --cov-branch \
 	  --cov-report=term:skip-covered --cov-fail-under=90
 

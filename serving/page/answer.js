@@ -78,8 +78,8 @@ function explanationParts({ input, label, explanation }) {
   const text = typeof input === "string" ? input : JSON.stringify(input, null, 2);
   const items = (explanation ?? []).filter(({ contribution }) => contribution !== 0);
   if (!items.length) {
-    const why = explanation ? "Nothing in it moved the decision." : "This model does not explain its answers.";
-    return [element("p", { className: "text" }, text), element("p", { className: "quiet" }, why)];
+    const none = "The model gives no reasons for this answer.";
+    return [element("p", { className: "text" }, text), element("p", { className: "quiet" }, none)];
   }
   const strongest = Math.max(...items.map(({ contribution }) => Math.abs(contribution)));
   const legend = element(

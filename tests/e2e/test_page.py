@@ -1,6 +1,7 @@
 """The page of the service, as a person uses it: in a real Chromium, against the real service.
 
-``PAGE_SCREENSHOTS=1 pytest tests/e2e/test_page.py -k screenshots`` writes ``docs/images/page-*.png``.
+``PAGE_SCREENSHOTS=1 pytest tests/e2e/test_page.py -k screenshots`` writes the images of the README,
+``docs/images/page-light.png`` and ``docs/images/page-dark.png``.
 Where there is no browser, these tests are skipped, but in CI (``CI`` is set) they fail;
 ``python -m tools.chromium`` installs one.
 """
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.e2e
 FOLDER = PROJECT / "serving" / "page"
 IMAGES = PROJECT / "docs" / "images"
 MOST_BYTES = 40 * 1024
+MINUS = "\N{MINUS SIGN}"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
 MIXED = (
@@ -43,10 +45,15 @@ MIXED = (
 HOSTILE = (
     '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script> a bad &amp; dull film'
 )
-_ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run"
-).split()
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 # Every visible text with too little contrast: [text, contrast, contrast that it needs].
 _TOO_FAINT = """() => {
@@ -75,7 +82,8 @@ _TOO_FAINT = """() => {
   while (walker.nextNode()) {
     const text = walker.currentNode.textContent.trim();
     const element = walker.currentNode.parentElement;
-    if (!text || !element.checkVisibility() || element.closest(".hidden, :disabled, option")) continue;
+    if (!text || !element.checkVisibility()) continue;
+    if (element.closest(".hidden, :disabled, option")) continue;
     seen += 1;
     const style = getComputedStyle(element);
     const size = parseFloat(style.fontSize);
@@ -221,17 +229,12 @@ def test_a_text_is_answered_with_the_words_that_moved_the_decision(
     marked = "".join(answer.locator(".text mark").all_text_contents())
     assert marked == "".join(MIXED[at] for at in sorted(points))
     strongest = said["explanation"][0]
+    figure = f"{strongest['contribution']:+.2f}".replace("-", MINUS)
     first = answer.locator("ol li").first
     assert first.locator(".feature").inner_text() == strongest["feature"]
-    assert first.locator(".figure").inner_text() == f"{strongest['contribution']:+.2f}".replace(
-        "-", "−"
-    )
-    title = f"{strongest['feature']}: {strongest['contribution']:+.2f}".replace("-", "−")
-    assert (
-        answer.locator(".text mark")
-        .evaluate_all("marks => marks.map(({title}) => title).join('\\n')")
-        .count(title)
-    )
+    assert first.locator(".figure").inner_text() == figure
+    titles = answer.locator(".text mark").evaluate_all("marks => marks.map(({ title }) => title)")
+    assert any(f"{strongest['feature']}: {figure}" in title for title in titles)
 
 
 def test_marks_differ_by_more_than_their_colour(open_page: Callable[..., Page]) -> None:
@@ -529,8 +532,8 @@ def test_a_dropped_file_is_taken(open_page: Callable[..., Page]) -> None:
         """() => {
           const files = new DataTransfer();
           files.items.add(new File(["text\\nA fine film\\n"], "dropped.csv"));
-          const drop = new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true });
-          document.getElementById("drop").dispatchEvent(drop);
+          const options = { dataTransfer: files, bubbles: true, cancelable: true };
+          document.getElementById("drop").dispatchEvent(new DragEvent("drop", options));
         }"""
     )
 
@@ -609,7 +612,7 @@ def test_pieces_of_a_text_name_exactly_the_features_over_them(
 
 def test_an_empty_text_is_refused_at_its_field(open_page: Callable[..., Page]) -> None:
     page = open_page()
-    page.route("**/classify", lambda route: pytest.fail("an empty text was sent"))
+    page.route("**/classify", lambda _: pytest.fail("an empty text was sent"))
 
     page.get_by_role("button", name="Classify", exact=True).click()
 
@@ -751,7 +754,8 @@ def show_everything(page: Page) -> None:
     page.get_by_role("button", name="API key").click()
     page.evaluate(
         """() => {
-          for (const place of document.querySelectorAll(".error")) place.textContent = "It is wrong.";
+          const places = document.querySelectorAll(".error");
+          for (const place of places) place.textContent = "It is wrong.";
           document.getElementById("notice-text").textContent = "The service cannot be reached.";
           document.getElementById("notice").hidden = false;
           document.getElementById("model-field").hidden = false;
@@ -780,7 +784,7 @@ def test_every_text_has_the_contrast_that_wcag_aa_asks_for(
 
     found = page.evaluate(_TOO_FAINT)
     assert found["faint"] == []
-    assert found["seen"] > 50
+    assert found["seen"] > 40
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 20, 18)"
     assert dark == (scheme == "dark")
 
@@ -822,7 +826,10 @@ def test_the_browser_is_told_to_run_nothing_else(
 
     response = page.goto(site.url)
     page.evaluate(
-        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.hacked=1'}))"
+        """() => {
+          const script = document.createElement("script");
+          document.body.append(Object.assign(script, { text: "window.hacked = 1" }));
+        }"""
     )
 
     assert response is not None

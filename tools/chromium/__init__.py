@@ -19,7 +19,7 @@ _FOLDER = Path(sys.prefix) / "chromium"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _LIBRARIES, _FONTS = _FOLDER / "al2023" / "lib", _FOLDER / "fonts.conf"
 _UNPACK = "import chromium from '@sparticuz/chromium'; await chromium.executablePath()"
-# Told that it runs on AWS Lambda, the package also unpacks the libraries that a clean machine lacks.
+# Told that it runs on AWS Lambda, it also unpacks the libraries that a clean machine lacks.
 _LAMBDA = {"AWS_EXECUTION_ENV": "AWS_Lambda_nodejs22.x", "TMPDIR": str(_FOLDER)}
 
 

@@ -3,6 +3,9 @@
 import { call } from "./api.js";
 import { $, element } from "./dom.js";
 
+// More marks than this make every word look important.
+const MARKED = 8;
+
 /** Percent with one digit, which says 100 or 0 only when it is. */
 function percent(share) {
   const rounded = (share * 100).toFixed(1);
@@ -51,27 +54,24 @@ function highlighted(text, explanation, strongest) {
     const sum = features.reduce((total, { contribution }) => total + contribution, 0);
     const title = features.map(({ feature, contribution }) => `${feature}: ${signed(contribution)}`).join("\n");
     const mark = element("mark", { className: strength(sum, strongest), title }, piece);
-    mark.dataset.features = features.map((item) => explanation.indexOf(item)).join(" ");
     box.append(mark);
   }
   return box;
 }
 
-function featureList(explanation, strongest, label) {
-  const rows = explanation.map(({ feature, contribution }, index) => {
+function featureList(explanation, strongest, label, first = 0) {
+  const rows = explanation.map(({ feature, contribution }) => {
     const bar = element("span", { className: `bar ${contribution < 0 ? "against" : "for"}` });
     bar.style.setProperty("--share", Math.abs(contribution) / strongest);
     const where = contribution < 0 ? "away from" : "towards";
-    const row = element(
+    return element(
       "li", {},
       element("span", { className: "feature" }, feature), bar,
       element("span", { className: "figure" }, signed(contribution)),
       element("span", { className: "hidden" }, ` ${where} ${label}`),
     );
-    row.dataset.index = index;
-    return row;
   });
-  return element("ol", { className: "features" }, ...rows);
+  return element("ol", { className: "features", start: first + 1 }, ...rows);
 }
 
 function explanationParts({ input, label, explanation }) {
@@ -87,11 +87,14 @@ function explanationParts({ input, label, explanation }) {
     element("mark", { className: "for s2" }, `towards ${label}`), " ",
     element("mark", { className: "against s2" }, `away from ${label}`),
   );
-  const details = element(
-    "details", { open: true }, element("summary", {}, "What moved the decision most"),
-    featureList(items, strongest, label),
-  );
-  return [highlighted(text, items, strongest), legend, details];
+  const shown = items.slice(0, MARKED);
+  const parts = [highlighted(text, shown, strongest), legend, featureList(shown, strongest, label)];
+  const rest = featureList(items.slice(MARKED), strongest, label, MARKED);
+  if (rest.children.length) {
+    const weaker = element("summary", {}, `${rest.children.length} weaker ones`);
+    parts.push(element("details", {}, weaker, rest));
+  }
+  return parts;
 }
 
 function probabilityBars({ probabilities, label }) {
@@ -123,14 +126,6 @@ export function showAnswer(result, askForKey) {
     element("p", { className: "quiet" }, `Answered by ${model}, version ${version}`),
   );
   $("announcement").textContent = `${label}, ${sure}, version ${version}`;
-}
-
-/** While the pointer is on a feature of the list, outline it in the text. */
-export function outline(event) {
-  const index = event.target.closest?.("li[data-index]")?.dataset.index;
-  for (const mark of $("answer").querySelectorAll("mark[data-features]")) {
-    mark.classList.toggle("pointed", mark.dataset.features.split(" ").includes(index));
-  }
 }
 
 function feedbackQuestion(result, askForKey) {

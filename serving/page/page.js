@@ -1,6 +1,6 @@
 // The page of the classification service: models, one text, the API key and what waits for the service.
 
-import { outline, showAnswer } from "./answer.js";
+import { showAnswer } from "./answer.js";
 import { ApiError, PLAIN_WORDS, call, saveKey, savedKey } from "./api.js";
 import { startBatch } from "./batch.js";
 import { $, element } from "./dom.js";
@@ -166,8 +166,6 @@ $("examples").addEventListener("click", ({ target }) => {
   $("text").value = EXAMPLES[target.dataset.example];
   classify();
 });
-$("answer").addEventListener("pointerover", outline);
-$("answer").addEventListener("pointerleave", outline);
 $("model").addEventListener("change", () => {
   $("model-error").textContent = "";
   showModel();

@@ -33,6 +33,7 @@ serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model 
 	@$(BIN)/python -m serving
 
 test: .venv/dev  ## all tests, with coverage of modeling and tasks
+	@$(BIN)/python -m tools.chromium
 	@$(BIN)/pytest -n 2 --dist loadfile --cov=modeling --cov=tasks --cov-branch \
 	  --cov-report=term:skip-covered --cov-fail-under=90
 

@@ -1,0 +1,168 @@
+// The answer: label, probabilities, the words that moved it, and what people say about it.
+
+import { call } from "./api.js";
+import { $, element } from "./dom.js";
+
+// More marks than this make every word look important.
+const MARKED = 8;
+
+/** Percent with one digit, which says 100 or 0 only when it is. */
+function percent(share) {
+  const rounded = (share * 100).toFixed(1);
+  if (rounded === "100.0" && share < 1) return "over 99.9 %";
+  if (rounded === "0.0" && share > 0) return "under 0.1 %";
+  return `${rounded} %`;
+}
+
+const signed = (number) => (number < 0 ? "−" : "+") + Math.abs(number).toFixed(2);
+
+const same = (some, others) => some.length === others.length && some.every((item, at) => item === others[at]);
+
+/** Cut a text, at code points, into pieces with the features that lie over each of them. */
+export function pieces(text, explanation) {
+  const points = Array.from(text);
+  const over = points.map(() => []);
+  for (const item of explanation) {
+    for (const [start, end] of item.spans) {
+      for (const features of over.slice(start, end)) if (!features.includes(item)) features.push(item);
+    }
+  }
+  const found = [];
+  points.forEach((point, at) => {
+    const last = found.at(-1);
+    if (last && same(last.features, over[at])) last.text += point;
+    else found.push({ text: point, features: over[at] });
+  });
+  return found;
+}
+
+function strength(contribution, strongest) {
+  const share = Math.abs(contribution) / strongest;
+  const level = share > 0.66 ? 3 : share > 0.33 ? 2 : 1;
+  return `${contribution < 0 ? "against" : "for"} s${level}`;
+}
+
+function highlighted(text, explanation, strongest) {
+  const box = element("p", { className: "text", tabIndex: 0 });
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", "Your text, with the words that moved the decision");
+  for (const { text: piece, features } of pieces(text, explanation)) {
+    if (!features.length) {
+      box.append(piece);
+      continue;
+    }
+    const sum = features.reduce((total, { contribution }) => total + contribution, 0);
+    const title = features.map(({ feature, contribution }) => `${feature}: ${signed(contribution)}`).join("\n");
+    const mark = element("mark", { className: strength(sum, strongest), title }, piece);
+    box.append(mark);
+  }
+  return box;
+}
+
+function featureList(explanation, strongest, label, first = 0) {
+  const rows = explanation.map(({ feature, contribution }) => {
+    const bar = element("span", { className: `bar ${contribution < 0 ? "against" : "for"}` });
+    bar.style.setProperty("--share", Math.abs(contribution) / strongest);
+    const where = contribution < 0 ? "away from" : "towards";
+    return element(
+      "li", {},
+      element("span", { className: "feature" }, feature), bar,
+      element("span", { className: "figure" }, signed(contribution)),
+      element("span", { className: "hidden" }, ` ${where} ${label}`),
+    );
+  });
+  return element("ol", { className: "features", start: first + 1 }, ...rows);
+}
+
+function explanationParts({ input, label, explanation }) {
+  const text = typeof input === "string" ? input : JSON.stringify(input, null, 2);
+  const items = (explanation ?? []).filter(({ contribution }) => contribution !== 0);
+  if (!items.length) {
+    const none = "The model gives no reasons for this answer.";
+    return [element("p", { className: "text" }, text), element("p", { className: "quiet" }, none)];
+  }
+  const strongest = Math.max(...items.map(({ contribution }) => Math.abs(contribution)));
+  const legend = element(
+    "p", { className: "legend" },
+    element("mark", { className: "for s2" }, `towards ${label}`), " ",
+    element("mark", { className: "against s2" }, `away from ${label}`),
+  );
+  const shown = items.slice(0, MARKED);
+  const parts = [highlighted(text, shown, strongest), legend, featureList(shown, strongest, label)];
+  const rest = featureList(items.slice(MARKED), strongest, label, MARKED);
+  if (rest.children.length) {
+    const weaker = element("summary", {}, `${rest.children.length} weaker ones`);
+    parts.push(element("details", {}, weaker, rest));
+  }
+  return parts;
+}
+
+function probabilityBars({ probabilities, label }) {
+  const rows = Object.entries(probabilities)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, share]) => {
+      const bar = element("span", { className: "bar" });
+      bar.style.setProperty("--share", share);
+      return element(
+        "li", { className: name === label ? "chosen" : "" },
+        element("span", { className: "feature" }, name), bar,
+        element("span", { className: "figure" }, percent(share)),
+      );
+    });
+  const list = element("ul", { className: "features" }, ...rows);
+  list.setAttribute("aria-label", "Probabilities");
+  return list;
+}
+
+/** Show a prediction, and ask whether it is right; a missing key is asked for with `askForKey`. */
+export function showAnswer(result, askForKey) {
+  const { label, probabilities, version, model } = result;
+  const sure = percent(probabilities[label]);
+  $("answer").replaceChildren(
+    element("p", { className: "verdict" }, element("strong", {}, label), ` ${sure}`),
+    probabilityBars(result),
+    ...explanationParts(result),
+    feedbackQuestion(result, askForKey),
+    element("p", { className: "quiet" }, `Answered by ${model}, version ${version}`),
+  );
+  $("announcement").textContent = `${label}, ${sure}, version ${version}`;
+}
+
+function feedbackQuestion(result, askForKey) {
+  const others = Object.keys(result.probabilities).filter((name) => name !== result.label);
+  const box = element("div", { className: "feedback" });
+  const send = (label) => sendFeedback(box, result.prediction_id, label, askForKey);
+  const agree = element("button", { type: "button", onclick: () => send(result.label) }, "Agree");
+  const disagree = element("button", { type: "button" }, "Disagree");
+  disagree.onclick = () => (others.length === 1 ? send(others[0]) : askForLabel(box, others, send));
+  const question = element("span", {}, "Is this right?");
+  box.append(
+    element("div", { className: "row" }, question, agree, disagree),
+    element("p", { className: "error" }),
+  );
+  box.lastChild.setAttribute("role", "alert");
+  return box;
+}
+
+function askForLabel(box, others, send) {
+  const select = element("select", { id: "right-label" }, ...others.map((name) => element("option", {}, name)));
+  const button = element("button", { type: "button", className: "main", onclick: () => send(select.value) }, "Send");
+  const label = element("label", { htmlFor: "right-label" }, "Which one is right?");
+  box.firstChild.replaceChildren(label, select, button);
+  select.focus();
+}
+
+async function sendFeedback(box, id, label, askForKey) {
+  const buttons = [...box.querySelectorAll("button")];
+  for (const button of buttons) button.disabled = true;
+  try {
+    await call("feedback", { prediction_id: id, label });
+    const thanks = element("p", { className: "thanks", tabIndex: -1 }, `Thank you. Noted as ${label}.`);
+    box.replaceChildren(thanks);
+    thanks.focus();
+  } catch (error) {
+    for (const button of buttons) button.disabled = false;
+    if (error.status === 401) askForKey(() => sendFeedback(box, id, label, askForKey));
+    else box.lastChild.textContent = `${error.message} Your answer was not kept.`;
+  }
+}

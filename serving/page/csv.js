@@ -1,0 +1,85 @@
+// CSV files (RFC 4180) are read so that every original cell can be written back as it was.
+
+export class CsvError extends Error {}
+
+const BYTE_ORDER_MARK = "\uFEFF";
+const DELIMITERS = [",", ";", "\t"];
+
+/** Turn the bytes of a file into text: UTF-8, UTF-16 with its mark, or else Windows-1252. */
+export function decode(bytes) {
+  const start = new Uint8Array(bytes, 0, Math.min(2, bytes.byteLength));
+  if (start[0] === 0xff && start[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return new TextDecoder("windows-1252").decode(bytes);
+  }
+}
+
+function delimiterOf(text) {
+  const unquoted = text.slice(0, 10_000).replace(/"(?:[^"]|"")*"/g, "");
+  const line = unquoted.split(/[\r\n]/, 1)[0];
+  return DELIMITERS.find((delimiter) => line.includes(delimiter)) ?? ",";
+}
+
+/**
+ * Cut a CSV text into records; each keeps its raw text beside the values of its cells.
+ * A quote that is never closed is a CsvError, with the number of its row.
+ */
+export function parseCsv(text) {
+  const mark = text.startsWith(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK : "";
+  const delimiter = delimiterOf(text.slice(mark.length));
+  const plain = new RegExp(`[^${delimiter}\r\n]*`, "y");
+  const records = [];
+  let at = mark.length;
+
+  function quoted() {
+    let value = "";
+    for (let from = at + 1; ; ) {
+      const quote = text.indexOf('"', from);
+      if (quote < 0) throw new CsvError(`A quotation mark in row ${records.length + 1} is never closed.`);
+      value += text.slice(from, quote);
+      at = quote + 1;
+      if (text[at] !== '"') return value;
+      value += '"';
+      from = at + 1;
+    }
+  }
+
+  function cell() {
+    const value = text[at] === '"' ? quoted() : "";
+    plain.lastIndex = at;
+    const rest = plain.exec(text)[0];
+    at += rest.length;
+    return value + rest;
+  }
+
+  while (at < text.length) {
+    const start = at;
+    const cells = [cell()];
+    while (text[at] === delimiter) {
+      at += 1;
+      cells.push(cell());
+    }
+    records.push({ raw: text.slice(start, at), cells });
+    at += text.startsWith("\r\n", at) ? 2 : 1;
+  }
+  const newline = /\r\n|\n|\r/.exec(text)?.[0] ?? "\r\n";
+  const width = records.reduce((most, { cells }) => Math.max(most, cells.length), 0);
+  return { mark, delimiter, newline, width, records };
+}
+
+/** One added cell, which no spreadsheet takes for a formula. */
+function addedCell(value, delimiter) {
+  let cell = String(value);
+  if (/^[=+\-@\t\r]/.test(cell)) cell = `'${cell}`;
+  const special = cell.includes(delimiter) || /["\r\n]/.test(cell);
+  return special ? `"${cell.replaceAll('"', '""')}"` : cell;
+}
+
+/** Write a record as it was read, with cells added behind the last column of the file. */
+export function extendRecord(csv, record, added) {
+  const missing = csv.delimiter.repeat(csv.width - record.cells.length);
+  const cells = added.map((value) => csv.delimiter + addedCell(value, csv.delimiter));
+  return record.raw + missing + cells.join("");
+}

@@ -1,0 +1,143 @@
+"""The service as it runs in production, on a small real model."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from ruamel.yaml import YAML
+
+from settings import PROJECT
+from tests.conftest import MIDNIGHT, free_port, wait_until
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+_CONFIGURATION = re.compile("MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|SERVING_|BENTOML_")
+_CANDIDATE = "bigrams-logistic"
+_REVIEWS = 3000
+SERVICE = "serving.service:Classifier"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running service: its address, its documents in MongoDB, and its classes."""
+
+    url: str
+    documents: Collection[dict[str, Any]]
+    labels: Mapping[str, Any]
+
+
+def _write_problem(folder: Path, database: str) -> dict[str, Any]:
+    """Write the problem of film reviews, with one candidate and a database of its own."""
+    yaml = YAML(typ="safe")
+    problem: dict[str, Any] = yaml.load(PROJECT / "problems" / "sentiment.yaml")
+    problem["source"]["database"] = database
+    problem["candidates"] = {_CANDIDATE: problem["candidates"][_CANDIDATE]}
+    problem["gates"]["floors"] = {"accuracy": 0.6}
+    folder.mkdir()
+    yaml.dump(problem, folder / "sentiment.yaml")
+    return problem
+
+
+def _reviews() -> Iterator[dict[str, Any]]:
+    """Real film reviews, as documents."""
+    from tasks.seed import read_file, reviews_file
+
+    rows = read_file(reviews_file(), text="text", label="label").to_pylist()
+    step = len(rows) // _REVIEWS
+    for number, row in enumerate(islice(rows, 0, None, step)):
+        yield {
+            "_id": f"review-{number}",
+            "text": row["text"],
+            "label": row["label"],
+            "created_at": MIDNIGHT,
+            "source": "test",
+        }
+
+
+@contextmanager
+def _serving(environment: Mapping[str, str], log: Path) -> Iterator[str]:
+    """Run the service until the end of the block; yield its address when it is ready."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+
+    def ready() -> bool:
+        if service.poll() is not None:
+            pytest.fail(f"the service ended: {log.read_text()}")
+        try:
+            with urllib.request.urlopen(url + "readyz", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    (log.parent / "home").mkdir()
+    with log.open("w") as output:
+        service = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "bentoml",
+                "serve",
+                SERVICE,
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+            ],
+            cwd=PROJECT,
+            env={**environment, "SERVING_WORKERS": "1", "BENTOML_HOME": str(log.parent / "home")},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until(ready, "the service is ready", seconds=120)
+        yield url
+    finally:
+        service.terminate()
+        service.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def site(mongodb_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The service, on a model that a real retraining on real reviews has promoted."""
+    from pymongo import MongoClient
+
+    folder = tmp_path_factory.mktemp("site")
+    database = f"test_{uuid4().hex}"
+    problem = _write_problem(folder / "problems", database)
+    plain = {name: value for name, value in os.environ.items() if not _CONFIGURATION.match(name)}
+    environment = plain | {
+        "DATA_DIR": str(folder / "data"),
+        "PROBLEMS_DIR": str(folder / "problems"),
+        "MONGODB_URI": mongodb_server,
+        "SERVING_LOG_DATABASE": database,
+    }
+    with MongoClient(mongodb_server, tz_aware=True) as client:
+        documents = client[database][problem["source"]["collection"]]
+        documents.insert_many(_reviews())
+        done = subprocess.run(
+            [sys.executable, "-m", "flows", "retrain", "sentiment"],
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=250,
+            check=False,
+        )
+        assert "Production is now version 1" in done.stdout, done.stdout + done.stderr
+        with _serving(environment, folder / "serving.log") as url:
+            yield Site(url, documents, problem["labels"])
+        client.drop_database(database)

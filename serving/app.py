@@ -19,7 +19,15 @@ from serving import auth, docs
 from serving.classify import Classify
 from serving.errors import ApiError, DisconnectedError
 from serving.files import INDEX, File, page_file, read_files
-from serving.limits import GONE, SECURITY_HEADERS, Guard, error_answer, json_answer, read_body
+from serving.limits import (
+    FAILED,
+    GONE,
+    SECURITY_HEADERS,
+    Guard,
+    error_answer,
+    json_answer,
+    read_body,
+)
 from serving.log import Feedback, PredictionLog
 from serving.metrics import METRICS_TYPE, Metrics, MetricsPort
 from serving.models import Loaded, Served
@@ -41,6 +49,7 @@ from settings import ServingSettings, Settings
 from versions import CANARY, PREVIOUS, PRODUCTION
 
 _ID = re.compile(r"(?P<problem>[a-z][a-z0-9-]*)\.(?P<version>\d{1,9})\.[0-9a-f]{32}")
+_INFORMED_SECONDS = 10.0
 _REFRESH_SECONDS = 3.5
 _SWITCH_SECONDS = 0.0005
 _FEEDBACK_BYTES = 10_000
@@ -81,6 +90,14 @@ class Service:
         self.log.start()
         self._port.start(self.metrics)
 
+    def wait_until_informed(self) -> None:
+        """Wait until it is known whether there is a model, but not forever.
+
+        The workers of a machine share its port: one that answered without a model while another
+        has it already would refuse requests to a service that says it is ready.
+        """
+        self.watcher.wait_until_informed(_INFORMED_SECONDS)
+
     def end(self) -> None:
         """Stop, and write what still waits."""
         self.watcher.end()
@@ -115,7 +132,11 @@ class Service:
         app.router.redirect_slashes = False
         counted = {route.path: route.path for route in routes if not route.path.startswith(_STATIC)}
         return Guard(
-            app, self.metrics, {**counted, _STATIC: f"{_STATIC}*"}, self._serving.max_concurrency
+            app,
+            self.metrics,
+            {**counted, _STATIC: f"{_STATIC}*"},
+            self._serving.max_concurrency,
+            direct={("POST", "/classify"): self._classify},
         )
 
     async def _feedback(self, request: Request) -> Response:
@@ -283,4 +304,4 @@ async def _refuse_by_framework(_: Request, error: Exception) -> Response:
 
 
 async def _admit_failure(_: Request, __: Exception) -> Response:
-    return error_answer(ApiError(500, "internal", "The service failed; its log says where."))
+    return error_answer(FAILED)

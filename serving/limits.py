@@ -32,6 +32,9 @@ _RAW_HEADERS = tuple(
 )
 
 
+FAILED = ApiError(500, "internal", "The service failed; its log says where.")
+
+
 class Guard:
     """Wraps an application: no request gets past its limits, no failure past its answer.
 
@@ -39,6 +42,9 @@ class Guard:
     ----------
     app : ASGIApp
         Answers the requests.
+    direct : mapping of (str, str) to ASGIApp
+        Method and path -> what answers these without the layers of `app` in between, which take as
+        long as a short text.
     metrics : Metrics
         Told about every answer.
     routes : mapping of str to str
@@ -48,9 +54,15 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, routes: Mapping[str, str], max_concurrency: int
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        routes: Mapping[str, str],
+        max_concurrency: int,
+        direct: Mapping[tuple[str, str], ASGIApp],
     ) -> None:
         self._app = app
+        self._direct = dict(direct)
         self._metrics = metrics
         self._routes = dict(routes)
         self._folders = tuple(path for path in routes if path.endswith("/") and path != "/")
@@ -70,6 +82,7 @@ class Guard:
                 self._metrics.request(route, method, message["status"], perf_counter() - begin)
             await send(message)
 
+        app = self._direct.get((method, path))
         if method != "POST":
             await self._answer(scope, receive, counted)
         elif self._free == 0:
@@ -77,7 +90,10 @@ class Guard:
         else:
             self._free -= 1
             try:
-                await self._answer(scope, receive, counted)
+                if app is None:
+                    await self._answer(scope, receive, counted)
+                else:
+                    await self._answer_directly(app, scope, receive, counted)
             finally:
                 self._free += 1
 
@@ -86,6 +102,20 @@ class Guard:
             await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the application has answered that it failed
             _log_failure(self._routes.get(scope["path"], OTHER), error)
+
+    async def _answer_directly(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Let an application answer that raises its refusals."""
+        try:
+            await app(scope, receive, send)
+        except ApiError as error:
+            await error_answer(error)(scope, receive, send)
+        except DisconnectedError:
+            await Response(status_code=GONE)(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - a failure is logged and answered
+            _log_failure(self._routes[scope["path"]], error)
+            await error_answer(FAILED)(scope, receive, send)
 
     def _folder(self, path: str) -> str:
         for folder in self._folders:

@@ -44,6 +44,7 @@ class Takeover:
         # From now on requests come here first. Without this line they come later, and no less sure.
         scope["app"].middleware_stack = self
         self._service.start()
+        await anyio.to_thread.run_sync(self._service.wait_until_informed)
         try:
             await self._bentoml(scope, receive, send)
         finally:

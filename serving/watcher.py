@@ -53,21 +53,29 @@ class Watcher(threading.Thread):
         self._looks = 0
         self._looking = False
         self._looked = threading.Condition()
+        self._informed = threading.Event()
         self.registry: RegistryState = "not asked yet"
 
     def run(self) -> None:
         """Restore, then look until `end`."""
         self._store.restore()
+        if self._store.served:
+            self._informed.set()
         while not self._ending.is_set():
             with self._looked:
                 signalled = self._signalled()
                 self._looking = True
             self._look()
+            self._informed.set()
             self._wait(signalled)
 
     def end(self) -> None:
         """Stop looking."""
         self._ending.set()
+
+    def wait_until_informed(self, seconds: float) -> bool:
+        """Wait until there is a model, or the registry was asked for one; return whether so."""
+        return self._informed.wait(seconds)
 
     def refresh(self, seconds: float) -> bool:
         """Make all workers of this machine look now, and wait until this one has.

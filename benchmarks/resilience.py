@@ -1,0 +1,324 @@
+"""What the service does when something happens to it, under load.
+
+python -m benchmarks.resilience
+
+A service of two workers with a model of the 25,000 IMDb reviews is asked all the time while
+
+- *swaps*: 20 new versions become Production, one every three seconds;
+- *kill*: a worker is killed with SIGKILL, and the service ended with SIGTERM;
+- *away*: the registry and MongoDB are gone from before its start until its end;
+- *counts*: 5,000 requests are counted by the client and by `/metrics`;
+- *bad*: 10,000 requests are wrong, half of them made by schemathesis from `/openapi.json`.
+
+`swap_failures`, `swap_strangers` (answers by a version that was not Production at the time, or by
+two versions at once), `term_failures`, `away_failures`, `count_difference` and `bad_failures`
+should be 0, `kill_failures` at most the number of connections; `swap_p99` is the p99 latency during
+swaps over the one without, `bad_memory` the memory of the workers after over before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+import registry
+from benchmarks.bad import SERVER_ERROR, send_bad
+from benchmarks.clients import Seen, ask_for, ask_times
+from benchmarks.common import read_reviews, write_json
+from benchmarks.retrain import Ours, write_documents
+from benchmarks.servers import Running, answers, free_port, running
+from benchmarks.serving import CANDIDATE, our_command, serving_environment, snippets
+from versions import ModelVersion
+
+OK = 200
+CONNECTIONS = 16
+VERSIONS = 20
+SWAP_SECONDS = 3.0
+CALM_SECONDS = 30.0
+KILL_SECONDS = 25.0
+AWAY_SECONDS = 20.0
+REQUESTS = 5_000
+BAD = 10_000
+POLL_SECONDS = 1.0
+# A worker looks a quarter later than it should at most, then fetches and checks the version.
+LATE_SECONDS = POLL_SECONDS * 1.25 + 2.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What every trial needs."""
+
+    ours: Ours
+    environment: Mapping[str, str]
+    texts: Sequence[str]
+    log: Path
+
+    @contextmanager
+    def service(self, **variables: str) -> Iterator[Running]:
+        """Run the service."""
+        polled = {"SERVING_POLL_SECONDS": str(POLL_SECONDS)}
+        environment = {**self.environment, **polled, **variables}
+        with running(our_command, environment, self.log, "/readyz") as service:
+            ask_for(url_of(service), self.texts, connections=CONNECTIONS, seconds=3)
+            yield service
+
+
+def url_of(service: Running) -> str:
+    """Return where the service classifies."""
+    return f"{service.url}/classify"
+
+
+def swaps(trial: Trial) -> dict[str, float]:
+    """Promote version after version under load."""
+    versions = register_versions(trial.ours)
+    times: dict[int, float] = {}
+    with trial.service() as service, ThreadPoolExecutor(1) as beside:
+        calm = ask_for(url_of(service), trial.texts, connections=CONNECTIONS, seconds=CALM_SECONDS)
+        promotion = beside.submit(_promote_all, trial.ours, versions, times)
+        seconds = VERSIONS * SWAP_SECONDS
+        seen = ask_for(url_of(service), trial.texts, connections=CONNECTIONS, seconds=seconds)
+        promotion.result()
+    return {
+        "swap_requests": len(seen),
+        "swap_failures": sum(one.status != OK for one in [*calm, *seen]),
+        "swap_versions": len({number for one in seen for number in one.versions}),
+        "swap_strangers": sum(not _was_production(one, times) for one in seen),
+        "swap_p99": p99(seen) / p99(calm),
+        "swap_p99_ms": p99(seen),
+        "calm_p99_ms": p99(calm),
+    }
+
+
+def register_versions(ours: Ours) -> list[ModelVersion]:
+    """Register the Production model again and again; return the versions."""
+    tracking = registry.connect(ours.project.settings)
+    production = tracking.production(ours.problem)
+    if production is None:
+        raise RuntimeError("there is no Production model")
+    model, golden = tracking.load(production), tracking.fetch(production).golden
+    return [
+        tracking.register(ours.problem, production.run_id, model, golden, tags={})
+        for _ in range(VERSIONS)
+    ]
+
+
+def _promote_all(ours: Ours, versions: Sequence[ModelVersion], times: dict[int, float]) -> None:
+    """Promote one version after the other, and note when each became Production."""
+    tracking = registry.connect(ours.project.settings)
+    pause = threading.Event()
+    for version in versions:
+        current = tracking.production(ours.problem)
+        if current is not None:
+            times.setdefault(current.version, 0.0)
+        tracking.promote(version, expected=current)
+        times[version.version] = time.time()
+        pause.wait(SWAP_SECONDS)
+
+
+def _was_production(one: Seen, times: Mapping[int, float]) -> bool:
+    """Return whether one version answered, and was Production then or until shortly before."""
+    if len(one.versions) != 1:
+        return False
+    (number,) = one.versions
+    ends = [begin for other, begin in times.items() if other > number]
+    begun = number in times and times[number] <= one.answered
+    return begun and (not ends or one.sent <= min(ends) + LATE_SECONDS)
+
+
+def kill(trial: Trial) -> dict[str, float]:
+    """Kill a worker under load, then end the service under load."""
+    with trial.service() as service, ThreadPoolExecutor(1) as beside:
+        before = set(workers(service))
+        asking = beside.submit(
+            ask_for, url_of(service), trial.texts, connections=CONNECTIONS, seconds=KILL_SECONDS
+        )
+        pause = threading.Event()
+        pause.wait(3)
+        begin = time.time()
+        psutil.Process(min(before)).kill()
+        while len(set(workers(service)) - {min(before)}) < len(before):
+            pause.wait(0.05)
+        back = _wait_for_worker(trial, service, set(workers(service)) - before, begin)
+        killed = asking.result()
+
+        asking = beside.submit(
+            ask_for, url_of(service), trial.texts, connections=CONNECTIONS, seconds=5
+        )
+        pause.wait(2)
+        ended = time.time()
+        service.process.send_signal(signal.SIGTERM)
+        seen = asking.result()
+    return {
+        "kill_requests": len(killed),
+        "kill_failures": sum(one.status != OK for one in killed),
+        "kill_back_seconds": back,
+        "term_failures": sum(one.status != OK for one in seen if one.sent < ended),
+    }
+
+
+def workers(service: Running) -> list[int]:
+    """Return the ids of the processes that answer."""
+    found = []
+    for process in psutil.Process(service.process.pid).children(recursive=True):
+        try:
+            if "--worker-id" in process.cmdline():
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def _wait_for_worker(trial: Trial, service: Running, new: set[int], begin: float) -> float:
+    """Return the seconds until a new worker has counted a request."""
+    (pid,) = new
+    while time.time() - begin < KILL_SECONDS:
+        # On a new connection: the present ones stay with the worker that has them.
+        answers(f"{service.url}/livez")
+        if any(trial.ours.project.data.glob(f"serving/**/counter_{pid}.db")):
+            return time.time() - begin
+    return float("inf")
+
+
+def away(trial: Trial) -> dict[str, float]:
+    """Run without the registry and without MongoDB from the start."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    gone = {"MLFLOW_TRACKING_URI": f"http://{nowhere}", "MONGODB_URI": f"mongodb://{nowhere}"}
+    with trial.service(**gone) as service:
+        seen = ask_for(url_of(service), trial.texts, connections=CONNECTIONS, seconds=AWAY_SECONDS)
+    return {
+        "away_requests": len(seen),
+        "away_failures": sum(one.status != OK for one in seen),
+    }
+
+
+def counts(trial: Trial) -> dict[str, float]:
+    """Compare the client's counts with those of the service."""
+    with trial.service() as service:
+        before = _counted(service)
+        seen = ask_times(url_of(service), trial.texts, connections=CONNECTIONS, times=REQUESTS)
+        counted = _counted(service) - before
+    expected = Counter(label for one in seen for label in one.labels)
+    expected["200"] = sum(one.status == OK for one in seen)
+    names = expected.keys() | counted.keys()
+    return {
+        "count_requests": len(seen),
+        "count_difference": sum(abs(expected[name] - counted[name]) for name in names),
+    }
+
+
+def _counted(service: Running) -> Counter[str]:
+    """Return the requests for predictions by status, and the predictions by class."""
+    with urllib.request.urlopen(f"{service.url}/metrics") as answer:  # noqa: S310
+        lines = answer.read().decode().splitlines()
+    found: Counter[str] = Counter()
+    for line in lines:
+        name, _, value = line.rpartition(" ")
+        if name.startswith("app_request_count_total{") and 'route="/classify"' in name:
+            found[_label(name, "status")] += int(float(value))
+        elif name.startswith("model_prediction_count_total{"):
+            found[_label(name, "class")] += int(float(value))
+    return found
+
+
+def _label(series: str, name: str) -> str:
+    found = re.search(rf'{name}="([^"]*)"', series)
+    if found is None:
+        raise RuntimeError(f"{series} has no label {name}")
+    return found[1]
+
+
+def bad(trial: Trial) -> dict[str, float]:
+    """Send bad requests, and look whether the service fails, grows or stops answering."""
+    with trial.service() as service:
+        # What bodies of megabytes need once is kept for the next; growth is what comes after.
+        send_bad(service.url, BAD // 10)
+        before = _memory(service)
+        statuses = send_bad(service.url, BAD)
+        after = _memory(service)
+        seen = ask_times(url_of(service), trial.texts, connections=CONNECTIONS, times=100)
+    return {
+        "bad_requests": statuses.total(),
+        "bad_failures": sum(n for status, n in statuses.items() if status >= SERVER_ERROR),
+        "bad_unanswered": statuses[0],
+        "bad_memory": after / before,
+        "bad_then_answered": sum(one.status == OK for one in seen) / len(seen),
+        **{f"bad_status_{status}": n for status, n in sorted(statuses.items())},
+    }
+
+
+def _memory(service: Running) -> float:
+    return float(sum(psutil.Process(pid).memory_info().rss for pid in workers(service)))
+
+
+def p99(seen: Sequence[Seen]) -> float:
+    """Return the p99 latency in milliseconds."""
+    return float(np.quantile([one.milliseconds for one in seen], 0.99))
+
+
+TRIALS: dict[str, Callable[[Trial], dict[str, float]]] = {
+    "swaps": swaps,
+    "kill": kill,
+    "away": away,
+    "counts": counts,
+    "bad": bad,
+}
+
+
+def measure(names: Sequence[str]) -> dict[str, float]:
+    """Run trials on one model."""
+    figures: dict[str, float] = {}
+    with TemporaryDirectory() as name:
+        scratch = Path(name)
+        documents = write_documents(scratch / "reviews.csv", read_reviews())
+        ours = Ours(scratch, "ours", documents, CANDIDATE)
+        ours.fresh()
+        with serving_environment(ours.project) as environment:
+            trial = Trial(ours, environment, snippets(), scratch / "service.log")
+            for trial_name in names:
+                figures |= TRIALS[trial_name](trial)
+    return figures
+
+
+def show(figures: Mapping[str, float]) -> None:
+    """Print all figures."""
+    table = Table("figure")
+    table.add_column("value", justify="right")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:,.2f}" if value % 1 else f"{value:,.0f}")
+    Console().print(table)
+
+
+def main() -> None:
+    """Run the trials and print what they found."""
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    arguments.add_argument("trials", nargs="*", metavar="TRIAL", help=", ".join(TRIALS))
+    options = arguments.parse_args()
+    unknown = set(options.trials) - TRIALS.keys()
+    if unknown:
+        arguments.error(f"no such trial: {', '.join(unknown)}; there are {', '.join(TRIALS)}")
+    figures = measure(options.trials or list(TRIALS))
+    write_json(options.json, figures)
+    show(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,11 +6,24 @@ gunicorn --workers 2 "benchmarks.tutorial.service:create_app('WORK', 'tfidf')"
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from flask import Flask, jsonify, request
 
-from benchmarks.tutorial.clean import clean_text
+from benchmarks.tutorial.clean import (
+    lemmatize,
+    lower_case,
+    remove_numbers,
+    remove_punctuation,
+    remove_stop_words,
+    remove_urls,
+)
 from benchmarks.tutorial.files import Files, load_pickle
+
+
+def clean_one(text: str) -> str:
+    """Return a text after the plain preparation; the stop words are read anew for each."""
+    for step in (lower_case, remove_urls, remove_punctuation, remove_numbers):
+        text = step(text)
+    return lemmatize(remove_stop_words(text))
 
 
 def create_app(work: str, features: str) -> Any:
@@ -18,7 +31,7 @@ def create_app(work: str, features: str) -> Any:
     files = Files(Path(work))
     vectorizer, model = load_pickle(files.vectorizer(features)), load_pickle(files.model)
     # NLTK reads WordNet when it is first asked, for seconds; not while a request waits.
-    clean_text(pd.Series(["films"]), stop_words_per_row=False)
+    clean_one("films")
     app = Flask(__name__)
 
     @app.get("/ping")
@@ -28,7 +41,7 @@ def create_app(work: str, features: str) -> Any:
     @app.post("/predict")
     def predict() -> Any:
         texts = request.get_json()["texts"]
-        cleaned = clean_text(pd.Series(texts), stop_words_per_row=False)
+        cleaned = [clean_one(text) for text in texts]
         probability = model.predict_proba(vectorizer.transform(cleaned))[:, 1]
         return jsonify([{"label": int(p > 0.5), "probability": float(p)} for p in probability])
 

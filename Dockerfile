@@ -11,8 +11,8 @@ FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv --without-pip /venv
 ENV INSTALL="pip --python /venv/bin/python install --require-hashes --only-binary :all:"
-# Tests, headers, and Arrow's network protocols are a fifth of the libraries: they stay here.
-ENV PRUNE="find /venv -depth ( -name tests -type d -o -path */pyarrow/include -o -path */pyarrow/*flight* -o -path */pyarrow/*substrait* ) -exec rm -rf {} +"
+# Tests, headers, and Arrow's own network protocol are a fifth of the libraries: they stay here.
+ENV PRUNE="find /venv -depth ( -name tests -type d -o -path */pyarrow/include -o -path */pyarrow/*flight* ) -exec rm -rf {} +"
 
 FROM build AS build-serving
 COPY requirements-serving.txt /tmp/
@@ -20,7 +20,8 @@ RUN set -f && ${INSTALL} --no-compile --requirement /tmp/requirements-serving.tx
 
 FROM build AS build-worker
 COPY requirements-worker.txt /tmp/
-RUN set -f && ${INSTALL} --requirement /tmp/requirements-worker.txt && ${PRUNE}
+# `promise`, which DagsHub's client needs, is published as source only.
+RUN set -f && ${INSTALL} --no-binary promise --requirement /tmp/requirements-worker.txt && ${PRUNE}
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS common
@@ -49,12 +50,14 @@ COPY serving serving
 COPY problems problems
 # The root is read-only later: what a start imports is compiled now. All of the libraries, most of
 # which are never imported, would be 80 MB more.
-RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import registry, mongodb, bentoml_cli.serve, \
+RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import registry, artifact, mongodb, pymongo, bentoml_cli.serve, \
       _bentoml_impl.server.serving, _bentoml_impl.worker.service, serving.service, uvicorn.protocols.http.auto, \
-      sklearn.linear_model, sklearn.naive_bayes, sklearn.calibration, mlflow.tracking, mlflow.artifacts, \
+      modeling.text, modeling.features, modeling.scorer, modeling.compiled, sklearn.linear_model, \
+      sklearn.naive_bayes, sklearn.calibration, mlflow.tracking, mlflow.artifacts, mlflow.data.delta_dataset_source, \
       mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store" \
  && python -m compileall -q . && rm -rf /tmp/*
-ENV SERVING_HOST=0.0.0.0 SERVING_WORKERS=2
+# One worker fits into 512 MiB; Kubernetes adds pods, Compose and others may set more.
+ENV SERVING_HOST=0.0.0.0 SERVING_WORKERS=1
 USER 10001:10001
 EXPOSE 3000
 # Kubernetes has its own probes; this one is for Docker and Compose.

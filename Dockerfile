@@ -55,7 +55,12 @@ RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import registry, ar
       modeling.text, modeling.features, modeling.scorer, modeling.compiled, sklearn.linear_model, \
       sklearn.naive_bayes, sklearn.calibration, mlflow.tracking, mlflow.artifacts, mlflow.data.delta_dataset_source, \
       mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store" \
- && python -m compileall -q . && rm -rf /tmp/*
+ && rm -rf /tmp/*
+# Late: it changes with every commit, and what stands above need not be built again.
+ARG REVISION=unknown
+ENV GIT_COMMIT=${REVISION}
+LABEL org.opencontainers.image.revision="${REVISION}"
+RUN python -m compileall -q .
 # One worker fits into 512 MiB; Kubernetes adds pods, Compose and others may set more.
 ENV SERVING_HOST=0.0.0.0 SERVING_WORKERS=1
 USER 10001:10001
@@ -64,10 +69,6 @@ EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:3000/readyz', timeout=2)"]
 CMD ["python", "-m", "serving"]
-# Last: it changes with every commit, and what stands above need not be built again.
-ARG REVISION=unknown
-ENV GIT_COMMIT=${REVISION}
-LABEL org.opencontainers.image.revision="${REVISION}"
 
 FROM common AS worker
 COPY --from=build-worker /venv /venv
@@ -76,12 +77,12 @@ COPY modeling modeling
 COPY tasks tasks
 COPY flows flows
 COPY problems problems
+ARG REVISION=unknown
+ENV GIT_COMMIT=${REVISION}
+LABEL org.opencontainers.image.revision="${REVISION}"
 RUN python -m compileall -q .
 USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=4 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health', timeout=2)"]
 CMD ["prefect", "worker", "start", "--pool", "perennial", "--with-healthcheck"]
-ARG REVISION=unknown
-ENV GIT_COMMIT=${REVISION}
-LABEL org.opencontainers.image.revision="${REVISION}"

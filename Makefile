@@ -1,7 +1,7 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format bench lock clean \
-  image test-image check-manifests check-deploy push scan sign set-image deploy undo smoke smoke-k8s \
+  image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table
 SHELL := bash
 PYTHON ?= python3
@@ -104,6 +104,15 @@ scan: .venv/checks/done ## fail when a pushed image has a known high vulnerabili
 
 sign: ## sign the pushed digests with the identity of the workflow (cosign)
 	k8s/scripts/sign.sh
+
+digests: ## print the pushed digests, for the next job
+	@paste -sd' ' .data/images/serving .data/images/worker
+
+kubeconfig: ## reach the cluster of k8s/cluster.yaml with the AWS role at hand
+	aws eks update-kubeconfig --name perennial --region $(AWS_REGION)
+
+record: ## commit the overlay to the branch that Argo CD follows
+	k8s/scripts/record.sh
 
 set-image: ## write the pushed digests into k8s/overlays/$OVERLAY
 	k8s/scripts/set_image.sh

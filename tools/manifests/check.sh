@@ -11,6 +11,7 @@ command -v kubectl >/dev/null || { echo "kubectl is needed to render k8s/overlay
 for folder in k8s/overlays/*/; do
   kubectl kustomize "$folder" >"$work/$(basename "$folder").yaml"
 done
+cp k8s/overlays/local/load/pod.yaml "$work/load.yaml"
 cat k8s/argocd/*.yaml >"$work/argocd.yaml"
 
 if [ "${1:-}" != --deep ]; then

@@ -90,6 +90,8 @@ test-image: .venv/dev image ## both images, built and run as Kubernetes would
 
 check-manifests: .venv/checks/done
 	.venv/checks/bin/hadolint Dockerfile
+	.venv/checks/bin/shellcheck -x -P SCRIPTDIR k8s/scripts/*.sh tests/e2e/containers/*.sh tools/manifests/*.sh
+	.venv/checks/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	tools/manifests/check.sh
 
 check-deploy: .venv/checks/done ## what is unwise in containers and manifests (checkov, trivy)

@@ -304,7 +304,10 @@ class Cloud:
         self._client("ecr").delete_repository(repositoryName=name, force=True)
 
     def _remove_secret(self, name: str) -> None:
-        self._client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+        secrets = self._client("secretsmanager")
+        # Deleting with force succeeds for what is not there, too.
+        secrets.describe_secret(SecretId=name)
+        secrets.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
 
     def _remove_bucket(self, name: str) -> None:
         bucket = boto3.resource("s3", region_name=self.region).Bucket(name)

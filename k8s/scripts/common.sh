@@ -2,6 +2,7 @@
 # What the scripts share: they run from the top of the repository, and name what is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck disable=SC2034  # the scripts use it
 images=.data/images
 
 need() {

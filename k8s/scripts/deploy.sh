@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Apply an overlay, wait for the rollout, try it; whatever fails is taken back before this fails.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 need OVERLAY
 tools kubectl

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Remove the cluster and all that `make eks-up` made, the snapshots too, and say what is gone.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 need AWS_REGION GITHUB_REPOSITORY
 tools aws eksctl kubectl

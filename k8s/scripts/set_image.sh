@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Write the digests of the pushed images into an overlay.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 need OVERLAY
 if [ -n "${IMAGES:-}" ]; then

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Sign the pushed digests with the identity of this workflow: no key is kept anywhere.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 need GITHUB_REPOSITORY
 tools cosign

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Classify one text through the address that clients use: https://$HOST, or $ADDRESS.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 address=${ADDRESS:-https://${HOST:?set HOST or ADDRESS}}
 header=()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The local overlay on a real cluster: a model, an answer, an update under load, a rollback, nothing left.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 if [ -z "${KUBECONFIG:-}" ]; then
   echo "smoke-k8s is SKIPPED: KUBECONFIG names no cluster."

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Go back to what ran before, in the cluster and on the branch that Argo CD follows.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 need OVERLAY
 tools kubectl

@@ -108,7 +108,7 @@ sign: ## sign the pushed digests with the identity of the workflow (cosign)
 	k8s/scripts/sign.sh
 
 digests: ## print the pushed digests, for the next job
-	@paste -sd' ' .data/images/serving .data/images/worker
+	@echo $$(cat .data/images/serving .data/images/worker)
 
 kubeconfig: ## reach the cluster of k8s/cluster.yaml with the AWS role at hand
 	aws eks update-kubeconfig --name perennial --region $(AWS_REGION)

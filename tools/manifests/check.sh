@@ -11,6 +11,8 @@ command -v kubectl >/dev/null || { echo "kubectl is needed to render k8s/overlay
 for folder in k8s/overlays/*/; do
   kubectl kustomize "$folder" >"$work/$(basename "$folder").yaml"
 done
+# The Job that Prefect's worker makes of its template, with the defaults filled in.
+python3 tools/manifests/render_job.py k8s/base/worker/job-template.json >"$work/job.yaml"
 cp k8s/overlays/local/load/pod.yaml "$work/load.yaml"
 cat k8s/argocd/*.yaml >"$work/argocd.yaml"
 

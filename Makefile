@@ -1,6 +1,6 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench lock clean \
+.PHONY: help run serve test lint format bench lock clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table
 SHELL := bash
@@ -38,6 +38,9 @@ endef
 
 run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, three answers
 	@$(BIN)/python -m flows quickstart
+
+serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model of make run
+	@$(BIN)/python -m serving
 
 test: .venv/dev  ## all tests, with coverage of modeling and tasks
 	@$(BIN)/pytest -n 2 -m "not container" --dist loadfile --cov=modeling --cov=tasks --cov-branch \

@@ -16,8 +16,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from skops.io import loads
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from settings import PROJECT, OutsideError
 
@@ -139,6 +137,10 @@ def load_model(content: bytes, name: str) -> Pipeline:
     OutsideError
         If it names a class that is not trusted, or is no such file; the message begins with `name`.
     """
+    # It imports scikit-learn, for seconds: who only needs the types does not wait.
+    from skops.io import loads
+    from skops.io.exceptions import UntrustedTypesFoundException
+
     try:
         return loads(content, trusted=list(TRUSTED_TYPES))
     except (UntrustedTypesFoundException, BadZipFile, ValueError) as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -206,4 +207,7 @@ def _free_port() -> int:
 
 
 if __name__ == "__main__":
+    # BentoML ends a worker with all its children, which would leave the server behind alone.
+    # The supervisor ends by itself, a second after the last user.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     supervise(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))  # type: ignore[arg-type]

@@ -8,8 +8,9 @@ one long review per call (of IMDb, the longest quarter), and 100 or 1000 reviews
 Every call has other reviews, as in a service: one text again and again would stay in the caches of
 the processor.
 
-*Warm* is a scorer that saw the words before; *cold* is one that saw none, anew for each text. The
-pipeline remembers words too, and is warm throughout. Each ratio is the smallest of the candidates.
+*Warm* is a scorer that saw the words before; *cold* is one that forgets all words before each
+text. The pipeline remembers words too, and is warm throughout. Each ratio is the smallest of the
+candidates.
 """
 
 from __future__ import annotations
@@ -104,21 +105,21 @@ def per_text(ask: Callable[[Sequence[str]], object], load: Load) -> float:
     return (time.perf_counter() - start) / len(load.texts) * 1e6
 
 
-def per_cold_text(model: Pipeline, load: Load, calls: int = 25) -> float:
-    """Return microseconds per text of scorers that never saw a word."""
+def per_cold_text(scorer: CompiledScorer, load: Load) -> float:
+    """Return microseconds per text where the scorer forgets all words before each call."""
     seconds = 0.0
-    asked = load.calls[::-1][:calls]
-    for texts in asked:
-        scorer = compile_again(model)
+    for texts in load.calls:
+        scorer.forget()
         start = time.perf_counter()
         scorer.probabilities(texts)
         seconds += time.perf_counter() - start
-    return seconds / sum(map(len, asked)) * 1e6
+    return seconds / len(load.texts) * 1e6
 
 
 def measure(model: Pipeline, loads: dict[str, Load], rounds: int) -> dict[str, dict[str, float]]:
     """Return the median microseconds per text of each side, for each load."""
     scorer = compile_again(model)
+    forgetful = compile_again(model)
     for load in loads.values():
         scorer.probabilities(load.texts)
     measured: dict[str, dict[str, float]] = {}
@@ -128,7 +129,7 @@ def measure(model: Pipeline, loads: dict[str, Load], rounds: int) -> dict[str, d
             WARM: partial(per_text, scorer.probabilities, load),
         }
         if load.per_call == 1:
-            ways[COLD] = partial(per_cold_text, model, load)
+            ways[COLD] = partial(per_cold_text, forgetful, load)
         results = interleave(rounds, ways)
         by_round = [
             dict(zip(results, row, strict=True)) for row in zip(*results.values(), strict=True)
@@ -165,8 +166,8 @@ def show(figures: dict[str, Any]) -> None:
     table = Table(
         title=f"Microseconds per text, median of {figures['rounds']} rounds", title_justify="left"
     )
-    for name in ("candidate", "reviews per call", PIPELINE, WARM, "x", COLD, "x"):
-        table.add_column(name, justify="left" if len(name) > 8 else "right")
+    for name in ("candidate", "reviews", PIPELINE, WARM, "x", COLD, "x"):
+        table.add_column(name, justify="left" if name in {"candidate", "reviews"} else "right")
     for candidate, loads in figures["microseconds_per_text"].items():
         for load, of in loads.items():
             row = [f"{of[PIPELINE]:.1f}"]

@@ -36,6 +36,11 @@ class Memo(dict[str, tuple[int, ...]]):
         self._find = find
         self.older: dict[str, tuple[int, ...]] = {}
 
+    def forget(self) -> None:
+        """Forget both generations."""
+        self.older = {}
+        self.clear()
+
     def __missing__(self, word: str) -> tuple[int, ...]:
         ids = self.older.get(word)
         if ids is None:
@@ -223,7 +228,8 @@ class Weights:
         values = self._values(counts)
 
         def sums(weights: NDArray[np.float64], each: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.bincount(rows, weights[columns] * each, minlength=len(documents))
+            added = np.bincount(rows, weights[columns] * each, minlength=len(documents))
+            return np.asarray(added, np.float64)
 
         length = self._length(sums(self._sizes, values**self._power))
         totals = np.stack([sums(weights, values) for weights in self._weights], axis=1)

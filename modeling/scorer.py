@@ -246,6 +246,10 @@ class CompiledScorer:
         """Return the log-odds of a label for a text of which no word is known."""
         return self._weights.baseline(_require(label, self.classes))
 
+    def forget(self) -> None:
+        """Forget the words seen so far, to give back memory; answers stay the same."""
+        self._memo.forget()
+
     def _ids(self, text: str) -> list[int]:
         words = self._normalizer.raw_words(text)
         return list(chain.from_iterable(map(self._memo.__getitem__, words)))

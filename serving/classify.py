@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from time import monotonic, time
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -24,11 +25,13 @@ from serving.log import Logged, PredictionLog
 from serving.metrics import Metrics
 from serving.models import Loaded, Served
 from serving.parsing import parse, require_json
-from serving.schemas import ClassifyRequest, Input, classify_request
-from serving.scorer import Contribution
+from serving.schemas import ClassifyRequest, FieldValue, Input, classify_request
 from serving.store import ModelStore
 from settings import ServingSettings
 from versions import ModelVersion
+
+if TYPE_CHECKING:
+    from modeling.scorer import Contribution
 
 _ID_BYTES = 16
 _ID_DIGITS = 2 * _ID_BYTES
@@ -36,6 +39,7 @@ _IDS_AT_ONCE = 256
 # An explanation looks at a text again, and more closely.
 _EXPLAIN_WEIGHT = 4
 _MOST_SHADOWS = 4
+_SHOWN = 60
 
 
 class Classify:
@@ -255,7 +259,18 @@ def _measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
                 f"{field} must be {name} for the model {loaded.version.problem}.",
                 field=field,
             )
+        if isinstance(found, dict):
+            _check_fields(found, f"inputs[{index}]")
     return [len(found) for found in inputs]
+
+
+def _check_fields(fields: Mapping[str, object], place: str) -> None:
+    for name, value in fields.items():
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not (isinstance(value, FieldValue) and finite):
+            field = f"{place}.{name[:_SHOWN]}"
+            message = f"{field} must be a text, a finite number, a boolean or null."
+            raise ApiError(422, "wrong_type", message, field=field)
 
 
 def _portions(

@@ -58,6 +58,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         begin = perf_counter()
         path, method = scope["path"], scope["method"]
         route = self._routes.get(path) or self._folder(path)

@@ -28,7 +28,6 @@ _log = logging.getLogger(__name__)
 _PREDICTIONS = "predictions"
 _PREDICTION, _FEEDBACK = "prediction", "feedback"
 _FLUSH_SECONDS = 0.25
-_BATCH = 1000
 _WRITE_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 60.0
@@ -36,7 +35,8 @@ _LAST_SECONDS = 3.0
 # A prediction may wait in another worker's queue when its feedback comes.
 _PATIENCE_SECONDS = 10.0
 _DUPLICATE = 11000
-_OTHER_INDEX_OPTIONS = 85
+# The same index with other options, by its keys or by its name.
+_OTHER_INDEX_OPTIONS = (85, 86)
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,12 @@ class PredictionLog:
                 predictions = self._open(client)
             while True:
                 ending = self._ending.wait(_FLUSH_SECONDS)
+                # One batch each time, and no more: writing must leave the processor to the answers.
                 while self._entries or self._batch:
                     with pymongo.timeout(_WRITE_SECONDS):
                         self._write_predictions(predictions)
+                    if not ending:
+                        break
                 with pymongo.timeout(_WRITE_SECONDS):
                     self._write_feedback(client, predictions)
                 self._show_depth()
@@ -181,7 +184,7 @@ class PredictionLog:
                 predictions.create_index("created_at", name="forget", expireAfterSeconds=seconds)
                 break
             except OperationFailure as error:
-                if error.code != _OTHER_INDEX_OPTIONS or attempt:
+                if error.code not in _OTHER_INDEX_OPTIONS or attempt:
                     raise
                 predictions.drop_index("forget")
         predictions.create_index(
@@ -192,10 +195,13 @@ class PredictionLog:
     def _write_predictions(self, predictions: Collection[Document]) -> None:
         from pymongo.errors import BulkWriteError
 
-        while self._entries and len(self._batch) < _BATCH:
+        most = max(1, int(self._serving.log_per_second * _FLUSH_SECONDS))
+        while self._entries and len(self._batch) < most:
             entry = self._entries.popleft()
             self._batch += self._documents(entry)
             self._taken += len(entry.ids)
+        if not self._batch:
+            return
         try:
             predictions.insert_many(self._batch, ordered=False)
         except BulkWriteError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from artifact import ModelFile, open_model
-from serving.scorer import Scorer, scorer_for
 from settings import OutsideError
 from versions import ModelVersion
+
+if TYPE_CHECKING:
+    from modeling.scorer import Scorer
 
 Kind = Literal["text", "tabular"]
 Origin = Literal["registry", "cache"]
@@ -43,6 +45,9 @@ def load(version: ModelVersion, file: ModelFile, origin: Origin) -> Loaded:
     OutsideError
         If the file is not the registered one, or its golden examples fail.
     """
+    # scikit-learn takes seconds to import; the worker answers its probes meanwhile.
+    from modeling.scorer import scorer_for
+
     name = f"Version {version.version} of {version.problem!r}"
     model = open_model(file, version.sha256, name)
     scorer = scorer_for(model, file.golden.inputs)

@@ -14,6 +14,7 @@ _JSON = b"application/json"
 _CHARSETS = frozenset({b"", b"charset=utf-8", b'charset="utf-8"'})
 _INPUTS = "inputs"
 _SHOWN = 60
+_MOST_ERRORS = 1000
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 
@@ -48,6 +49,10 @@ def parse(schema: type[RequestT], body: bytes) -> RequestT:
     try:
         return schema.model_validate_json(body)
     except ValidationError as error:
+        # To list a million errors takes many seconds and gigabytes: it would be an attack.
+        if error.error_count() > _MOST_ERRORS:
+            message = "The body has more wrong values or unknown fields than are looked at."
+            raise ApiError(422, "wrong_value", message) from None
         details = error.errors(include_url=False, include_context=True)
         raise _complaint(schema, _telling(details)) from None
 
@@ -69,9 +74,7 @@ def _complaint(schema: type[BaseModel], detail: ErrorDetails) -> ApiError:
     return ApiError(422, code, f"{field or 'The body'} {message}.", field=field)
 
 
-def _sentence(
-    schema: type[BaseModel], detail: ErrorDetails, field: str | None
-) -> tuple[str, str]:
+def _sentence(schema: type[BaseModel], detail: ErrorDetails, field: str | None) -> tuple[str, str]:
     """Return the code of an error in a value, and what is wrong with the value."""
     kind, most = detail["type"], detail.get("ctx", {}).get("max_length", 0)
     known = {

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
+from pydantic import BaseModel, ConfigDict, FailFast, Field, WithJsonSchema, create_model
 
 from settings import ServingSettings
 
 _LONGEST_NAME = 200
+_MOST_FIELDS = 10_000
 
 Alias = Literal["production", "previous", "canary"]
 FieldValue = str | bool | int | float | None
-Input = str | dict[str, FieldValue]
+# The values are looked at when the model is known: pydantic would list each wrong one, and a
+# million of them cost gigabytes.
+Fields = Annotated[
+    dict[str, Any],
+    Field(max_length=_MOST_FIELDS),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "boolean", "number", "null"]},
+            "maxProperties": _MOST_FIELDS,
+        }
+    ),
+]
+Input = str | Fields
 Name = Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
 
 
@@ -35,7 +49,7 @@ def classify_request(settings: ServingSettings) -> type[ClassifyRequest]:
     """Return the schema of a request within the limits of the settings."""
     text = Annotated[str, Field(max_length=settings.max_characters)]
     inputs = Annotated[
-        list[text | dict[str, FieldValue]],
+        list[text | Fields],
         # The first wrong one is reported: a million complaints would be an attack.
         FailFast(),
         Field(

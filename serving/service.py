@@ -13,6 +13,7 @@ import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.app import Service
+from serving.supervision import supervise_well
 from settings import get_serving_settings, get_settings
 
 # BentoML's own limit is the last one: what is slower has been answered here before.
@@ -59,6 +60,12 @@ class Takeover:
 )
 class Classifier:
     """Classifies with whatever is in Production."""
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def supervise() -> None:
+        """Replace workers that die; called once, in the process that starts them."""
+        supervise_well()
 
 
 cast("bentoml.Service[Any]", Classifier).add_asgi_middleware(Takeover)

@@ -122,21 +122,18 @@ class ModelStore:
                 self._remember(aliases.problem, versions)
 
     def _named(self, registry: Registry, aliases: Aliases) -> dict[str, ModelVersion]:
-        """Return the versions that the aliases name, asking only for what may have changed."""
-        known = {
-            loaded.version.version: loaded.version
-            for alias, loaded in _by_alias(self.served.get(aliases.problem))
-            if alias != CANARY and loaded.origin == "registry"
-        }
+        """Return the versions that the aliases name; of the previous one nothing changes."""
+        served = self.served.get(aliases.problem)
+        known = served.previous.version if served and served.previous else None
         versions = {}
         for alias in _ALIASES:
             number = aliases.versions.get(alias)
             if number is None:
                 continue
-            current = None if alias == CANARY else known.get(number)
-            if current is None or current.since(alias) is None:
-                current = registry.version(aliases.problem, number)
-            versions[alias] = current
+            if alias == PREVIOUS and known and known.since(PREVIOUS) and known.version == number:
+                versions[alias] = known
+            else:
+                versions[alias] = registry.version(aliases.problem, number)
         return versions
 
     def _serve(
@@ -189,7 +186,8 @@ class ModelStore:
         try:
             loaded = load(version, file, memory.origin)
         except OutsideError as error:
-            self._refused.add(key)
+            if memory.origin == "registry":
+                self._refused.add(key)
             self._complain(version, error)
             return None
         self._complaints.pop(key, None)
@@ -207,7 +205,7 @@ class ModelStore:
     def _swap(self, served: Served) -> None:
         """Answer with these versions from now on."""
         before = self.served.get(served.problem)
-        if before is not None and before == served:
+        if before is not None and vars(before) == vars(served):
             return
         self.served = {**self.served, served.problem: served}
         self._report(before, served)
@@ -225,7 +223,7 @@ class ModelStore:
             share=canary.share if canary else 0.0,
             shadow=canary.is_shadow if canary else False,
         )
-        if before is None or before.production.version.version != now.production.version.version:
+        if before is None or _key(before.production.version) != _key(now.production.version):
             self._metrics.swapped(now.problem)
             _log.info("%r is answered by version %s.", now.problem, now.production.version.version)
 
@@ -325,7 +323,8 @@ def _outgoing(before: Served | None, production: Loaded) -> Loaded | None:
     """Return what to keep for an instant way back when no alias says it."""
     if before is None:
         return None
-    return before.previous if before.production is production else before.production
+    changed = _key(before.production.version) != _key(production.version)
+    return before.production if changed else before.previous
 
 
 def _by_alias(served: Served | None) -> tuple[tuple[str, Loaded], ...]:

@@ -51,6 +51,7 @@ class Watcher(threading.Thread):
         self._registry: Registry | None = None
         self._ending = threading.Event()
         self._looks = 0
+        self._looking = False
         self._looked = threading.Condition()
         self.registry: RegistryState = "not asked yet"
 
@@ -58,7 +59,9 @@ class Watcher(threading.Thread):
         """Restore, then look until `end`."""
         self._store.restore()
         while not self._ending.is_set():
-            signalled = self._signalled()
+            with self._looked:
+                signalled = self._signalled()
+                self._looking = True
             self._look()
             self._wait(signalled)
 
@@ -75,11 +78,11 @@ class Watcher(threading.Thread):
             Whether it has looked within the time, and the registry answered.
         """
         with self._looked:
-            # A look that is under way may have begun too early; the next one has not.
-            wanted = self._looks + 1
+            # A look that is under way may have begun too early.
+            wanted = self._looks + (2 if self._looking else 1)
             self._signal.parent.mkdir(parents=True, exist_ok=True)
             self._signal.write_text(str(time.time_ns()))
-            done = self._looked.wait_for(lambda: self._looks > wanted, seconds)
+            done = self._looked.wait_for(lambda: self._looks >= wanted, seconds)
         return done and self.registry == "answers"
 
     def _look(self) -> None:
@@ -101,6 +104,7 @@ class Watcher(threading.Thread):
         self.registry = state
         self._metrics.registry_up.set(1 if state == "answers" else 0)
         with self._looked:
+            self._looking = False
             self._looks += 1
             self._looked.notify_all()
 

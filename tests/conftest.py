@@ -44,7 +44,7 @@ _CONFIGURED_ELSEWHERE = (
     "DAGSHUB_REPO_NAME",
     "DAGSHUB_TOKEN",
 )
-_SMALL_PROBLEM: dict[str, Any] = {
+SMALL_PROBLEM: dict[str, Any] = {
     "source": {"database": "", "collection": "reviews", "late_window": "PT1H"},
     "labels": {"negative": 0, "positive": 1},
     "limits": {"min_words": 3, "max_characters": 2000},
@@ -167,8 +167,8 @@ def write_problem(machine: Settings) -> Callable[..., Problem]:
     database = f"test_{uuid4().hex}"
 
     def write(**changes: Any) -> Problem:
-        content = _SMALL_PROBLEM | {
-            key: _SMALL_PROBLEM.get(key, {}) | value
+        content = SMALL_PROBLEM | {
+            key: SMALL_PROBLEM.get(key, {}) | value
             if isinstance(value, dict) and key not in {"candidates", "labels"}
             else value
             for key, value in changes.items()

@@ -45,9 +45,10 @@ def _loaded_by(*modules: str) -> set[str]:
         (["embedded"], {"prefect", "mlflow", "pymongo", "numpy", "sklearn", "pyarrow"}),
         (["mongodb"], {"prefect", "mlflow", "numpy", "sklearn", "modeling", "tasks", "registry"}),
         (["registry"], {"prefect", "pymongo", "bson", "deltalake", "modeling", "tasks", "mongodb"}),
+        (["serving.app"], {"prefect", "mlflow", "pymongo", "sklearn", "pandas", "skops", "tasks"}),
         (MODELING, {"prefect", "mlflow", "pymongo", "bson", "deltalake", "settings", "registry"}),
     ],
-    ids=["settings", "embedded", "mongodb", "registry", "modeling"],
+    ids=["settings", "embedded", "mongodb", "registry", "serving", "modeling"],
 )
 def test_importing_a_module_does_not_load(modules: list[str], unwanted: set[str]) -> None:
     loaded = _loaded_by(*modules)
@@ -56,7 +57,7 @@ def test_importing_a_module_does_not_load(modules: list[str], unwanted: set[str]
     assert loaded & unwanted == set()
 
 
-@pytest.mark.parametrize("package", ["flows", "tasks"])
+@pytest.mark.parametrize("package", ["flows", "serving", "tasks"])
 def test_the_libraries_are_told_to_send_no_usage_data_before_they_are_imported(
     package: str,
 ) -> None:

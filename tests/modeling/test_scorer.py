@@ -319,9 +319,13 @@ def test_words_that_nobody_knows_do_not_fill_the_memory(
         assert all(len(memo) + len(memo.older) <= 200 for memo in remembered)
 
     found.probabilities(["y" * (MEMO_WORD_LENGTH + 1)])
-
     (memo,) = remembered
     assert max(map(len, [*memo, *memo.older])) <= MEMO_WORD_LENGTH
+    before = found.probabilities(["good film"])
+    found.forget()
+    assert not memo
+    assert not memo.older
+    np.testing.assert_array_equal(found.probabilities(["good film"]), before)
 
 
 @checked

@@ -1,0 +1,146 @@
+"""What the tests of the service share: small models, the application in this process, and real
+processes that serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from sklearn.pipeline import Pipeline
+from starlette.testclient import TestClient
+
+from artifact import Golden
+from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
+from modeling.problem import Problem
+from serving.app import Service
+from settings import ServingSettings, Settings
+from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
+from versions import ModelVersion
+
+if TYPE_CHECKING:
+    from registry import Registry
+
+GOOD = "a warm , funny and touching film with a wonderful cast"
+BAD = "a dull , boring and stupid mess that wastes its cast"
+
+
+@pytest.fixture(scope="session")
+def models(snippets: list[tuple[str, int]]) -> list[Pipeline]:
+    """Three models, fitted on more and more reviews."""
+    problem = Problem.model_validate(
+        {"name": "reviews", **SMALL_PROBLEM, "source": {"database": "d", "collection": "c"}}
+    )
+    return [_fit(problem, snippets[:count]) for count in (600, 800, 1000)]
+
+
+def _fit(problem: Problem, reviews: list[tuple[str, int]]) -> Pipeline:
+    texts, labels = zip(*reviews, strict=True)
+    candidate = problem.candidates["tfidf-logistic"]
+    normalizer, counter = build_normalizer(problem, candidate), build_counter(candidate.features)
+    matrix = counter.fit_transform(normalizer.transform(list(texts)))
+    names = np.array([problem.classes[label] for label in labels])
+    classifier = build_classifier(problem, "tfidf-logistic").fit(matrix, names)
+    return assemble(normalizer, counter, classifier)
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory, models: list[Pipeline]) -> Path:
+    """Return an MLflow database with three versions of the small problem, and no alias yet."""
+    import registry
+
+    settings = Settings(data_dir=tmp_path_factory.mktemp("registered"))
+    tracking = registry.connect(settings)
+    for model in models:
+        golden = Golden(
+            inputs=(GOOD, BAD),
+            classes=tuple(model.classes_),
+            probabilities=model.predict_proba([GOOD, BAD]).tolist(),
+        )
+        with tracking.run("reviews", "retrain") as run_id:
+            tags = {"holdout.accuracy": "0.8 [0.7, 0.9]", "candidate": "tfidf-logistic"}
+            tracking.register("reviews", run_id, model, golden, tags=tags)
+    forget_mlflow()
+    return settings.data_dir / "mlflow" / "mlflow.db"
+
+
+@pytest.fixture
+def tracking(machine: Settings, problem: Problem) -> Registry:
+    """The registry, as a flow uses it."""
+    import registry
+
+    return registry.connect(machine)
+
+
+@pytest.fixture
+def versions(tracking: Registry) -> list[ModelVersion]:
+    """The three versions that are registered."""
+    return [tracking.version("reviews", number) for number in (1, 2, 3)]
+
+
+@pytest.fixture
+def promote(tracking: Registry) -> Callable[[ModelVersion], None]:
+    """Return a function that makes a version Production."""
+
+    def promoted(version: ModelVersion) -> None:
+        tracking.promote(version, expected=tracking.production(version.problem))
+
+    return promoted
+
+
+@pytest.fixture
+def settings(machine: Settings) -> ServingSettings:
+    """Settings of the service that do not wait long."""
+    return ServingSettings(poll_seconds=0.2)
+
+
+@pytest.fixture
+def serve(
+    machine: Settings, settings: ServingSettings
+) -> Iterator[Callable[..., tuple[Service, TestClient]]]:
+    """Return a function that starts the service in this process, as one worker runs it."""
+    running: list[Service] = []
+
+    def served(where: Settings = machine, **changes: Any) -> tuple[Service, TestClient]:
+        service = Service(where, settings.model_copy(update=changes))
+        service.start()
+        running.append(service)
+        return service, TestClient(service.app, raise_server_exceptions=False)
+
+    yield served
+    for service in running:
+        service.end()
+        service.watcher.join(20)
+
+
+@pytest.fixture
+def production(
+    versions: list[ModelVersion], promote: Callable[[ModelVersion], None]
+) -> ModelVersion:
+    """The first version, in Production."""
+    promote(versions[0])
+    return versions[0]
+
+
+@pytest.fixture
+def client(
+    production: ModelVersion, serve: Callable[..., tuple[Service, TestClient]]
+) -> TestClient:
+    """A client of a service that is ready."""
+    _, client = serve()
+    wait_until(lambda: client.get("/readyz").status_code == 200, "the service is ready")
+    return client
+
+
+def metric(client: Any, name: str, **labels: str) -> float:
+    """Return the sum of a metric's samples that have these labels."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )

@@ -1,0 +1,263 @@
+"""The prediction log and the feedback: kept when MongoDB is there, and never in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from modeling.problem import Problem
+from serving.app import Service
+from settings import Settings
+from tests.conftest import free_port, wait_until
+from tests.serving.conftest import BAD, GOOD, metric
+from versions import ModelVersion
+
+Serve = Callable[..., tuple[Service, TestClient]]
+
+
+@pytest.fixture
+def database(mongodb_server: str, problem: Problem) -> Iterator[Any]:
+    """The database of the small problem, which here has the log as well."""
+    from pymongo import MongoClient
+
+    with MongoClient(mongodb_server, tz_aware=True) as client:
+        yield client[problem.source.database]
+        client.drop_database(problem.source.database)
+
+
+@pytest.fixture
+def logged(serve: Serve, production: ModelVersion, database: Any) -> Callable[..., Any]:
+    """Return a function that starts a service which logs into the test's database."""
+
+    def start(**changes: Any) -> tuple[Service, TestClient]:
+        service, client = serve(log_database=database.name, **changes)
+        wait_until(lambda: client.get("/readyz").status_code == 200, "ready")
+        return service, client
+
+    return start
+
+
+def _classify(client: TestClient, *texts: str) -> list[dict[str, Any]]:
+    answer = client.post("/classify", json={"inputs": texts})
+    return list(answer.json()["predictions"])
+
+
+def _feedback(client: TestClient, prediction: dict[str, Any], label: str) -> Any:
+    said = {"prediction_id": prediction["prediction_id"], "label": label}
+    return client.post("/feedback", json=said)
+
+
+def test_each_prediction_is_kept_with_its_text_and_is_forgotten_after_the_set_time(
+    logged: Callable[..., Any], database: Any
+) -> None:
+    _, client = logged(log_days=7)
+    before = datetime.now(UTC)
+
+    predictions = _classify(client, GOOD, "with \0 and 🎬")
+    wait_until(lambda: database.predictions.count_documents({}) == 2, "kept")
+
+    for prediction, text in zip(predictions, (GOOD, "with \0 and 🎬"), strict=True):
+        entry = database.predictions.find_one({"_id": prediction["prediction_id"]})
+        assert entry["text"] == text
+        assert entry["characters"] == len(text)
+        assert (entry["problem"], entry["version"]) == ("reviews", 1)
+        assert entry["label"] == prediction["label"]
+        assert entry["probability"] == max(prediction["probabilities"].values())
+        assert timedelta(seconds=-1) < entry["created_at"] - before < timedelta(minutes=1)
+    indexes = database.predictions.index_information()
+    assert indexes["forget"]["expireAfterSeconds"] == 7 * 24 * 3600
+
+
+def test_another_time_to_forget_replaces_the_first(
+    logged: Callable[..., Any], database: Any
+) -> None:
+    for days in (7, 3):
+        service, client = logged(log_days=days)
+        _classify(client, GOOD)
+        wait_until(lambda: database.predictions.count_documents({}) > 0, "kept")
+        service.end()
+        database.predictions.delete_many({})
+
+    indexes = database.predictions.index_information()
+    assert indexes["forget"]["expireAfterSeconds"] == 3 * 24 * 3600
+
+
+def test_texts_are_not_kept_when_that_is_switched_off(
+    logged: Callable[..., Any], database: Any
+) -> None:
+    _, client = logged(log_texts=False)
+
+    _classify(client, "my secret")
+    wait_until(lambda: database.predictions.count_documents({}) == 1, "kept")
+
+    assert "secret" not in str(database.predictions.find_one())
+
+
+def test_only_the_set_share_is_kept(logged: Callable[..., Any], database: Any) -> None:
+    service, client = logged(log_share=0.0)
+    _classify(client, GOOD)
+    service.end()
+
+    assert database.predictions.count_documents({}) == 0
+
+
+def test_feedback_becomes_a_labelled_document_that_a_retraining_can_read(
+    logged: Callable[..., Any], database: Any, problem: Problem
+) -> None:
+    _, client = logged()
+    good, bad = _classify(client, GOOD, BAD)
+
+    answers = [_feedback(client, good, "positive"), _feedback(client, bad, "positive")]
+    documents = database[problem.source.collection]
+    wait_until(lambda: documents.count_documents({}) == 2, "documents")
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json() == {"prediction_id": good["prediction_id"], "accepted": True}
+    document = documents.find_one({"_id": f"feedback:{bad['prediction_id']}"})
+    assert document["text"] == BAD
+    assert document["label"] == problem.labels["positive"]
+    assert document["source"] == "feedback"
+    assert document["created_at"].tzinfo is not None
+    counted = {"problem": "reviews", "version": "1"}
+    wait_until(
+        lambda: metric(client, "model_feedback_count_total", **counted) == 2, "feedback is counted"
+    )
+    assert metric(client, "model_feedback_count_total", agreement="agree", **counted) == 1
+    assert metric(client, "model_feedback_count_total", agreement="disagree", **counted) == 1
+
+
+def test_feedback_uses_the_field_names_of_the_problem(
+    write_problem: Callable[..., Problem], logged: Callable[..., Any], mongodb_server: str
+) -> None:
+    from pymongo import MongoClient
+
+    fields = {"text": "review", "label": "stars", "created_at": "at", "source": "from"}
+    problem = write_problem(
+        labels={"negative": "1*", "positive": "5*"}, source={"collection": "r", "fields": fields}
+    )
+    _, client = logged()
+    (prediction,) = _classify(client, GOOD)
+
+    _feedback(client, prediction, "negative")
+
+    with MongoClient(mongodb_server, tz_aware=True) as mongo:
+        documents = mongo[problem.source.database]["r"]
+        document = wait_until(documents.find_one, "a document")
+    assert (document["review"], document["stars"], document["from"]) == (GOOD, "1*", "feedback")
+    assert set(document) == {"_id", "review", "stars", "at", "from"}
+
+
+def test_the_same_feedback_twice_is_one_document_and_counts_once(
+    logged: Callable[..., Any], database: Any, problem: Problem
+) -> None:
+    service, client = logged()
+    (prediction,) = _classify(client, GOOD)
+
+    for label in ("negative", "negative", "positive"):
+        assert _feedback(client, prediction, label).status_code == 202
+    wait_until(database[problem.source.collection].find_one, "a document")
+    service.end()
+
+    documents = list(database[problem.source.collection].find())
+    assert [document["label"] for document in documents] == [problem.labels["negative"]]
+    assert metric(client, "model_feedback_count_total") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"label": "Positive"}, (422, "label")),
+        ({"label": 1}, (422, "label")),
+        ({"prediction_id": "nonsense"}, (422, "prediction_id")),
+        ({"prediction_id": {"$ne": 1}}, (422, "prediction_id")),
+        ({"prediction_id": "other.1." + "0" * 32}, (404, "prediction_id")),
+        ({"more": 1}, (422, "more")),
+    ],
+)
+def test_wrong_feedback_is_told_what_is_wrong(
+    logged: Callable[..., Any], change: dict[str, Any], expected: tuple[int, str]
+) -> None:
+    _, client = logged()
+    (prediction,) = _classify(client, GOOD)
+    right = {"prediction_id": prediction["prediction_id"], "label": "positive"}
+
+    answer = client.post("/feedback", json=right | change)
+
+    assert (answer.status_code, answer.json()["error"]["field"]) == expected
+
+
+def test_feedback_on_what_nobody_predicted_makes_no_document(
+    logged: Callable[..., Any],
+    database: Any,
+    problem: Problem,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.log._PATIENCE_SECONDS", 0.0)
+    _, client = logged()
+
+    invented = {"prediction_id": "reviews.1." + "0" * 32}
+    assert _feedback(client, invented, "positive").status_code == 202
+    wait_until(lambda: metric(client, "log_dropped_count_total", kind="feedback") == 1, "dropped")
+
+    assert database[problem.source.collection].count_documents({}) == 0
+
+
+def test_while_mongodb_is_away_answers_go_on_and_what_is_lost_is_counted(
+    machine: Settings, production: ModelVersion, serve: Serve
+) -> None:
+    away = machine.model_copy(
+        update={
+            "mongodb_uri": SecretStr(f"mongodb://127.0.0.1:{free_port()}/"),
+            "mongodb_timeout": 0.2,
+        }
+    )
+    service, client = serve(away, log_queue=5)
+    wait_until(lambda: client.get("/readyz").status_code == 200, "ready")
+
+    for _ in range(20):
+        assert len(_classify(client, GOOD)) == 1
+
+    lost = {"kind": "prediction", "reason": "queue_full"}
+    assert metric(client, "log_dropped_count_total", **lost) == 15
+    service.end()
+    assert metric(client, "log_dropped_count_total", kind="prediction") == 20
+
+
+def test_what_waits_is_written_before_the_service_ends(
+    logged: Callable[..., Any], database: Any
+) -> None:
+    service, client = logged()
+
+    _classify(client, *[GOOD] * 50)
+    service.end()
+
+    assert database.predictions.count_documents({}) == 50
+
+
+def test_the_log_is_kept_again_when_mongodb_comes_back(
+    logged: Callable[..., Any], database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mongodb
+    from settings import UnavailableError
+
+    connect = mongodb.connect
+    tries: list[int] = []
+
+    def away_at_first(settings: Settings) -> Any:
+        tries.append(1)
+        if len(tries) == 1:
+            raise UnavailableError("MongoDB is away.")
+        return connect(settings)
+
+    monkeypatch.setattr(mongodb, "connect", away_at_first)
+    _, client = logged()
+
+    _classify(client, GOOD)
+
+    wait_until(lambda: database.predictions.count_documents({}) == 1, "kept")
+    assert len(tries) == 2

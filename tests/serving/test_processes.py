@@ -1,0 +1,278 @@
+"""The service as it runs: real processes of ``bentoml serve`` with two workers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import httpx
+import psutil
+import pytest
+
+from settings import PROJECT, Settings
+from tests.conftest import forget_mlflow, free_port, wait_until
+from tests.serving.conftest import BAD, GOOD, metric
+
+if TYPE_CHECKING:
+    from registry import Registry
+
+_START_SECONDS = 120.0
+_END_SECONDS = 30.0
+_CLIENTS = 3
+_SOON_SECONDS = 0.5
+_WORKER = "_bentoml_impl.worker.service"
+
+
+@dataclass
+class Running:
+    """A service that runs, and its client."""
+
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+    log: Path
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if _WORKER in _command(child)]
+
+    def swaps(self) -> int:
+        """How often a version has taken over in a worker; the first one of each counts, too."""
+        try:
+            return int(metric(self.client, "model_swap_count_total"))
+        except httpx.TransportError:
+            return 0
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
+
+
+def _versions(answer: httpx.Response) -> tuple[int, ...]:
+    predictions = answer.raise_for_status().json()["predictions"]
+    return tuple({prediction["version"] for prediction in predictions})
+
+
+@pytest.fixture(scope="module")
+def machine(empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """One machine for all tests here: to start the service takes seconds."""
+    data = tmp_path_factory.mktemp("processes") / "data"
+    (data / "mlflow").mkdir(parents=True)
+    shutil.copy(empty_mlflow, data / "mlflow" / "mlflow.db")
+    return Settings(data_dir=data)
+
+
+@pytest.fixture(scope="module")
+def tracking(machine: Settings) -> Iterator[Registry]:
+    """The registry, as a flow uses it."""
+    import registry
+
+    yield registry.connect(machine)
+    forget_mlflow()
+
+
+@pytest.fixture(scope="module")
+def promote(tracking: Registry) -> Callable[[int], None]:
+    """Return a function that makes a version Production."""
+
+    def promoted(number: int) -> None:
+        version = tracking.version("reviews", number)
+        tracking.promote(version, expected=tracking.production("reviews"))
+
+    return promoted
+
+
+@pytest.fixture(scope="module")
+def running(machine: Settings, promote: Callable[[int], None]) -> Iterator[Running]:
+    """A service with two workers, both ready with the first version."""
+    promote(1)
+    port, log = free_port(), machine.data_dir / "service.log"
+    environment = {
+        **os.environ,
+        "DATA_DIR": str(machine.data_dir),
+        "SERVING_PORT": str(port),
+        "SERVING_WORKERS": "2",
+        "SERVING_POLL_SECONDS": "0.3",
+        "SERVING_LOG_SHARE": "0",
+    }
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving"],
+            cwd=PROJECT,
+            env=environment,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    # A connection for each request: the kernel chooses a worker anew.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30)
+    service = Running(process, client, log)
+    try:
+        wait_until(lambda: _loaded(service, 2), "both workers are ready", _START_SECONDS)
+        yield service
+    finally:
+        client.close()
+        _end(service)
+
+
+def _end(service: Running) -> None:
+    if service.process.poll() is None:
+        workers = service.workers()
+        service.process.terminate()
+        try:
+            service.process.wait(_END_SECONDS)
+        finally:
+            for process in [*workers, service.process]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+
+def _loaded(service: Running, swaps: int) -> bool:
+    assert service.process.poll() is None, service.log.read_text()[-3000:]
+    return service.swaps() >= swaps
+
+
+@dataclass
+class Load:
+    """Requests that go on beside a test."""
+
+    service: Running
+    answers: list[tuple[int, ...]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    _ending: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._threads = [threading.Thread(target=self._ask) for _ in range(_CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        base = self.service.client.base_url
+        with httpx.Client(base_url=base, timeout=30) as client:
+            while not self._ending.is_set():
+                try:
+                    answer = client.post("/classify", json={"inputs": [GOOD, BAD, GOOD]})
+                    self.answers.append(_versions(answer))
+                except httpx.HTTPError as error:
+                    self.failures.append(repr(error))
+
+
+def test_the_metrics_of_two_workers_are_the_counts_of_the_client(running: Running) -> None:
+    asked = {"route": "/classify", "status": "200"}
+    before = metric(running.client, "app_request_count_total", **asked)
+    counted = Counter(
+        running.client.post("/classify", json={"inputs": [text]}).json()["predictions"][0]["label"]
+        for text in [GOOD, BAD, GOOD] * 50
+    )
+
+    after = metric(running.client, "app_request_count_total", **asked)
+
+    assert after - before == counted.total() == 150
+    assert {name: _predicted(running, name) for name in counted} == dict(counted)
+
+
+def _predicted(running: Running, label: str) -> float:
+    return metric(running.client, "model_prediction_count_total", **{"class": label})
+
+
+def test_promotions_under_load_lose_and_mix_no_answer(
+    running: Running, promote: Callable[[int], None]
+) -> None:
+    with Load(running) as load:
+        for number in (2, 3, 1, 3):
+            wanted = running.swaps() + 2
+            promote(number)
+            wait_until(lambda wanted=wanted: _loaded(running, wanted), "swapped")
+
+    assert load.failures == []
+    assert all(len(found) == 1 for found in load.answers)
+    assert {found[0] for found in load.answers} == {1, 2, 3}
+    assert load.answers[-1] == (3,)
+
+
+def test_a_worker_that_is_killed_takes_only_its_own_requests_along_and_is_replaced(
+    running: Running,
+) -> None:
+    old, swaps = running.workers(), running.swaps()
+    counted = {name: _predicted(running, name) for name in ("negative", "positive")}
+    assert len(old) == 2
+
+    with Load(running) as load:
+        wait_until(lambda: len(load.answers) > 50, "load")
+        old[0].kill()
+        wait_until(lambda: set(running.workers()) - set(old), "a new worker")
+    wait_until(lambda: _loaded(running, swaps + 1), "ready", _START_SECONDS)
+
+    # Each of the clients may have had a request in the dead worker's hands.
+    assert len(load.failures) <= _CLIENTS
+    assert all(_predicted(running, name) > counted[name] for name in counted)
+
+
+def test_with_the_registry_gone_new_workers_start_from_the_cache(
+    running: Running, machine: Settings
+) -> None:
+    folder = machine.data_dir / "mlflow"
+    folder.rename(machine.data_dir / "mlflow-away")
+    folder.write_text("in its place: MLflow can neither open nor create its database")
+    old, swaps = running.workers(), running.swaps()
+
+    for worker in old:
+        worker.kill()
+    wait_until(lambda: len(set(running.workers()) - set(old)) == 2, "new workers")
+    wait_until(lambda: _loaded(running, swaps + 2), "ready from the cache", _START_SECONDS)
+
+    state = running.client.get("/readyz").json()
+    assert state["models"] == [{"model": "reviews", "version": 3, "origin": "cache"}]
+    assert _versions(running.client.post("/classify", json={"inputs": [GOOD]})) == (3,)
+
+
+# The last test here: it ends the service.
+def test_sigterm_finishes_what_is_in_flight(running: Running) -> None:
+    started = threading.Event()
+    results: list[httpx.Response] = []
+
+    def slow_body() -> Iterator[bytes]:
+        yield b'{"inputs": ['
+        started.set()
+        wait_until(lambda: not _accepts(running), "the service takes no more")
+        yield b'"' + GOOD.encode() + b'"]}'
+
+    def ask() -> None:
+        headers = {"Content-Type": "application/json"}
+        results.append(running.client.post("/classify", content=slow_body(), headers=headers))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    started.wait()
+    running.process.terminate()
+    thread.join()
+
+    assert [answer.status_code for answer in results] == [200]
+    assert running.process.wait(_END_SECONDS) is not None
+
+
+def _accepts(running: Running) -> bool:
+    try:
+        return running.client.get("/livez", timeout=_SOON_SECONDS).status_code == 200
+    except httpx.TransportError:
+        return False

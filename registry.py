@@ -431,8 +431,13 @@ def _dagshub_uri(settings: Settings) -> str:
         )
     # Read when dagshub is imported; its function for adding a token would write it to the disk.
     os.environ["DAGSHUB_USER_TOKEN"] = token.get_secret_value()
-    import dagshub
-
+    try:
+        import dagshub
+    except ImportError as error:
+        raise OutsideError(
+            "DAGSHUB_REPO_NAME needs the package dagshub, which is not installed here; set "
+            "MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
+        ) from error
     try:
         dagshub.init(repo_name=settings.dagshub_repo_name, repo_owner=owner, mlflow=True)
     except Exception as error:

@@ -1,0 +1,88 @@
+# Two images from one file: `serving` answers requests, `worker` runs the flows.
+#
+#   make image              both, with buildah
+#   docker build --target serving .
+#
+# Both run as a user without rights on a read-only root. They write below /tmp and DATA_DIR only.
+ARG BASE=docker.io/library/python:3.11-slim
+
+# hadolint ignore=DL3006
+FROM ${BASE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+RUN python -m venv --without-pip /venv
+ENV INSTALL="pip --python /venv/bin/python install --require-hashes --only-binary :all:"
+# Tests, headers, and Arrow's own network protocol are a fifth of the libraries: they stay here.
+ENV PRUNE="find /venv -depth ( -name tests -type d -o -path */pyarrow/include -o -path */pyarrow/*flight* ) -exec rm -rf {} +"
+
+FROM build AS build-serving
+COPY requirements-serving.txt /tmp/
+RUN set -f && ${INSTALL} --no-compile --requirement /tmp/requirements-serving.txt && ${PRUNE}
+
+FROM build AS build-worker
+COPY requirements-worker.txt /tmp/
+# `promise`, which DagsHub's client needs, is published as source only.
+RUN set -f && ${INSTALL} --no-binary promise --requirement /tmp/requirements-worker.txt && ${PRUNE}
+
+# hadolint ignore=DL3006
+FROM ${BASE} AS common
+ARG BASE
+LABEL org.opencontainers.image.title="Perennial" \
+      org.opencontainers.image.description="Keeps classifiers fresh in production" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${BASE}"
+RUN groupadd --gid 10001 perennial \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin perennial \
+ && install --directory --owner 10001 --group 10001 /data
+ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    DATA_DIR=/data
+WORKDIR /app
+VOLUME /data
+
+FROM common AS serving
+COPY --from=build-serving /venv /venv
+COPY settings.py versions.py registry.py artifact.py mongodb.py embedded.py ./
+COPY modeling modeling
+COPY serving serving
+COPY problems problems
+# The root is read-only later: what a start imports is compiled now. All of the libraries, most of
+# which are never imported, would be 80 MB more.
+RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import registry, artifact, mongodb, pymongo, bentoml_cli.serve, \
+      _bentoml_impl.server.serving, _bentoml_impl.worker.service, serving.service, uvicorn.protocols.http.auto, \
+      modeling.text, modeling.features, modeling.scorer, modeling.compiled, sklearn.linear_model, \
+      sklearn.naive_bayes, sklearn.calibration, mlflow.tracking, mlflow.artifacts, mlflow.data.delta_dataset_source, \
+      mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store" \
+ && rm -rf /tmp/*
+# Late: it changes with every commit, and what stands above need not be built again.
+ARG REVISION=unknown
+ENV GIT_COMMIT=${REVISION}
+LABEL org.opencontainers.image.revision="${REVISION}"
+RUN python -m compileall -q .
+# One worker fits into 512 MiB; Kubernetes adds pods, Compose and others may set more.
+ENV SERVING_HOST=0.0.0.0 SERVING_WORKERS=1
+USER 10001:10001
+EXPOSE 3000
+# Kubernetes has its own probes; this one is for Docker and Compose.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:3000/readyz', timeout=2)"]
+CMD ["python", "-m", "serving"]
+
+FROM common AS worker
+COPY --from=build-worker /venv /venv
+COPY settings.py versions.py registry.py artifact.py mongodb.py embedded.py ./
+COPY modeling modeling
+COPY tasks tasks
+COPY flows flows
+COPY problems problems
+ARG REVISION=unknown
+ENV GIT_COMMIT=${REVISION}
+LABEL org.opencontainers.image.revision="${REVISION}"
+RUN python -m compileall -q .
+USER 10001:10001
+EXPOSE 8080
+HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=4 \
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health', timeout=2)"]
+CMD ["prefect", "worker", "start", "--pool", "perennial", "--with-healthcheck"]

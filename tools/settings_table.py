@@ -1,0 +1,83 @@
+"""The table of all settings in docs/production.md, written from settings.py.
+
+`make settings-table` writes it; a test compares the document with it.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from settings import PROJECT, ServingSettings, Settings
+
+DOCUMENT = PROJECT / "docs" / "production.md"
+BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
+
+
+def table() -> str:
+    """Return every setting as a row: variable, kind, default and meaning."""
+    head = ["| variable | kind | default | what it says |", "|---|---|---|---|"]
+    rows = [row for group in (Settings, ServingSettings) for row in _rows(group)]
+    return "\n".join([*head, *rows])
+
+
+def insert(document: str) -> str:
+    """Return a document with the current table between its two marks.
+
+    Raises
+    ------
+    ValueError
+        If the document has no marks.
+    """
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the document needs the lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+def _rows(group: type[BaseSettings]) -> Iterator[str]:
+    prefix = str(group.model_config.get("env_prefix", ""))
+    for name, field in group.model_fields.items():
+        variable = f"{prefix}{name}".upper()
+        meaning = (field.description or "").replace("|", "\\|")
+        yield f"| `{variable}` | {_kind(field.annotation)} | {_default(field)} | {meaning} |"
+
+
+def _kind(annotation: Any) -> str:
+    """Return what a person writes there."""
+    if get_origin(annotation) is types.UnionType:
+        (annotation,) = (part for part in get_args(annotation) if part is not type(None))
+    names = {
+        SecretStr: "**secret**", Path: "path", str: "text", bool: "true, false", int: "integer",
+        float: "number",
+    }  # fmt: skip
+    return names.get(annotation, "list")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "number of CPUs"
+    value = field.default
+    if isinstance(value, Path):
+        return f"`{value.relative_to(PROJECT)}`"
+    if value is None or value == ():
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def main() -> None:
+    """Write the table into the document."""
+    DOCUMENT.write_text(insert(DOCUMENT.read_text()))
+    sys.stdout.write(f"{DOCUMENT.relative_to(PROJECT)} is current.\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -44,7 +44,7 @@ serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model 
 
 test: .venv/dev  ## all tests, with coverage of modeling and tasks
 	@$(BIN)/python -m tools.chromium
-	@$(BIN)/pytest -n 2 -m "not container" --dist loadfile --cov=modeling --cov=tasks --cov-branch \
+	@$(BIN)/pytest -n 3 -m "not container" --dist loadfile --cov=modeling --cov=tasks --cov-branch \
 	  --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, workflows
@@ -64,6 +64,9 @@ bench: .venv/dev ## the claims of speed in the README, measured
 	$(BIN)/python -m benchmarks.preprocess
 	$(BIN)/python -m benchmarks.retrain
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.scoring
+	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.resilience
 
 lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*.txt
 	for name in requirements requirements-local requirements-dev requirements-uv \

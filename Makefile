@@ -25,7 +25,7 @@ help:            ## show the commands
 .venv/checks/done: requirements-checks.txt tools/manifests/package-lock.json | .venv/dev
 	@echo "Installing requirements-checks.txt into .venv/checks"
 	@test -x .venv/checks/bin/python || $(PYTHON) -m venv .venv/checks
-	@$(BIN)/uv pip sync --quiet --python .venv/checks/bin/python --require-hashes requirements-checks.txt
+	@$(BIN)/uv pip sync --quiet --system-certs --python .venv/checks/bin/python --require-hashes requirements-checks.txt
 	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tools/manifests
 	@touch $@
 
@@ -33,7 +33,7 @@ define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.txt
 	@echo "Installing $(1) into .venv"
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(1)
+	@$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python --require-hashes $(1)
 endef
 
 run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, three answers

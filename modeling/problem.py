@@ -8,9 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from modeling.schema import Schema
 from modeling.text import Contractions, Lemmas, Steps, StopWords
 
 # A label as it stands in the documents.
@@ -29,11 +30,7 @@ class ProblemError(ValueError):
     """A problem file cannot be used; the message names the file, line, key, value and way out."""
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Fields(_Schema):
+class Fields(Schema):
     """Names of the fields of a document."""
 
     text: str = "text"
@@ -42,7 +39,7 @@ class Fields(_Schema):
     source: str = "source"
 
 
-class Source(_Schema):
+class Source(Schema):
     """Where the documents of a problem are."""
 
     database: str = Field(min_length=1)
@@ -55,14 +52,14 @@ class Source(_Schema):
     )
 
 
-class Limits(_Schema):
+class Limits(Schema):
     """Which documents are too short or too long to be used."""
 
     min_words: int = Field(default=3, ge=1)
     max_characters: int = Field(default=100_000, ge=1)
 
 
-class Preparation(_Schema):
+class Preparation(Schema):
     """Which normalisation steps are on; see `modeling.text.TextNormalizer`."""
 
     lowercase: bool = True
@@ -81,7 +78,7 @@ class Preparation(_Schema):
         return Steps(**self.model_dump())
 
 
-class Features(_Schema):
+class Features(Schema):
     """How tokens become numbers."""
 
     weighting: Literal["counts", "tfidf"] = "counts"
@@ -92,7 +89,7 @@ class Features(_Schema):
     sublinear: bool = Field(default=False, description="1 + log(count) instead of the count")
 
 
-class Candidate(_Schema):
+class Candidate(Schema):
     """A model specification that a retraining fits: preparation x features x estimator."""
 
     preparation: Name
@@ -101,7 +98,7 @@ class Candidate(_Schema):
     parameters: dict[str, bool | int | float | str | None] = {}
 
 
-class Gates(_Schema):
+class Gates(Schema):
     """What a challenger must show before it becomes Production."""
 
     floors: dict[MetricName, float] = Field(
@@ -112,7 +109,7 @@ class Gates(_Schema):
     )
 
 
-class Problem(_Schema):
+class Problem(Schema):
     """One classification task. `load_problem` reads it from its file."""
 
     name: Name

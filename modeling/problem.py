@@ -95,7 +95,7 @@ class Candidate(Schema):
     preparation: Name
     features: Features
     estimator: EstimatorName
-    parameters: dict[str, bool | int | float | str | None] = {}
+    parameters: dict[str, bool | int | float | str | None] = Field(default={})
 
 
 class Gates(Schema):

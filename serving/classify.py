@@ -9,29 +9,24 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from time import monotonic, time
-from typing import TYPE_CHECKING, cast
+from time import monotonic
+from typing import cast
 
-import orjson
 from starlette.types import Receive, Scope, Send
 
 from serving import auth, routing
+from serving.answer import Answer, join
 from serving.errors import ApiError
 from serving.limits import read_body, send_json
-from serving.log import Logged, PredictionLog
+from serving.log import PredictionLog
 from serving.metrics import Metrics
 from serving.models import Loaded, Served
 from serving.parsing import parse, require_json
 from serving.schemas import ClassifyRequest, FieldValue, Input, classify_request
 from serving.store import ModelStore
 from settings import ServingSettings
-from versions import ModelVersion
-
-if TYPE_CHECKING:
-    from modeling.scorer import Contribution
 
 _ID_BYTES = 16
 _ID_DIGITS = 2 * _ID_BYTES
@@ -92,7 +87,8 @@ class Classify:
         self._count(loaded, characters, answer)
         prefix = f"{served.problem}.{loaded.version.version}."
         ids = [prefix + digits for digits in islice(self._digits, len(inputs))]
-        if settings.log_share == 1 or random.random() < settings.log_share:  # noqa: S311
+        sampled = settings.log_share == 1 or random.random() < settings.log_share  # noqa: S311
+        if sampled and self._log.takes(len(ids)):
             self._log.add(answer.logged(ids, inputs))
         shadow = routing.shadow(served, key)
         if shadow is not None:
@@ -145,17 +141,17 @@ class Classify:
                 self._pool, partial(_answer, loaded, inputs, explain=request.explain)
             )
             portions.append(portion)
-        return _join(portions)
+        return join(portions)
 
     def _count(self, loaded: Loaded, characters: Sequence[int], answer: Answer) -> None:
         problem, number = loaded.version.problem, loaded.version.version
         self._metrics.lengths(problem, characters)
-        labels = answer.labels
-        if len(labels) == 1:
-            self._metrics.predicted(problem, number, labels[0], 1)
+        classes, best = answer.classes, answer.best
+        if len(best) == 1:
+            self._metrics.predicted(problem, number, classes[best[0]], 1)
             return
-        for label, count in Counter(labels).items():
-            self._metrics.predicted(problem, number, label, count)
+        for position, count in Counter(best).items():
+            self._metrics.predicted(problem, number, classes[position], count)
 
     def _show(self, shadow: Loaded, inputs: Sequence[Input], answered: Sequence[str]) -> None:
         """Let the shadow predict beside the answer; skip what is too much for it."""
@@ -184,59 +180,19 @@ class Classify:
         )
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The predictions for the inputs of a request, in their order."""
-
-    version: ModelVersion
-    classes: Sequence[str]
-    labels: Sequence[str]
-    probabilities: Sequence[Sequence[float]]
-    explanations: Sequence[Sequence[Contribution]] | None
-
-    def body(self, ids: Sequence[str]) -> bytes:
-        """Return the answer as it is sent."""
-        number, classes = self.version.version, self.classes
-        predictions: list[dict[str, object]] = [
-            {
-                "prediction_id": prediction_id,
-                "label": label,
-                "probabilities": dict(zip(classes, row, strict=True)),
-                "version": number,
-            }
-            for prediction_id, label, row in zip(ids, self.labels, self.probabilities, strict=True)
-        ]
-        if self.explanations is not None:
-            for prediction, explanation in zip(predictions, self.explanations, strict=True):
-                prediction["explanation"] = explanation
-        return orjson.dumps({"model": self.version.problem, "predictions": predictions})
-
-    def logged(self, ids: Sequence[str], inputs: Sequence[Input]) -> Logged:
-        """Return the answer as it is kept in the log."""
-        return Logged(
-            at=time(),
-            problem=self.version.problem,
-            version=self.version.version,
-            ids=ids,
-            labels=self.labels,
-            probabilities=[max(row) for row in self.probabilities],
-            inputs=inputs,
-        )
-
-
 def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -> Answer:
     scorer, version = loaded.scorer, loaded.version
     texts = cast("Sequence[str]", inputs)
     scores = scorer.probabilities(texts)
     classes = scorer.classes
     best = scores.argmax(axis=1).tolist()
-    labels = [classes[index] for index in best]
     explanations = None
     if explain:
         explanations = [
-            scorer.explain(text, label) for text, label in zip(texts, labels, strict=True)
+            scorer.explain(text, classes[position])
+            for text, position in zip(texts, best, strict=True)
         ]
-    return Answer(version, classes, labels, scores.tolist(), explanations)
+    return Answer(version, classes, best, scores, explanations)
 
 
 def _random_digits() -> Iterator[str]:
@@ -284,15 +240,3 @@ def _portions(
             begin, size = index, 0
         size += count
     yield inputs[begin:]
-
-
-def _join(portions: Sequence[Answer]) -> Answer:
-    first = portions[0]
-    explained = [found for part in portions for found in part.explanations or ()]
-    return Answer(
-        first.version,
-        first.classes,
-        [found for part in portions for found in part.labels],
-        [found for part in portions for found in part.probabilities],
-        None if first.explanations is None else explained,
-    )

@@ -97,13 +97,16 @@ class PredictionLog:
         self._ending.set()
         self._thread.join(_LAST_SECONDS)
 
-    def add(self, entry: Logged) -> None:
-        """Take the answers to a request, unless too many wait already."""
-        count = len(entry.ids)
+    def takes(self, count: int) -> bool:
+        """Return whether so many answers can be added now; count them as dropped if not."""
         if self._added - self._taken + count > self._serving.log_queue:
             self._metrics.dropped(_PREDICTION, "queue_full", count)
-            return
-        self._added += count
+            return False
+        return True
+
+    def add(self, entry: Logged) -> None:
+        """Keep the answers to a request, which `takes` has allowed."""
+        self._added += len(entry.ids)
         self._entries.append(entry)
 
     def add_feedback(self, feedback: Feedback) -> bool:

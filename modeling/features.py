@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -85,35 +82,30 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         order = np.argsort(vocabulary)
         rank = np.empty(len(order), np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
-        occurrences = _occurrences(rank[X.ids], X.offsets, len(order), self.bigrams)
-
-        encoded = pa.array(occurrences.keys).dictionary_encode()
-        keys = encoded.dictionary.to_numpy()
-        codes = encoded.indices.to_numpy()
-        # A feature in too few places is in too few documents: leaving it out now saves most of the
-        # work, since most bigrams occur once.
-        frequent = np.bincount(codes, minlength=len(keys)) >= self.min_documents
-        keys, columns = _sorted_columns(keys, frequent)
-        counts = self._finish(_count(occurrences.rows, columns[codes], (len(X), len(keys))))
-        chosen = self._choose(counts)
-        if not chosen.any():
+        keys, counts = self._count(rank[X.ids], X.offsets, len(order), self.min_documents)
+        if not len(keys):
             raise ValueError(
                 f"no feature is left: of {len(X)} documents none shares a word with "
                 f"{self.min_documents - 1} others (min_documents={self.min_documents})"
             )
-        if not chosen.all():
-            keys, counts = keys[chosen], counts[:, np.flatnonzero(chosen)]
+        if self.max_features is not None and len(keys) > self.max_features:
+            best = np.argsort(-counts.sum(axis=0), kind="stable")[: self.max_features]
+            best.sort()
+            keys, counts = keys[best], counts[:, best]
         self._keep(vocabulary[order], keys)
-        return counts
+        return counts.tocsr()
 
     def transform(self, X: Tokens) -> sparse.csr_array:
         """Return the counts of the chosen features, shape (n_documents, n_features)."""
         check_is_fitted(self, "keys_")
         known = (self._index.get(word, -1) for word in X.vocabulary)
         ids = np.fromiter(known, np.int32, len(X.vocabulary))[X.ids]
-        occurrences = _occurrences(ids, X.offsets, len(self.words_), self.bigrams)
-        columns = _find(occurrences.keys, self.keys_)
-        return self._finish(_count(occurrences.rows, columns, (len(X), len(self.keys_))))
+        keys, counts = self._count(ids, X.offsets, len(self.words_))
+        # Both are sorted, so that neighbours are found in the same part of memory.
+        places = np.searchsorted(keys, self.keys_)
+        places[places == len(keys)] = 0
+        found = keys[places] == self.keys_ if len(keys) else np.zeros(len(places), np.bool_)
+        return _spread(counts, places[found], found).tocsr()
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Return each feature as text, the words of a bigram with a space between them."""
@@ -123,16 +115,6 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         pairs = second >= 0
         names[pairs] += " " + self.words_[second[pairs]]
         return names
-
-    def _choose(self, counts: sparse.csr_array) -> NDArray[np.bool_]:
-        """Return which columns stay after min_documents and max_features."""
-        chosen = np.bincount(counts.indices, minlength=counts.shape[1]) >= self.min_documents
-        if self.max_features is not None and chosen.sum() > self.max_features:
-            totals = np.where(chosen, counts.sum(axis=0), 0)
-            best = np.argsort(-totals, kind="stable")[: self.max_features]
-            chosen = np.zeros_like(chosen)
-            chosen[best] = True
-        return chosen
 
     def _keep(self, words: NDArray[np.object_], keys: NDArray[np.int64]) -> None:
         """Keep only the words that the features need, and number the features by them."""
@@ -144,10 +126,17 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.keys_ = np.where(pairs, _pair_keys(first, second, len(used)), first)
         self._index = {word: i for i, word in enumerate(self.words_)}
 
-    def _finish(self, counts: sparse.csr_array) -> sparse.csr_array:
+    def _count(
+        self,
+        ids: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        n_words: int,
+        min_documents: int = 1,
+    ) -> tuple[NDArray[np.int64], sparse.csc_array]:
+        keys, counts = _count(ids, offsets, n_words, self.bigrams, min_documents)
         if self.binary:
             counts.data.fill(1.0)
-        return counts
+        return keys, counts
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state as plain values and arrays; the words as one array of bytes."""
@@ -173,33 +162,8 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-@dataclass(frozen=True, eq=False)
-class _Occurrences:
-    """Where each feature candidate occurs: its key and its document."""
-
-    keys: NDArray[np.int64]
-    rows: NDArray[np.int64]
-
-
-def _occurrences(
-    ids: NDArray[np.int32], offsets: NDArray[np.int64], n_words: int, bigrams: bool
-) -> _Occurrences:
-    """List all unigrams, and bigrams if wanted; a negative id is an unknown word."""
-    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    known = ids >= 0
-    unigrams = _Occurrences(ids[known].astype(np.int64), rows[known])
-    if not bigrams:
-        return unigrams
-    pairs = (rows[1:] == rows[:-1]) & known[1:] & known[:-1]
-    keys = _pair_keys(ids[:-1][pairs].astype(np.int64), ids[1:][pairs], n_words)
-    return _Occurrences(
-        np.concatenate([unigrams.keys, keys]),
-        np.concatenate([unigrams.rows, rows[1:][pairs]]),
-    )
-
-
 def _pair_keys(
-    first: NDArray[np.int64], second: NDArray[np.int64] | NDArray[np.int32], n_words: int
+    first: NDArray[np.int64], second: NDArray[np.int64], n_words: int
 ) -> NDArray[np.int64]:
     keys: NDArray[np.int64] = n_words + first * n_words + second
     return keys
@@ -212,44 +176,96 @@ def _parts(keys: NDArray[np.int64], n_words: int) -> tuple[NDArray[np.int64], ND
     return np.where(unigram, keys, first), np.where(unigram, -1, second)
 
 
-def _sorted_columns(
-    keys: NDArray[np.int64], wanted: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the wanted keys sorted, and for each given key its column, or -1 if unwanted."""
-    positions = np.flatnonzero(wanted)
-    positions = positions[np.argsort(keys[positions])]
-    columns = np.full(len(keys), -1, np.int64)
-    columns[positions] = np.arange(len(positions))
-    return keys[positions], columns
-
-
-def _find(keys: NDArray[np.int64], features: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the column of each key, -1 where it is no feature."""
-    if len(keys) > len(features):
-        # Hashing all features pays for many keys; a binary search for the few of one text.
-        places = pc.index_in(pa.array(keys), pa.array(features)).fill_null(-1)
-        hashed: NDArray[np.int64] = places.to_numpy().astype(np.int64)
-        return hashed
-    columns = np.minimum(np.searchsorted(features, keys), len(features) - 1)
-    found_columns: NDArray[np.int64] = np.where(features[columns] == keys, columns, -1)
-    return found_columns
-
-
 def _count(
-    rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]
-) -> sparse.csr_array:
-    """Sum equal (row, column) places to one entry; a negative column is left out.
+    ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    n_words: int,
+    bigrams: bool,
+    min_documents: int = 1,
+) -> tuple[NDArray[np.int64], sparse.csc_array]:
+    """Return the keys of all features in enough documents, sorted, and their counts.
 
-    One sort of the combined places gives rows, columns and counts in order, which is several times
-    faster than adding up duplicates in a sparse matrix.
+    One sort of the occurrences, each a key and its document in one number, puts equal features
+    together and their documents in order: what comes out is the matrix by columns. Negative ids
+    are unknown words.
     """
-    inside = columns >= 0
-    # Columns in the low bits: taking a place apart again is a shift instead of a division.
-    bits = max(shape[1] - 1, 1).bit_length()
-    places = (rows[inside] << bits) | columns[inside]
+    n_documents = len(offsets) - 1
+    bits = max(n_documents - 1, 1).bit_length()
+    places = _places(ids, offsets, n_words, bigrams, bits)
     places.sort()
-    first = np.flatnonzero(np.concatenate(([True], places[1:] != places[:-1]))[: len(places)])
-    data = np.diff(np.append(first, len(places))).astype(np.float64)
-    row, column = places[first] >> bits, places[first] & ((1 << bits) - 1)
-    bounds = np.searchsorted(row, np.arange(shape[0] + 1))
-    return sparse.csr_array((data, column.astype(np.int32), bounds.astype(np.int32)), shape=shape)
+    places = places[np.searchsorted(places, 0) :]
+    entries = _starts(places)
+    amounts = np.diff(entries, append=len(places))
+    places = places[entries]
+    keys = places >> bits
+    columns = _starts(keys)
+    documents = np.diff(columns, append=len(keys))
+    chosen = documents >= min_documents
+    inside = np.repeat(chosen, documents)
+    places &= (1 << bits) - 1
+    bounds = np.concatenate(([0], np.cumsum(documents[chosen]))).astype(np.int32)
+    counts = sparse.csc_array(
+        (amounts[inside].astype(np.float64), places[inside].astype(np.int32), bounds),
+        shape=(n_documents, int(chosen.sum())),
+    )
+    return keys[columns[chosen]], counts
+
+
+def _places(
+    ids: NDArray[np.int32], offsets: NDArray[np.int64], n_words: int, bigrams: bool, bits: int
+) -> NDArray[np.int64]:
+    """Return each occurrence as ``key << bits | document``, negative where there is no feature.
+
+    Raises
+    ------
+    OverflowError
+        If words and documents are too many for 63 bits, which a million of each are not.
+    """
+    if (n_words * (n_words + 1)).bit_length() + bits > 63:
+        raise OverflowError(
+            f"bigrams of {n_words:,} words in {1 << bits:,} documents cannot be counted; leave out "
+            "rare words by max_features, or bigrams"
+        )
+    n_documents, n = len(offsets) - 1, len(ids)
+    rows = np.repeat(np.arange(n_documents, dtype=np.int32), np.diff(offsets))
+    # Worked on in place: to get memory from the system takes longer than to use it.
+    places = np.empty(2 * n - 1 if bigrams and n else n, np.int64)
+    unigrams, pairs = places[:n], places[n:]
+    unigrams[:] = ids
+    if len(pairs):
+        np.multiply(unigrams[:-1], n_words, out=pairs)
+        pairs += ids[1:]
+        pairs += n_words
+        pairs <<= bits
+        pairs |= rows[1:]
+        between = offsets[1:-1] - 1
+        pairs[between[(between >= 0) & (between < n - 1)]] = -1
+    unigrams <<= bits
+    unigrams |= rows
+    unknown = np.flatnonzero(ids < 0)
+    unigrams[unknown] = -1
+    if len(pairs):
+        pairs[unknown[unknown < n - 1]] = -1
+        pairs[unknown[unknown > 0] - 1] = -1
+    return places
+
+
+def _starts(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where runs of equal values begin."""
+    starts: NDArray[np.int64] = np.flatnonzero(
+        np.concatenate(([True], values[1:] != values[:-1]))[: len(values)]
+    )
+    return starts
+
+
+def _spread(
+    counts: sparse.csc_array, columns: NDArray[np.int64], found: NDArray[np.bool_]
+) -> sparse.csc_array:
+    """Return columns of a matrix at the places where `found` is true, and empty ones elsewhere."""
+    chosen = counts[:, columns]
+    lengths = np.zeros(len(found), np.int64)
+    lengths[found] = np.diff(chosen.indptr)
+    bounds = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+    return sparse.csc_array(
+        (chosen.data, chosen.indices, bounds), shape=(counts.shape[0], len(found))
+    )

@@ -1,6 +1,6 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint format bench lock clean \
+.PHONY: help run serve test test-e2e lint format bench lock clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table
 SHELL := bash
@@ -42,10 +42,13 @@ run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, t
 serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model of make run
 	@$(BIN)/python -m serving
 
-test: .venv/dev  ## all tests, with coverage of modeling and tasks
-	@$(BIN)/python -m tools.chromium
-	@$(BIN)/pytest -n 3 -m "not container" --dist loadfile --cov=modeling --cov=tasks --cov-branch \
+test: .venv/dev  ## the tests, against real servers, with coverage of modeling and tasks
+	@$(BIN)/pytest -n 3 -m "not container and not e2e" --dist loadfile --cov=modeling --cov=tasks --cov-branch \
 	  --cov-report=term:skip-covered --cov-fail-under=90
+
+test-e2e: .venv/dev  ## the whole system: its commands, pages, and what happens when parts are killed
+	@$(BIN)/python -m tools.chromium
+	@$(BIN)/pytest -n 2 -m "e2e and not container" --dist loadfile tests/e2e
 
 lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, workflows
 	$(BIN)/ruff format --check .

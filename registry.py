@@ -6,45 +6,33 @@ module is, as the packages `flows` and `tasks` do.
 
 from __future__ import annotations
 
-import getpass
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
-from mlflow.data.delta_dataset_source import DeltaDatasetSource
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import (
-    MLFLOW_GIT_COMMIT,
-    MLFLOW_PARENT_RUN_ID,
-    MLFLOW_SOURCE_NAME,
-    MLFLOW_USER,
-)
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from requests.exceptions import RequestException
 
 from artifact import (
     GOLDEN_FILE,
     MODEL_FILE,
-    REQUIREMENTS,
     Golden,
     ModelFile,
     log_model,
     open_model,
     read_golden,
 )
-from settings import PROJECT, OutsideError, Settings, UnavailableError
+from provenance import SnapshotLike, origin, record_snapshot
+from settings import OutsideError, Settings
+from tracking import embedded_artifacts, explained, open_client
 from versions import (
     CANARY,
     CANARY_MODE_TAG,
@@ -75,22 +63,6 @@ __all__ = [
     "connect",
 ]
 
-_ATTEMPTS = 5
-_URI_VARIABLE = "MLFLOW_TRACKING_URI"
-
-
-class SnapshotLike(Protocol):
-    """What the registry needs to know of a snapshot: its problem, address, version and digest."""
-
-    @property
-    def problem(self) -> str: ...  # noqa: D102
-    @property
-    def uri(self) -> str: ...  # noqa: D102
-    @property
-    def version(self) -> int: ...  # noqa: D102
-    @property
-    def digest(self) -> str: ...  # noqa: D102
-
 
 class StaleComparisonError(Exception):
     """Production has changed since the challenger was compared with it; compare again."""
@@ -101,7 +73,7 @@ class Registry:
 
     def __init__(self, client: MlflowClient, settings: Settings) -> None:
         self._client = client
-        self._artifacts = _embedded_artifacts(settings)
+        self._artifacts = embedded_artifacts(settings)
 
     @contextmanager
     def run(
@@ -115,9 +87,9 @@ class Registry:
         """Yield the id of a new run, which ends as finished, or as failed when the block raises."""
         own = {TAG + key: value for key, value in (tags or {}).items()}
         family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
-        with _explained():
+        with explained():
             run = self._client.create_run(
-                self._experiment(problem), run_name=name, tags=_origin() | own | family
+                self._experiment(problem), run_name=name, tags=origin() | own | family
             )
         try:
             yield run.info.run_id
@@ -126,7 +98,7 @@ class Registry:
             with suppress(MlflowException, RequestException):
                 self._client.set_terminated(run.info.run_id, "FAILED")
             raise
-        with _explained():
+        with explained():
             self._client.set_terminated(run.info.run_id, "FINISHED")
 
     def log(
@@ -139,7 +111,7 @@ class Registry:
     ) -> None:
         """Add parameters, metrics and tags to a run."""
         now = int(time.time() * 1000)
-        with _explained():
+        with explained():
             self._client.log_batch(
                 run_id,
                 params=[Param(key, str(value)) for key, value in (params or {}).items()],
@@ -149,29 +121,14 @@ class Registry:
 
     def log_snapshot(self, run_id: str, snapshot: SnapshotLike) -> None:
         """Record which snapshot a run learned from, as the run's dataset."""
-        source = DeltaDatasetSource(path=snapshot.uri, delta_table_version=snapshot.version)
-        dataset = Dataset(
-            name=snapshot.problem,
-            digest=snapshot.digest,
-            source_type="delta_table",
-            source=source.to_json(),
-        )
-        use = InputTag("mlflow.data.context", "training")
-        with _explained():
-            for attempt in range(_ATTEMPTS):
-                try:
-                    self._client.log_inputs(run_id, [DatasetInput(dataset, [use])])
-                    return
-                except MlflowException as error:
-                    # Two runs that record one new dataset at once: the second finds it next time.
-                    if "UNIQUE constraint" not in str(error) or attempt == _ATTEMPTS - 1:
-                        raise
+        with explained():
+            record_snapshot(self._client, run_id, snapshot)
 
     def log_files(
         self, run_id: str, texts: Mapping[str, str], figures: Mapping[str, Figure]
     ) -> None:
         """Keep texts and pictures with a run: file name -> content."""
-        with _explained():
+        with explained():
             for name, text in texts.items():
                 self._client.log_text(run_id, text, name)
             for name, figure in figures.items():
@@ -209,13 +166,13 @@ class Registry:
         OutsideError
             If MLflow fails, or if what was stored does not load as it was.
         """
-        with _explained():
+        with explained():
             uri, model_id = log_model(run_id, model, golden)
         name = f"The model that was just stored for {problem!r} (MLFLOW_TRACKING_URI)"
         stored = self._download(model_id, name)
         open_model(stored, stored.sha256, name)
         facts = {"sha256": stored.sha256, "model_id": model_id, **tags}
-        with _explained():
+        with explained():
             self._ensure_model(problem)
             created = self._client.create_model_version(
                 problem,
@@ -255,7 +212,7 @@ class Registry:
         """Return what the aliases of every problem name, by one question to MLflow per page."""
         found: list[Aliases] = []
         token: str | None = None
-        with _explained():
+        with explained():
             while True:
                 page = self._client.search_registered_models(page_token=token)
                 for model in page:
@@ -273,7 +230,7 @@ class Registry:
         OutsideError
             If there is none, or MLflow fails.
         """
-        with _explained():
+        with explained():
             return _version(self._client.get_model_version(problem, str(number)))
 
     def production(self, problem: str) -> ModelVersion | None:
@@ -282,7 +239,7 @@ class Registry:
 
     def alias(self, problem: str, alias: str) -> ModelVersion | None:
         """Return the version that an alias names, or None."""
-        with _explained():
+        with explained():
             try:
                 return _version(self._client.get_model_version_by_alias(problem, alias))
             except MlflowException as error:
@@ -306,7 +263,7 @@ class Registry:
             return
         if (current and current.version) != (expected and expected.version):
             raise StaleComparisonError(f"Production is {current}, not {expected}")
-        with _explained():
+        with explained():
             if current is not None:
                 self._name(current, PREVIOUS)
             self._name(version, PRODUCTION)
@@ -314,7 +271,7 @@ class Registry:
     def start_canary(self, version: ModelVersion, *, share: float, shadow: bool = False) -> None:
         """Let a version answer a share of the requests, or with `shadow` only see them."""
         tags = {CANARY_SHARE_TAG: str(share), CANARY_MODE_TAG: SHADOW if shadow else "answer"}
-        with _explained():
+        with explained():
             for key, value in tags.items():
                 self._client.set_model_version_tag(
                     version.problem, str(version.version), key, value
@@ -323,7 +280,7 @@ class Registry:
 
     def stop_canary(self, problem: str) -> None:
         """Let no canary answer any more."""
-        with _explained():
+        with explained():
             self._client.delete_registered_model_alias(problem, CANARY)
 
     def _name(self, version: ModelVersion, alias: str) -> None:
@@ -337,7 +294,7 @@ class Registry:
 
     def annotate(self, version: ModelVersion, *, description: str, tags: Mapping[str, str]) -> None:
         """Write facts onto a version: Markdown for people, tags for programs."""
-        with _explained():
+        with explained():
             self._client.update_model_version(version.problem, str(version.version), description)
             for key, value in tags.items():
                 self._client.set_model_version_tag(
@@ -346,7 +303,7 @@ class Registry:
 
     def has_finished(self, problem: str, tags: Mapping[str, str]) -> bool:
         """Return whether a run with all these tags has finished."""
-        with _explained():
+        with explained():
             conditions = [f"tags.`{TAG}{key}` = '{value}'" for key, value in tags.items()]
             runs = self._client.search_runs(
                 [self._experiment(problem)],
@@ -357,7 +314,7 @@ class Registry:
 
     def _download(self, model_id: str, name: str) -> ModelFile:
         """Return the model file and the golden examples of a stored model, and nothing else."""
-        with _explained(), TemporaryDirectory() as scratch:
+        with explained(), TemporaryDirectory() as scratch:
             root = self._client.get_logged_model(model_id).artifact_location
             model, golden = (
                 Path(download_artifacts(f"{root}/{file}", dst_path=scratch))
@@ -392,82 +349,7 @@ def connect(settings: Settings) -> Registry:
     OutsideError
         If it does not answer.
     """
-    with _explained():
-        uri = _tracking_uri(settings)
-        _use(uri)
-        client = MlflowClient(uri, uri)
-        client.search_experiments(max_results=1)
-    return Registry(client, settings)
-
-
-def _use(uri: str) -> None:
-    """Point MLflow's fluent functions at an address.
-
-    MLflow writes the address to the environment, where it would look like a setting of the user.
-    """
-    before = os.environ.get(_URI_VARIABLE)
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    if before is None:
-        os.environ.pop(_URI_VARIABLE, None)
-
-
-def _tracking_uri(settings: Settings) -> str:
-    if settings.mlflow_tracking_uri is not None:
-        return settings.mlflow_tracking_uri
-    if settings.dagshub_repo_name is not None:
-        return _dagshub_uri(settings)
-    folder = settings.data_dir.absolute() / "mlflow"
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'mlflow.db'}"
-
-
-def _dagshub_uri(settings: Settings) -> str:
-    """Let DagsHub's client set the address and the credentials of its MLflow."""
-    owner, token = settings.dagshub_repo_owner, settings.dagshub_token
-    if owner is None or token is None:
-        raise OutsideError(
-            "DAGSHUB_REPO_NAME is set; DAGSHUB_REPO_OWNER and DAGSHUB_TOKEN are needed with it."
-        )
-    # Read when dagshub is imported; its function for adding a token would write it to the disk.
-    os.environ["DAGSHUB_USER_TOKEN"] = token.get_secret_value()
-    try:
-        import dagshub
-    except ImportError as error:
-        raise OutsideError(
-            "DAGSHUB_REPO_NAME needs the package dagshub, which is not installed here; set "
-            "MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
-        ) from error
-    try:
-        dagshub.init(repo_name=settings.dagshub_repo_name, repo_owner=owner, mlflow=True)
-    except Exception as error:
-        name = f"{owner}/{settings.dagshub_repo_name}"
-        raise OutsideError(
-            f"DagsHub does not open {name!r}; check DAGSHUB_REPO_OWNER, DAGSHUB_REPO_NAME and "
-            f"DAGSHUB_TOKEN: {error}"
-        ) from error
-    return os.environ[_URI_VARIABLE]
-
-
-def _embedded_artifacts(settings: Settings) -> str | None:
-    """Return where to keep files when no server does: beside the other data."""
-    server = settings.mlflow_tracking_uri or settings.dagshub_repo_name
-    if server and not server.startswith("sqlite:"):
-        return None
-    return (settings.data_dir.absolute() / "mlflow" / "artifacts").as_uri()
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn a failure of MLflow or of its storage into one sentence."""
-    try:
-        yield
-    except (MlflowException, RequestException, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        away = isinstance(error, RequestException) or "API request" in reason
-        raise (UnavailableError if away else OutsideError)(
-            f"MLflow cannot be used; check MLFLOW_TRACKING_URI or the DAGSHUB settings: {reason}"
-        ) from error
+    return Registry(open_client(settings), settings)
 
 
 def _named(version: ModelVersion) -> str:
@@ -481,26 +363,3 @@ def _version(entity: Any) -> ModelVersion:
         run_id=entity.run_id,
         tags=dict(entity.tags),
     )
-
-
-@cache
-def _origin() -> dict[str, str]:
-    """Return the tags that say which code and environment made a run."""
-    libraries = {f"{TAG}version.{name}": installed_version(name) for name in REQUIREMENTS}
-    commit = os.environ.get("GIT_COMMIT") or _git_commit()
-    return {
-        **libraries,
-        f"{TAG}version.python": platform.python_version(),
-        MLFLOW_USER: getpass.getuser(),
-        MLFLOW_SOURCE_NAME: "perennial",
-        **({MLFLOW_GIT_COMMIT: commit} if commit else {}),
-    }
-
-
-def _git_commit() -> str | None:
-    try:
-        command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        # An image has no Git checkout; its build sets GIT_COMMIT.
-        return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from requests.exceptions import RequestException
 
+import production
 from artifact import (
     GOLDEN_FILE,
     MODEL_FILE,
@@ -30,6 +30,7 @@ from artifact import (
     open_model,
     read_golden,
 )
+from history import Change, Note
 from provenance import SnapshotLike, origin, record_snapshot
 from settings import OutsideError, Settings
 from tracking import embedded_artifacts, explained, open_client
@@ -40,7 +41,6 @@ from versions import (
     PREVIOUS,
     PRODUCTION,
     SHADOW,
-    SINCE_TAG,
     TAG,
     Aliases,
     ModelVersion,
@@ -56,7 +56,9 @@ __all__ = [
     "PRODUCTION",
     "TAG",
     "Aliases",
+    "Change",
     "ModelVersion",
+    "Note",
     "Registry",
     "SnapshotLike",
     "StaleComparisonError",
@@ -247,11 +249,10 @@ class Registry:
                     return None
                 raise
 
-    def promote(self, version: ModelVersion, *, expected: ModelVersion | None) -> None:
+    def promote(
+        self, version: ModelVersion, *, expected: ModelVersion | None, note: Note | None = None
+    ) -> None:
         """Move the alias ``production`` to a version; the caller holds the problem's lease.
-
-        MLflow moves one alias at a time, atomically. ``previous`` moves first: whenever the process
-        ends, both aliases name versions that work.
 
         Raises
         ------
@@ -261,12 +262,32 @@ class Registry:
         current = self.production(version.problem)
         if current is not None and current.version == version.version:
             return
-        if (current and current.version) != (expected and expected.version):
-            raise StaleComparisonError(f"Production is {current}, not {expected}")
+        _require(current, expected)
         with explained():
-            if current is not None:
-                self._name(current, PREVIOUS)
-            self._name(version, PRODUCTION)
+            production.promote(self._client, version, current, note or Note())
+
+    def roll_back(
+        self, version: ModelVersion, *, expected: ModelVersion | None, note: Note
+    ) -> None:
+        """Put a version in the place of Production; the caller holds the problem's lease.
+
+        A newer version that is left by this is marked as rolled back. ``previous`` names what was
+        Production before the version, or nothing.
+
+        Raises
+        ------
+        StaleComparisonError
+            If Production is not the expected version any more.
+        """
+        _require(self.production(version.problem), expected)
+        with explained():
+            production.roll_back(self._client, version, expected, note)
+
+    def history(self, problem: str) -> tuple[Change, ...]:
+        """Return every change of Production, the oldest first."""
+        now = self.production(problem)
+        with explained():
+            return production.read_history(self._client, problem, now)
 
     def start_canary(self, version: ModelVersion, *, share: float, shadow: bool = False) -> None:
         """Let a version answer a share of the requests, or with `shadow` only see them."""
@@ -284,13 +305,7 @@ class Registry:
             self._client.delete_registered_model_alias(problem, CANARY)
 
     def _name(self, version: ModelVersion, alias: str) -> None:
-        """Give an alias to a version, and write down since when.
-
-        The alias moves last: until then the tag is only a note that nobody reads.
-        """
-        number, now = str(version.version), datetime.now(UTC).isoformat()
-        self._client.set_model_version_tag(version.problem, number, SINCE_TAG + alias, now)
-        self._client.set_registered_model_alias(version.problem, alias, number)
+        production.give_alias(self._client, version, alias)
 
     def annotate(self, version: ModelVersion, *, description: str, tags: Mapping[str, str]) -> None:
         """Write facts onto a version: Markdown for people, tags for programs."""
@@ -350,6 +365,11 @@ def connect(settings: Settings) -> Registry:
         If it does not answer.
     """
     return Registry(open_client(settings), settings)
+
+
+def _require(current: ModelVersion | None, expected: ModelVersion | None) -> None:
+    if (current and current.version) != (expected and expected.version):
+        raise StaleComparisonError(f"Production is {current}, not {expected}")
 
 
 def _named(version: ModelVersion) -> str:

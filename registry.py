@@ -232,8 +232,22 @@ class Registry:
         OutsideError
             If there is none, or MLflow fails.
         """
+        found = self.find(problem, number)
+        if found is None:
+            raise OutsideError(
+                f"There is no version {number} of {problem!r} (MLFLOW_TRACKING_URI)."
+            )
+        return found
+
+    def find(self, problem: str, number: int) -> ModelVersion | None:
+        """Return a version of a problem with its tags, or None if there is none."""
         with explained():
-            return _version(self._client.get_model_version(problem, str(number)))
+            try:
+                return _version(self._client.get_model_version(problem, str(number)))
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
 
     def production(self, problem: str) -> ModelVersion | None:
         """Return the version that answers requests, or None if there is none."""

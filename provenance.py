@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version as installed_version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from mlflow import MlflowClient
@@ -56,14 +60,46 @@ def record_snapshot(client: MlflowClient, run_id: str, snapshot: SnapshotLike) -
                 raise
 
 
+def attach(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Keep files with a run: file name -> content."""
+    with TemporaryDirectory() as scratch:
+        for name, content in files.items():
+            file = Path(scratch) / name
+            file.write_bytes(content)
+            client.log_artifact(run_id, str(file))
+
+
+def attached(client: MlflowClient, run_id: str, name: str) -> bytes | None:
+    """Return a file that was kept with a run, or None if there is none of that name."""
+    if name not in {file.path for file in client.list_artifacts(run_id)}:
+        return None
+    with TemporaryDirectory() as scratch:
+        return Path(client.download_artifacts(run_id, name, scratch)).read_bytes()
+
+
+def installed() -> dict[str, str]:
+    """Return the versions of what a model's numbers depend on: the libraries and Python itself."""
+    libraries = {name: installed_version(name) for name in REQUIREMENTS}
+    return {**libraries, "python": platform.python_version()}
+
+
+def sources(*packages: str) -> dict[str, str]:
+    """Return the digest of every file of code and data in these packages, by its path."""
+    return {
+        str(file.relative_to(PROJECT)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for package in packages
+        for file in sorted((PROJECT / package).rglob("*"))
+        if file.is_file() and file.suffix != ".pyc"
+    }
+
+
 @cache
 def origin() -> dict[str, str]:
     """Return the tags that say which code and environment made a run."""
-    libraries = {f"{TAG}version.{name}": installed_version(name) for name in REQUIREMENTS}
+    libraries = {f"{TAG}version.{name}": version for name, version in installed().items()}
     commit = os.environ.get("GIT_COMMIT") or _git_commit()
     return {
         **libraries,
-        f"{TAG}version.python": platform.python_version(),
         MLFLOW_USER: getpass.getuser(),
         MLFLOW_SOURCE_NAME: "perennial",
         **({MLFLOW_GIT_COMMIT: commit} if commit else {}),

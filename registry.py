@@ -21,6 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from requests.exceptions import RequestException
 
 import production
+import provenance
 from artifact import (
     GOLDEN_FILE,
     MODEL_FILE,
@@ -31,9 +32,9 @@ from artifact import (
     read_golden,
 )
 from history import Change, Note
-from provenance import SnapshotLike, origin, record_snapshot
+from provenance import SnapshotLike, origin
 from settings import OutsideError, Settings
-from tracking import embedded_artifacts, explained, open_client
+from tracking import embedded_artifacts, ensure_model, experiment, explained, open_client
 from versions import (
     CANARY,
     CANARY_MODE_TAG,
@@ -91,7 +92,9 @@ class Registry:
         family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
         with explained():
             run = self._client.create_run(
-                self._experiment(problem), run_name=name, tags=origin() | own | family
+                experiment(self._client, problem, self._artifacts),
+                run_name=name,
+                tags=origin() | own | family,
             )
         try:
             yield run.info.run_id
@@ -124,7 +127,7 @@ class Registry:
     def log_snapshot(self, run_id: str, snapshot: SnapshotLike) -> None:
         """Record which snapshot a run learned from, as the run's dataset."""
         with explained():
-            record_snapshot(self._client, run_id, snapshot)
+            provenance.record_snapshot(self._client, run_id, snapshot)
 
     def log_files(
         self, run_id: str, texts: Mapping[str, str], figures: Mapping[str, Figure]
@@ -135,6 +138,16 @@ class Registry:
                 self._client.log_text(run_id, text, name)
             for name, figure in figures.items():
                 self._client.log_figure(run_id, figure, name)
+
+    def attach(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Keep files with a run: file name -> content."""
+        with explained():
+            provenance.attach(self._client, run_id, files)
+
+    def attached(self, run_id: str, name: str) -> bytes | None:
+        """Return a file that was kept with a run, or None if there is none of that name."""
+        with explained():
+            return provenance.attached(self._client, run_id, name)
 
     def register(
         self,
@@ -175,7 +188,7 @@ class Registry:
         open_model(stored, stored.sha256, name)
         facts = {"sha256": stored.sha256, "model_id": model_id, **tags}
         with explained():
-            self._ensure_model(problem)
+            ensure_model(self._client, problem)
             created = self._client.create_model_version(
                 problem,
                 uri,
@@ -335,7 +348,7 @@ class Registry:
         with explained():
             conditions = [f"tags.`{TAG}{key}` = '{value}'" for key, value in tags.items()]
             runs = self._client.search_runs(
-                [self._experiment(problem)],
+                [experiment(self._client, problem, self._artifacts)],
                 " and ".join(["attributes.status = 'FINISHED'", *conditions]),
                 max_results=1,
             )
@@ -350,24 +363,6 @@ class Registry:
                 for file in (MODEL_FILE, GOLDEN_FILE)
             )
             return ModelFile(model.read_bytes(), read_golden(golden, name))
-
-    def _experiment(self, problem: str) -> str:
-        found = self._client.get_experiment_by_name(problem)
-        if found is None:
-            try:
-                return str(self._client.create_experiment(problem, self._artifacts))
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-                return self._experiment(problem)
-        return str(found.experiment_id)
-
-    def _ensure_model(self, problem: str) -> None:
-        try:
-            self._client.create_registered_model(problem)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
 
 
 def connect(settings: Settings) -> Registry:

@@ -104,3 +104,25 @@ def explained() -> Iterator[None]:
         raise (UnavailableError if away else OutsideError)(
             f"MLflow cannot be used; check MLFLOW_TRACKING_URI or the DAGSHUB settings: {reason}"
         ) from error
+
+
+def experiment(client: MlflowClient, problem: str, artifacts: str | None) -> str:
+    """Return the id of a problem's experiment, made when there is none."""
+    found = client.get_experiment_by_name(problem)
+    if found is None:
+        try:
+            return str(client.create_experiment(problem, artifacts))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return experiment(client, problem, artifacts)
+    return str(found.experiment_id)
+
+
+def ensure_model(client: MlflowClient, problem: str) -> None:
+    """Make the registered model of a problem when there is none."""
+    try:
+        client.create_registered_model(problem)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

@@ -165,11 +165,11 @@ def test_a_rollback_that_cannot_be_done_or_meant_moves_nothing(
     (Path(folder) / "model.skops").write_bytes(b"damaged")
     before = tracking.history("reviews")
 
-    with pytest.raises(OutsideError, match="^There is no version 9 of 'reviews'"):
+    with pytest.raises(OutsideError, match=r"^There is no version 9 of 'reviews'"):
         rollback("reviews", version=9, why="wrong")
-    with pytest.raises(OutsideError, match="^Version 2 of 'reviews' is Production already"):
+    with pytest.raises(OutsideError, match=r"^Version 2 of 'reviews' is Production already"):
         rollback("reviews", version=2, why="wrong")
-    with pytest.raises(OutsideError, match="^--why is empty"):
+    with pytest.raises(OutsideError, match=r"^--why is empty"):
         rollback("reviews", version=1, why="  ")
     with pytest.raises(OutsideError, match=r"^Version 1 of 'reviews' .* SHA-256 differs"):
         rollback("reviews", why="it must go")

@@ -1,6 +1,6 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint format bench lock clean \
+.PHONY: help run serve reproduce test lint format bench lock clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table
 SHELL := bash
@@ -42,6 +42,10 @@ run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, t
 serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model of make run
 	@$(BIN)/python -m serving
 
+PROBLEM ?= sentiment
+reproduce: .venv/local ## make VERSION=n of PROBLEM=name again, and compare its predictions
+	@$(BIN)/python -m flows reproduce $(PROBLEM) $(VERSION)
+
 test: .venv/dev  ## all tests, with coverage of modeling and tasks
 	@$(BIN)/python -m tools.chromium
 	@$(BIN)/pytest -n 3 -m "not container" --dist loadfile --cov=modeling --cov=tasks --cov-branch \
@@ -67,6 +71,7 @@ bench: .venv/dev ## the claims of speed in the README, measured
 	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.resilience
+	$(BIN)/python -m benchmarks.promotion
 
 lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*.txt
 	for name in requirements requirements-local requirements-dev requirements-uv \

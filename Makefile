@@ -1,6 +1,6 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run serve reproduce test lint format bench lock clean \
+.PHONY: help run serve test lint format bench lock clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table
 SHELL := bash
@@ -39,12 +39,13 @@ endef
 run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, three answers
 	@$(BIN)/python -m flows quickstart
 
-serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model of make run
-	@$(BIN)/python -m serving
-
+.PHONY: reproduce
 PROBLEM ?= sentiment
 reproduce: .venv/local ## make VERSION=n of PROBLEM=name again, and compare its predictions
 	@$(BIN)/python -m flows reproduce $(PROBLEM) $(VERSION)
+
+serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model of make run
+	@$(BIN)/python -m serving
 
 test: .venv/dev  ## all tests, with coverage of modeling and tasks
 	@$(BIN)/python -m tools.chromium

@@ -44,7 +44,7 @@ VOLUME /data
 
 FROM common AS serving
 COPY --from=build-serving /venv /venv
-COPY settings.py versions.py registry.py artifact.py mongodb.py embedded.py ./
+COPY settings.py versions.py registry.py tracking.py provenance.py production.py history.py artifact.py mongodb.py embedded.py ./
 COPY modeling modeling
 COPY serving serving
 COPY problems problems
@@ -72,7 +72,7 @@ CMD ["python", "-m", "serving"]
 
 FROM common AS worker
 COPY --from=build-worker /venv /venv
-COPY settings.py versions.py registry.py artifact.py mongodb.py embedded.py ./
+COPY settings.py versions.py registry.py tracking.py provenance.py production.py history.py artifact.py mongodb.py embedded.py ./
 COPY modeling modeling
 COPY tasks tasks
 COPY flows flows

@@ -39,6 +39,11 @@ endef
 run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, three answers
 	@$(BIN)/python -m flows quickstart
 
+.PHONY: reproduce
+PROBLEM ?= sentiment
+reproduce: .venv/local ## make VERSION=n of PROBLEM=name again, and compare its predictions
+	@$(BIN)/python -m flows reproduce $(PROBLEM) $(VERSION)
+
 serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model of make run
 	@$(BIN)/python -m serving
 
@@ -70,6 +75,7 @@ bench: .venv/dev ## the claims of speed in the README, measured
 	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.resilience
+	$(BIN)/python -m benchmarks.promotion
 
 lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*.txt
 	for name in requirements requirements-local requirements-dev requirements-uv \

@@ -19,6 +19,7 @@ TAG = "perennial."
 SINCE_TAG = f"{TAG}since."
 CANARY_SHARE_TAG = f"{TAG}canary.share"
 CANARY_MODE_TAG = f"{TAG}canary.mode"
+ROLLED_BACK_TAG = f"{TAG}rolled-back"
 SHADOW = "shadow"
 _METRIC_TAG = f"{TAG}holdout."
 
@@ -56,6 +57,11 @@ class ModelVersion:
     def is_shadow(self) -> bool:
         """Whether this version only sees the requests while it is the canary."""
         return self.tags.get(CANARY_MODE_TAG) == SHADOW
+
+    @property
+    def rolled_back(self) -> str | None:
+        """Why Production was rolled back from this version, if it was."""
+        return self.tags.get(ROLLED_BACK_TAG)
 
     def since(self, alias: str) -> datetime | None:
         """Return since when an alias has named this version, if that was written down."""

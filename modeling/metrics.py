@@ -7,7 +7,7 @@ milliseconds instead of one scikit-learn call per resample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ Counts = NDArray[np.float64]
 
 # Metrics of which less is better.
 LOSSES: frozenset[MetricName] = frozenset({"log_loss", "brier"})
+# Metrics that depend on the labels alone, not on the probabilities.
+_OF_LABELS: frozenset[MetricName] = frozenset({"accuracy", "precision", "recall", "f1"})
 RESAMPLES = 2_000
 _RESAMPLES_AT_ONCE = 100
 
@@ -108,6 +110,10 @@ def difference(
     chapter 13) serves every metric here alike; an exact test exists for accuracy only. For losses
     the sign is turned, so that more is always better.
 
+    To metrics of labels, documents are alike whose label and whose two predicted labels are the
+    same. How often a resample draws each kind of document is multinomial; drawing these few numbers
+    at once gives the same distribution as drawing documents, some hundred times as fast.
+
     Raises
     ------
     ValueError
@@ -117,9 +123,15 @@ def difference(
         raise ValueError("challenger and Production did not predict the same documents")
     sign = -1.0 if metric in LOSSES else 1.0
     value = compute(metric, challenger) - compute(metric, production)
+    resamples: Iterable[Counts]
+    if metric in _OF_LABELS:
+        challenger, production, counts = _kinds(challenger, production, seed)
+        resamples = [counts]
+    else:
+        resamples = ahead(_resamples(len(challenger), seed))
     draws = [
         _METRICS[metric](challenger, counts) - _METRICS[metric](production, counts)
-        for counts in ahead(_resamples(len(challenger), seed))
+        for counts in resamples
     ]
     return _interval(sign * value, sign * np.concatenate(draws), confidence)
 
@@ -128,6 +140,24 @@ def _interval(value: float, draws: Floats, confidence: float) -> Interval:
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(draws, [tail, 1 - tail])
     return Interval(value, float(low), float(high))
+
+
+def _kinds(
+    challenger: Predictions, production: Predictions, seed: int
+) -> tuple[Predictions, Predictions, Counts]:
+    """Return one document of each kind as both see it, and how often resamples draw each kind."""
+    shape = (len(challenger.classes),) * 3
+    labels = (challenger.truth, challenger.predicted, production.predicted)
+    _, one, sizes = np.unique(
+        np.ravel_multi_index(labels, shape), return_index=True, return_counts=True
+    )
+    # In the order of the documents, which is the same whichever of the two comes first.
+    order = np.argsort(one)
+    shares = sizes[order] / sizes.sum()
+    counts = np.random.default_rng(seed).multinomial(sizes.sum(), shares, RESAMPLES)
+    kinds = np.zeros(len(challenger), np.bool_)
+    kinds[one] = True
+    return challenger.take(kinds), production.take(kinds), counts.astype(np.float64)
 
 
 def _resamples(n: int, seed: int) -> Iterator[Counts]:

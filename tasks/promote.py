@@ -17,7 +17,9 @@ from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, get_settings
 from tasks.evaluate import Evaluation
 from tasks.failures import NETWORK
+from tasks.history import note
 from tasks.prepare import Dataset
+from tasks.refused import refuse_again
 from tasks.tables import gates_table
 from tasks.train import predict
 
@@ -46,6 +48,7 @@ def promote(
             # An earlier try moved the alias and then lost MLflow: its opponent is previous now.
             production = tracking.alias(problem.name, PREVIOUS)
         verdict = _compare(problem, dataset, tracking, version, evaluation, production)
+        verdict = refuse_again(tracking, version, verdict)
         try:
             _act(problem, tracking, version, production, verdict)
         except StaleComparisonError:
@@ -98,7 +101,7 @@ def _act(
         with mongodb.connect(get_settings()) as client:
             database = client[problem.source.database]
             with mongodb.lease(database, f"promote {problem.name}"):
-                tracking.promote(version, expected=production)
+                tracking.promote(version, expected=production, note=note(verdict.reason))
     tracking.annotate(
         version,
         description=gates_table(verdict).markdown(),

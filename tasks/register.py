@@ -16,6 +16,7 @@ from settings import get_settings
 from tasks.evaluate import Evaluation
 from tasks.failures import NETWORK
 from tasks.prepare import Dataset
+from tasks.recipe import record_recipe
 from tasks.train import Challenger
 
 _GOLDEN_EXAMPLES = 20
@@ -28,7 +29,9 @@ def register(
     """Store the challenger in the registry; it is not Production by that."""
     golden = choose_golden(challenger.model, dataset, evaluation)
     snapshot = dataset.snapshot
-    version = registry.connect(get_settings()).register(
+    tracking = registry.connect(get_settings())
+    record_recipe(tracking, problem, challenger, evaluation.predictions)
+    version = tracking.register(
         problem.name,
         challenger.result.run_id,
         challenger.model,

@@ -288,3 +288,25 @@ def test_two_comparisons_at_once_leave_blas_its_threads() -> None:
                 pass
 
         assert threadpool_info() == before
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "f1"])
+def test_drawing_kinds_of_documents_gives_the_interval_of_drawing_documents(
+    metric: MetricName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_module, "RESAMPLES", 8_000)
+    for classes, seed in ((("no", "yes"), 1), (("a", "b", "c"), 2)):
+        one = right_at(0.9, documents=400, seed=seed, classes=classes)
+        other = right_at(0.85, documents=400, seed=seed + 10, classes=classes)
+
+        quick = difference(metric, one, other, confidence=0.95, seed=42)
+        with monkeypatch.context() as patch:
+            patch.setattr(metrics_module, "_OF_LABELS", frozenset())
+            slow = difference(metric, one, other, confidence=0.95, seed=42)
+
+        # The ends of an interval of 8,000 draws are known to about a twentieth of its half, and
+        # one document more or less is a step.
+        noise = (slow.high - slow.low) / 2 / 20 + 1.5 / 400
+        assert quick.value == slow.value
+        assert abs(quick.low - slow.low) <= noise
+        assert abs(quick.high - slow.high) <= noise

@@ -1,0 +1,35 @@
+"""History: who changed Production, when and why.
+
+python -m flows.history sentiment
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from modeling.problem import load_problem
+from registry import Change
+from settings import get_settings
+from tasks.connect import connect
+from tasks.failures import log_briefly
+from tasks.rollback import show_history
+
+
+@flow(name="history", flow_run_name="history {problem}")
+def history(problem: str = "sentiment") -> tuple[Change, ...]:
+    """Show every promotion and rollback of a problem, the newest first.
+
+    Parameters
+    ----------
+    problem : str
+        Name of a file in ``problems/``, without its ending.
+    """
+    log_briefly()
+    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    return show_history(spec, connect())
+
+
+if __name__ == "__main__":
+    from flows.cli import main
+
+    main(history)

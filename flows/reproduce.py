@@ -1,0 +1,63 @@
+"""Reproduce: make a version again from what was recorded, and compare.
+
+python -m flows.reproduce sentiment 3
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from registry import ModelVersion, Registry
+from tasks.connect import connect
+from tasks.evaluate import evaluate
+from tasks.failures import log_briefly
+from tasks.prepare import prepare
+from tasks.recipe import Recipe, read_recipe
+from tasks.reproduce import Agreement, Ingredients, agreement, conclude, gather
+from tasks.train import choose, train
+
+
+@flow(name="reproduce", flow_run_name="reproduce {problem} {version}")
+def reproduce(problem: str, version: int) -> str:
+    """Fit a version again, and say whether it predicts the same, or else what differs.
+
+    Its snapshot, problem, candidate and seed are those that were recorded when it was made; the
+    code and the libraries are those that are here.
+
+    Parameters
+    ----------
+    problem : str
+        Name of the problem.
+    version : int
+        The version to make again.
+    """
+    log_briefly()
+    tracking = connect()
+    original = tracking.version(problem, version)
+    recipe = read_recipe(tracking, original)
+    ingredients = gather(original, recipe)
+    return conclude(original, ingredients, _make(tracking, original, recipe, ingredients))
+
+
+def _make(
+    tracking: Registry, original: ModelVersion, recipe: Recipe, ingredients: Ingredients
+) -> Agreement | None:
+    """Fit the candidate again on all training documents; None where something is missing."""
+    spec, snapshot = ingredients.problem, ingredients.snapshot
+    if spec is None or snapshot is None:
+        return None
+    number = original.version
+    tags = {"kind": "reproduce", "version": str(number)}
+    with tracking.run(spec.name, f"reproduce version {number}", tags=tags) as run_id:
+        dataset = prepare(spec, snapshot)
+        fitted = train(spec, recipe.surroundings.candidate, dataset, run_id)
+        again = choose(spec, dataset, [fitted])
+        found = agreement(recipe, evaluate(spec, dataset, again).predictions)
+        tracking.log(run_id, metrics={"error": found.error, "labels": found.labels})
+    return found
+
+
+if __name__ == "__main__":
+    from flows.cli import main
+
+    main(reproduce)

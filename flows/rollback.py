@@ -1,0 +1,60 @@
+"""Roll back: Production back to the previous version, or to a named one.
+
+python -m flows.rollback sentiment --why "short texts come out wrong"
+python -m flows.rollback sentiment --version 3 --why "version 3 was right after all"
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from modeling.problem import load_problem
+from registry import Change
+from settings import OutsideError, get_settings
+from tasks.connect import connect
+from tasks.events import emit
+from tasks.failures import log_briefly
+from tasks.measurements import Figure, record
+from tasks.rollback import choose_version, roll_back, show_history
+
+
+@flow(name="rollback", flow_run_name="rollback {problem}")
+def rollback(
+    problem: str = "sentiment", *, why: str, version: int | None = None, by: str | None = None
+) -> Change:
+    """Put an earlier version into Production, or any other that still works.
+
+    The version that is left is not promoted again by a retraining, unless a person names it.
+
+    Parameters
+    ----------
+    problem : str
+        Name of a file in ``problems/``, without its ending.
+    why : str
+        The reason, for the history.
+    version : int or None
+        The version to go to; None for the one that was Production before.
+    by : str or None
+        Who decides it; None for the user of this process.
+    """
+    log_briefly()
+    if not why.strip():
+        raise OutsideError("--why is empty; say in a sentence why Production has to change.")
+    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    tracking = connect()
+    move = choose_version(spec, tracking, version)
+    change = roll_back(spec, tracking, move, why=why.strip(), by=by)
+    emit("version.rolled-back", spec.name, version=change.before, reason=_reason(change))
+    show_history(spec, tracking)
+    record("rollback", spec, [Figure("production_version", change.after)])
+    return change
+
+
+def _reason(change: Change) -> str:
+    return f"Production is version {change.after} now, says {change.by}: {change.why}"
+
+
+if __name__ == "__main__":
+    from flows.cli import main
+
+    main(rollback)

@@ -1,0 +1,165 @@
+"""Reproducing: a version can be made again anywhere, and what keeps it from that is named."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from prefect.settings import PREFECT_API_URL
+
+import registry
+from flows.reproduce import reproduce
+from flows.retrain import retrain
+from modeling.problem import Problem
+from registry import ModelVersion, Registry
+from settings import PROJECT, OutsideError, Settings
+from tasks.recipe import HOLDOUT_FILE, SURROUNDINGS_FILE, Surroundings, read_recipe
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+@pytest.fixture
+def tracking(machine: Settings) -> Registry:
+    return registry.connect(machine)
+
+
+@pytest.fixture
+def client(machine: Settings) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
+
+
+@pytest.fixture
+def made_elsewhere(problem: Problem, collection: Any, documents: Any, tracking: Registry) -> Any:
+    """Version 1, which another process has made."""
+    collection.insert_many(documents(400))
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "retrain", "reviews"],
+        cwd=PROJECT,
+        env=os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return tracking.version("reviews", 1)
+
+
+@pytest.fixture
+def made_here(problem: Problem, collection: Any, documents: Any, tracking: Registry) -> Any:
+    """Version 1, made in this process."""
+    collection.insert_many(documents(400))
+    retrain("reviews")
+    return tracking.version("reviews", 1)
+
+
+def rewrite(tracking: Registry, version: ModelVersion, **changes: Any) -> None:
+    """Let the records say that the version was made in other surroundings."""
+    recipe = read_recipe(tracking, version)
+    tracking.attach(
+        version.run_id,
+        {
+            SURROUNDINGS_FILE: recipe.surroundings.model_copy(update=changes)
+            .model_dump_json()
+            .encode()
+        },
+    )
+
+
+def shift(tracking: Registry, version: ModelVersion, by: float) -> None:
+    """Let the records say that the version gave other probabilities."""
+    recipe, arrays = read_recipe(tracking, version), io.BytesIO()
+    np.savez(arrays, predicted=recipe.predicted, probabilities=recipe.probabilities + by)
+    tracking.attach(version.run_id, {HOLDOUT_FILE: arrays.getvalue()})
+
+
+def test_a_version_made_in_another_process_gives_the_same_predictions_again(
+    made_elsewhere: ModelVersion,
+    tracking: Registry,
+    client: MlflowClient,
+    collection: Any,
+    documents: Any,
+    write_problem: Callable[..., Problem],
+) -> None:
+    # The world goes on: other documents, and another problem.
+    collection.insert_many(documents(200, first=400))
+    write_problem(seed=7, gates={"floors": {"accuracy": 0.99}})
+    retrain("reviews")
+
+    sentence = reproduce("reviews", 1)
+
+    assert sentence.startswith("Version 1 of 'reviews' is reproduced: the same labels for ")
+    experiment = client.get_experiment_by_name("reviews")
+    runs = client.search_runs(
+        [experiment.experiment_id], "tags.`perennial.kind` = 'reproduce' and status = 'FINISHED'"
+    )
+    assert [run.data.metrics["error"] <= 1e-9 for run in runs] == [True]
+    production = tracking.production("reviews")
+    assert production is not None
+    assert production.version == 1
+
+
+def test_what_keeps_a_version_from_being_made_again_is_named(
+    made_here: ModelVersion,
+    tracking: Registry,
+    client: MlflowClient,
+    machine: Settings,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here = Surroundings.here(read_recipe(tracking, made_here).surroundings.candidate)
+    rewrite(
+        tracking,
+        made_here,
+        libraries=here.libraries | {"scikit-learn": "0.1"},
+        code=here.code | {"modeling/text.py": "0" * 64, "modeling/gone.py": "1" * 64},
+    )
+
+    # Other surroundings alone do no harm, and are shown.
+    assert "is reproduced" in reproduce("reviews", 1)
+    assert "modeling/gone.py" in capsys.readouterr().out
+
+    shift(tracking, made_here, 1e-6)
+    with pytest.raises(OutsideError, match=r"^Version 1 of 'reviews' is not reproduced") as refused:
+        reproduce("reviews", 1)
+    said = str(refused.value)
+    assert "probabilities differ by up to 1e-06" in said
+    assert f"libraries: scikit-learn was 0.1 and is {here.libraries['scikit-learn']}" in said
+    assert "code: modeling/gone.py was 111111111111 and is -" in said
+    assert "code: modeling/text.py was 000000000000" in said
+
+    rows = sorted((machine.data_dir / "snapshots" / "reviews" / "status=used").glob("*.parquet"))
+    other = machine.data_dir / "other.parquet"
+    shutil.copy(rows[0], other)
+    tamper(other)
+    shutil.copy(other, rows[0])
+    with pytest.raises(OutsideError, match="nothing could be fitted") as damaged:
+        reproduce("reviews", 1)
+    assert "data: snapshot 0 was " in str(damaged.value)
+
+    location = client.get_run(made_here.run_id).info.artifact_uri
+    (Path(location.removeprefix("file://")) / HOLDOUT_FILE).unlink()
+    with pytest.raises(OutsideError, match=r"^Version 1 of 'reviews' has no holdout\.npz"):
+        reproduce("reviews", 1)
+    with pytest.raises(OutsideError, match=r"^There is no version 2"):
+        reproduce("reviews", 2)
+
+
+def tamper(file: Path) -> None:
+    """Exchange the texts of two documents, as somebody might who has access to the storage."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file, partitioning=None)
+    texts = table["text"].to_pylist()
+    texts[0], texts[1] = texts[1], texts[0]
+    column = pa.array(texts, table.schema.field("text").type)
+    pq.write_table(table.set_column(table.schema.get_field_index("text"), "text", column), file)

@@ -10,7 +10,8 @@ from prefect.cache_policies import NO_CACHE
 import registry
 from modeling.metrics import Interval, Predictions, intervals
 from modeling.plots import evaluation_plots
-from modeling.problem import MetricName, Problem
+from modeling.problem import Problem
+from modeling.schema import MetricName
 from settings import get_settings
 from tasks.prepare import Dataset
 from tasks.train import Challenger, predict

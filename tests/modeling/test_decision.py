@@ -9,8 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from modeling.decision import Gate, Verdict, decide
+from modeling.gates import Gates
 from modeling.metrics import Predictions, compute, difference
-from modeling.problem import Gates, MetricName, Problem
+from modeling.problem import Problem
+from modeling.schema import MetricName
 from tests.modeling.examples import right_at
 
 GOOD = right_at(0.95, documents=600, seed=1)

@@ -203,7 +203,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "gates:",
             "gates:\n  floor: 1",
             17,
-            "gates.floor is not a key of the schema; allowed here are floors, confidence.",
+            "gates.floor is not a key of the schema; allowed here are floors, confidence, ",
             id="an unknown key of the gates",
         ),
         pytest.param(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 import mongodb
 import registry
-from modeling.decision import Verdict, decide
+from modeling.decision import Approval, Verdict, decide
 from modeling.documents import in_holdout
 from modeling.problem import Problem
 from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, get_settings
 from tasks.evaluate import Evaluation
+from tasks.evidence import gather, has_newer_documents
 from tasks.failures import NETWORK
 from tasks.prepare import Dataset
 from tasks.tables import gates_table
@@ -27,12 +29,17 @@ _ROUNDS = 5
 
 @task(name="promote", cache_policy=NO_CACHE, **NETWORK)
 def promote(
-    problem: Problem, dataset: Dataset, version: ModelVersion, evaluation: Evaluation
+    problem: Problem,
+    dataset: Dataset,
+    version: ModelVersion,
+    evaluation: Evaluation,
+    approval: Approval | None = None,
 ) -> Verdict:
     """Compare the challenger with Production on this holdout, now, and act on the verdict.
 
     Two retrainings that finish together both compare with the Production they see; one moves the
-    alias, the other finds that Production has changed, and compares again with the new one.
+    alias, the other finds that Production has changed, and compares again with the new one. So
+    does a challenger that a person has approved, whose Production may have changed meanwhile.
 
     Raises
     ------
@@ -45,7 +52,7 @@ def promote(
         if production is not None and production.version == version.version:
             # An earlier try moved the alias and then lost MLflow: its opponent is previous now.
             production = tracking.alias(problem.name, PREVIOUS)
-        verdict = _compare(problem, dataset, tracking, version, evaluation, production)
+        verdict = _compare(problem, dataset, tracking, version, evaluation, production, approval)
         try:
             _act(problem, tracking, version, production, verdict)
         except StaleComparisonError:
@@ -68,11 +75,16 @@ def _compare(
     version: ModelVersion,
     evaluation: Evaluation,
     production: ModelVersion | None,
+    approval: Approval | None,
 ) -> Verdict:
     """Decide on holdout documents that neither of the two has learned from."""
     if production is None:
         return decide(
-            problem, challenger=(version.version, evaluation.predictions), production=None
+            problem,
+            challenger=(version.version, evaluation.predictions),
+            production=None,
+            evidence=gather(problem, version, evaluation),
+            approval=approval,
         )
     unseen = in_holdout(
         dataset.holdout_content, float(production.tags.get(f"{TAG}holdout", problem.holdout))
@@ -83,6 +95,14 @@ def _compare(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),
         production=(production.version, opponent.take(unseen)),
+        evidence=gather(
+            problem,
+            version,
+            evaluation,
+            newer_documents=has_newer_documents(version, production),
+            traits=dataset.holdout_traits.filter(pa.array(unseen)),
+        ),
+        approval=approval,
     )
 
 

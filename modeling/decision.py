@@ -227,16 +227,17 @@ def _cases(asked: Gates, evidence: Evidence) -> Iterator[Gate]:
     results = {result.name: result for result in evidence.cases}
     for name, group in asked.cases.groups.items() if asked.cases else ():
         result = results.get(name)
+        passed = result is not None and result.passed >= group.pass_rate * result.cases
         yield Gate(
             name=f"cases {name}",
-            passed=result is not None and result.passed >= group.pass_rate * result.cases,
-            found=NOT_MEASURED if result is None else _passed(result),
+            passed=passed,
+            found=NOT_MEASURED if result is None else _passed(result, named=not passed),
             required=f"at least {group.pass_rate * 100:g}%",
         )
 
 
-def _passed(result: GroupResult) -> str:
-    failures = f": {'; '.join(result.failures)}" if result.failures else ""
+def _passed(result: GroupResult, *, named: bool) -> str:
+    failures = f": {'; '.join(result.failures)}" if named else ""
     return f"{result.passed} of {result.cases} pass{failures}"
 
 

@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 
 import mongodb
 import registry
-from modeling.decision import Approval, Verdict, decide
+from modeling.decision import APPROVAL, Approval, Verdict, decide
 from modeling.documents import in_holdout
 from modeling.problem import Problem
 from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
@@ -23,6 +23,8 @@ from tasks.prepare import Dataset
 from tasks.tables import gates_table
 from tasks.train import predict
 
+# What MLflow's database holds of a version's description; its tags hold more.
+_DESCRIPTION_CHARACTERS = 5_000
 # Each further round means that yet another retraining has promoted in between.
 _ROUNDS = 5
 
@@ -121,7 +123,7 @@ def _act(
                 tracking.promote(version, expected=production)
     tracking.annotate(
         version,
-        description=gates_table(verdict).markdown(),
+        description=_describe(problem, verdict),
         tags={
             "verdict": verdict.outcome,
             "verdict.reason": verdict.reason,
@@ -129,3 +131,21 @@ def _act(
             "verdict.gates": json.dumps([gate.model_dump() for gate in verdict.gates]),
         },
     )
+
+
+def _describe(problem: Problem, verdict: Verdict) -> str:
+    """Return the verdict for a person who looks at the version in MLflow."""
+    text = gates_table(verdict).markdown()
+    if verdict.outcome == "kept" and {gate.name for gate in verdict.failed} <= {APPROVAL}:
+        text = (
+            f"Kept: {verdict.reason}. To promote it by hand: {_by_hand(problem, verdict)}\n\n{text}"
+        )
+    if len(text) > _DESCRIPTION_CHARACTERS:
+        rest = f"... all of it is in the tag {TAG}verdict.gates"
+        text = text[: _DESCRIPTION_CHARACTERS - len(rest)] + rest
+    return text
+
+
+def _by_hand(problem: Problem, verdict: Verdict) -> str:
+    """Return the command with which a person promotes a challenger that was kept."""
+    return f'`python -m flows.rollback {problem.name} --version {verdict.challenger} --why "..."`'

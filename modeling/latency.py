@@ -11,7 +11,7 @@ import numpy as np
 
 from modeling.scorer import Scorer
 
-_REPEATS = 5
+_REPEATS = 4
 _MILLISECONDS = 1_000.0
 
 

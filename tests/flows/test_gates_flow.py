@@ -67,13 +67,19 @@ def tracking(machine: Settings) -> Registry:
 
 
 @pytest.fixture
-def one_word_in_production(collection: Any, write_problem: Callable[..., Problem]) -> Any:
-    """A machine with 1,000 reviews, on which a model that knows one word is in Production."""
+def reviews(collection: Any) -> Any:
+    """The collection of the small problem with 1,000 reviews in it."""
     collection.insert_many([_document(number) for number in range(1000)])
+    return collection
+
+
+@pytest.fixture
+def one_word_in_production(reviews: Any, write_problem: Callable[..., Problem]) -> Any:
+    """A machine with these reviews, on which a model that knows one word is in Production."""
     slices = {"margin": 0.05, "fields": ["film.country"]}
     write_problem(candidates=ONE_WORD, gates=FLOOR | {"slices": slices})
     assert _verdict().outcome == "promoted"
-    return collection
+    return reviews
 
 
 def _verdict() -> Verdict:
@@ -82,31 +88,24 @@ def _verdict() -> Verdict:
     return verdict
 
 
-@pytest.mark.parametrize(
-    ("slices", "name"),
-    [({"source": True}, "source ironic"), ({"fields": ["film.country"]}, "film.country DE")],
-    ids=["source", "field"],
-)
 def test_a_challenger_that_is_worse_on_one_slice_is_kept_out_and_the_verdict_names_the_slice(
-    slices: dict[str, Any],
-    name: str,
     one_word_in_production: Any,
     write_problem: Callable[..., Problem],
     tracking: Registry,
 ) -> None:
-    asked = {"margin": 0.05, "min_documents": 20, **slices}
+    asked = {"margin": 0.05, "min_documents": 20, "source": True, "fields": ["film.country"]}
     write_problem(candidates=ALL_WORDS, gates=FLOOR | {"slices": asked})
 
     verdict = _verdict()
 
     assert (verdict.outcome, verdict.production) == ("kept", 1)
     assert next(gate for gate in verdict.gates if gate.name.startswith("better")).passed
-    assert [gate.name for gate in verdict.failed] == [f"slice {name}"]
+    worse = ["slice source ironic", "slice film.country DE"]
+    assert [gate.name for gate in verdict.failed] == worse
     kept = tracking.version("reviews", 2)
-    assert f"slice {name}" in kept.tags["perennial.verdict.reason"]
-    assert {
-        gate["name"]: gate["passed"] for gate in json.loads(kept.tags["perennial.verdict.gates"])
-    }[f"slice {name}"] is False
+    stored = json.loads(kept.tags["perennial.verdict.gates"])
+    assert [gate["name"] for gate in stored if not gate["passed"]] == worse
+    assert all(name in kept.tags["perennial.verdict.reason"] for name in worse)
 
 
 def test_a_challenger_that_fails_a_behavioural_case_is_kept_out_and_the_verdict_names_the_case(
@@ -170,7 +169,7 @@ def _wait_for_the_question() -> FlowRun:
 
 
 def test_a_person_approves_in_prefect_and_the_challenger_takes_over(
-    one_word_in_production: Any,
+    reviews: Any,
     write_problem: Callable[..., Problem],
     in_background: Callable[[], Future[Verdict]],
     tracking: Registry,
@@ -179,18 +178,18 @@ def test_a_person_approves_in_prefect_and_the_challenger_takes_over(
     retraining = in_background()
     run = _wait_for_the_question()
 
-    waiting = tracking.version("reviews", 2)
+    waiting = tracking.version("reviews", 1)
     assert "waits for a person" in waiting.tags["perennial.verdict.reason"]
-    leases = one_word_in_production.database["perennial_leases"]
+    leases = reviews.database["perennial_leases"]
     assert leases.count_documents({}) == 0
     resume_flow_run(run.id, run_input={"approve": True, "by": "Ana", "why": "I tried it"})
     verdict = retraining.result(timeout=120)
 
-    assert (verdict.outcome, verdict.challenger) == ("promoted", 2)
+    assert (verdict.outcome, verdict.challenger) == ("promoted", 1)
     assert verdict.gates[-1].found == "yes, by Ana: I tried it"
     production = tracking.production("reviews")
     assert production is not None
-    assert production.version == 2
+    assert production.version == 1
     assert "yes, by Ana: I tried it" in production.tags["perennial.verdict.gates"]
 
 
@@ -218,7 +217,7 @@ def test_an_approved_challenger_is_compared_again_when_production_has_changed_me
 
 
 def test_silence_is_a_no(
-    one_word_in_production: Any,
+    reviews: Any,
     write_problem: Callable[..., Problem],
     in_background: Callable[[], Future[Verdict]],
     tracking: Registry,

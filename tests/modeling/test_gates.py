@@ -127,17 +127,20 @@ def test_a_metric_that_a_slice_does_not_have_leaves_it_unjudged(problem: Problem
     assert named(found, "slice long").passed
 
 
-def test_equal_models_fail_on_some_of_20_slices_at_most_5_times_of_100(problem: Problem) -> None:
-    asked = asking(problem, slices={"margin": 0.000001, "min_documents": 1})
-    parts = [Slice(f"{part}", np.arange(2000) % 20 == part) for part in range(20)]
-    models = [right_at(0.85, documents=2000, seed=seed) for seed in range(80)]
+def test_equal_models_fail_on_some_slice_at_most_5_times_of_100(problem: Problem) -> None:
+    asked = asking(problem, slices={"margin": 0.02, "min_documents": 100})
+    parts = tuple(Slice(f"{part}", np.arange(1000) % 10 == part) for part in range(10))
+    models = [right_at(0.85, documents=1000, seed=seed) for seed in range(120)]
 
-    failures = 0
-    for one, other in zip(models[::2], models[1::2], strict=True):
-        gains = compare_slices(asked, parts, one, other)
-        failures += any(each.gain is not None and each.gain.high < 0 for each in gains)
+    failed = [
+        any(gate.name.startswith("slice ") for gate in found.failed)
+        for found in (
+            verdict(asked, one, other, Evidence(slices=parts))
+            for one, other in zip(models[::2], models[1::2], strict=True)
+        )
+    ]
 
-    assert failures <= 2
+    assert sum(failed) <= 0.05 * len(failed)
 
 
 def test_the_more_slices_are_judged_the_wider_are_their_intervals(problem: Problem) -> None:

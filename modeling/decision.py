@@ -67,7 +67,7 @@ class Verdict(BaseModel):
             how = NEVER_AUTOMATIC if self.promotion == "never" else "it waits for a person's answer"
             return f"every gate is passed, but {how}"
         if self.production is None:
-            return "every floor is met, and there was no Production version"
+            return "every gate is passed, and there was no Production version"
         return "every gate is passed"
 
     @property

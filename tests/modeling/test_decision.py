@@ -177,7 +177,7 @@ def test_without_production_the_floors_alone_decide(problem: Problem) -> None:
     assert first.outcome == "promoted"
     assert first.production is None
     assert [gate.name for gate in first.gates] == ["accuracy"]
-    assert first.reason == "every floor is met, and there was no Production version"
+    assert first.reason == "every gate is passed, and there was no Production version"
 
 
 def test_the_committed_problem_keeps_out_a_first_model_that_is_too_bad(problem: Problem) -> None:

@@ -8,24 +8,26 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from modeling.cases import CaseFile, GroupResult, judge
-from modeling.decision import Approval, Evidence, Verdict, decide
-from modeling.gates import Gates, Slices
+from modeling.decision import Approval, Evidence
+from modeling.gates import Gates
 from modeling.latency import Latency, measure_latency
-from modeling.metrics import Predictions
 from modeling.problem import Problem
-from modeling.slices import Slice, compare_slices, slices_of, traits_of
-from tests.modeling.examples import right_at, some_examples
+from modeling.slices import Slice
+from tests.modeling.gated import (
+    LONG,
+    PRODUCTION,
+    SHORT,
+    WORSE_ON_SHORT,
+    asking,
+    named,
+    right_in,
+    verdict,
+)
 
-# 700 documents, of which 200 are short.
-SHORT = Slice("short", np.arange(700) < 200)
-LONG = Slice("long", np.arange(700) >= 200)
 CASES = {
     "groups": {
         "negation": {
@@ -41,49 +43,6 @@ CASES = {
         "names": {"invariance": [{"input": "Ann", "changed": "Bob", "tolerance": 0.05}]},
     }
 }
-
-
-def asking(problem: Problem, **gates: Any) -> Problem:
-    return problem.model_copy(update={"gates": Gates.model_validate(gates)})
-
-
-def verdict(
-    problem: Problem,
-    challenger: Predictions,
-    production: Predictions | None = None,
-    evidence: Evidence | None = None,
-    approval: Approval | None = None,
-) -> Verdict:
-    return decide(
-        problem,
-        challenger=(8, challenger),
-        production=None if production is None else (7, production),
-        evidence=evidence or Evidence(),
-        approval=approval,
-    )
-
-
-def right_in(documents: int, *shares: tuple[Slice, float]) -> Predictions:
-    """Return predictions that are right about exactly this share of the documents of slices."""
-    truth = np.arange(documents) % 2
-    right = np.zeros(documents, np.bool_)
-    for part, share in shares:
-        rows = np.flatnonzero(part.rows)
-        right[rows[: round(share * len(rows))]] = True
-    predicted = np.where(right, truth, 1 - truth)
-    return Predictions(("negative", "positive"), truth, predicted, np.eye(2)[predicted])
-
-
-PRODUCTION = right_in(700, (SHORT, 0.9), (LONG, 0.8))
-WORSE_ON_SHORT = right_in(700, (SHORT, 0.8), (LONG, 0.95))
-
-
-def named(found: Verdict, name: str) -> Any:
-    (gate,) = (gate for gate in found.gates if gate.name == name)
-    return gate
-
-
-# Slices
 
 
 def test_a_challenger_that_is_better_overall_but_worse_on_a_slice_is_kept_out_and_the_slice_named(
@@ -125,104 +84,6 @@ def test_a_metric_that_a_slice_does_not_have_leaves_it_unjudged(problem: Problem
 
     assert named(found, "slices not judged").found == "odd (350)"
     assert named(found, "slice long").passed
-
-
-def test_equal_models_fail_on_some_slice_at_most_5_times_of_100(problem: Problem) -> None:
-    asked = asking(problem, slices={"margin": 0.02, "min_documents": 100})
-    parts = tuple(Slice(f"{part}", np.arange(1000) % 10 == part) for part in range(10))
-    models = [right_at(0.85, documents=1000, seed=seed) for seed in range(120)]
-
-    failed = [
-        any(gate.name.startswith("slice ") for gate in found.failed)
-        for found in (
-            verdict(asked, one, other, Evidence(slices=parts))
-            for one, other in zip(models[::2], models[1::2], strict=True)
-        )
-    ]
-
-    assert sum(failed) <= 0.05 * len(failed)
-
-
-def test_the_more_slices_are_judged_the_wider_are_their_intervals(problem: Problem) -> None:
-    asked = asking(problem, slices={"margin": 0.02, "min_documents": 1})
-
-    (alone,) = compare_slices(asked, [SHORT], WORSE_ON_SHORT, PRODUCTION)
-    among_many, *_ = compare_slices(asked, [SHORT, *[LONG] * 9], WORSE_ON_SHORT, PRODUCTION)
-
-    assert alone.gain is not None
-    assert among_many.gain is not None
-    assert among_many.gain.low < alone.gain.low
-    assert among_many.gain.high > alone.gain.high
-
-
-def table(lengths: Sequence[int], sources: Sequence[str | None], fields: Sequence[Any]) -> pa.Table:
-    return pa.table(
-        {
-            "length": pa.array(lengths, pa.int64()),
-            "source": pa.array(sources, pa.string()),
-            "fields": pa.array(
-                [None if each is None else list(each.items()) for each in fields],
-                pa.map_(pa.string(), pa.string()),
-            ),
-        }
-    )
-
-
-def test_documents_are_sliced_by_length_by_source_and_by_field() -> None:
-    traits = table(
-        [10, 499, 500, 9000],
-        ["imdb", "imdb", "web", None],
-        [{"country": "DE"}, {"country": "FR"}, {}, None],
-    )
-    asked = Slices(margin=0.1, source=True, fields=("country",), text_length=(0, 500))
-
-    found = {part.name: np.flatnonzero(part.rows).tolist() for part in slices_of(asked, traits)}
-
-    assert found == {
-        "0 to 499 characters": [0, 1],
-        "500 or more characters": [2, 3],
-        "source (none)": [3],
-        "source imdb": [0, 1],
-        "source web": [2],
-        "country (none)": [2, 3],
-        "country DE": [0],
-        "country FR": [1],
-    }
-
-
-@some_examples
-@given(
-    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=60),
-    asked=st.one_of(
-        st.integers(2, 6),
-        st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True).map(sorted).map(tuple),
-    ),
-)
-def test_every_document_is_in_exactly_one_slice_of_its_length(
-    lengths: list[int], asked: Any
-) -> None:
-    traits = table(lengths, [None] * len(lengths), [None] * len(lengths))
-
-    parts = slices_of(Slices(margin=0.1, text_length=asked), traits)
-
-    assert np.sum([part.rows for part in parts], axis=0).tolist() == [1] * len(lengths)
-    assert all(len(part) for part in parts)
-
-
-def test_quantiles_share_the_documents_out_evenly() -> None:
-    traits = table(list(range(1000)), [None] * 1000, [None] * 1000)
-
-    parts = slices_of(Slices(margin=0.1, text_length=4), traits)
-
-    assert [len(part) for part in parts] == [250, 250, 250, 250]
-
-
-def test_traits_are_kept_as_texts_whatever_the_document_holds() -> None:
-    document = {"stars": 5, "is_new": True, "film": {"country": "DE"}, "none": None, "s": "\ud800"}
-
-    found = traits_of(document, ["stars", "is_new", "film.country", "none", "absent.x", "s"])
-
-    assert found == {"stars": "5", "is_new": "true", "film.country": "DE", "s": "?"}
 
 
 # Behavioural cases

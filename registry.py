@@ -186,7 +186,8 @@ class Registry:
         name = f"The model that was just stored for {problem!r} (MLFLOW_TRACKING_URI)"
         stored = self._download(model_id, name)
         open_model(stored, stored.sha256, name)
-        facts = {"sha256": stored.sha256, "model_id": model_id, **tags}
+        size = str(len(stored.content))
+        facts = {"sha256": stored.sha256, "bytes": size, "model_id": model_id, **tags}
         with explained():
             ensure_model(self._client, problem)
             created = self._client.create_model_version(

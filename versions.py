@@ -39,6 +39,12 @@ class ModelVersion:
         return self.tags.get(TAG + "sha256")
 
     @property
+    def file_bytes(self) -> int | None:
+        """Size of the model's file, as it was registered."""
+        size = _number(self.tags.get(TAG + "bytes", ""))
+        return None if size is None else int(size)
+
+    @property
     def metrics(self) -> dict[str, float]:
         """What the version achieved on the holdout when it was made."""
         found = {

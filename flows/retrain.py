@@ -15,6 +15,7 @@ from modeling.candidates import check_candidates
 from modeling.problem import Problem, load_problem
 from registry import Registry
 from settings import get_settings
+from tasks.approve import ask
 from tasks.connect import connect
 from tasks.evaluate import evaluate
 from tasks.failures import log_briefly
@@ -71,6 +72,10 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: _Steps)
             version = register(spec, dataset, challenger, evaluation)
         with steps("promote"):
             verdict = promote(spec, dataset, version, evaluation)
+        if verdict.waits:
+            with steps("approve"):
+                answer = ask(spec, verdict)
+            verdict = promote(spec, dataset, version, evaluation, answer)
         tracking.log_snapshot(run_id, ingested.snapshot)
         tracking.log(run_id, metrics=steps.metrics, tags={"verdict": verdict.outcome})
     return Retraining(ingested, steps.seconds, candidates, evaluation, verdict)

@@ -1,15 +1,28 @@
-"""The verdict: is the challenger provably better than Production?"""
+"""The verdict: may the challenger take over from Production?"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from modeling.metrics import LOSSES, Predictions, compute, difference
-from modeling.problem import MetricName, Problem
+from modeling.cases import GroupResult
+from modeling.gates import Gates, Promotion
+from modeling.latency import Latency
+from modeling.metrics import LOSSES, Interval, Predictions, compute, difference
+from modeling.problem import Problem
+from modeling.schema import MetricName
+from modeling.slices import Slice, compare_slices
 
 BETTER = "better than Production"
+NOT_WORSE = "not worse than Production, on newer documents"
+APPROVAL = "approval"
+NEVER_AUTOMATIC = "promotion is never automatic"
+NOT_MEASURED = "not measured"
+_MEGABYTE = 1_000_000
+_SHOWN_NAMES = 10
 
 
 class Gate(BaseModel):
@@ -23,6 +36,16 @@ class Gate(BaseModel):
     required: str
 
 
+class Approval(BaseModel):
+    """What a person said about a challenger that had passed every gate."""
+
+    model_config = ConfigDict(frozen=True)
+
+    approved: bool
+    by: str
+    why: str
+
+
 class Verdict(BaseModel):
     """The outcome of comparing a challenger with Production on the same holdout."""
 
@@ -32,6 +55,7 @@ class Verdict(BaseModel):
     gates: tuple[Gate, ...]
     challenger: int
     production: int | None
+    promotion: Promotion = "auto"
 
     @property
     def reason(self) -> str:
@@ -39,8 +63,11 @@ class Verdict(BaseModel):
         failed = [f"{gate.name}: {gate.found}, required {gate.required}" for gate in self.failed]
         if failed:
             return "; ".join(failed)
+        if self.outcome == "kept":
+            how = NEVER_AUTOMATIC if self.promotion == "never" else "it waits for a person's answer"
+            return f"every gate is passed, but {how}"
         if self.production is None:
-            return "every floor is met, and there was no Production version"
+            return "every gate is passed, and there was no Production version"
         return "every gate is passed"
 
     @property
@@ -48,12 +75,49 @@ class Verdict(BaseModel):
         """The gates that kept the challenger out."""
         return tuple(gate for gate in self.gates if not gate.passed)
 
+    @property
+    def is_passed(self) -> bool:
+        """Whether every gate is passed, which is not yet a promotion if a person decides."""
+        return not self.failed
+
+    @property
+    def waits(self) -> bool:
+        """Whether every gate is passed and only a person's answer is missing."""
+        return self.promotion == "approve" and self.outcome == "kept" and self.is_passed
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of a challenger beside its predictions; what no gate asks for may be absent.
+
+    Attributes
+    ----------
+    newer_documents : bool
+        Whether it has learned from documents that arrived after Production's.
+    slices : sequence of Slice
+        Of the documents that both have predicted.
+    cases : sequence of GroupResult
+        How it did on the behavioural cases.
+    latency : Latency or None
+        How long it takes for one document.
+    file_bytes : int or None
+        Size of its registered file.
+    """
+
+    newer_documents: bool = False
+    slices: Sequence[Slice] = ()
+    cases: Sequence[GroupResult] = ()
+    latency: Latency | None = None
+    file_bytes: int | None = None
+
 
 def decide(
     problem: Problem,
     *,
     challenger: tuple[int, Predictions],
     production: tuple[int, Predictions] | None,
+    evidence: Evidence | None = None,
+    approval: Approval | None = None,
 ) -> Verdict:
     """Return the verdict on a challenger.
 
@@ -62,18 +126,34 @@ def decide(
     problem : Problem
         Its metric, gates and seed.
     challenger, production : tuple of int and Predictions
-        The versions and what they predict on the same holdout. Without Production the floors
-        alone decide.
+        The versions and what they predict on the same holdout. Without Production nothing is
+        compared: the floors and what the challenger shows by itself decide.
+    evidence : Evidence, optional
+        What the other gates need; None decides on the predictions alone, as a simulation may.
+    approval : Approval, optional
+        What a person said, where the problem asks for one.
     """
     version, predictions = challenger
-    gates = [_floor(m, limit, predictions) for m, limit in problem.gates.floors.items()]
+    asked = problem.gates
+    gates = [_floor(m, limit, predictions) for m, limit in asked.floors.items()]
     if production is not None:
-        gates.append(_better(problem, predictions, production[1]))
+        newer = evidence is not None and evidence.newer_documents
+        gates.append(_better(problem, predictions, production[1], newer_documents=newer))
+    if evidence is not None:
+        if production is not None:
+            gates += _slices(problem, evidence.slices, predictions, production[1])
+        gates += _cases(asked, evidence)
+        gates += _budgets(asked, evidence)
+    if approval is not None:
+        gates.append(_approval(approval))
+    passed = all(gate.passed for gate in gates)
+    by_hand = asked.promotion == "never" or (asked.promotion == "approve" and approval is None)
     return Verdict(
-        outcome="promoted" if all(gate.passed for gate in gates) else "kept",
+        outcome="promoted" if passed and not by_hand else "kept",
         gates=tuple(gates),
         challenger=version,
         production=production[0] if production else None,
+        promotion=asked.promotion,
     )
 
 
@@ -89,19 +169,113 @@ def _floor(metric: MetricName, limit: float, predictions: Predictions) -> Gate:
     )
 
 
-def _better(problem: Problem, challenger: Predictions, production: Predictions) -> Gate:
-    """Ask that the whole confidence interval of the gain lies above zero.
+def _better(
+    problem: Problem, challenger: Predictions, production: Predictions, *, newer_documents: bool
+) -> Gate:
+    """Ask that the whole confidence interval of the gain lies above zero, or above minus a margin.
 
     Under equal quality the lower end is above zero in at most half of ``1 - confidence`` of all
     comparisons, so that a coin-flip challenger is promoted in about 2.5 of 100 retrainings at 0.95.
+
+    A model ages, so a problem may take a challenger with newer documents that is not worse by more
+    than a margin (non-inferiority; Piaggio et al., Reporting of Noninferiority and Equivalence
+    Randomized Trials, JAMA 308, 2012). Each such step may lose up to the margin, and many may add
+    up; what stops them is a floor.
     """
     confidence = problem.gates.confidence
     gain = difference(
         problem.metric, challenger, production, confidence=confidence, seed=problem.seed
     )
+    by_policy = problem.gates.not_worse if newer_documents else None
+    limit = 0.0 if by_policy is None else -by_policy.margin
     return Gate(
-        name=BETTER,
-        passed=gain.low > 0,
-        found=f"{problem.metric} {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]",
-        required=f"{confidence * 100:g}% interval above 0",
+        name=BETTER if by_policy is None else NOT_WORSE,
+        passed=gain.low > limit,
+        found=f"{problem.metric} {_signed(gain)}",
+        required=f"{confidence * 100:g}% interval above {limit:g}",
     )
+
+
+def _slices(
+    problem: Problem, slices: Sequence[Slice], challenger: Predictions, production: Predictions
+) -> Iterator[Gate]:
+    """Ask that no slice is proved to be worse by more than the margin."""
+    asked = problem.gates.slices
+    if asked is None:
+        return
+    gains = compare_slices(problem, slices, challenger, production)
+    for each in gains:
+        if each.gain is not None:
+            yield Gate(
+                name=f"slice {each.name}",
+                passed=not each.gain.high < -asked.margin,
+                found=f"{problem.metric} {_signed(each.gain)} on {each.documents:,} documents",
+                required=f"interval reaches {-asked.margin:g}",
+            )
+    left_out = [f"{each.name} ({each.documents:,})" for each in gains if each.gain is None]
+    if left_out:
+        yield Gate(
+            name="slices not judged",
+            passed=True,
+            found=_listed(left_out),
+            required=f"{asked.min_documents:,} documents to be judged",
+        )
+
+
+def _cases(asked: Gates, evidence: Evidence) -> Iterator[Gate]:
+    """Ask that enough cases of each group pass; those that do not are named."""
+    results = {result.name: result for result in evidence.cases}
+    for name, group in asked.cases.groups.items() if asked.cases else ():
+        result = results.get(name)
+        passed = result is not None and result.passed >= group.pass_rate * result.cases
+        yield Gate(
+            name=f"cases {name}",
+            passed=passed,
+            found=NOT_MEASURED if result is None else _passed(result, named=not passed),
+            required=f"at least {group.pass_rate * 100:g}%",
+        )
+
+
+def _passed(result: GroupResult, *, named: bool) -> str:
+    failures = f": {'; '.join(result.failures)}" if named else ""
+    return f"{result.passed} of {result.cases} pass{failures}"
+
+
+def _budgets(asked: Gates, evidence: Evidence) -> Iterator[Gate]:
+    """Ask that the model is quick and small enough; what was not measured does not pass."""
+    if asked.latency is not None:
+        found = evidence.latency
+        yield Gate(
+            name="latency",
+            passed=found is not None and found.p99 <= asked.latency.milliseconds,
+            found=NOT_MEASURED
+            if found is None
+            else f"99% within {found.p99:.3f} ms, half within {found.median:.3f} ms",
+            required=f"99% within {asked.latency.milliseconds:g} ms",
+        )
+    if asked.size is not None:
+        size = evidence.file_bytes
+        yield Gate(
+            name="size",
+            passed=size is not None and size <= asked.size.megabytes * _MEGABYTE,
+            found=NOT_MEASURED if size is None else f"{size / _MEGABYTE:.1f} MB",
+            required=f"at most {asked.size.megabytes:g} MB",
+        )
+
+
+def _approval(approval: Approval) -> Gate:
+    return Gate(
+        name=APPROVAL,
+        passed=approval.approved,
+        found=f"{'yes' if approval.approved else 'no'}, by {approval.by}: {approval.why}",
+        required="a person's yes",
+    )
+
+
+def _signed(gain: Interval) -> str:
+    return f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN_NAMES
+    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more:,} more" if more > 0 else "")

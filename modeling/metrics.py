@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modeling.ahead import ahead
-from modeling.problem import MetricName
+from modeling.schema import MetricName
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.float64]

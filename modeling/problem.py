@@ -6,20 +6,20 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from modeling.schema import Schema
+from modeling.cases import LABELS, CaseFile
+from modeling.gates import READ_CASES, Gates
+from modeling.schema import MetricName, Name, Schema, Share
 from modeling.text import Contractions, Lemmas, Steps, StopWords
 
 # A label as it stands in the documents.
 StoredLabel = str | int | bool
-MetricName = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier"]
+M = TypeVar("M", bound=BaseModel)
 EstimatorName = Literal["logistic_regression", "multinomial_naive_bayes"]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 # How pydantic names the branches of a union, which a location in a file does not have.
@@ -98,17 +98,6 @@ class Candidate(Schema):
     parameters: dict[str, bool | int | float | str | None] = Field(default={})
 
 
-class Gates(Schema):
-    """What a challenger must show before it becomes Production."""
-
-    floors: dict[MetricName, float] = Field(
-        default={}, description="the least value of a metric; the most for log_loss and brier"
-    )
-    confidence: Share = Field(
-        default=0.95, description="of the interval of the difference to Production"
-    )
-
-
 class Problem(Schema):
     """One classification task. `load_problem` reads it from its file."""
 
@@ -175,35 +164,65 @@ def load_problem(path: Path) -> Problem:
         If the file is missing, is no YAML, or breaks the schema. Every wrong key is named with its
         line, its value and what is allowed.
     """
+    if not path.exists():
+        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        raise ProblemError(
+            f"There is no problem {path.stem!r} ({path}); the problems are {_listed(known)}."
+        )
+    document = _read(path)
+    labels = document.get("labels")
+    known_labels = {LABELS: tuple(map(str, labels))} if isinstance(labels, dict) else {}
+
+    def read_cases(name: str) -> CaseFile:
+        file = path.parent / name
+        if not file.is_file():
+            raise _at(("gates", "cases"), name, f"the name of a file in {path.parent}")
+        return _validate(CaseFile, file, _read(file), context=known_labels)
+
+    named = {"name": path.stem, **document}
+    return _validate(Problem, path, document, named, context={READ_CASES: read_cases})
+
+
+def _read(path: Path) -> dict[Any, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
         document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
-        raise ProblemError(
-            f"There is no problem {path.stem!r} ({path}); the problems are {_listed(known)}."
-        ) from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise ProblemError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise ProblemError(f"{path} must be a mapping of keys to values, it is {document!r}.")
+    return document
+
+
+def _validate(
+    model: type[M],
+    path: Path,
+    document: Mapping[str, Any],
+    content: Mapping[str, Any] | None = None,
+    *,
+    context: Mapping[str, Any],
+) -> M:
     try:
-        return Problem.model_validate({"name": path.stem, **document})
+        return model.model_validate(content or document, context=dict(context))
     except ValidationError as error:
-        complaints = [_complaint(path, document, detail) for detail in error.errors()]
+        complaints = [_complaint(model, path, document, each) for each in error.errors()]
         raise ProblemError("\n".join(complaints)) from None
 
 
-def _complaint(path: Path, document: Mapping[str, Any], detail: ErrorDetails) -> str:
+def _complaint(
+    model: type[BaseModel], path: Path, document: Mapping[str, Any], detail: ErrorDetails
+) -> str:
     """Say of one schema error where it is, what stands there, and what may stand there."""
     cause = detail.get("ctx", {}).get("error")
+    if isinstance(cause, ProblemError):
+        return str(cause)
     if isinstance(cause, _ReferenceError):
         location, value, allowed = cause.location, cause.value, f"allowed is {cause.allowed}"
     else:
         location = tuple(str(part) for part in detail["loc"] if part != "[key]")
-        value, allowed = detail["input"], _allowed(detail)
+        value, allowed = detail["input"], _allowed(model, detail)
     line, location = _find_line(document, location)
     key = ".".join(location) or "the file"
     shown = "is missing" if detail["type"] == "missing" else f"is {_shorten(value)}"
@@ -212,18 +231,17 @@ def _complaint(path: Path, document: Mapping[str, Any], detail: ErrorDetails) ->
     return f"{path}, line {line}: {key} {shown}; {allowed}."
 
 
-def _allowed(detail: ErrorDetails) -> str:
+def _allowed(model: type[BaseModel], detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return "it is required"
     if detail["type"] == "extra_forbidden":
-        return f"allowed here are {_listed(_schema_at(detail['loc'][:-1]).model_fields)}"
+        return f"allowed here are {_listed(_schema_at(model, detail['loc'][:-1]).model_fields)}"
     message = detail["msg"]
     return message[0].lower() + message[1:]
 
 
-def _schema_at(location: Sequence[str | int]) -> type[BaseModel]:
+def _schema_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
     """Return the schema of a place in the file."""
-    model: type[BaseModel] = Problem
     parts = iter(location)
     for part in parts:
         annotation = model.model_fields[str(part)].annotation
@@ -231,8 +249,13 @@ def _schema_at(location: Sequence[str | int]) -> type[BaseModel]:
             # The next part is a name that the file has chosen, such as a candidate's.
             next(parts, None)
             annotation = get_args(annotation)[1]
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        elif get_origin(annotation) is tuple:
+            # The next part is a position in a list.
+            next(parts, None)
+        for branch in (annotation, *get_args(annotation)):
+            # Of a part that may be absent the schema is one branch of a union.
+            if isinstance(branch, type) and issubclass(branch, BaseModel):
+                model = branch
     return model
 
 

@@ -72,7 +72,9 @@ def read_arrivals(
     watermark's time or arrive late are found, and no known one is read again.
     """
     names = problem.source.fields
-    projection = dict.fromkeys(names.model_dump().values(), 1)
+    slices = problem.gates.slices
+    wanted = [*names.model_dump().values(), *(slices.fields if slices else ())]
+    projection = dict.fromkeys(wanted, 1)
     query, created_at = problem.source.query, names.created_at
     if known is None:
         yield from collection.find(query, projection, batch_size=_BATCH)

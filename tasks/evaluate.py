@@ -8,20 +8,38 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 import registry
+from modeling.cases import GroupResult
+from modeling.latency import Latency
 from modeling.metrics import Interval, Predictions, intervals
 from modeling.plots import evaluation_plots
-from modeling.problem import MetricName, Problem
+from modeling.problem import Problem
+from modeling.schema import MetricName
 from settings import get_settings
+from tasks.behave import behave, time_one
 from tasks.prepare import Dataset
 from tasks.train import Challenger, predict
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The challenger on the holdout: what it predicts, and its metrics with intervals."""
+    """The challenger on the holdout: what it predicts, and its metrics with intervals.
+
+    Attributes
+    ----------
+    predictions : Predictions
+        Of every holdout document.
+    metrics : dict of str to Interval
+        Of these predictions.
+    cases : tuple of GroupResult
+        How it does on the problem's behavioural cases.
+    latency : Latency or None
+        How long it takes for one document, if the problem has a budget for it.
+    """
 
     predictions: Predictions
     metrics: dict[MetricName, Interval]
+    cases: tuple[GroupResult, ...] = ()
+    latency: Latency | None = None
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
@@ -42,4 +60,5 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
     tracking = registry.connect(get_settings())
     tracking.log(challenger.result.run_id, metrics={**figures, "refit.seconds": challenger.seconds})
     tracking.log_files(challenger.result.run_id, texts={}, figures=plots)
-    return Evaluation(predictions, metrics)
+    cases, latency = behave(problem, challenger.model), time_one(problem, dataset, challenger.model)
+    return Evaluation(predictions, metrics, cases, latency)

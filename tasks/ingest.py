@@ -18,6 +18,7 @@ import mongodb
 from modeling.ahead import ahead
 from modeling.documents import UnusableError, check, content_hash
 from modeling.problem import Problem
+from modeling.slices import traits_of
 from settings import OutsideError, Settings, get_settings
 from tasks.arrivals import Known, batched, document_key, open_documents, read_arrivals
 from tasks.failures import NETWORK
@@ -172,7 +173,14 @@ def _classify_one(document: mongodb.Document, problem: Problem) -> dict[str, obj
         example = check(document, problem)
     except UnusableError as reason:
         return row | _quarantined(document, problem, str(reason))
-    return row | vars(example) | {"content": content_hash(example.text)}
+    traits = {"fields": _traits(document, problem)}
+    return row | vars(example) | traits | {"content": content_hash(example.text)}
+
+
+def _traits(document: mongodb.Document, problem: Problem) -> dict[str, str] | None:
+    """Return what slices need of a document beside what every snapshot keeps."""
+    slices = problem.gates.slices
+    return traits_of(document, slices.fields) if slices and slices.fields else None
 
 
 def _quarantined(document: mongodb.Document, problem: Problem, reason: str) -> dict[str, object]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -19,6 +20,7 @@ from modeling.candidates import build_counter, build_normalizer
 from modeling.documents import in_holdout, in_validation
 from modeling.features import NgramCounter
 from modeling.problem import Candidate, Features, Problem
+from modeling.slices import FIELDS, LENGTH, SOURCE
 from modeling.tokens import Tokens
 from settings import OutsideError, get_settings
 from tasks.snapshots import Snapshot, SnapshotStore
@@ -55,6 +57,8 @@ class Dataset:
         Their labels.
     holdout_content : Array of bytes, shape (n_holdout,)
         Their content hashes.
+    holdout_traits : Table of n_holdout rows
+        What slices are made of: ``length``, ``source`` and ``fields``.
     """
 
     snapshot: Snapshot
@@ -64,6 +68,7 @@ class Dataset:
     holdout_texts: pa.LargeStringArray
     holdout_labels: NDArray[np.str_]
     holdout_content: pa.BinaryArray
+    holdout_traits: pa.Table
 
     def counts_of(self, candidate: Candidate) -> SharedCounts:
         """Return the features of one candidate."""
@@ -99,6 +104,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         holdout_texts=holdout["text"].combine_chunks(),
         holdout_labels=_strings(holdout["label"]),
         holdout_content=holdout["content"].combine_chunks(),
+        holdout_traits=_traits(holdout),
     )
     get_run_logger().info(
         "Prepared snapshot %s: %s training documents, %s in the holdout.",
@@ -145,6 +151,11 @@ def _count_shared(problem: Problem, texts: pa.LargeStringArray) -> dict[_Shared,
 def _count(features: Features, tokens: Tokens) -> SharedCounts:
     counter = build_counter(features)
     return SharedCounts(counter, counter.fit_transform(tokens))
+
+
+def _traits(holdout: pa.Table) -> pa.Table:
+    lengths = pc.utf8_length(holdout["text"]).cast(pa.int64())
+    return holdout.select([SOURCE, FIELDS]).append_column(LENGTH, lengths)
 
 
 def _strings(column: pa.ChunkedArray) -> NDArray[np.str_]:

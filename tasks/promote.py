@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 import mongodb
 import registry
-from modeling.decision import Verdict, decide
+from modeling.decision import APPROVAL, Approval, Verdict, decide
 from modeling.documents import in_holdout
 from modeling.problem import Problem
 from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, get_settings
 from tasks.evaluate import Evaluation
+from tasks.evidence import gather, has_newer_documents
 from tasks.failures import NETWORK
 from tasks.history import note
 from tasks.prepare import Dataset
@@ -23,18 +25,25 @@ from tasks.refused import refuse_again
 from tasks.tables import gates_table
 from tasks.train import predict
 
+# What MLflow's database holds of a version's description; its tags hold more.
+_DESCRIPTION_CHARACTERS = 5_000
 # Each further round means that yet another retraining has promoted in between.
 _ROUNDS = 5
 
 
 @task(name="promote", cache_policy=NO_CACHE, **NETWORK)
 def promote(
-    problem: Problem, dataset: Dataset, version: ModelVersion, evaluation: Evaluation
+    problem: Problem,
+    dataset: Dataset,
+    version: ModelVersion,
+    evaluation: Evaluation,
+    approval: Approval | None = None,
 ) -> Verdict:
     """Compare the challenger with Production on this holdout, now, and act on the verdict.
 
     Two retrainings that finish together both compare with the Production they see; one moves the
-    alias, the other finds that Production has changed, and compares again with the new one.
+    alias, the other finds that Production has changed, and compares again with the new one. So
+    does a challenger that a person has approved, whose Production may have changed meanwhile.
 
     Raises
     ------
@@ -47,7 +56,7 @@ def promote(
         if production is not None and production.version == version.version:
             # An earlier try moved the alias and then lost MLflow: its opponent is previous now.
             production = tracking.alias(problem.name, PREVIOUS)
-        verdict = _compare(problem, dataset, tracking, version, evaluation, production)
+        verdict = _compare(problem, dataset, tracking, version, evaluation, production, approval)
         verdict = refuse_again(tracking, version, verdict)
         try:
             _act(problem, tracking, version, production, verdict)
@@ -71,11 +80,16 @@ def _compare(
     version: ModelVersion,
     evaluation: Evaluation,
     production: ModelVersion | None,
+    approval: Approval | None,
 ) -> Verdict:
     """Decide on holdout documents that neither of the two has learned from."""
     if production is None:
         return decide(
-            problem, challenger=(version.version, evaluation.predictions), production=None
+            problem,
+            challenger=(version.version, evaluation.predictions),
+            production=None,
+            evidence=gather(problem, version, evaluation),
+            approval=approval,
         )
     unseen = in_holdout(
         dataset.holdout_content, float(production.tags.get(f"{TAG}holdout", problem.holdout))
@@ -86,6 +100,14 @@ def _compare(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),
         production=(production.version, opponent.take(unseen)),
+        evidence=gather(
+            problem,
+            version,
+            evaluation,
+            newer_documents=has_newer_documents(version, production),
+            traits=dataset.holdout_traits.filter(pa.array(unseen)),
+        ),
+        approval=approval,
     )
 
 
@@ -104,7 +126,7 @@ def _act(
                 tracking.promote(version, expected=production, note=note(verdict.reason))
     tracking.annotate(
         version,
-        description=gates_table(verdict).markdown(),
+        description=_describe(problem, verdict),
         tags={
             "verdict": verdict.outcome,
             "verdict.reason": verdict.reason,
@@ -112,3 +134,21 @@ def _act(
             "verdict.gates": json.dumps([gate.model_dump() for gate in verdict.gates]),
         },
     )
+
+
+def _describe(problem: Problem, verdict: Verdict) -> str:
+    """Return the verdict for a person who looks at the version in MLflow."""
+    text = gates_table(verdict).markdown()
+    if verdict.outcome == "kept" and {gate.name for gate in verdict.failed} <= {APPROVAL}:
+        text = (
+            f"Kept: {verdict.reason}. To promote it by hand: {_by_hand(problem, verdict)}\n\n{text}"
+        )
+    if len(text) > _DESCRIPTION_CHARACTERS:
+        rest = f"... all of it is in the tag {TAG}verdict.gates"
+        text = text[: _DESCRIPTION_CHARACTERS - len(rest)] + rest
+    return text
+
+
+def _by_hand(problem: Problem, verdict: Verdict) -> str:
+    """Return the command with which a person promotes a challenger that was kept."""
+    return f'`python -m flows.rollback {problem.name} --version {verdict.challenger} --why "..."`'

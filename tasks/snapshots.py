@@ -40,6 +40,8 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("raw", pa.string()),
         ("status", pa.string()),
+        # Tables that were begun before this column was known lack it, and read as null.
+        ("fields", pa.map_(pa.string(), pa.string())),
     ]
 )
 _DIGEST_KEY = "perennial.digest"
@@ -147,7 +149,9 @@ class SnapshotStore:
             If what is stored is not what the snapshot's digest says.
         """
         rows = self._rows(
-            snapshot.version, ["id", "created_at", "source", "label", "text", "content"], ["used"]
+            snapshot.version,
+            ["id", "created_at", "source", "label", "text", "content", "fields"],
+            ["used"],
         )
         digests = row_digests(rows["id"], rows["label"], rows["text"])
         if snapshot_digest(digests) != snapshot.digest:
@@ -219,6 +223,7 @@ class SnapshotStore:
                 target,
                 rows.cast(SCHEMA),
                 mode="error" if after is None else "append",
+                schema_mode=None if after is None else "merge",
                 partition_by=["status"],
                 configuration=_CONFIGURATION if after is None else None,
                 storage_options=self._options,
@@ -247,7 +252,15 @@ class SnapshotStore:
         try:
             table = DeltaTable(self.uri, version=version, storage_options=self._options)
             filters = [("status", "in", list(statuses))] if statuses else None
-            return table.to_pyarrow_table(columns=list(columns), filters=filters)
+            stored = {field.name for field in table.schema().fields}
+            rows = table.to_pyarrow_table(
+                columns=[c for c in columns if c in stored], filters=filters
+            )
+            for name in columns:
+                if name not in stored:
+                    absent = pa.nulls(len(rows), SCHEMA.field(name).type)
+                    rows = rows.append_column(SCHEMA.field(name), absent)
+            return rows
         except Exception as error:
             raise self._outside("read", error) from error
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from modeling.decision import Verdict
-from modeling.problem import MetricName, Problem
+from modeling.problem import Problem
+from modeling.schema import MetricName
 from tasks.evaluate import Evaluation
 from tasks.ingest import Ingested
 from tasks.train import CandidateResult

@@ -20,7 +20,8 @@ from sklearn.pipeline import Pipeline
 import registry
 from modeling.candidates import assemble, build_classifier, build_normalizer
 from modeling.metrics import LOSSES, METRICS, Predictions, compute
-from modeling.problem import MetricName, Problem
+from modeling.problem import Problem
+from modeling.schema import MetricName
 from settings import get_settings
 from tasks.prepare import Dataset
 

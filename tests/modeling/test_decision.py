@@ -9,8 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from modeling.decision import Gate, Verdict, decide
+from modeling.gates import Gates
 from modeling.metrics import Predictions, compute, difference
-from modeling.problem import Gates, MetricName, Problem
+from modeling.problem import Problem
+from modeling.schema import MetricName
 from tests.modeling.examples import right_at
 
 GOOD = right_at(0.95, documents=600, seed=1)
@@ -175,7 +177,7 @@ def test_without_production_the_floors_alone_decide(problem: Problem) -> None:
     assert first.outcome == "promoted"
     assert first.production is None
     assert [gate.name for gate in first.gates] == ["accuracy"]
-    assert first.reason == "every floor is met, and there was no Production version"
+    assert first.reason == "every gate is passed, and there was no Production version"
 
 
 def test_the_committed_problem_keeps_out_a_first_model_that_is_too_bad(problem: Problem) -> None:

@@ -21,7 +21,7 @@ from modeling.metrics import (
     difference,
     intervals,
 )
-from modeling.problem import MetricName
+from modeling.schema import MetricName
 from tests.modeling.examples import predictions, right_at, some_examples
 
 every_metric = pytest.mark.parametrize("metric", METRICS)

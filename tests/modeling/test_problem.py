@@ -203,8 +203,37 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "gates:",
             "gates:\n  floor: 1",
             17,
-            "gates.floor is not a key of the schema; allowed here are floors, confidence.",
+            "gates.floor is not a key of the schema; allowed here are floors, confidence, ",
             id="an unknown key of the gates",
+        ),
+        pytest.param(
+            "floors: {accuracy: 0.5}",
+            "slices: {margn: 0.02}",
+            17,
+            "gates.slices.margn is not a key of the schema; allowed here are margin, "
+            "min_documents, source, fields, text_length.",
+            id="an unknown key of a part that may be absent",
+        ),
+        pytest.param(
+            "floors: {accuracy: 0.5}",
+            "slices: {margin: 0.02, text_length: [500, 0]}",
+            17,
+            "gates.slices.text_length is [500, 0]; numbers of characters should rise.",
+            id="lengths that do not rise",
+        ),
+        pytest.param(
+            "floors: {accuracy: 0.5}",
+            "promotion: sometimes",
+            17,
+            "gates.promotion is 'sometimes'; input should be 'auto', 'approve' or 'never'.",
+            id="a way to promote that nobody knows",
+        ),
+        pytest.param(
+            "floors: {accuracy: 0.5}",
+            "cases: cases/absent.yaml",
+            17,
+            "gates.cases is 'cases/absent.yaml'; allowed is the name of a file in ",
+            id="a file of cases that is not there",
         ),
         pytest.param(
             "gates:",

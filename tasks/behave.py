@@ -1,0 +1,39 @@
+"""Behave: what a model says about the behavioural cases, and how long it takes for one document."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from modeling.cases import GroupResult, judge
+from modeling.latency import Latency, measure_latency
+from modeling.problem import Problem
+from modeling.scorer import scorer_for
+from tasks.prepare import Dataset
+
+_TIMED_DOCUMENTS = 100
+_CHECKED_DOCUMENTS = 10
+
+
+def behave(problem: Problem, model: Pipeline) -> tuple[GroupResult, ...]:
+    """Return how a model does on the problem's behavioural cases; nothing if it has none."""
+    cases = problem.gates.cases
+    if cases is None:
+        return ()
+    inputs = cases.inputs
+    return judge(
+        cases,
+        labels=model.predict(inputs).tolist(),
+        classes=[str(label) for label in model.classes_],
+        probabilities=model.predict_proba(inputs),
+    )
+
+
+def time_one(problem: Problem, dataset: Dataset, model: Pipeline) -> Latency | None:
+    """Return how long the service's scorer takes for a holdout document; None without a budget."""
+    if problem.gates.latency is None:
+        return None
+    texts = dataset.holdout_texts
+    count = min(len(texts), _TIMED_DOCUMENTS)
+    chosen = texts.take(np.linspace(0, len(texts) - 1, count).astype(int)).to_pylist()
+    return measure_latency(scorer_for(model, chosen[:_CHECKED_DOCUMENTS]), chosen)

@@ -1,0 +1,58 @@
+"""Evidence: what the gates need to know of a challenger beside what it predicts."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from modeling.decision import Evidence
+from modeling.problem import Problem
+from modeling.slices import slices_of
+from registry import TAG, ModelVersion
+from tasks.evaluate import Evaluation
+
+
+def gather(
+    problem: Problem,
+    version: ModelVersion,
+    evaluation: Evaluation,
+    *,
+    newer_documents: bool = False,
+    traits: pa.Table | None = None,
+) -> Evidence:
+    """Return the evidence about a challenger.
+
+    Parameters
+    ----------
+    problem : Problem
+        Says which slices there are.
+    version : ModelVersion
+        The challenger, as it was registered.
+    evaluation : Evaluation
+        What was found before it was registered.
+    newer_documents : bool
+        Whether it has learned from documents that Production has not seen.
+    traits : Table, optional
+        Of the documents that both predict; None when there is no Production.
+    """
+    slices = problem.gates.slices
+    return Evidence(
+        newer_documents=newer_documents,
+        slices=slices_of(slices, traits) if slices and traits is not None else (),
+        cases=evaluation.cases,
+        latency=evaluation.latency,
+        file_bytes=version.file_bytes,
+    )
+
+
+def has_newer_documents(challenger: ModelVersion, production: ModelVersion) -> bool:
+    """Return whether the challenger's snapshot is a later one, with other documents in it."""
+    one, other = (_snapshot(version) for version in (challenger, production))
+    if one is None or other is None:
+        return False
+    return one[0] > other[0] and one[1] != other[1]
+
+
+def _snapshot(version: ModelVersion) -> tuple[int, str] | None:
+    number = version.tags.get(f"{TAG}snapshot_version", "")
+    digest = version.tags.get(f"{TAG}snapshot_digest")
+    return (int(number), digest) if number.isdecimal() and digest else None

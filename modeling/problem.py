@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from modeling.goal import Complaint, Goal
 from modeling.schema import Schema
 from modeling.text import Contractions, Lemmas, Steps, StopWords
 
 # A label as it stands in the documents.
 StoredLabel = str | int | bool
-MetricName = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier"]
+MetricName = Literal[
+    "accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "cost"
+]
 EstimatorName = Literal["logistic_regression", "multinomial_naive_bayes"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -102,7 +107,7 @@ class Gates(Schema):
     """What a challenger must show before it becomes Production."""
 
     floors: dict[MetricName, float] = Field(
-        default={}, description="the least value of a metric; the most for log_loss and brier"
+        default={}, description="the least value of a metric; the most for log_loss, brier and cost"
     )
     confidence: Share = Field(
         default=0.95, description="of the interval of the difference to Production"
@@ -124,6 +129,7 @@ class Problem(Schema):
         default=0.1, description="share of the training documents that choose the challenger"
     )
     metric: MetricName = "accuracy"
+    decision: Goal | None = None
     preparations: dict[Name, Preparation] = Field(min_length=1)
     candidates: dict[Name, Candidate] = Field(min_length=1)
     gates: Gates = Gates()
@@ -140,7 +146,20 @@ class Problem(Schema):
                 )
         if len(set(map(repr, self.labels.values()))) < len(self.labels):
             raise _at(("labels",), dict(self.labels), "a different stored value for each label")
+        for location, value, allowed in self._wrong_decision():
+            raise _at(location, value, allowed)
         return self
+
+    def _wrong_decision(self) -> Iterator[Complaint]:
+        if self.decision is not None:
+            for location, value, allowed in self.decision.complaints(self.classes):
+                yield ("decision", *location), value, allowed
+        if self.costs is None:
+            needs = "possible without decision.costs"
+            if self.metric == "cost":
+                yield ("metric",), self.metric, needs
+            if "cost" in self.gates.floors:
+                yield ("gates", "floors", "cost"), self.gates.floors["cost"], needs
 
     @property
     def digest(self) -> str:
@@ -152,6 +171,11 @@ class Problem(Schema):
     def classes(self) -> tuple[str, ...]:
         """The labels, in the order of the file."""
         return tuple(self.labels)
+
+    @property
+    def costs(self) -> NDArray[np.float64] | None:
+        """What errors cost, shape (n_classes true, n_classes given); None without `decision`."""
+        return None if self.decision is None else self.decision.cost_matrix(self.classes)
 
 
 class _ReferenceError(ValueError):
@@ -231,8 +255,10 @@ def _schema_at(location: Sequence[str | int]) -> type[BaseModel]:
             # The next part is a name that the file has chosen, such as a candidate's.
             next(parts, None)
             annotation = get_args(annotation)[1]
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        # A part that may be absent is a union with None.
+        for kind in (annotation, *get_args(annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                model = kind
     return model
 
 

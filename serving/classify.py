@@ -192,6 +192,7 @@ class Answer:
     classes: Sequence[str]
     labels: Sequence[str]
     probabilities: Sequence[Sequence[float]]
+    of_labels: Sequence[float]
     explanations: Sequence[Sequence[Contribution]] | None
 
     def body(self, ids: Sequence[str]) -> bytes:
@@ -219,7 +220,7 @@ class Answer:
             version=self.version.version,
             ids=ids,
             labels=self.labels,
-            probabilities=[max(row) for row in self.probabilities],
+            probabilities=self.of_labels,
             inputs=inputs,
         )
 
@@ -229,14 +230,21 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
     texts = cast("Sequence[str]", inputs)
     scores = scorer.probabilities(texts)
     classes = scorer.classes
-    best = scores.argmax(axis=1).tolist()
-    labels = [classes[index] for index in best]
+    decided, rows = scorer.decide(scores), scores.tolist()
+    labels = [classes[index] for index in decided]
     explanations = None
     if explain:
         explanations = [
             scorer.explain(text, label) for text, label in zip(texts, labels, strict=True)
         ]
-    return Answer(version, classes, labels, scores.tolist(), explanations)
+    return Answer(
+        version=version,
+        classes=classes,
+        labels=labels,
+        probabilities=rows,
+        of_labels=[row[index] for row, index in zip(rows, decided, strict=True)],
+        explanations=explanations,
+    )
 
 
 def _random_digits() -> Iterator[str]:
@@ -290,9 +298,10 @@ def _join(portions: Sequence[Answer]) -> Answer:
     first = portions[0]
     explained = [found for part in portions for found in part.explanations or ()]
     return Answer(
-        first.version,
-        first.classes,
-        [found for part in portions for found in part.labels],
-        [found for part in portions for found in part.probabilities],
-        None if first.explanations is None else explained,
+        version=first.version,
+        classes=first.classes,
+        labels=[found for part in portions for found in part.labels],
+        probabilities=[found for part in portions for found in part.probabilities],
+        of_labels=[found for part in portions for found in part.of_labels],
+        explanations=None if first.explanations is None else explained,
     )

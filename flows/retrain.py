@@ -16,6 +16,7 @@ from modeling.problem import Problem, load_problem
 from registry import Registry
 from settings import get_settings
 from tasks.connect import connect
+from tasks.decide import decide
 from tasks.evaluate import evaluate
 from tasks.failures import log_briefly
 from tasks.ingest import Ingested, ingest
@@ -65,6 +66,9 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: _Steps)
             futures = [train.submit(spec, name, dataset, run_id) for name in names]
             candidates = [future.result() for future in futures]
             challenger = choose(spec, dataset, candidates)
+        if spec.decision is not None:
+            with steps("decide"):
+                challenger = decide(spec, dataset, challenger)
         with steps("evaluate"):
             evaluation = evaluate(spec, dataset, challenger)
         with steps("register"):

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
-from sklearn.model_selection import StratifiedKFold
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -79,6 +77,8 @@ def fit_calibration(scores: Floats, truth: Codes) -> Calibration:
     truth : ndarray of int, shape (n_documents,)
         The class of each document.
     """
+    from scipy.optimize import minimize
+
     n_classes = scores.shape[1]
     sizes = np.bincount(truth, minlength=n_classes)[truth]
     targets = np.repeat(1 / (sizes + n_classes), n_classes).reshape(-1, n_classes)
@@ -118,6 +118,9 @@ def calibrate(scores: Floats, truth: Codes, *, folds: int, seed: int) -> Calibra
     seed : int
         Of the division.
     """
+    # The service uses calibrations and never makes one: it does not wait for these imports.
+    from sklearn.model_selection import StratifiedKFold
+
     mended = np.empty_like(scores)
     for fitted, judged in StratifiedKFold(folds, shuffle=True, random_state=seed).split(
         scores, truth

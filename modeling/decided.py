@@ -16,7 +16,7 @@ from modeling.threshold import decide
 Floats = NDArray[np.float64]
 
 
-class Decided(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class Decided(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier with its decision; the last step of a model.
 
     Everything in it is plain, so that a model file needs no pickles.
@@ -81,7 +81,9 @@ class Decided(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             If there is not one weight and one offset for each class.
         """
         slope, offsets = (calibration.slope, calibration.offsets) if calibration else (None, None)
-        return cls(fitted, weights=weights, slope=slope, offsets=offsets)._use(fitted)
+        decided = cls(fitted, weights=weights, slope=slope, offsets=offsets)
+        decided._use(fitted)
+        return decided
 
     @property
     def calibration(self) -> Calibration | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from modeling.metrics import LOSSES, Predictions, compute, difference
 from modeling.problem import MetricName, Problem
+from modeling.threshold import FloorFound
 
 BETTER = "better than Production"
 
@@ -54,6 +56,7 @@ def decide(
     *,
     challenger: tuple[int, Predictions],
     production: tuple[int, Predictions] | None,
+    further: Sequence[Gate] = (),
 ) -> Verdict:
     """Return the verdict on a challenger.
 
@@ -64,9 +67,12 @@ def decide(
     challenger, production : tuple of int and Predictions
         The versions and what they predict on the same holdout. Without Production the floors
         alone decide.
+    further : sequence of Gate
+        What else the challenger must pass, found elsewhere.
     """
     version, predictions = challenger
     gates = [_floor(m, limit, predictions) for m, limit in problem.gates.floors.items()]
+    gates += further
     if production is not None:
         gates.append(_better(problem, predictions, production[1]))
     return Verdict(
@@ -74,6 +80,20 @@ def decide(
         gates=tuple(gates),
         challenger=version,
         production=production[0] if production else None,
+    )
+
+
+def floor_gates(floor: FloorFound | None) -> tuple[Gate, ...]:
+    """Return the gate of a floor that the threshold had to keep; none without such a floor."""
+    if floor is None:
+        return ()
+    return (
+        Gate(
+            name=f"threshold with enough {floor.metric}",
+            passed=floor.reached,
+            found=f"{floor.value:.4f} out of fold, at least {floor.low:.4f} with confidence",
+            required=f"at least {floor.required} with confidence",
+        ),
     )
 
 

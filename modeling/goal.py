@@ -23,6 +23,8 @@ from modeling.schema import Schema
 
 # Metrics that a threshold changes, of the positive class where that matters.
 ThresholdMetric = Literal["accuracy", "precision", "recall", "f1"]
+# What a decision can serve.
+GoalMetric = Literal["accuracy", "precision", "recall", "f1", "cost"]
 FloorMetric = Literal["precision", "recall"]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # One cost for every way to miss a class, or one for each label that may be given instead.

@@ -46,6 +46,10 @@ class Sweep:
         found: Floats = sums[self._first]
         return found
 
+    def places(self, cuts: Floats) -> NDArray[np.int64]:
+        """Return on which plateau each cut lies."""
+        return np.searchsorted(self.lower, cuts, side="right") - 1
+
     def best(self, objective: Floats, preferred: float) -> float:
         """Return the cut with the largest objective, one value per cut; -inf forbids a cut.
 

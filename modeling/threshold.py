@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from modeling.goal import FloorMetric, Goal, ThresholdMetric
+from modeling.goal import FloorMetric, Goal, GoalMetric, ThresholdMetric
 from modeling.sweep import Sweep
 
 Floats = NDArray[np.float64]
@@ -188,13 +188,30 @@ def best_threshold(
     kept = lows >= required
     objective = np.where(kept, metrics[metric], -np.inf) if kept.any() else lows
     threshold = sweep.best(objective, HALF)
-    found = int(np.searchsorted(sweep.lower, threshold, side="right")) - 1
+    found = int(sweep.places(np.array([threshold]))[0])
     return threshold, FloorFound(name, required, float(metrics[name][found]), float(lows[found]))
 
 
-def _metrics(
-    right: Floats, given: Floats, positives: int, documents: int
-) -> dict[ThresholdMetric, Floats]:
+def curve(
+    metric: GoalMetric,
+    costs: Floats | None,
+    truth: Codes,
+    scores: Floats,
+    thresholds: Floats,
+) -> Floats:
+    """Return a metric of two classes at each threshold, the cost per document where it is that."""
+    sweep = Sweep(scores, 0.0, 1.0)
+    if costs is not None and metric == "cost":
+        saved = sweep.above(costs[truth, 0] - costs[truth, 1])
+        values: Floats = (costs[truth, 0].sum() - saved) / len(truth)
+    else:
+        positive = (truth == 1).astype(np.float64)
+        right, given = sweep.above(positive), sweep.above(np.ones(len(truth)))
+        values = _metrics(right, given, int(positive.sum()), len(truth))[metric]
+    return values[sweep.places(thresholds)]
+
+
+def _metrics(right: Floats, given: Floats, positives: int, documents: int) -> dict[str, Floats]:
     """Return every metric at every cut; `right` of the `given` positive labels are right."""
     negatives_right = documents - positives - (given - right)
     return {

@@ -8,9 +8,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 import registry
+from modeling.decision_plots import decision_plots
 from modeling.metrics import Interval, Predictions, intervals
 from modeling.plots import evaluation_plots
 from modeling.problem import MetricName, Problem
+from modeling.tuning import Compared, Tuned, compare
 from settings import get_settings
 from tasks.prepare import Dataset
 from tasks.train import Challenger, predict
@@ -18,10 +20,12 @@ from tasks.train import Challenger, predict
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The challenger on the holdout: what it predicts, and its metrics with intervals."""
+    """The challenger on the holdout: what it predicts, its metrics with intervals, its decision."""
 
     predictions: Predictions
     metrics: dict[MetricName, Interval]
+    tuned: Tuned | None = None
+    compared: Compared | None = None
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
@@ -37,9 +41,16 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
             f"holdout.{metric}.low": found.low,
             f"holdout.{metric}.high": found.high,
         }
+    tuned = challenger.tuned
+    compared = compare(problem, tuned, predictions) if tuned is not None else None
+    if compared is not None:
+        figures |= compared.figures
     title = f"{problem.name}: {challenger.result.name}, {len(predictions):,} holdout documents"
-    plots = {f"plots/{name}": plot for name, plot in evaluation_plots(predictions, title).items()}
+    drawn = evaluation_plots(predictions, title)
+    if tuned is not None:
+        drawn |= decision_plots(tuned, predictions, title)
+    plots = {f"plots/{name}": plot for name, plot in drawn.items()}
     tracking = registry.connect(get_settings())
     tracking.log(challenger.result.run_id, metrics={**figures, "refit.seconds": challenger.seconds})
     tracking.log_files(challenger.result.run_id, texts={}, figures=plots)
-    return Evaluation(predictions, metrics)
+    return Evaluation(predictions, metrics, tuned, compared)

@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 
 import mongodb
 import registry
-from modeling.decision import Verdict, decide
+from modeling.decision import Verdict, decide, floor_gates
 from modeling.documents import in_holdout
 from modeling.problem import Problem
 from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
@@ -70,9 +70,13 @@ def _compare(
     production: ModelVersion | None,
 ) -> Verdict:
     """Decide on holdout documents that neither of the two has learned from."""
+    further = floor_gates(evaluation.tuned.floor if evaluation.tuned is not None else None)
     if production is None:
         return decide(
-            problem, challenger=(version.version, evaluation.predictions), production=None
+            problem,
+            challenger=(version.version, evaluation.predictions),
+            production=None,
+            further=further,
         )
     unseen = in_holdout(
         dataset.holdout_content, float(production.tags.get(f"{TAG}holdout", problem.holdout))
@@ -83,6 +87,7 @@ def _compare(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),
         production=(production.version, opponent.take(unseen)),
+        further=further,
     )
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from modeling.decision import Verdict
+from modeling.metrics import LOSSES, Interval
 from modeling.problem import MetricName, Problem
+from tasks.decide import summary
 from tasks.evaluate import Evaluation
 from tasks.ingest import Ingested
 from tasks.train import CandidateResult
@@ -62,7 +64,13 @@ def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Gr
         fits = [(result.name, f"{result.seconds:.2f}") for result in results]
         return Grid("The only candidate, fitted on all training documents", ("name", "fit s"), fits)
     shown: tuple[MetricName, ...] = ("accuracy", "f1", "roc_auc", "log_loss")
-    ordered = sorted(results, key=lambda result: result.metrics["accuracy"], reverse=True)
+    if problem.metric not in shown:
+        shown = (problem.metric, *shown)
+    ordered = sorted(
+        results,
+        key=lambda result: result.metrics[problem.metric],
+        reverse=problem.metric not in LOSSES,
+    )
     return Grid(
         f"Candidates on the validation documents, chosen by {problem.metric}",
         ("candidate", *shown, "fit s"),
@@ -95,10 +103,32 @@ def gates_table(verdict: Verdict) -> Grid:
     )
 
 
+def decision_table(evaluation: Evaluation) -> Grid | None:
+    """Return a table: what the decision gains over the most probable label; None without one."""
+    tuned, compared = evaluation.tuned, evaluation.compared
+    if tuned is None or compared is None:
+        return None
+    shown, gain = compared.metric.replace("_", " "), compared.gain
+    figures = (
+        ("out of fold", compared.out_of_fold, compared.out_of_fold_plain, ""),
+        ("holdout", compared.holdout, compared.holdout_plain, _signed(gain)),
+    )
+    title = f"Decision: {summary(tuned)}"
+    rows = [
+        (f"{shown}, {part}", f"{decided:.4f}", f"{plain:.4f}", better)
+        for part, decided, plain, better in figures
+    ]
+    return Grid(title, ("metric", "decided", "most probable", "better by"), rows)
+
+
 def durations_table(seconds: Mapping[str, float]) -> Grid:
     """Return a table: how long each step took."""
     rows = [(name, f"{value:.2f}") for name, value in seconds.items()]
     return Grid("Durations", ("step", "s"), [*rows, ("all", f"{sum(seconds.values()):.2f}")])
+
+
+def _signed(gain: Interval) -> str:
+    return f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
 
 
 def _escape(cell: str) -> str:

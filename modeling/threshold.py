@@ -18,6 +18,8 @@ Codes = NDArray[np.int64]
 HALF = 0.5
 # Weights of classes are improved one after the other; they settle within a few rounds.
 _ROUNDS = 20
+# Logarithms of weights and probabilities beyond it are as good as infinite, and may overflow.
+_FARTHEST = 300.0
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def cheapest_weights(costs: Floats, truth: Codes, probabilities: Floats) -> tupl
     """
     missed = costs.sum(axis=1) / (len(costs) - 1)
     # A class that costs nothing is never worth its label; a weight of 0 has no logarithm.
-    weights = np.maximum(missed, np.finfo(np.float64).tiny)
+    weights = np.maximum(missed, np.exp(-_FARTHEST))
     cost = _cost(costs, truth, probabilities, weights)
     for _ in range(_ROUNDS):
         before = cost
@@ -138,7 +140,7 @@ def cheapest_weights(costs: Floats, truth: Codes, probabilities: Floats) -> tupl
                 weights, cost = tried, now
         if cost == before:
             break
-    return tuple((weights / weights.sum()).tolist())
+    return tuple(weights.tolist())
 
 
 def _cost(costs: Floats, truth: Codes, probabilities: Floats, weights: Floats) -> float:
@@ -152,14 +154,17 @@ def _cheapest_weight(
     others = probabilities * weights
     others[:, position] = -1.0
     rival = others.argmax(axis=1)
-    tiny = np.finfo(np.float64).tiny
-    values = np.log(np.maximum(probabilities[:, position], tiny)) - np.log(
-        np.maximum(others.max(axis=1), tiny)
-    )
+    values = _logs(probabilities[:, position]) - _logs(others.max(axis=1))
     # A cut beyond all values gives the label to every document, or to none.
     sweep = Sweep(values, float(values.min()) - 1, float(values.max()) + 1)
     saved = costs[truth, rival] - costs[truth, position]
-    return float(np.exp(-sweep.best(sweep.above(saved), -float(np.log(weights[position])))))
+    cut = sweep.best(sweep.above(saved), -float(np.log(weights[position])))
+    return float(np.exp(np.clip(-cut, -_FARTHEST, _FARTHEST)))
+
+
+def _logs(values: Floats) -> Floats:
+    logs: Floats = np.log(np.maximum(values, np.exp(-_FARTHEST)))
+    return logs
 
 
 def best_threshold(

@@ -9,13 +9,15 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
-from modeling.metrics import Predictions
+from modeling.goal import GoalMetric
+from modeling.metrics import LOSSES, Predictions
 from modeling.threshold import HALF, FloorFound, curve
 from modeling.tuning import Tuned
 
 Floats = NDArray[np.float64]
 
 _STEPS = 1_000
+_HEADROOM = 2.5
 _TRAINING, _HOLDOUT, _CHOSEN, _PLAIN = "tab:blue", "tab:orange", "black", "dimgray"
 
 
@@ -25,9 +27,10 @@ def decision_plots(tuned: Tuned, holdout: Predictions, title: str) -> dict[str, 
     There are none for more classes, which have no single threshold, and none where the most
     probable label is given.
     """
-    if tuned.threshold is None or tuned.metric is None:
+    served = tuned.goal.serves
+    if tuned.threshold is None or served is None:
         return {}
-    figures = {f"{tuned.metric}_curve.png": _curve(tuned, tuned.threshold, holdout, title)}
+    figures = {f"{served}_curve.png": _curve(tuned, served, tuned.threshold, holdout, title)}
     if tuned.floor is not None:
         figures["floor.png"] = _floor(tuned, tuned.floor, tuned.threshold, holdout, title)
     return figures
@@ -50,14 +53,16 @@ def _parts(tuned: Tuned, holdout: Predictions) -> list[tuple[str, Predictions, s
     ]
 
 
-def _curve(tuned: Tuned, threshold: float, holdout: Predictions, title: str) -> Figure:
-    """Draw the metric against the threshold, with the chosen one and one half."""
-    metric, positive = tuned.metric, holdout.classes[1]
-    assert metric is not None
-    shown = "expected cost per document" if metric == "cost" else str(metric)
+def _curve(
+    tuned: Tuned, metric: GoalMetric, threshold: float, holdout: Predictions, title: str
+) -> Figure:
+    """Draw a metric against the threshold, with the chosen one and one half."""
+    positive = holdout.classes[1]
+    shown = "expected cost per document" if metric == "cost" else metric
     figure, axes = _axes(f"{title}\n{shown}", f"threshold of the probability of {positive}", shown)
     thresholds = np.linspace(0, 1, _STEPS + 1)
     marks = np.array([threshold, HALF])
+    highest = 0.0
     for name, part, color in _parts(tuned, holdout):
         scores = part.probabilities[:, 1]
         values, (chosen, plain) = (
@@ -67,9 +72,12 @@ def _curve(tuned: Tuned, threshold: float, holdout: Predictions, title: str) -> 
             thresholds, values, color=color, label=f"{name}: {chosen:.4f}, at {HALF} {plain:.4f}"
         )
         axes.plot(marks, (chosen, plain), "o", color=color, markersize=5)
+        highest = max(highest, chosen, plain)
     axes.axvline(threshold, color=_CHOSEN, linewidth=1, label=f"chosen: {threshold:.4f}")
     axes.axvline(HALF, color=_PLAIN, linewidth=1, linestyle="--", label=f"most probable: {HALF}")
-    axes.set_ylim(bottom=0)
+    # The cost of thresholds near 0 or 1 would press the curve flat where it matters.
+    top = min(axes.get_ylim()[1], _HEADROOM * highest) if metric in LOSSES else None
+    axes.set_ylim(0, top)
     axes.legend(loc="best", framealpha=1)
     return figure
 

@@ -70,9 +70,26 @@ class Goal(Schema):
         return self.maximise
 
     @property
+    def serves(self) -> GoalMetric | None:
+        """What the decision is for: the cost, or `metric`; None if nothing is tuned."""
+        return "cost" if self.costs is not None else self.metric
+
+    @property
+    def comparable(self) -> tuple[str, ...]:
+        """The metrics by which a challenger may be compared with Production.
+
+        A threshold gives up accuracy, say, for what it serves: compared by accuracy, a challenger
+        would lose to a Production model that serves nothing, however much better it is.
+        """
+        anyway = ("roc_auc", "log_loss", "brier")
+        if self.serves is None:
+            return ("accuracy", "precision", "recall", "f1", *anyway)
+        return (self.serves, *anyway)
+
+    @property
     def tunes(self) -> bool:
         """Whether another label than the most probable one may be given."""
-        return self.costs is not None or self.metric is not None
+        return self.serves is not None
 
     def cost_matrix(self, classes: Sequence[str]) -> NDArray[np.float64] | None:
         """Return what it costs to give a label, shape (n_classes true, n_classes given)."""

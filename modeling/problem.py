@@ -154,6 +154,9 @@ class Problem(Schema):
         if self.decision is not None:
             for location, value, allowed in self.decision.complaints(self.classes):
                 yield ("decision", *location), value, allowed
+            if self.metric not in self.decision.comparable:
+                allowed = f"{_listed(self.decision.comparable)}, as decision serves no other metric"
+                yield ("metric",), self.metric, allowed
         if self.costs is None:
             needs = "possible without decision.costs"
             if self.metric == "cost":

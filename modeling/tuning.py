@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from modeling.calibration import Calibrated, calibrate, probabilities_of
 from modeling.decided import Decided, scores_of
-from modeling.goal import Goal, GoalMetric
+from modeling.goal import Goal
 from modeling.metrics import Interval, Predictions, compute, difference
 from modeling.problem import MetricName, Problem
 from modeling.threshold import FloorFound, best_weights, decide, threshold_of
@@ -55,11 +55,6 @@ class Tuned:
         """The probability of the positive class above which it is given; None for more classes."""
         return threshold_of(self.weights) if len(self.seen.classes) == 2 else None
 
-    @property
-    def metric(self) -> GoalMetric | None:
-        """What the decision serves: the cost, or what is maximised; None if nothing is tuned."""
-        return "cost" if self.goal.costs is not None else self.goal.metric
-
 
 @dataclass(frozen=True)
 class Compared:
@@ -68,9 +63,9 @@ class Compared:
     Attributes
     ----------
     metric : str
-        What the decision serves: the cost, or the metric that is maximised.
+        What the decision serves, or what its floor is about.
     out_of_fold, out_of_fold_plain : float
-        The metric on the training documents, with the decision and with the most probable label.
+        It on the training documents, with the decision and with the most probable label.
     holdout, holdout_plain : float
         The same on the holdout.
     gain : Interval
@@ -91,9 +86,9 @@ class Compared:
             f"out_of_fold.{self.metric}": self.out_of_fold,
             f"out_of_fold.{self.metric}_of_most_probable": self.out_of_fold_plain,
             f"holdout.{self.metric}_of_most_probable": self.holdout_plain,
-            "decision.gain": self.gain.value,
-            "decision.gain.low": self.gain.low,
-            "decision.gain.high": self.gain.high,
+            f"decision.gain.{self.metric}": self.gain.value,
+            f"decision.gain.{self.metric}.low": self.gain.low,
+            f"decision.gain.{self.metric}.high": self.gain.high,
         }
 
 
@@ -202,11 +197,17 @@ def at_best(problem: Problem, predictions: Predictions) -> Predictions:
     return _with(predictions, weights)
 
 
-def compare(problem: Problem, tuned: Tuned, holdout: Predictions) -> Compared | None:
-    """Return what a decision gains over the most probable label; None if it is the same."""
-    metric = tuned.metric
-    if metric is None:
-        return None
+def compare(problem: Problem, tuned: Tuned, holdout: Predictions) -> tuple[Compared, ...]:
+    """Return what a decision changes against the most probable label.
+
+    First comes what it serves, then the metric of its floor; nothing if nothing is tuned.
+    """
+    metrics: list[MetricName] = [] if tuned.goal.serves is None else [tuned.goal.serves]
+    metrics += tuned.goal.floor or {}
+    return tuple(_compare(problem, metric, tuned, holdout) for metric in metrics)
+
+
+def _compare(problem: Problem, metric: MetricName, tuned: Tuned, holdout: Predictions) -> Compared:
     plain = _with(holdout, None)
     confidence, seed = problem.gates.confidence, problem.seed
     return Compared(

@@ -25,7 +25,7 @@ class Evaluation:
     predictions: Predictions
     metrics: dict[MetricName, Interval]
     tuned: Tuned | None = None
-    compared: Compared | None = None
+    compared: tuple[Compared, ...] = ()
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
@@ -42,9 +42,9 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
             f"holdout.{metric}.high": found.high,
         }
     tuned = challenger.tuned
-    compared = compare(problem, tuned, predictions) if tuned is not None else None
-    if compared is not None:
-        figures |= compared.figures
+    compared = compare(problem, tuned, predictions) if tuned is not None else ()
+    for each in compared:
+        figures |= each.figures
     title = f"{problem.name}: {challenger.result.name}, {len(predictions):,} holdout documents"
     drawn = evaluation_plots(predictions, title)
     if tuned is not None:

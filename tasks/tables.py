@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from modeling.decision import Verdict
-from modeling.metrics import LOSSES, Interval
+from modeling.metrics import LOSSES
 from modeling.problem import MetricName, Problem
 from tasks.decide import summary
 from tasks.evaluate import Evaluation
@@ -105,30 +105,23 @@ def gates_table(verdict: Verdict) -> Grid:
 
 def decision_table(evaluation: Evaluation) -> Grid | None:
     """Return a table: what the decision gains over the most probable label; None without one."""
-    tuned, compared = evaluation.tuned, evaluation.compared
-    if tuned is None or compared is None:
+    if evaluation.tuned is None:
         return None
-    shown, gain = compared.metric.replace("_", " "), compared.gain
-    figures = (
-        ("out of fold", compared.out_of_fold, compared.out_of_fold_plain, ""),
-        ("holdout", compared.holdout, compared.holdout_plain, _signed(gain)),
-    )
-    title = f"Decision: {summary(tuned)}"
-    rows = [
-        (f"{shown}, {part}", f"{decided:.4f}", f"{plain:.4f}", better)
-        for part, decided, plain, better in figures
-    ]
-    return Grid(title, ("metric", "decided", "most probable", "better by"), rows)
+    rows: list[tuple[str, ...]] = []
+    for found in evaluation.compared:
+        name, gain = found.metric, found.gain
+        better = f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+        training = f"{found.out_of_fold:.4f}", f"{found.out_of_fold_plain:.4f}"
+        holdout = f"{found.holdout:.4f}", f"{found.holdout_plain:.4f}"
+        rows += [(f"{name}, out of fold", *training, ""), (f"{name}, holdout", *holdout, better)]
+    head = ("metric", "decided", "most probable label", "better by")
+    return Grid(f"Decision: {summary(evaluation.tuned)}", head, rows)
 
 
 def durations_table(seconds: Mapping[str, float]) -> Grid:
     """Return a table: how long each step took."""
     rows = [(name, f"{value:.2f}") for name, value in seconds.items()]
     return Grid("Durations", ("step", "s"), [*rows, ("all", f"{sum(seconds.values()):.2f}")])
-
-
-def _signed(gain: Interval) -> str:
-    return f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
 
 
 def _escape(cell: str) -> str:

@@ -451,8 +451,7 @@ def test_costs_pay_off_on_documents_that_nobody_has_seen(problem: Problem, revie
 
     tuned, holdout = tuned_on(costly, reviewed)
 
-    compared = compare(costly, tuned, holdout)
-    assert compared is not None
+    (compared,) = compare(costly, tuned, holdout)
     assert tuned.threshold is not None
     assert tuned.threshold < 0.5
     assert compared.holdout == compute("cost", holdout)
@@ -489,7 +488,7 @@ def test_a_model_that_is_too_sure_of_itself_is_calibrated(problem: Problem, revi
     assert tuned.calibrated is not None
     assert tuned.calibrated.calibration is not None
     assert compute("brier", holdout) < compute("brier", before)
-    assert compare(calibrating, tuned, holdout) is None
+    assert compare(calibrating, tuned, holdout) == ()
 
 
 def test_the_order_of_the_labels_in_the_file_does_not_matter(

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from modeling.metrics import LOSSES, Predictions, compute, difference
+from modeling.metrics import LOSSES, Interval, Predictions, compute, difference
 from modeling.problem import MetricName, Problem
 from modeling.threshold import FloorFound
 
@@ -83,16 +83,21 @@ def decide(
     )
 
 
-def floor_gates(floor: FloorFound | None) -> tuple[Gate, ...]:
-    """Return the gate of a floor that the threshold had to keep; none without such a floor."""
-    if floor is None:
+def floor_gates(floor: FloorFound | None, holdout: Interval | None) -> tuple[Gate, ...]:
+    """Return the gate of a floor that the threshold has to keep; none without such a floor.
+
+    The threshold keeps it out of fold, and the holdout must not refute that: at least the upper
+    end of the metric's interval there reaches the floor. `Gates.floors` asks for more.
+    """
+    if floor is None or holdout is None:
         return ()
     return (
         Gate(
             name=f"threshold with enough {floor.metric}",
-            passed=floor.reached,
-            found=f"{floor.value:.4f} out of fold, at least {floor.low:.4f} with confidence",
-            required=f"at least {floor.required} with confidence",
+            passed=floor.reached and holdout.high >= floor.required,
+            found=f"{floor.value:.4f} out of fold, with confidence {floor.low:.4f}; {holdout} on "
+            "the holdout",
+            required=f"at least {floor.required} with confidence, not refuted on the holdout",
         ),
     )
 

@@ -70,7 +70,8 @@ def _compare(
     production: ModelVersion | None,
 ) -> Verdict:
     """Decide on holdout documents that neither of the two has learned from."""
-    further = floor_gates(evaluation.tuned.floor if evaluation.tuned is not None else None)
+    floor = evaluation.tuned.floor if evaluation.tuned is not None else None
+    further = floor_gates(floor, evaluation.metrics[floor.metric] if floor is not None else None)
     if production is None:
         return decide(
             problem,

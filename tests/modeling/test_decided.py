@@ -33,7 +33,7 @@ from modeling.decision import floor_gates
 from modeling.decision_plots import decision_plots
 from modeling.features import NgramCounter
 from modeling.goal import Goal
-from modeling.metrics import Predictions, compute, difference, intervals, metrics_of
+from modeling.metrics import Interval, Predictions, compute, difference, intervals, metrics_of
 from modeling.problem import Gates, Problem
 from modeling.scorer import PipelineScorer, compile_scorer
 from modeling.text import TextNormalizer
@@ -517,8 +517,10 @@ def test_a_floor_that_is_reached_holds_out_of_fold(problem: Problem, reviewed: A
     assert tuned.floor.reached
     assert tuned.floor.low >= 0.6
     assert tuned.floor.value == compute("precision", tuned.seen)
-    (gate,) = floor_gates(tuned.floor)
+    (gate,) = floor_gates(tuned.floor, Interval(0.59, 0.58, 0.61))
     assert gate.passed
+    (refuted,) = floor_gates(tuned.floor, Interval(0.55, 0.51, 0.59))
+    assert not refuted.passed
 
 
 def test_a_floor_that_no_threshold_reaches_keeps_the_challenger_out_with_its_figure(
@@ -531,14 +533,15 @@ def test_a_floor_that_no_threshold_reaches_keeps_the_challenger_out_with_its_fig
         strict.model_copy(update={"gates": Gates()}),
         challenger=(1, holdout),
         production=None,
-        further=floor_gates(tuned.floor),
+        further=floor_gates(tuned.floor, Interval(0.9, 0.8, 1.0)),
     )
 
     assert tuned.floor is not None
     assert verdict.outcome == "kept"
     assert verdict.reason == (
-        f"threshold with enough precision: {tuned.floor.value:.4f} out of fold, at least "
-        f"{tuned.floor.low:.4f} with confidence, required at least 0.999 with confidence"
+        f"threshold with enough precision: {tuned.floor.value:.4f} out of fold, with confidence "
+        f"{tuned.floor.low:.4f}; 0.9000 [0.8000, 1.0000] on the holdout, required at least 0.999 "
+        "with confidence, not refuted on the holdout"
     )
 
 

@@ -18,6 +18,7 @@ CANARY: Final = "canary"
 TAG = "perennial."
 SINCE_TAG = f"{TAG}since."
 CANARY_SHARE_TAG = f"{TAG}canary.share"
+THRESHOLD_TAG = f"{TAG}threshold"
 CANARY_MODE_TAG = f"{TAG}canary.mode"
 ROLLED_BACK_TAG = f"{TAG}rolled-back"
 SHADOW = "shadow"
@@ -53,6 +54,11 @@ class ModelVersion:
             if key.startswith(_METRIC_TAG)
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def threshold(self) -> float | None:
+        """The probability above which the positive class is given, if a problem's goal chose it."""
+        return _number(self.tags.get(THRESHOLD_TAG, ""))
 
     @property
     def share(self) -> float:

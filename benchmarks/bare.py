@@ -37,7 +37,7 @@ def create() -> Starlette:
         scores = scorer.probabilities(inputs)
         predictions = [
             {"label": classes[best], "probabilities": dict(zip(classes, row, strict=True))}
-            for best, row in zip(scores.argmax(axis=1).tolist(), scores.tolist(), strict=True)
+            for best, row in zip(scorer.decide(scores), scores.tolist(), strict=True)
         ]
         return Response(orjson.dumps({"predictions": predictions}), media_type="application/json")
 

@@ -9,6 +9,7 @@ from prefect import flow
 
 from registry import ModelVersion, Registry
 from tasks.connect import connect
+from tasks.decide import decide
 from tasks.evaluate import evaluate
 from tasks.failures import log_briefly
 from tasks.prepare import prepare
@@ -52,6 +53,8 @@ def _make(
         dataset = prepare(spec, snapshot)
         fitted = train(spec, recipe.surroundings.candidate, dataset, run_id)
         again = choose(spec, dataset, [fitted])
+        if spec.decision is not None:
+            again = decide(spec, dataset, again)
         found = agreement(recipe, evaluate(spec, dataset, again).predictions)
         tracking.log(run_id, metrics={"error": found.error, "labels": found.labels})
     return found

@@ -17,6 +17,7 @@ from registry import Registry
 from settings import get_settings
 from tasks.approve import ask
 from tasks.connect import connect
+from tasks.decide import decide
 from tasks.evaluate import evaluate
 from tasks.failures import log_briefly
 from tasks.ingest import Ingested, ingest
@@ -66,6 +67,9 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: _Steps)
             futures = [train.submit(spec, name, dataset, run_id) for name in names]
             candidates = [future.result() for future in futures]
             challenger = choose(spec, dataset, candidates)
+        if spec.decision is not None:
+            with steps("decide"):
+                challenger = decide(spec, dataset, challenger)
         with steps("evaluate"):
             evaluation = evaluate(spec, dataset, challenger)
         with steps("register"):

@@ -15,6 +15,7 @@ from modeling.metrics import LOSSES, Interval, Predictions, compute, difference
 from modeling.problem import Problem
 from modeling.schema import MetricName
 from modeling.slices import Slice, compare_slices
+from modeling.threshold import FloorFound
 
 BETTER = "better than Production"
 NOT_WORSE = "not worse than Production, on newer documents"
@@ -118,6 +119,7 @@ def decide(
     production: tuple[int, Predictions] | None,
     evidence: Evidence | None = None,
     approval: Approval | None = None,
+    further: Sequence[Gate] = (),
 ) -> Verdict:
     """Return the verdict on a challenger.
 
@@ -132,10 +134,13 @@ def decide(
         What the other gates need; None decides on the predictions alone, as a simulation may.
     approval : Approval, optional
         What a person said, where the problem asks for one.
+    further : sequence of Gate
+        What else the challenger must pass, found elsewhere.
     """
     version, predictions = challenger
     asked = problem.gates
     gates = [_floor(m, limit, predictions) for m, limit in asked.floors.items()]
+    gates += further
     if production is not None:
         newer = evidence is not None and evidence.newer_documents
         gates.append(_better(problem, predictions, production[1], newer_documents=newer))
@@ -154,6 +159,25 @@ def decide(
         challenger=version,
         production=production[0] if production else None,
         promotion=asked.promotion,
+    )
+
+
+def floor_gates(floor: FloorFound | None, holdout: Interval | None) -> tuple[Gate, ...]:
+    """Return the gate of a floor that the threshold has to keep; none without such a floor.
+
+    The threshold keeps it out of fold, and the holdout must not refute that: at least the upper
+    end of the metric's interval there reaches the floor. `Gates.floors` asks for more.
+    """
+    if floor is None or holdout is None:
+        return ()
+    return (
+        Gate(
+            name=f"threshold with enough {floor.metric}",
+            passed=floor.reached and holdout.high >= floor.required,
+            found=f"{floor.value:.4f} out of fold, with confidence {floor.low:.4f}; {holdout} on "
+            "the holdout",
+            required=f"at least {floor.required} with confidence, not refuted on the holdout",
+        ),
     )
 
 

@@ -71,7 +71,7 @@ class Gates(Schema):
     """What a challenger must show before it becomes Production."""
 
     floors: dict[MetricName, float] = Field(
-        default={}, description="the least value of a metric; the most for log_loss and brier"
+        default={}, description="the least value of a metric; the most for log_loss, brier and cost"
     )
     confidence: Share = Field(
         default=0.95, description="of the interval of the difference to Production"

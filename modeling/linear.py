@@ -81,7 +81,22 @@ def _naive_bayes(classifier: Any) -> LinearForm:
     return LinearForm(weights, intercepts, "softmax")
 
 
-_FORMS: Mapping[str, Callable[[Any], LinearForm]] = {
+def _decided(classifier: Any) -> LinearForm | None:
+    """Fold the calibration into the weights; which label is given does not belong to the form."""
+    form, calibration = linear_form(classifier.estimator_), classifier.calibration
+    if form is None or calibration is None:
+        return form
+    offsets = np.array(calibration.offsets)
+    return LinearForm(
+        calibration.slope * form.weights,
+        calibration.slope * form.intercepts
+        + (np.diff(offsets) if form.link == "logistic" else offsets),
+        form.link,
+    )
+
+
+_FORMS: Mapping[str, Callable[[Any], LinearForm | None]] = {
+    "modeling.decided.Decided": _decided,
     "sklearn.linear_model._logistic.LogisticRegression": _logistic_regression,
     "sklearn.naive_bayes.MultinomialNB": _naive_bayes,
 }

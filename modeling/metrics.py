@@ -8,7 +8,7 @@ milliseconds instead of one scikit-learn call per resample.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.float64]
 
 # Metrics of which less is better.
-LOSSES: frozenset[MetricName] = frozenset({"log_loss", "brier"})
+LOSSES: frozenset[MetricName] = frozenset({"log_loss", "brier", "cost"})
 # Metrics that depend on the labels alone, not on the probabilities.
-_OF_LABELS: frozenset[MetricName] = frozenset({"accuracy", "precision", "recall", "f1"})
+_OF_LABELS: frozenset[MetricName] = frozenset({"accuracy", "precision", "recall", "f1", "cost"})
 RESAMPLES = 2_000
 _RESAMPLES_AT_ONCE = 100
 
@@ -41,20 +41,26 @@ class Predictions:
         Position in `classes` of the label that the model gives.
     probabilities : ndarray of float64, shape (n_documents, n_classes)
         The model's probability of each class.
+    costs : ndarray of float64, shape (n_classes, n_classes), or None
+        What it costs to give a label (column) to a document of a class (row), if that is known.
     """
 
     classes: tuple[str, ...]
     truth: NDArray[np.int64]
     predicted: NDArray[np.int64]
     probabilities: Floats
+    costs: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
 
     def take(self, rows: NDArray[np.bool_]) -> Predictions:
         """Return the predictions about the documents where `rows` is true."""
-        return Predictions(
-            self.classes, self.truth[rows], self.predicted[rows], self.probabilities[rows]
+        return replace(
+            self,
+            truth=self.truth[rows],
+            predicted=self.predicted[rows],
+            probabilities=self.probabilities[rows],
         )
 
 
@@ -75,8 +81,19 @@ def compute(metric: MetricName, predictions: Predictions) -> float:
 
     With two classes precision, recall and F1 are those of the positive class, otherwise the mean
     over the classes; ROC-AUC of more than two classes is the mean of one class against the rest.
+    The cost is the mean over documents, in the unit of the problem's costs.
+
+    Raises
+    ------
+    ValueError
+        If the cost is asked for, and the predictions do not say what errors cost.
     """
     return float(_METRICS[metric](predictions, np.ones((1, len(predictions))))[0])
+
+
+def metrics_of(predictions: Predictions) -> tuple[MetricName, ...]:
+    """Return the metrics that can be computed: the cost only where errors have one."""
+    return METRICS if predictions.costs is None else (*METRICS, "cost")
 
 
 def intervals(
@@ -86,7 +103,7 @@ def intervals(
 
     All metrics are computed on the same resamples, which are drawn once.
     """
-    draws: dict[MetricName, list[Floats]] = {metric: [] for metric in METRICS}
+    draws: dict[MetricName, list[Floats]] = {metric: [] for metric in metrics_of(predictions)}
     for counts in ahead(_resamples(len(predictions), seed)):
         for metric, drawn in draws.items():
             drawn.append(_METRICS[metric](predictions, counts))
@@ -185,6 +202,12 @@ def _accuracy(p: Predictions, counts: Counts) -> Floats:
     return _mean((p.truth == p.predicted).astype(np.float64), counts)
 
 
+def _cost(p: Predictions, counts: Counts) -> Floats:
+    if p.costs is None:
+        raise ValueError("there is no cost without decision.costs in the problem's file")
+    return _mean(p.costs[p.truth, p.predicted], counts)
+
+
 def _log_loss(p: Predictions, counts: Counts) -> Floats:
     eps = np.finfo(np.float64).eps
     clipped = np.clip(p.probabilities, eps, 1 - eps)
@@ -263,5 +286,7 @@ _METRICS: dict[MetricName, Callable[[Predictions, Counts], Floats]] = {
     "roc_auc": _roc_auc,
     "log_loss": _log_loss,
     "brier": _brier,
+    "cost": _cost,
 }
-METRICS: tuple[MetricName, ...] = tuple(_METRICS)
+# What every problem has.
+METRICS: tuple[MetricName, ...] = tuple(metric for metric in _METRICS if metric != "cost")

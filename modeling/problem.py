@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from modeling.cases import LABELS, CaseFile
 from modeling.gates import READ_CASES, Gates
+from modeling.goal import Complaint, Goal
 from modeling.schema import MetricName, Name, Schema, Share
 from modeling.text import Contractions, Lemmas, Steps, StopWords
 
@@ -113,6 +116,7 @@ class Problem(Schema):
         default=0.1, description="share of the training documents that choose the challenger"
     )
     metric: MetricName = "accuracy"
+    decision: Goal | None = None
     preparations: dict[Name, Preparation] = Field(min_length=1)
     candidates: dict[Name, Candidate] = Field(min_length=1)
     gates: Gates = Gates()
@@ -129,7 +133,23 @@ class Problem(Schema):
                 )
         if len(set(map(repr, self.labels.values()))) < len(self.labels):
             raise _at(("labels",), dict(self.labels), "a different stored value for each label")
+        for location, value, allowed in self._wrong_decision():
+            raise _at(location, value, allowed)
         return self
+
+    def _wrong_decision(self) -> Iterator[Complaint]:
+        if self.decision is not None:
+            for location, value, allowed in self.decision.complaints(self.classes):
+                yield ("decision", *location), value, allowed
+            if self.metric not in self.decision.comparable:
+                allowed = f"{_listed(self.decision.comparable)}, as decision serves no other metric"
+                yield ("metric",), self.metric, allowed
+        if self.costs is None:
+            needs = "possible without decision.costs"
+            if self.metric == "cost":
+                yield ("metric",), self.metric, needs
+            if "cost" in self.gates.floors:
+                yield ("gates", "floors", "cost"), self.gates.floors["cost"], needs
 
     @property
     def digest(self) -> str:
@@ -141,6 +161,11 @@ class Problem(Schema):
     def classes(self) -> tuple[str, ...]:
         """The labels, in the order of the file."""
         return tuple(self.labels)
+
+    @property
+    def costs(self) -> NDArray[np.float64] | None:
+        """What errors cost, shape (n_classes true, n_classes given); None without `decision`."""
+        return None if self.decision is None else self.decision.cost_matrix(self.classes)
 
 
 class _ReferenceError(ValueError):

@@ -21,11 +21,13 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 
 from modeling.compiled import Memo, Vocabulary, Weights
+from modeling.decided import Decided
 from modeling.features import NgramCounter
 from modeling.linear import linear_form, probabilities_of
 from modeling.spans import Located, locate
 from modeling.text import Normalizer, TextNormalizer
 from modeling.text import normalizer as normalizer_of
+from modeling.threshold import decide
 
 # Probabilities that differ by no more than this are the same answer.
 TOLERANCE = 1e-9
@@ -63,6 +65,10 @@ class Scorer(Protocol):
         """Return the probability of each class, shape (n_inputs, n_classes)."""
         ...
 
+    def decide(self, probabilities: NDArray[np.float64]) -> list[int]:
+        """Return the position in `classes` of the label that the model gives, for each row."""
+        ...
+
     def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what moves the decision on this text most, the largest first.
 
@@ -83,11 +89,28 @@ class Scorer(Protocol):
         ...
 
 
-class PipelineScorer:
-    """Any fitted pipeline of scikit-learn as a scorer; it explains nothing."""
+class _Deciding:
+    """Gives the labels that a model gives for its probabilities."""
 
     def __init__(self, model: Pipeline) -> None:
         self.classes: tuple[str, ...] = tuple(map(str, model.classes_))
+        weights = model[-1].weights if isinstance(model[-1], Decided) else None
+        self._label_weights = None if weights is None else np.array(weights)
+
+    def decide(self, probabilities: NDArray[np.float64]) -> list[int]:
+        """Return the position in `classes` of the label that the model gives, for each row."""
+        weights = self._label_weights
+        # One call less where the most probable label is given: every request comes by here.
+        found = probabilities.argmax(axis=1) if weights is None else decide(probabilities, weights)
+        positions: list[int] = found.tolist()
+        return positions
+
+
+class PipelineScorer(_Deciding):
+    """Any fitted pipeline of scikit-learn as a scorer; it explains nothing."""
+
+    def __init__(self, model: Pipeline) -> None:
+        super().__init__(model)
         self._model = model
 
     def probabilities(self, inputs: Sequence[str]) -> NDArray[np.float64]:
@@ -146,7 +169,8 @@ def compile_scorer(model: Pipeline) -> CompiledScorer | None:
     -------
     CompiledScorer or None
         None if the model is not a `TextNormalizer`, an `NgramCounter`, possibly a
-        ``TfidfTransformer``, and a classifier that has a linear form (see `modeling.linear`).
+        ``TfidfTransformer``, and a classifier that has a linear form (see `modeling.linear`),
+        with or without a decision.
     """
     steps = [step for _, step in model.steps]
     kinds = [type(step) for step in steps[:-1]]
@@ -161,14 +185,14 @@ def compile_scorer(model: Pipeline) -> CompiledScorer | None:
         return None
     vocabulary = Vocabulary(counter)
     return CompiledScorer(
-        tuple(map(str, model.classes_)),
+        model,
         normalizer_of(normalizer.steps),
         vocabulary,
         Weights(vocabulary, counter, weighting, form),
     )
 
 
-class CompiledScorer:
+class CompiledScorer(_Deciding):
     """A linear model of texts, compiled; get one from `compile_scorer`.
 
     Its answers are the pipeline's but for the order of summation, which depends on the number of
@@ -179,12 +203,12 @@ class CompiledScorer:
 
     def __init__(
         self,
-        classes: tuple[str, ...],
+        model: Pipeline,
         normalizer: Normalizer,
         vocabulary: Vocabulary,
         weights: Weights,
     ) -> None:
-        self.classes = classes
+        super().__init__(model)
         self._normalizer = normalizer
         self._vocabulary = vocabulary
         self._weights = weights
@@ -219,7 +243,8 @@ class CompiledScorer:
     def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what moves the decision on this text most; see `Scorer.explain`.
 
-        All contributions and the `baseline` add up to the log-odds of the label: of two classes
+        All contributions and the `baseline` add up to the log-odds of the label, calibrated if the
+        model is; the threshold that they are compared with is no part of them: of two classes
         against the other one, of more the score against the mean score of all classes.
         """
         position = _require(label, self.classes)

@@ -33,7 +33,7 @@ class Answer:
         What answers.
     classes : tuple of str
         The columns of `probabilities`.
-    best : list of int
+    decided : list of int
         The position in `classes` of each input's label.
     probabilities : ndarray of float64, shape (n_inputs, n_classes)
         Of each class.
@@ -43,7 +43,7 @@ class Answer:
 
     version: ModelVersion
     classes: tuple[str, ...]
-    best: list[int]
+    decided: list[int]
     probabilities: NDArray[np.float64]
     explanations: Sequence[Sequence[Contribution]] | None
 
@@ -51,7 +51,7 @@ class Answer:
     def labels(self) -> list[str]:
         """The label of each input."""
         classes = self.classes
-        return [classes[position] for position in self.best]
+        return [classes[position] for position in self.decided]
 
     def body(self, ids: Sequence[str]) -> bytes:
         """Return the answer as it is sent: JSON, the size of which is mostly the same each time."""
@@ -61,7 +61,7 @@ class Answer:
         numbers = orjson.dumps(self.probabilities.ravel(), option=_NUMPY)[1:-1].decode().split(",")
         if len(ids) == 1 and self.explanations is None:
             # Most requests are so: one prediction needs no columns.
-            return f"{head}{parts[self.best[0]] % (*ids, *numbers, '')}]}}".encode()
+            return f"{head}{parts[self.decided[0]] % (*ids, *numbers, '')}]}}".encode()
         width = len(self.classes)
         explanations: Sequence[str] = [""] * len(ids)
         if self.explanations is not None:
@@ -73,7 +73,7 @@ class Answer:
         for column in range(width):
             values[column + 1 :: width + 2] = numbers[column::width]
         values[width + 1 :: width + 2] = explanations
-        predictions = ",".join([parts[position] for position in self.best]) % tuple(values)
+        predictions = ",".join([parts[position] for position in self.decided]) % tuple(values)
         return f"{head}{predictions}]}}".encode()
 
     def logged(self, ids: Sequence[str], inputs: Sequence[Input]) -> Logged:
@@ -84,7 +84,7 @@ class Answer:
             version=self.version.version,
             ids=ids,
             labels=self.labels,
-            probabilities=self.probabilities.max(axis=1).tolist(),
+            probabilities=self.probabilities[range(len(ids)), self.decided].tolist(),
             inputs=inputs,
         )
 
@@ -95,7 +95,7 @@ def join(portions: Sequence[Answer]) -> Answer:
     return Answer(
         first.version,
         first.classes,
-        [position for part in portions for position in part.best],
+        [position for part in portions for position in part.decided],
         np.concatenate([part.probabilities for part in portions]),
         None
         if first.explanations is None

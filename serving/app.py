@@ -277,6 +277,7 @@ def _describe_version(alias: Alias, loaded: Loaded) -> Version:
         loaded=True,
         share=version.share if alias == CANARY else None,
         metrics=version.metrics,
+        threshold=version.threshold,
     )
 
 

@@ -146,11 +146,11 @@ class Classify:
     def _count(self, loaded: Loaded, characters: Sequence[int], answer: Answer) -> None:
         problem, number = loaded.version.problem, loaded.version.version
         self._metrics.lengths(problem, characters)
-        classes, best = answer.classes, answer.best
-        if len(best) == 1:
-            self._metrics.predicted(problem, number, classes[best[0]], 1)
+        classes, decided = answer.classes, answer.decided
+        if len(decided) == 1:
+            self._metrics.predicted(problem, number, classes[decided[0]], 1)
             return
-        for position, count in Counter(best).items():
+        for position, count in Counter(decided).items():
             self._metrics.predicted(problem, number, classes[position], count)
 
     def _show(self, shadow: Loaded, inputs: Sequence[Input], answered: Sequence[str]) -> None:
@@ -185,14 +185,14 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
     texts = cast("Sequence[str]", inputs)
     scores = scorer.probabilities(texts)
     classes = scorer.classes
-    best = scores.argmax(axis=1).tolist()
+    decided = scorer.decide(scores)
     explanations = None
     if explain:
         explanations = [
             scorer.explain(text, classes[position])
-            for text, position in zip(texts, best, strict=True)
+            for text, position in zip(texts, decided, strict=True)
         ]
-    return Answer(version, classes, best, scores, explanations)
+    return Answer(version, classes, decided, scores, explanations)
 
 
 def _random_digits() -> Iterator[str]:

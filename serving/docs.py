@@ -95,7 +95,12 @@ def openapi(settings: ServingSettings) -> bytes:
 
 def _operations(settings: ServingSettings) -> list[_Operation]:
     bad = (400, 401, 408, 413, 415, 422, 429)
-    version = {"since": "2026-11-21T08:00:00Z", "loaded": True, "metrics": {"accuracy": 0.91}}
+    version = {
+        "since": "2026-11-21T08:00:00Z",
+        "loaded": True,
+        "metrics": {"accuracy": 0.91},
+        "threshold": None,
+    }
     model = {"model": "sentiment", "kind": "text", "classes": ["negative", "positive"]}
     return [
         _Operation(

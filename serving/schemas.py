@@ -102,6 +102,9 @@ class Version(_Schema):
     loaded: bool = Field(description="whether it is in memory")
     share: float | None = Field(description="of the requests, for a canary")
     metrics: dict[str, float] = Field(description="on the holdout, when it was made")
+    threshold: float | None = Field(
+        description="probability above which the last class is given, if it was tuned"
+    )
 
 
 class Model(_Schema):

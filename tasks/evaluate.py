@@ -9,11 +9,13 @@ from prefect.cache_policies import NO_CACHE
 
 import registry
 from modeling.cases import GroupResult
+from modeling.decision_plots import decision_plots
 from modeling.latency import Latency
 from modeling.metrics import Interval, Predictions, intervals
 from modeling.plots import evaluation_plots
 from modeling.problem import Problem
 from modeling.schema import MetricName
+from modeling.tuning import Compared, Tuned, compare
 from settings import get_settings
 from tasks.behave import behave, time_one
 from tasks.prepare import Dataset
@@ -30,6 +32,10 @@ class Evaluation:
         Of every holdout document.
     metrics : dict of str to Interval
         Of these predictions.
+    tuned : Tuned or None
+        Its decision, if the problem asks for one.
+    compared : tuple of Compared
+        What the decision is worth on the holdout, against others.
     cases : tuple of GroupResult
         How it does on the problem's behavioural cases.
     latency : Latency or None
@@ -38,6 +44,8 @@ class Evaluation:
 
     predictions: Predictions
     metrics: dict[MetricName, Interval]
+    tuned: Tuned | None = None
+    compared: tuple[Compared, ...] = ()
     cases: tuple[GroupResult, ...] = ()
     latency: Latency | None = None
 
@@ -55,10 +63,17 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
             f"holdout.{metric}.low": found.low,
             f"holdout.{metric}.high": found.high,
         }
+    tuned = challenger.tuned
+    compared = compare(problem, tuned, predictions) if tuned is not None else ()
+    for each in compared:
+        figures |= each.figures
     title = f"{problem.name}: {challenger.result.name}, {len(predictions):,} holdout documents"
-    plots = {f"plots/{name}": plot for name, plot in evaluation_plots(predictions, title).items()}
+    drawn = evaluation_plots(predictions, title)
+    if tuned is not None:
+        drawn |= decision_plots(tuned, predictions, title)
+    plots = {f"plots/{name}": plot for name, plot in drawn.items()}
     tracking = registry.connect(get_settings())
     tracking.log(challenger.result.run_id, metrics={**figures, "refit.seconds": challenger.seconds})
     tracking.log_files(challenger.result.run_id, texts={}, figures=plots)
     cases, latency = behave(problem, challenger.model), time_one(problem, dataset, challenger.model)
-    return Evaluation(predictions, metrics, cases, latency)
+    return Evaluation(predictions, metrics, tuned, compared, cases, latency)

@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 
 import mongodb
 import registry
-from modeling.decision import APPROVAL, Approval, Verdict, decide
+from modeling.decision import APPROVAL, Approval, Verdict, decide, floor_gates
 from modeling.documents import in_holdout
 from modeling.problem import Problem
 from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
@@ -83,6 +83,8 @@ def _compare(
     approval: Approval | None,
 ) -> Verdict:
     """Decide on holdout documents that neither of the two has learned from."""
+    floor = evaluation.tuned.floor if evaluation.tuned is not None else None
+    further = floor_gates(floor, evaluation.metrics[floor.metric] if floor is not None else None)
     if production is None:
         return decide(
             problem,
@@ -90,6 +92,7 @@ def _compare(
             production=None,
             evidence=gather(problem, version, evaluation),
             approval=approval,
+            further=further,
         )
     unseen = in_holdout(
         dataset.holdout_content, float(production.tags.get(f"{TAG}holdout", problem.holdout))
@@ -108,6 +111,7 @@ def _compare(
             traits=dataset.holdout_traits.filter(pa.array(unseen)),
         ),
         approval=approval,
+        further=further,
     )
 
 

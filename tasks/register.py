@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -40,6 +42,7 @@ def register(
             "candidate": challenger.result.name,
             "problem_digest": problem.digest,
             "holdout": str(problem.holdout),
+            **_decision(challenger),
             "snapshot_version": str(snapshot.version),
             "snapshot_digest": snapshot.digest,
             **{f"holdout.{name}": str(found) for name, found in evaluation.metrics.items()},
@@ -47,6 +50,16 @@ def register(
     )
     get_run_logger().info("Registered %s version %s.", problem.name, version.version)
     return version
+
+
+def _decision(challenger: Challenger) -> dict[str, str]:
+    """Return the tags that say how probabilities become labels; none if nothing was tuned."""
+    tuned = challenger.tuned
+    if tuned is None or tuned.weights is None:
+        return {}
+    if tuned.threshold is not None:
+        return {"threshold": str(tuned.threshold)}
+    return {"weights": json.dumps(dict(zip(tuned.seen.classes, tuned.weights, strict=True)))}
 
 
 def choose_golden(model: Pipeline, dataset: Dataset, evaluation: Evaluation) -> Golden:

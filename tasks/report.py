@@ -17,6 +17,7 @@ from tasks.ingest import Ingested
 from tasks.tables import (
     Grid,
     candidates_table,
+    decision_table,
     documents_table,
     durations_table,
     gates_table,
@@ -83,6 +84,8 @@ def _tables(problem: Problem, retraining: Retraining) -> list[Grid]:
         tables.append(candidates_table(problem, retraining.candidates))
     if retraining.evaluation is not None:
         tables.append(holdout_table(retraining.evaluation))
+        decision = decision_table(retraining.evaluation)
+        tables += [decision] if decision is not None else []
     if retraining.verdict is not None:
         tables.append(gates_table(retraining.verdict))
     return [*tables, durations_table(retraining.seconds)]

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from modeling.decision import Verdict
+from modeling.metrics import LOSSES
 from modeling.problem import Problem
 from modeling.schema import MetricName
+from tasks.decide import summary
 from tasks.evaluate import Evaluation
 from tasks.ingest import Ingested
 from tasks.train import CandidateResult
@@ -63,7 +65,13 @@ def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Gr
         fits = [(result.name, f"{result.seconds:.2f}") for result in results]
         return Grid("The only candidate, fitted on all training documents", ("name", "fit s"), fits)
     shown: tuple[MetricName, ...] = ("accuracy", "f1", "roc_auc", "log_loss")
-    ordered = sorted(results, key=lambda result: result.metrics["accuracy"], reverse=True)
+    if problem.metric not in shown:
+        shown = (problem.metric, *shown)
+    ordered = sorted(
+        results,
+        key=lambda result: result.metrics[problem.metric],
+        reverse=problem.metric not in LOSSES,
+    )
     return Grid(
         f"Candidates on the validation documents, chosen by {problem.metric}",
         ("candidate", *shown, "fit s"),
@@ -94,6 +102,21 @@ def gates_table(verdict: Verdict) -> Grid:
         ("gate", "found", "required", "passed"),
         [(g.name, g.found, g.required, "yes" if g.passed else "no") for g in verdict.gates],
     )
+
+
+def decision_table(evaluation: Evaluation) -> Grid | None:
+    """Return a table: what the decision gains over the most probable label; None without one."""
+    if evaluation.tuned is None:
+        return None
+    rows: list[tuple[str, ...]] = []
+    for found in evaluation.compared:
+        name, gain = found.metric, found.gain
+        better = f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+        training = f"{found.out_of_fold:.4f}", f"{found.out_of_fold_plain:.4f}"
+        holdout = f"{found.holdout:.4f}", f"{found.holdout_plain:.4f}"
+        rows += [(f"{name}, out of fold", *training, ""), (f"{name}, holdout", *holdout, better)]
+    head = ("metric", "decided", "most probable label", "better by")
+    return Grid(f"Decision: {summary(evaluation.tuned)}", head, rows)
 
 
 def durations_table(seconds: Mapping[str, float]) -> Grid:

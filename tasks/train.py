@@ -19,9 +19,10 @@ from sklearn.pipeline import Pipeline
 
 import registry
 from modeling.candidates import assemble, build_classifier, build_normalizer
-from modeling.metrics import LOSSES, METRICS, Predictions, compute
+from modeling.metrics import LOSSES, Predictions, compute, metrics_of
 from modeling.problem import Problem
 from modeling.schema import MetricName
+from modeling.tuning import Tuned, at_best
 from settings import get_settings
 from tasks.prepare import Dataset
 
@@ -58,6 +59,7 @@ class Challenger:
     result: CandidateResult
     model: Pipeline
     seconds: float
+    tuned: Tuned | None = None
 
 
 def largest_first(problem: Problem, dataset: Dataset) -> list[str]:
@@ -85,7 +87,8 @@ def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> Can
             classifier = build_classifier(problem, name).fit(matrix, labels)
         if choosing:
             seen = predict(problem, classifier, shared[chosen_by], dataset.labels[chosen_by])
-            metrics = {metric: compute(metric, seen) for metric in METRICS}
+            best = at_best(problem, seen)
+            metrics = {metric: compute(metric, best) for metric in metrics_of(best)}
         _log(problem, name, dataset, run_id, metrics, timer.seconds)
     result = CandidateResult(
         name, run_id, metrics, timer.seconds, classifier=None if choosing else classifier
@@ -134,6 +137,7 @@ def predict(
         truth=np.array([positions[label] for label in labels], np.int64),
         predicted=np.array([positions[label] for label in predicted], np.int64),
         probabilities=probabilities[:, columns],
+        costs=problem.costs,
     )
 
 

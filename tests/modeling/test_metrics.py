@@ -61,7 +61,7 @@ def test_the_metrics_that_a_problem_may_name_are_all_there() -> None:
         "log_loss",
         "brier",
     }
-    assert {"log_loss", "brier"} == LOSSES
+    assert {"log_loss", "brier", "cost"} == LOSSES
 
 
 @every_metric

@@ -38,7 +38,7 @@ def answers(draw: st.DrawFn) -> Answer:
 
 @given(answers())
 def test_the_body_holds_every_value_of_the_answer(answer: Answer) -> None:
-    ids = [f"id-{number}" for number in range(len(answer.best))]
+    ids = [f"id-{number}" for number in range(len(answer.decided))]
     predictions = []
     for number, (prediction_id, row) in enumerate(zip(ids, answer.probabilities, strict=True)):
         prediction = {
@@ -67,7 +67,7 @@ def test_portions_joined_are_the_answer_of_the_whole(answer: Answer) -> None:
             answer.probabilities[[number]],
             None if explained is None else [explained[number]],
         )
-        for number, position in enumerate(answer.best)
+        for number, position in enumerate(answer.decided)
     ]
     ids = [str(number) for number in range(len(portions))]
     assert join(portions).body(ids) == answer.body(ids)

@@ -7,7 +7,7 @@ milliseconds instead of one scikit-learn call per resample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,16 @@ class Predictions:
         return Predictions(
             self.classes, self.truth[rows], self.predicted[rows], self.probabilities[rows]
         )
+
+
+def join(parts: Sequence[Predictions]) -> Predictions:
+    """Return the predictions about the documents of all parts, of which there is one or more."""
+    return Predictions(
+        parts[0].classes,
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.predicted for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+    )
 
 
 @dataclass(frozen=True)

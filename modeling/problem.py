@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
+from modeling.fields import FieldKind, FieldName, TabularFeatures
 from modeling.schema import Schema
 from modeling.text import Contractions, Lemmas, Steps, StopWords
+from modeling.validation import Validation
 
 # A label as it stands in the documents.
 StoredLabel = str | int | bool
 MetricName = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier"]
-EstimatorName = Literal["logistic_regression", "multinomial_naive_bayes"]
+EstimatorName = Literal[
+    "logistic_regression",
+    "multinomial_naive_bayes",
+    "decision_tree",
+    "random_forest",
+    "svm",
+    "xgboost",
+]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Parameters = dict[str, bool | int | float | str | None]
 
 
 # How pydantic names the branches of a union, which a location in a file does not have.
@@ -49,6 +68,9 @@ class Source(Schema):
     late_window: timedelta = Field(
         default=timedelta(hours=1),
         description="how far behind the newest known document a late one may arrive",
+    )
+    dataset: str | None = Field(
+        default=None, description="a built-in dataset, which flows.seed loads unless told otherwise"
     )
 
 
@@ -95,7 +117,27 @@ class Candidate(Schema):
     preparation: Name
     features: Features
     estimator: EstimatorName
-    parameters: dict[str, bool | int | float | str | None] = Field(default={})
+    parameters: Parameters = Field(default={})
+
+    @property
+    def shared(self) -> tuple[Hashable, ...]:
+        """What candidates must agree on to share features; the first part, to share tokens."""
+        f = self.features
+        # The weighting is cheap and learned per fit; everything else can be shared.
+        return self.preparation, f.bigrams, f.min_documents, f.max_features, f.binary
+
+
+class TabularCandidate(Schema):
+    """A candidate of a problem with `inputs`: features x estimator."""
+
+    features: TabularFeatures = TabularFeatures()
+    estimator: EstimatorName
+    parameters: Parameters = Field(default={})
+
+    @property
+    def shared(self) -> tuple[Hashable, ...]:
+        """See `Candidate.shared`: scaling is cheap and learned per fit, all else is the same."""
+        return ()
 
 
 class Gates(Schema):
@@ -118,20 +160,51 @@ class Problem(Schema):
     labels: dict[str, StoredLabel] = Field(
         min_length=2, description="label -> its value in the documents; the last one is positive"
     )
+    inputs: dict[FieldName, FieldKind] | None = Field(
+        default=None, min_length=1, description="the fields of tabular documents; absent for texts"
+    )
     limits: Limits = Limits()
     holdout: Share = 0.2
-    validation: Share = Field(
-        default=0.1, description="share of the training documents that choose the challenger"
+    validation: Validation = Field(
+        default=Validation(share=0.1), description="which documents choose the challenger"
     )
     metric: MetricName = "accuracy"
-    preparations: dict[Name, Preparation] = Field(min_length=1)
-    candidates: dict[Name, Candidate] = Field(min_length=1)
+    preparations: dict[Name, Preparation] = Field(default={}, description="of texts")
+    candidates: dict[Name, Candidate | TabularCandidate]
     gates: Gates = Gates()
     seed: int = 42
+
+    @field_validator("candidates", mode="wrap")
+    @classmethod
+    def _of_one_kind(
+        cls, value: Any, _: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> dict[Name, Candidate | TabularCandidate]:
+        # Inputs that are wrong themselves are not in the data; they were there all the same.
+        kind: Any = _Candidates if info.data.get("inputs", {}) is None else _TabularCandidates
+        found: dict[Name, Candidate | TabularCandidate] = TypeAdapter(kind).validate_python(value)
+        return found
+
+    @model_validator(mode="after")
+    def _keys_fit_the_inputs(self) -> Self:
+        if self.inputs is None:
+            if not self.preparations:
+                raise _ReferenceError(("preparations",), "is missing", "texts need one or more")
+            return self
+        for location, part in _ONLY_FOR_TEXTS.items():
+            if location[-1] in part(self).model_fields_set:
+                shown = "is not a key of a problem with inputs"
+                raise _ReferenceError(location, shown, "it is for texts")
+        fields = self.source.fields
+        for name in ("_id", fields.label, fields.created_at, fields.source):
+            if name in self.inputs:
+                raise _at(("inputs", name), name, "a field that holds nothing else")
+        return self
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
         for name, candidate in self.candidates.items():
+            if isinstance(candidate, TabularCandidate):
+                continue
             if candidate.preparation not in self.preparations:
                 raise _at(
                     ("candidates", name, "preparation"),
@@ -145,7 +218,7 @@ class Problem(Schema):
     @property
     def digest(self) -> str:
         """Hexadecimal digest of everything that shapes a retraining of this problem."""
-        shaping = self.model_dump_json(exclude={"description"})
+        shaping = self.model_dump_json(exclude={"description": True, "source": {"dataset"}})
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     @property
@@ -154,16 +227,25 @@ class Problem(Schema):
         return tuple(self.labels)
 
 
-class _ReferenceError(ValueError):
-    """A value that is wrong only together with another part of the file."""
+_Candidates = Annotated[dict[Name, Candidate], Field(min_length=1)]
+_TabularCandidates = Annotated[dict[Name, TabularCandidate], Field(min_length=1)]
+_ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema]] = {
+    ("limits",): lambda problem: problem,
+    ("preparations",): lambda problem: problem,
+    ("source", "fields", "text"): lambda problem: problem.source.fields,
+}
 
-    def __init__(self, location: tuple[str, ...], value: object, allowed: str) -> None:
-        super().__init__(f"{value!r} is not {allowed}")
-        self.location, self.value, self.allowed = location, value, allowed
+
+class _ReferenceError(ValueError):
+    """What is wrong only together with another part of the file."""
+
+    def __init__(self, location: tuple[str, ...], shown: str, allowed: str) -> None:
+        super().__init__(f"{'.'.join(location)} {shown}; {allowed}")
+        self.location, self.shown, self.allowed = location, shown, allowed
 
 
 def _at(location: tuple[str, ...], value: object, allowed: str) -> _ReferenceError:
-    return _ReferenceError(location, value, allowed)
+    return _ReferenceError(location, f"is {_shorten(value)}", f"allowed is {allowed}")
 
 
 def load_problem(path: Path) -> Problem:
@@ -200,28 +282,31 @@ def _complaint(path: Path, document: Mapping[str, Any], detail: ErrorDetails) ->
     """Say of one schema error where it is, what stands there, and what may stand there."""
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, _ReferenceError):
-        location, value, allowed = cause.location, cause.value, f"allowed is {cause.allowed}"
+        location, shown, allowed = cause.location, cause.shown, cause.allowed
     else:
         location = tuple(str(part) for part in detail["loc"] if part != "[key]")
-        value, allowed = detail["input"], _allowed(detail)
+        shown, allowed = _shown(detail), _allowed(detail, tabular="inputs" in document)
     line, location = _find_line(document, location)
     key = ".".join(location) or "the file"
-    shown = "is missing" if detail["type"] == "missing" else f"is {_shorten(value)}"
-    if detail["type"] == "extra_forbidden":
-        shown = "is not a key of the schema"
     return f"{path}, line {line}: {key} {shown}; {allowed}."
 
 
-def _allowed(detail: ErrorDetails) -> str:
+def _shown(detail: ErrorDetails) -> str:
+    known = {"missing": "is missing", "extra_forbidden": "is not a key of the schema"}
+    return known.get(detail["type"], f"is {_shorten(detail['input'])}")
+
+
+def _allowed(detail: ErrorDetails, *, tabular: bool) -> str:
     if detail["type"] == "missing":
         return "it is required"
     if detail["type"] == "extra_forbidden":
-        return f"allowed here are {_listed(_schema_at(detail['loc'][:-1]).model_fields)}"
+        schema = _schema_at(detail["loc"][:-1], tabular=tabular)
+        return f"allowed here are {_listed(schema.model_fields)}"
     message = detail["msg"]
     return message[0].lower() + message[1:]
 
 
-def _schema_at(location: Sequence[str | int]) -> type[BaseModel]:
+def _schema_at(location: Sequence[str | int], *, tabular: bool) -> type[BaseModel]:
     """Return the schema of a place in the file."""
     model: type[BaseModel] = Problem
     parts = iter(location)
@@ -231,6 +316,8 @@ def _schema_at(location: Sequence[str | int]) -> type[BaseModel]:
             # The next part is a name that the file has chosen, such as a candidate's.
             next(parts, None)
             annotation = get_args(annotation)[1]
+        if annotation == Candidate | TabularCandidate:
+            annotation = TabularCandidate if tabular else Candidate
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
     return model

@@ -16,6 +16,7 @@ from modeling.problem import Problem, load_problem
 from registry import Registry
 from settings import get_settings
 from tasks.connect import connect
+from tasks.describe import describe
 from tasks.evaluate import evaluate
 from tasks.failures import log_briefly
 from tasks.ingest import Ingested, ingest
@@ -60,6 +61,7 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: _Steps)
     with tracking.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
         with steps("prepare"):
             dataset = prepare(spec, ingested.snapshot)
+            describe(spec, dataset, run_id)
         with steps("train"):
             names = largest_first(spec, dataset)
             futures = [train.submit(spec, name, dataset, run_id) for name in names]

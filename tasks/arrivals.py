@@ -13,6 +13,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.collection import Collection
 
 import mongodb
+from modeling.inputs import inputs_of
 from modeling.problem import Problem
 
 _BATCH = 2_000
@@ -72,7 +73,8 @@ def read_arrivals(
     watermark's time or arrive late are found, and no known one is read again.
     """
     names = problem.source.fields
-    projection = dict.fromkeys(names.model_dump().values(), 1)
+    wanted = (*inputs_of(problem).names, names.label, names.created_at, names.source)
+    projection = dict.fromkeys(wanted, 1)
     query, created_at = problem.source.query, names.created_at
     if known is None:
         yield from collection.find(query, projection, batch_size=_BATCH)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -10,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 import registry
 from artifact import Golden
+from modeling.inputs import inputs_of
 from modeling.problem import Problem
 from registry import ModelVersion
 from settings import get_settings
@@ -39,6 +42,7 @@ def register(
             "holdout": str(problem.holdout),
             "snapshot_version": str(snapshot.version),
             "snapshot_digest": snapshot.digest,
+            **_fields_tag(problem),
             **{f"holdout.{name}": str(found) for name, found in evaluation.metrics.items()},
         },
     )
@@ -46,14 +50,20 @@ def register(
     return version
 
 
+def _fields_tag(problem: Problem) -> dict[str, str]:
+    """Return the fields of a record with their kinds; nothing for texts."""
+    fields = inputs_of(problem).fields
+    return {} if fields is None else {"fields": json.dumps(dict(fields))}
+
+
 def choose_golden(model: Pipeline, dataset: Dataset, evaluation: Evaluation) -> Golden:
     """Take holdout documents over the whole range of probabilities, from one end to the other."""
     order = np.argsort(evaluation.predictions.probabilities[:, -1], kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, _GOLDEN_EXAMPLES).astype(int)]
-    texts = dataset.holdout_texts.take(chosen).to_pylist()
+    inputs = dataset.holdout_inputs.take(chosen).to_pylist()
     # Scored alone: sums over a row must not depend on the rows around it, and this would show it.
     return Golden(
-        inputs=texts,
+        inputs=inputs,
         classes=tuple(str(label) for label in model.classes_),
-        probabilities=model.predict_proba(texts).tolist(),
+        probabilities=model.predict_proba(inputs).tolist(),
     )

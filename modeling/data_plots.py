@@ -81,6 +81,7 @@ def _draw_counts(axes: Axes, truth: NDArray[np.str_], classes: Sequence[str]) ->
     for place, label in enumerate(classes):
         bar = axes.bar(place, np.sum(truth == label), color=f"C{place}")
         axes.bar_label(bar, fmt="{:,.0f}")
+    axes.margins(y=0.1)
     axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
 
 

@@ -60,16 +60,15 @@ class TableScorer(PipelineScorer):
         if form is not None:
             return _towards(form.weights * row, position)
         explain = _BY_KIND.get(type(estimator))
-        found: Floats | None = None if explain is None else explain(estimator, row, position)
-        return found
+        return None if explain is None else explain(estimator, row, position)
 
 
 def _towards(outputs: Floats, position: int) -> Floats:
     """Return contributions to one class against the others, from those to each output."""
     if len(outputs) == 1:
-        return outputs[0] if position else -outputs[0]
-    found: Floats = outputs[position] - outputs.mean(axis=0)
-    return found
+        outputs = np.vstack([-outputs, outputs])
+        return np.asarray(outputs[position], np.float64)
+    return np.asarray(outputs[position] - outputs.mean(axis=0), np.float64)
 
 
 def _of_boosted(estimator: BoostedTrees, row: Floats, position: int) -> Floats:

@@ -82,7 +82,7 @@ def openapi(settings: ServingSettings) -> bytes:
         "info": {
             "title": "Perennial",
             "version": _VERSION,
-            "description": "Classifies text with the model that is in Production now.",
+            "description": "Classifies texts, or records of fields, with what is in Production now.",
         },
         "paths": paths,
         "components": {
@@ -96,12 +96,13 @@ def openapi(settings: ServingSettings) -> bytes:
 def _operations(settings: ServingSettings) -> list[_Operation]:
     bad = (400, 401, 408, 413, 415, 422, 429)
     version = {"since": "2026-11-21T08:00:00Z", "loaded": True, "metrics": {"accuracy": 0.91}}
-    model = {"model": "sentiment", "kind": "text", "classes": ["negative", "positive"]}
+    model: dict[str, object] = {"model": "sentiment", "kind": "text", "fields": None}
+    model["classes"] = ["negative", "positive"]
     return [
         _Operation(
             "post",
             "/classify",
-            "Classify texts with the Production model",
+            "Classify texts or records of fields with the Production model",
             ClassifyAnswer,
             body=classify_request(settings),
             sent={"model": "sentiment", "inputs": ["A warm, funny film."], "explain": False},

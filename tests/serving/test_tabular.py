@@ -111,7 +111,12 @@ def test_whole_numbers_are_numbers_and_the_order_of_fields_does_not_matter(
         ({"petal_width": None}, "inputs[1].petal_width", "wrong_type", "is null"),
         ({"petal_width": [1]}, "inputs[1].petal_width", "wrong_type", "is a list, not a number"),
         ({"petal_width": 10**400}, "inputs[1].petal_width", "wrong_type", "is too large a number"),
-        ({"colour": "blue"}, "inputs[1].colour", "unknown_field", "is not known here; known are se"),
+        (
+            {"colour": "blue"},
+            "inputs[1].colour",
+            "unknown_field",
+            "is not known here; known are se",
+        ),
         ({"petal_width": ...}, "inputs[1].petal_width", "missing", "is missing"),
     ],
 )
@@ -202,6 +207,6 @@ def test_inputs_are_not_kept_when_texts_are_not(
 
     ask(client, SETOSA)
 
-    entry = wait_until(lambda: database["predictions"].find_one(), "the log entry")
+    entry = wait_until(database["predictions"].find_one, "the log entry")
     assert "inputs" not in entry
     assert entry["label"] == "setosa"

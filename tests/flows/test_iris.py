@@ -88,7 +88,9 @@ def test_a_dataset_without_the_fields_of_the_problem_is_named(
     file = machine.problems_dir / "iris.yaml"
     file.write_text(file.read_text().replace("  sepal_width:", "  sepal_colour:"))
 
-    with pytest.raises(OutsideError, match=r"'iris' has no field 'sepal_colour', .* it has sepal_l"):
+    with pytest.raises(
+        OutsideError, match=r"'iris' has no field 'sepal_colour', .* it has sepal_l"
+    ):
         seed("iris")
 
 

@@ -82,7 +82,7 @@ def openapi(settings: ServingSettings) -> bytes:
         "info": {
             "title": "Perennial",
             "version": _VERSION,
-            "description": "Classifies texts, or records of fields, with what is in Production now.",
+            "description": "Classifies texts or records of fields with what is in Production.",
         },
         "paths": paths,
         "components": {

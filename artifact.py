@@ -24,12 +24,20 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.skops"
 GOLDEN_FILE = "extra_files/golden.json"
-REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops")
-# The only classes of ours that a model file may name; skops refuses all others.
+REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-cpu")
+# What a model file may name beside what skops trusts by itself; it refuses all others. A file is
+# opened only if it is the registered one, so that the arrays in a tree are those that were written.
 TRUSTED_TYPES = (
+    "modeling.boosting.BoostedTrees",
     "modeling.decided.Decided",
     "modeling.features.NgramCounter",
+    "modeling.svm.SupportVectors",
+    "modeling.table.FieldEncoder",
+    "modeling.table.FieldReader",
     "modeling.text.TextNormalizer",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.tree._tree.Tree",
 )
 # Another machine's arithmetic may differ in the last bits, a wrong model differs in the first.
 _GOLDEN_TOLERANCE = 1e-9
@@ -40,8 +48,8 @@ class Golden(BaseModel):
 
     Attributes
     ----------
-    inputs : tuple of str
-        Raw texts.
+    inputs : tuple of str, or of dict of str to value
+        Raw inputs: texts, or records of fields.
     classes : tuple of str
         The labels, in the order of the columns of `probabilities`.
     probabilities : tuple of tuple of float
@@ -50,7 +58,7 @@ class Golden(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    inputs: tuple[str, ...] = Field(min_length=1)
+    inputs: tuple[str | dict[str, bool | float | str], ...] = Field(min_length=1)
     classes: tuple[str, ...] = Field(min_length=2)
     probabilities: tuple[tuple[float, ...], ...]
 
@@ -99,7 +107,8 @@ def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
     import pandas as pd
     from mlflow.models import infer_signature
 
-    example = pd.DataFrame({"text": list(golden.inputs)[:1]})
+    first = golden.inputs[0]
+    example = pd.DataFrame([first if isinstance(first, dict) else {"text": first}])
     with TemporaryDirectory() as scratch:
         golden_file = Path(scratch) / Path(GOLDEN_FILE).name
         golden_file.write_text(golden.model_dump_json())

@@ -170,7 +170,7 @@ class Registry:
         run_id : str
             The run that made the model.
         model : Pipeline
-            Raw texts in, labels and probabilities out.
+            Raw inputs in, labels and probabilities out.
         golden : Golden
             Stored beside the model.
         tags : mapping of str to str

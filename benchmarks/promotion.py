@@ -35,6 +35,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,7 @@ def populate(problem: Problem, name: str, documents: int | None, seed: int) -> P
     texts = reviews["text"].combine_chunks().take(chosen)
     stored = list(problem.labels.values())
     truth = np.array([stored.index(label) for label in reviews["label"].take(chosen).to_pylist()])
-    tokens = build_normalizer(problem, problem.candidates[name]).transform(texts)
+    tokens: Any = build_normalizer(problem, problem.candidates[name]).transform(texts)
     # Which words there are is learned from all reviews, what they mean from the training part.
     matrix = build_counter(problem.candidates[name].features).fit_transform(tokens)
     fold = np.arange(len(truth)) % FOLDS

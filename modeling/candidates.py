@@ -7,25 +7,45 @@ from importlib import import_module
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from modeling.features import NgramCounter
-from modeling.problem import Candidate, EstimatorName, Features, Problem, ProblemError
+from modeling.fields import TabularFeatures
+from modeling.problem import (
+    Candidate,
+    EstimatorName,
+    Features,
+    Problem,
+    ProblemError,
+    TabularCandidate,
+)
+from modeling.table import FieldEncoder, FieldReader
 from modeling.text import TextNormalizer
 
 # Imported when a candidate asks for it: importing every estimator takes seconds.
 _ESTIMATORS: dict[EstimatorName, str] = {
     "logistic_regression": "sklearn.linear_model:LogisticRegression",
     "multinomial_naive_bayes": "sklearn.naive_bayes:MultinomialNB",
+    "decision_tree": "sklearn.tree:DecisionTreeClassifier",
+    "random_forest": "sklearn.ensemble:RandomForestClassifier",
+    "svm": "modeling.svm:SupportVectors",
+    "xgboost": "modeling.boosting:BoostedTrees",
 }
+Normalizer = TextNormalizer | FieldReader
+Counter = NgramCounter | FieldEncoder
 
 
-def build_normalizer(problem: Problem, candidate: Candidate) -> TextNormalizer:
-    """Return the candidate's normaliser."""
+def build_normalizer(problem: Problem, candidate: Candidate | TabularCandidate) -> Normalizer:
+    """Return the candidate's first step, which reads raw inputs: texts into tokens, or records."""
+    if isinstance(candidate, TabularCandidate):
+        return FieldReader(dict(problem.inputs or {}))
     return TextNormalizer(**problem.preparations[candidate.preparation].model_dump())
 
 
-def build_counter(features: Features) -> NgramCounter:
-    """Return the counter of the n-grams of these features, not yet fitted."""
+def build_counter(features: Features | TabularFeatures) -> Counter:
+    """Return what makes a matrix of what was read, not yet fitted: n-grams, or fields."""
+    if isinstance(features, TabularFeatures):
+        return FieldEncoder()
     return NgramCounter(
         bigrams=features.bigrams,
         min_documents=features.min_documents,
@@ -35,7 +55,7 @@ def build_counter(features: Features) -> NgramCounter:
 
 
 def build_classifier(problem: Problem, name: str) -> Pipeline:
-    """Return what a candidate does with counts: weighting and estimator, not yet fitted.
+    """Return what a candidate does with counts: weighting or scale, and estimator, not yet fitted.
 
     Raises
     ------
@@ -44,18 +64,40 @@ def build_classifier(problem: Problem, name: str) -> Pipeline:
     """
     candidate = problem.candidates[name]
     steps: list[tuple[str, BaseEstimator]] = []
-    if candidate.features.weighting == "tfidf":
+    if isinstance(candidate, TabularCandidate):
+        if candidate.features.scale == "standard":
+            steps.append(("scale", StandardScaler()))
+    elif candidate.features.weighting == "tfidf":
         steps.append(("weigh", TfidfTransformer(sublinear_tf=candidate.features.sublinear)))
     steps.append(("classify", _estimator(problem, name, candidate)))
     return Pipeline(steps)
 
 
-def assemble(normalizer: TextNormalizer, counter: NgramCounter, classifier: Pipeline) -> Pipeline:
-    """Return the whole model, raw texts to labels and probabilities, from its fitted parts."""
+def parameters_of(problem: Problem, name: str) -> dict[str, object]:
+    """Return everything that a candidate is, as parameters of a run."""
+    candidate = problem.candidates[name]
+    prepare: dict[str, object] = {}
+    if isinstance(candidate, Candidate):
+        steps = problem.preparations[candidate.preparation]
+        prepare = {"preparation": candidate.preparation} | {f"prepare.{k}": v for k, v in steps}
+    return {
+        "candidate": name,
+        "estimator": candidate.estimator,
+        **{f"estimator.{key}": value for key, value in candidate.parameters.items()},
+        **{f"features.{key}": value for key, value in candidate.features},
+        **prepare,
+        "seed": problem.seed,
+    }
+
+
+def assemble(normalizer: Normalizer, counter: Counter, classifier: Pipeline) -> Pipeline:
+    """Return the whole model, raw inputs to labels and probabilities, from its fitted parts."""
     return Pipeline([("normalize", normalizer), ("count", counter), *classifier.steps])
 
 
-def _estimator(problem: Problem, name: str, candidate: Candidate) -> BaseEstimator:
+def _estimator(
+    problem: Problem, name: str, candidate: Candidate | TabularCandidate
+) -> BaseEstimator:
     module, _, attribute = _ESTIMATORS[candidate.estimator].partition(":")
     estimator = getattr(import_module(module), attribute)()
     allowed = estimator.get_params()

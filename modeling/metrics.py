@@ -7,7 +7,7 @@ milliseconds instead of one scikit-learn call per resample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,6 +62,16 @@ class Predictions:
             predicted=self.predicted[rows],
             probabilities=self.probabilities[rows],
         )
+
+
+def join(parts: Sequence[Predictions]) -> Predictions:
+    """Return the predictions about the documents of all parts, of which there is one or more."""
+    return replace(
+        parts[0],
+        truth=np.concatenate([part.truth for part in parts]),
+        predicted=np.concatenate([part.predicted for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from modeling.cases import LABELS, CaseFile
+from modeling.fields import FieldKind, FieldName, TabularFeatures
 from modeling.gates import READ_CASES, Gates
 from modeling.goal import Complaint, Goal
 from modeling.schema import MetricName, Name, Schema, Share
 from modeling.text import Contractions, Lemmas, Steps, StopWords
+from modeling.validation import Validation
 
 # A label as it stands in the documents.
 StoredLabel = str | int | bool
 M = TypeVar("M", bound=BaseModel)
-EstimatorName = Literal["logistic_regression", "multinomial_naive_bayes"]
+EstimatorName = Literal[
+    "logistic_regression",
+    "multinomial_naive_bayes",
+    "decision_tree",
+    "random_forest",
+    "svm",
+    "xgboost",
+]
+Parameters = dict[str, bool | int | float | str | None]
 
 
 # How pydantic names the branches of a union, which a location in a file does not have.
@@ -52,6 +71,9 @@ class Source(Schema):
     late_window: timedelta = Field(
         default=timedelta(hours=1),
         description="how far behind the newest known document a late one may arrive",
+    )
+    dataset: str | None = Field(
+        default=None, description="a built-in dataset, which flows.seed loads unless told otherwise"
     )
 
 
@@ -98,7 +120,27 @@ class Candidate(Schema):
     preparation: Name
     features: Features
     estimator: EstimatorName
-    parameters: dict[str, bool | int | float | str | None] = Field(default={})
+    parameters: Parameters = Field(default={})
+
+    @property
+    def shared(self) -> tuple[Hashable, ...]:
+        """What candidates must agree on to share features; the first part, to share tokens."""
+        f = self.features
+        # The weighting is cheap and learned per fit; everything else can be shared.
+        return self.preparation, f.bigrams, f.min_documents, f.max_features, f.binary
+
+
+class TabularCandidate(Schema):
+    """A candidate of a problem with `inputs`: features x estimator."""
+
+    features: TabularFeatures = TabularFeatures()
+    estimator: EstimatorName
+    parameters: Parameters = Field(default={})
+
+    @property
+    def shared(self) -> tuple[Hashable, ...]:
+        """See `Candidate.shared`: scaling is cheap and learned per fit, all else is the same."""
+        return ()
 
 
 class Problem(Schema):
@@ -110,21 +152,53 @@ class Problem(Schema):
     labels: dict[str, StoredLabel] = Field(
         min_length=2, description="label -> its value in the documents; the last one is positive"
     )
+    inputs: dict[FieldName, FieldKind] | None = Field(
+        default=None, min_length=1, description="the fields of tabular documents; absent for texts"
+    )
     limits: Limits = Limits()
     holdout: Share = 0.2
-    validation: Share = Field(
-        default=0.1, description="share of the training documents that choose the challenger"
+    validation: Validation = Field(
+        default=Validation(share=0.1), description="which documents choose the challenger"
     )
     metric: MetricName = "accuracy"
     decision: Goal | None = None
-    preparations: dict[Name, Preparation] = Field(min_length=1)
-    candidates: dict[Name, Candidate] = Field(min_length=1)
+    preparations: dict[Name, Preparation] = Field(default={}, description="of texts")
+    candidates: dict[Name, Candidate | TabularCandidate]
     gates: Gates = Gates()
     seed: int = 42
+
+    @field_validator("candidates", mode="wrap")
+    @classmethod
+    def _of_one_kind(
+        cls, value: Any, _: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> dict[Name, Candidate | TabularCandidate]:
+        # Inputs that are wrong themselves are not in the data; they were there all the same.
+        kind: Any = _Candidates if info.data.get("inputs", {}) is None else _TabularCandidates
+        found: dict[Name, Candidate | TabularCandidate] = TypeAdapter(kind).validate_python(value)
+        return found
+
+    @model_validator(mode="after")
+    def _keys_fit_the_inputs(self) -> Self:
+        if self.inputs is None:
+            if not self.preparations:
+                raise _ReferenceError(("preparations",), "is missing", "texts need one or more")
+            return self
+        for location, part in _ONLY_FOR_TEXTS.items():
+            found = part(self)
+            if found is not None and location[-1] in found.model_fields_set:
+                shown = "is not a key of a problem with inputs"
+                raise _ReferenceError(location, shown, "it is for texts")
+        fields = self.source.fields
+        for name in ("_id", fields.label, fields.created_at, fields.source):
+            if name in self.inputs:
+                raise _at(("inputs", name), name, "a field that holds nothing else")
+        return self
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
         for name, candidate in self.candidates.items():
+            if isinstance(candidate, TabularCandidate):
+                continue
             if candidate.preparation not in self.preparations:
                 raise _at(
                     ("candidates", name, "preparation"),
@@ -154,7 +228,7 @@ class Problem(Schema):
     @property
     def digest(self) -> str:
         """Hexadecimal digest of everything that shapes a retraining of this problem."""
-        shaping = self.model_dump_json(exclude={"description"})
+        shaping = self.model_dump_json(exclude={"description": True, "source": {"dataset"}})
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     @property
@@ -168,16 +242,27 @@ class Problem(Schema):
         return None if self.decision is None else self.decision.cost_matrix(self.classes)
 
 
-class _ReferenceError(ValueError):
-    """A value that is wrong only together with another part of the file."""
+_Candidates = Annotated[dict[Name, Candidate], Field(min_length=1)]
+_TabularCandidates = Annotated[dict[Name, TabularCandidate], Field(min_length=1)]
+_ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = {
+    ("limits",): lambda problem: problem,
+    ("preparations",): lambda problem: problem,
+    ("source", "fields", "text"): lambda problem: problem.source.fields,
+    ("gates", "cases"): lambda problem: problem.gates,
+    ("gates", "slices", "text_length"): lambda problem: problem.gates.slices,
+}
 
-    def __init__(self, location: tuple[str, ...], value: object, allowed: str) -> None:
-        super().__init__(f"{value!r} is not {allowed}")
-        self.location, self.value, self.allowed = location, value, allowed
+
+class _ReferenceError(ValueError):
+    """What is wrong only together with another part of the file."""
+
+    def __init__(self, location: tuple[str, ...], shown: str, allowed: str) -> None:
+        super().__init__(f"{'.'.join(location)} {shown}; {allowed}")
+        self.location, self.shown, self.allowed = location, shown, allowed
 
 
 def _at(location: tuple[str, ...], value: object, allowed: str) -> _ReferenceError:
-    return _ReferenceError(location, value, allowed)
+    return _ReferenceError(location, f"is {_shorten(value)}", f"allowed is {allowed}")
 
 
 def load_problem(path: Path) -> Problem:
@@ -244,28 +329,33 @@ def _complaint(
     if isinstance(cause, ProblemError):
         return str(cause)
     if isinstance(cause, _ReferenceError):
-        location, value, allowed = cause.location, cause.value, f"allowed is {cause.allowed}"
+        location, shown, allowed = cause.location, cause.shown, cause.allowed
     else:
         location = tuple(str(part) for part in detail["loc"] if part != "[key]")
-        value, allowed = detail["input"], _allowed(model, detail)
+        shown, allowed = _shown(detail), _allowed(model, detail, tabular="inputs" in document)
     line, location = _find_line(document, location)
     key = ".".join(location) or "the file"
-    shown = "is missing" if detail["type"] == "missing" else f"is {_shorten(value)}"
-    if detail["type"] == "extra_forbidden":
-        shown = "is not a key of the schema"
     return f"{path}, line {line}: {key} {shown}; {allowed}."
 
 
-def _allowed(model: type[BaseModel], detail: ErrorDetails) -> str:
+def _shown(detail: ErrorDetails) -> str:
+    known = {"missing": "is missing", "extra_forbidden": "is not a key of the schema"}
+    return known.get(detail["type"], f"is {_shorten(detail['input'])}")
+
+
+def _allowed(model: type[BaseModel], detail: ErrorDetails, *, tabular: bool) -> str:
     if detail["type"] == "missing":
         return "it is required"
     if detail["type"] == "extra_forbidden":
-        return f"allowed here are {_listed(_schema_at(model, detail['loc'][:-1]).model_fields)}"
+        schema = _schema_at(model, detail["loc"][:-1], tabular=tabular)
+        return f"allowed here are {_listed(schema.model_fields)}"
     message = detail["msg"]
     return message[0].lower() + message[1:]
 
 
-def _schema_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
+def _schema_at(
+    model: type[BaseModel], location: Sequence[str | int], *, tabular: bool
+) -> type[BaseModel]:
     """Return the schema of a place in the file."""
     parts = iter(location)
     for part in parts:
@@ -277,6 +367,8 @@ def _schema_at(model: type[BaseModel], location: Sequence[str | int]) -> type[Ba
         elif get_origin(annotation) is tuple:
             # The next part is a position in a list.
             next(parts, None)
+        if annotation == Candidate | TabularCandidate:
+            annotation = TabularCandidate if tabular else Candidate
         for branch in (annotation, *get_args(annotation)):
             # Of a part that may be absent the schema is one branch of a union.
             if isinstance(branch, type) and issubclass(branch, BaseModel):

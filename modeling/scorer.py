@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from modeling.decided import Decided
 from modeling.features import NgramCounter
 from modeling.linear import linear_form, probabilities_of
 from modeling.spans import Located, locate
+from modeling.table import fields_of
 from modeling.text import Normalizer, TextNormalizer
 from modeling.text import normalizer as normalizer_of
 from modeling.threshold import decide
@@ -39,16 +40,16 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contribution:
-    """How far one feature of a text moves the decision towards a label.
+    """How far one feature of an input moves the decision towards a label.
 
     Attributes
     ----------
     feature : str
-        A token, or the two tokens of a bigram with a space between them.
+        A token, or the two tokens of a bigram with a space between them; of a record, a field.
     contribution : float
-        In log-odds; positive is towards the label.
+        In log-odds, but of a tree or forest in probability; positive is towards the label.
     spans : tuple of (start, end)
-        Where it stands in the text as it was sent, in code points, in order.
+        Where it stands in the text as it was sent, in code points, in order; empty for a field.
     """
 
     feature: str
@@ -61,7 +62,7 @@ class Scorer(Protocol):
 
     classes: tuple[str, ...]
 
-    def probabilities(self, inputs: Sequence[str]) -> NDArray[np.float64]:
+    def probabilities(self, inputs: Sequence[Any]) -> NDArray[np.float64]:
         """Return the probability of each class, shape (n_inputs, n_classes)."""
         ...
 
@@ -69,13 +70,13 @@ class Scorer(Protocol):
         """Return the position in `classes` of the label that the model gives, for each row."""
         ...
 
-    def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
-        """Return what moves the decision on this text most, the largest first.
+    def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
+        """Return what moves the decision on this input most, the largest first.
 
         Parameters
         ----------
-        text : str
-            The text as it was sent.
+        text : str, or mapping of str to value
+            The text, or the record of fields, as it was sent.
         label : str
             The class towards which positive contributions move.
         limit : int or None
@@ -113,19 +114,19 @@ class PipelineScorer(_Deciding):
         super().__init__(model)
         self._model = model
 
-    def probabilities(self, inputs: Sequence[str]) -> NDArray[np.float64]:
+    def probabilities(self, inputs: Sequence[Any]) -> NDArray[np.float64]:
         """Return what the pipeline's ``predict_proba`` does; no rows for no inputs."""
         if not len(inputs):
             return np.empty((0, len(self.classes)))
         return np.asarray(self._model.predict_proba(inputs), np.float64)
 
-    def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
+    def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return nothing: what moved a decision cannot be told for every kind of model."""
-        _require(label, self.classes)
+        require_class(label, self.classes)
         return []
 
 
-def scorer_for(model: Pipeline, check: Sequence[str]) -> Scorer:
+def scorer_for(model: Pipeline, check: Sequence[Any]) -> Scorer:
     """Return the quickest scorer that answers as the model does.
 
     Parameters
@@ -136,6 +137,11 @@ def scorer_for(model: Pipeline, check: Sequence[str]) -> Scorer:
         Inputs for which a compiled scorer must give the model's probabilities (to `TOLERANCE`)
         before it is trusted. Without any it is trusted as it is.
     """
+    if fields_of(model) is not None:
+        # It needs what is defined here.
+        from modeling.table_scorer import TableScorer
+
+        return TableScorer(model)
     pipeline = PipelineScorer(model)
     compiled = compile_scorer(model)
     if compiled is None:
@@ -247,7 +253,7 @@ class CompiledScorer(_Deciding):
         model is; the threshold that they are compared with is no part of them: of two classes
         against the other one, of more the score against the mean score of all classes.
         """
-        position = _require(label, self.classes)
+        position = require_class(label, self.classes)
         features: dict[int, str] = {}
         places: dict[int, list[tuple[int, int]]] = {}
         counts: Counter[int] = Counter()
@@ -269,7 +275,7 @@ class CompiledScorer(_Deciding):
 
     def baseline(self, label: str) -> float:
         """Return the log-odds of a label for a text of which no word is known."""
-        return self._weights.baseline(_require(label, self.classes))
+        return self._weights.baseline(require_class(label, self.classes))
 
     def forget(self) -> None:
         """Forget the words seen so far, to give back memory; answers stay the same."""
@@ -295,7 +301,8 @@ class CompiledScorer(_Deciding):
                 yield column, f"{first.token} {second.token}", spans
 
 
-def _require(label: str, classes: tuple[str, ...]) -> int:
+def require_class(label: str, classes: tuple[str, ...]) -> int:
+    """Return the position of a label; raise `ValueError` if there is no such class."""
     if label not in classes:
         raise ValueError(f"There is no class {label!r}; the model has {', '.join(classes)}.")
     return classes.index(label)

@@ -263,6 +263,7 @@ def _describe(served: Served) -> Model:
     return Model(
         model=served.problem,
         kind=production.kind,
+        fields=None if production.fields is None else dict(production.fields),
         classes=list(production.scorer.classes),
         versions=[_describe_version(alias, loaded) for alias, loaded in named if loaded],
     )

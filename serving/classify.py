@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from time import monotonic
-from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -24,7 +22,8 @@ from serving.log import PredictionLog
 from serving.metrics import Metrics
 from serving.models import Loaded, Served
 from serving.parsing import parse, require_json
-from serving.schemas import ClassifyRequest, FieldValue, Input, classify_request
+from serving.records import FIELD_CHARACTERS, records, wrong_kind
+from serving.schemas import Input, classify_request
 from serving.store import ModelStore
 from settings import ServingSettings
 
@@ -34,7 +33,6 @@ _IDS_AT_ONCE = 256
 # An explanation looks at a text again, and more closely.
 _EXPLAIN_WEIGHT = 4
 _MOST_SHADOWS = 4
-_SHOWN = 60
 
 
 class Classify:
@@ -77,13 +75,13 @@ class Classify:
         served = self._served(request.model)
         key = headers.get(b"x-request-key")
         loaded = routing.choose(served, key)
-        inputs = request.inputs
+        inputs = request.inputs if loaded.fields is None else records(request.inputs, loaded)
         characters = _measure(inputs, loaded)
         work = sum(characters) * (_EXPLAIN_WEIGHT if request.explain else 1)
         if work <= settings.inline_characters:
             answer = _answer(loaded, inputs, explain=request.explain)
         else:
-            answer = await self._answer_beside(loaded, request, characters)
+            answer = await self._answer_beside(loaded, inputs, characters, request.explain)
         self._count(loaded, characters, answer)
         prefix = f"{served.problem}.{loaded.version.version}."
         ids = [prefix + digits for digits in islice(self._digits, len(inputs))]
@@ -122,13 +120,17 @@ class Classify:
         return served[name]
 
     async def _answer_beside(
-        self, loaded: Loaded, request: ClassifyRequest, characters: Sequence[int]
+        self,
+        loaded: Loaded,
+        inputs: Sequence[Input],
+        characters: Sequence[int],
+        explain: bool,
     ) -> Answer:
         """Answer a large request in a thread, in portions, so that small ones pass in between."""
         loop = asyncio.get_running_loop()
         deadline = monotonic() + self._settings.answer_seconds
         portions = []
-        for inputs in _portions(request.inputs, characters, self._settings.inline_characters):
+        for portion in _portions(inputs, characters, self._settings.inline_characters):
             if monotonic() > deadline:
                 raise ApiError(
                     429,
@@ -137,15 +139,14 @@ class Classify:
                     "; send fewer at once, or try again later.",
                     headers={"Retry-After": "1"},
                 )
-            portion = await loop.run_in_executor(
-                self._pool, partial(_answer, loaded, inputs, explain=request.explain)
-            )
-            portions.append(portion)
+            answer = partial(_answer, loaded, portion, explain=explain)
+            portions.append(await loop.run_in_executor(self._pool, answer))
         return join(portions)
 
     def _count(self, loaded: Loaded, characters: Sequence[int], answer: Answer) -> None:
         problem, number = loaded.version.problem, loaded.version.version
-        self._metrics.lengths(problem, characters)
+        if loaded.fields is None:
+            self._metrics.lengths(problem, characters)
         classes, decided = answer.classes, answer.decided
         if len(decided) == 1:
             self._metrics.predicted(problem, number, classes[decided[0]], 1)
@@ -182,15 +183,14 @@ class Classify:
 
 def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -> Answer:
     scorer, version = loaded.scorer, loaded.version
-    texts = cast("Sequence[str]", inputs)
-    scores = scorer.probabilities(texts)
+    scores = scorer.probabilities(inputs)
     classes = scorer.classes
     decided = scorer.decide(scores)
     explanations = None
     if explain:
         explanations = [
-            scorer.explain(text, classes[position])
-            for text, position in zip(texts, decided, strict=True)
+            scorer.explain(each, classes[position])
+            for each, position in zip(inputs, decided, strict=True)
         ]
     return Answer(version, classes, decided, scores, explanations)
 
@@ -204,29 +204,13 @@ def _random_digits() -> Iterator[str]:
 
 
 def _measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
-    """Return the sizes of the inputs, which must be of the kind that the model takes."""
-    wanted, name = (str, "a text") if loaded.kind == "text" else (dict, "an object of fields")
+    """Return the sizes of the inputs, which must be texts if the model takes texts."""
+    if loaded.fields is not None:
+        return [len(loaded.fields) * FIELD_CHARACTERS] * len(inputs)
     for index, found in enumerate(inputs):
-        if type(found) is not wanted:
-            field = f"inputs[{index}]"
-            raise ApiError(
-                422,
-                "wrong_type",
-                f"{field} must be {name} for the model {loaded.version.problem}.",
-                field=field,
-            )
-        if isinstance(found, dict):
-            _check_fields(found, f"inputs[{index}]")
+        if type(found) is not str:
+            raise wrong_kind(index, "a text", loaded)
     return [len(found) for found in inputs]
-
-
-def _check_fields(fields: Mapping[str, object], place: str) -> None:
-    for name, value in fields.items():
-        finite = not isinstance(value, float) or math.isfinite(value)
-        if not (isinstance(value, FieldValue) and finite):
-            field = f"{place}.{name[:_SHOWN]}"
-            message = f"{field} must be a text, a finite number, a boolean or null."
-            raise ApiError(422, "wrong_type", message, field=field)
 
 
 def _portions(

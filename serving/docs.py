@@ -82,7 +82,7 @@ def openapi(settings: ServingSettings) -> bytes:
         "info": {
             "title": "Perennial",
             "version": _VERSION,
-            "description": "Classifies text with the model that is in Production now.",
+            "description": "Classifies texts or records of fields with what is in Production.",
         },
         "paths": paths,
         "components": {
@@ -101,12 +101,13 @@ def _operations(settings: ServingSettings) -> list[_Operation]:
         "metrics": {"accuracy": 0.91},
         "threshold": None,
     }
-    model = {"model": "sentiment", "kind": "text", "classes": ["negative", "positive"]}
+    model: dict[str, object] = {"model": "sentiment", "kind": "text", "fields": None}
+    model["classes"] = ["negative", "positive"]
     return [
         _Operation(
             "post",
             "/classify",
-            "Classify texts with the Production model",
+            "Classify texts or records of fields with the Production model",
             ClassifyAnswer,
             body=classify_request(settings),
             sent={"model": "sentiment", "inputs": ["A warm, funny film."], "explain": False},

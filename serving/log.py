@@ -217,7 +217,7 @@ class PredictionLog:
         at = datetime.fromtimestamp(entry.at, UTC)
         documents = []
         for number, prediction_id in enumerate(entry.ids):
-            text = entry.inputs[number]
+            text: str | dict[str, Any] = entry.inputs[number]
             document = {
                 "_id": prediction_id,
                 "problem": entry.problem,
@@ -228,7 +228,7 @@ class PredictionLog:
                 "created_at": at,
             }
             if self._serving.log_texts:
-                document["text"] = text
+                document["text" if isinstance(text, str) else "inputs"] = text
             documents.append(document)
         return documents
 
@@ -262,15 +262,19 @@ class PredictionLog:
         feedback: Feedback,
     ) -> None:
         """Keep the first feedback on a prediction; the document first, so that none is lost."""
+        # It needs pyarrow, for which a worker does not wait at its start.
+        from modeling.inputs import inputs_of
+
         at = datetime.fromtimestamp(feedback.at, UTC)
         problem = self._problem(feedback.problem)
-        if problem is None or "text" not in prediction:
+        value = prediction.get("text", prediction.get("inputs"))
+        if problem is None or value is None:
             reason = "no_problem_file" if problem is None else "text_not_kept"
             self._metrics.dropped(_FEEDBACK, reason)
         else:
             fields, source = problem.source.fields, problem.source
             document = {
-                fields.text: prediction["text"],
+                **inputs_of(problem).write(value),
                 fields.label: problem.labels[feedback.label],
                 fields.source: _FEEDBACK,
                 fields.created_at: at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +11,7 @@ from settings import OutsideError
 from versions import ModelVersion
 
 if TYPE_CHECKING:
+    from modeling.fields import FieldKind
     from modeling.scorer import Scorer
 
 Kind = Literal["text", "tabular"]
@@ -24,7 +26,12 @@ class Loaded:
     version: ModelVersion
     scorer: Scorer
     origin: Origin
-    kind: Kind = "text"
+    fields: Mapping[str, FieldKind] | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Whether it takes texts, or records of fields."""
+        return "text" if self.fields is None else "tabular"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +54,13 @@ def load(version: ModelVersion, file: ModelFile, origin: Origin) -> Loaded:
     """
     # scikit-learn takes seconds to import; the worker answers its probes meanwhile.
     from modeling.scorer import scorer_for
+    from modeling.table import fields_of
 
     name = f"Version {version.version} of {version.problem!r}"
     model = open_model(file, version.sha256, name)
     scorer = scorer_for(model, file.golden.inputs)
     if tuple(scorer.classes) != file.golden.classes:
         raise OutsideError(f"{name} is refused: its scorer has other classes than the model.")
-    for text in file.golden.inputs[:_WARM_UPS]:
-        scorer.probabilities([text])
-    return Loaded(version, scorer, origin)
+    for each in file.golden.inputs[:_WARM_UPS]:
+        scorer.probabilities([each])
+    return Loaded(version, scorer, origin, fields_of(model))

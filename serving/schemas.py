@@ -112,6 +112,9 @@ class Model(_Schema):
 
     model: str
     kind: Literal["text", "tabular"]
+    fields: dict[str, Literal["number", "category", "boolean"]] | None = Field(
+        description="what an input of a tabular model must have"
+    )
     classes: list[str]
     versions: list[Version]
 

@@ -13,6 +13,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.collection import Collection
 
 import mongodb
+from modeling.inputs import inputs_of
 from modeling.problem import Problem
 
 _BATCH = 2_000
@@ -73,7 +74,11 @@ def read_arrivals(
     """
     names = problem.source.fields
     slices = problem.gates.slices
-    wanted = [*names.model_dump().values(), *(slices.fields if slices else ())]
+    wanted = (
+        *inputs_of(problem).names,
+        *(names.label, names.created_at, names.source),
+        *(slices.fields if slices else ()),
+    )
     projection = dict.fromkeys(wanted, 1)
     query, created_at = problem.source.query, names.created_at
     if known is None:

@@ -33,7 +33,7 @@ def time_one(problem: Problem, dataset: Dataset, model: Pipeline) -> Latency | N
     """Return how long the service's scorer takes for a holdout document; None without a budget."""
     if problem.gates.latency is None:
         return None
-    texts = dataset.holdout_texts
-    count = min(len(texts), _TIMED_DOCUMENTS)
-    chosen = texts.take(np.linspace(0, len(texts) - 1, count).astype(int)).to_pylist()
+    inputs = dataset.holdout_inputs
+    count = min(len(inputs), _TIMED_DOCUMENTS)
+    chosen = inputs.take(np.linspace(0, len(inputs) - 1, count).astype(int)).to_pylist()
     return measure_latency(scorer_for(model, chosen[:_CHECKED_DOCUMENTS]), chosen)

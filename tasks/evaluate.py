@@ -52,8 +52,8 @@ class Evaluation:
 
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Evaluation:
-    """Score the challenger on the holdout from raw texts, and log metrics and plots on its run."""
-    predictions = predict(problem, challenger.model, dataset.holdout_texts, dataset.holdout_labels)
+    """Score the challenger on the holdout from raw inputs, and log metrics and plots on its run."""
+    predictions = predict(problem, challenger.model, dataset.holdout_inputs, dataset.holdout_labels)
     confidence = problem.gates.confidence
     metrics = intervals(predictions, confidence=confidence, seed=problem.seed)
     figures: dict[str, float] = {}

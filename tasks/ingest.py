@@ -16,17 +16,23 @@ from prefect.logging import get_run_logger
 
 import mongodb
 from modeling.ahead import ahead
-from modeling.documents import UnusableError, check, content_hash
+from modeling.documents import UnusableError, check
+from modeling.inputs import Inputs, inputs_of
 from modeling.problem import Problem
 from modeling.slices import traits_of
 from settings import OutsideError, Settings, get_settings
 from tasks.arrivals import Known, batched, document_key, open_documents, read_arrivals
 from tasks.failures import NETWORK
-from tasks.snapshots import SCHEMA, Snapshot, SnapshotConflictError, SnapshotStore, Status
+from tasks.snapshots import (
+    Snapshot,
+    SnapshotConflictError,
+    SnapshotStore,
+    Status,
+    schema_for,
+)
 
 _CONFLICTS = 5
 _RAW_CHARACTERS = 10_000
-_ROWS = pa.schema([field for field in SCHEMA if field.name != "digest"])
 
 
 @dataclass(frozen=True)
@@ -157,24 +163,30 @@ def _account(rows: pa.Table, snapshot: Snapshot) -> Ingested:
 
 def _classify(documents: Iterable[mongodb.Document], problem: Problem) -> pa.Table:
     """Return the documents as rows, used or quarantined, batch by batch into Arrow."""
-    batches = [_classify_batch(batch, problem) for batch in ahead(batched(documents))]
-    return pa.concat_tables(batches) if batches else _ROWS.empty_table()
+    inputs = inputs_of(problem)
+    schema = schema_for(inputs.column)
+    schema = schema.remove(schema.get_field_index("digest"))
+
+    def classified(batch: list[mongodb.Document]) -> pa.Table:
+        rows = [_classify_one(document, problem, inputs) for document in batch]
+        columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
+        return pa.Table.from_arrays(columns, schema=schema)
+
+    batches = [classified(batch) for batch in ahead(batched(documents))]
+    return pa.concat_tables(batches) if batches else schema.empty_table()
 
 
-def _classify_batch(documents: list[mongodb.Document], problem: Problem) -> pa.Table:
-    rows = [_classify_one(document, problem) for document in documents]
-    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in _ROWS]
-    return pa.Table.from_arrays(columns, schema=_ROWS)
-
-
-def _classify_one(document: mongodb.Document, problem: Problem) -> dict[str, object]:
+def _classify_one(
+    document: mongodb.Document, problem: Problem, inputs: Inputs
+) -> dict[str, object]:
     row = {"id": document_key(document["_id"]), "status": "used"}
     try:
         example = check(document, problem)
     except UnusableError as reason:
         return row | _quarantined(document, problem, str(reason))
-    traits = {"fields": _traits(document, problem)}
-    return row | vars(example) | traits | {"content": content_hash(example.text)}
+    value = example.value
+    taken = {inputs.column.name: value, "content": inputs.content_hash(value)}
+    return row | vars(example) | taken | {"fields": _traits(document, problem)}
 
 
 def _traits(document: mongodb.Document, problem: Problem) -> dict[str, str] | None:
@@ -221,7 +233,7 @@ def _mark_duplicates(rows: pa.Table, known: pa.Table | None) -> pa.Table:
     statuses, reasons = zip(*outcomes, strict=True)
     for name, values in (("status", statuses), ("reason", reasons)):
         position = rows.schema.get_field_index(name)
-        rows = rows.set_column(position, _ROWS.field(name), pa.array(values, pa.string()))
+        rows = rows.set_column(position, rows.schema.field(name), pa.array(values, pa.string()))
     return rows
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,25 +18,24 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from scipy import sparse
 
-from modeling.candidates import build_counter, build_normalizer
-from modeling.documents import in_holdout, in_validation
-from modeling.features import NgramCounter
-from modeling.problem import Candidate, Features, Problem
+from modeling.candidates import Counter, build_counter, build_normalizer
+from modeling.documents import in_holdout
+from modeling.inputs import TextInputs, inputs_of
+from modeling.problem import Candidate, Problem, TabularCandidate
 from modeling.slices import FIELDS, LENGTH, SOURCE
-from modeling.tokens import Tokens
 from settings import OutsideError, get_settings
 from tasks.snapshots import Snapshot, SnapshotStore
 
-# The weighting is cheap and learned per fit; everything else of the features can be shared.
-_Shared = tuple[str, bool, int, int | None, bool]
+_AnyCandidate = Candidate | TabularCandidate
+_Shared = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class SharedCounts:
-    """Counts of the training documents, and the counter that made them."""
+    """Features of the training documents, and what made them: counts of n-grams, or fields."""
 
-    counter: NgramCounter
-    matrix: sparse.csr_array
+    counter: Counter
+    matrix: sparse.csr_array | NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +46,17 @@ class Dataset:
     ----------
     snapshot : Snapshot
         Where it comes from.
+    inputs : Array, shape (n_training,)
+        The raw inputs of the training documents: texts, or records of fields.
     labels : ndarray of str, shape (n_training,)
         Labels of the training documents.
-    validation : ndarray of bool, shape (n_training,)
-        Which training documents choose the challenger; none when there is one candidate.
+    folds : sequence of ndarray of bool, shape (n_training,) each
+        Which training documents choose the challenger. Each fold is predicted by models fitted on
+        all others; there is none when there is one candidate.
     counts : dict
         Features of the training documents, for each distinct specification of the candidates.
-    holdout_texts : Array of str, shape (n_holdout,)
-        The raw texts of the holdout.
+    holdout_inputs : Array, shape (n_holdout,)
+        The raw inputs of the holdout: texts, or records of fields.
     holdout_labels : ndarray of str, shape (n_holdout,)
         Their labels.
     holdout_content : Array of bytes, shape (n_holdout,)
@@ -62,22 +66,18 @@ class Dataset:
     """
 
     snapshot: Snapshot
+    inputs: pa.Array
     labels: NDArray[np.str_]
-    validation: NDArray[np.bool_]
+    folds: Sequence[NDArray[np.bool_]]
     counts: dict[_Shared, SharedCounts]
-    holdout_texts: pa.LargeStringArray
+    holdout_inputs: pa.Array
     holdout_labels: NDArray[np.str_]
     holdout_content: pa.BinaryArray
     holdout_traits: pa.Table
 
-    def counts_of(self, candidate: Candidate) -> SharedCounts:
+    def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
         """Return the features of one candidate."""
-        return self.counts[_shared(candidate)]
-
-
-def _shared(candidate: Candidate) -> _Shared:
-    f: Features = candidate.features
-    return candidate.preparation, f.bigrams, f.min_documents, f.max_features, f.binary
+        return self.counts[candidate.shared]
 
 
 @task(name="prepare", cache_policy=NO_CACHE)
@@ -95,13 +95,15 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     training, holdout = documents.filter(pa.array(~held_out)), documents.filter(pa.array(held_out))
     _require_labels(problem, snapshot, training, "training documents")
     _require_labels(problem, snapshot, holdout, "holdout")
-    texts = training["text"].combine_chunks()
+    column = inputs_of(problem).column.name
+    inputs = training[column].combine_chunks()
     dataset = Dataset(
         snapshot=snapshot,
+        inputs=inputs,
         labels=_strings(training["label"]),
-        validation=_validation(problem, training),
-        counts=_count_shared(problem, texts),
-        holdout_texts=holdout["text"].combine_chunks(),
+        folds=_folds(problem, snapshot, training),
+        counts=_count_shared(problem, inputs),
+        holdout_inputs=holdout[column].combine_chunks(),
         holdout_labels=_strings(holdout["label"]),
         holdout_content=holdout["content"].combine_chunks(),
         holdout_traits=_traits(holdout),
@@ -115,10 +117,14 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     return dataset
 
 
-def _validation(problem: Problem, training: pa.Table) -> NDArray[np.bool_]:
+def _folds(problem: Problem, snapshot: Snapshot, training: pa.Table) -> list[NDArray[np.bool_]]:
     if len(problem.candidates) == 1:
-        return np.zeros(len(training), np.bool_)
-    return in_validation(training["content"].combine_chunks(), problem.validation)
+        return []
+    folds = problem.validation.parts(training["content"].combine_chunks())
+    for fold in folds:
+        rest = training.filter(pa.array(~fold))
+        _require_labels(problem, snapshot, rest, "training documents outside of a validation part")
+    return folds
 
 
 def _require_labels(problem: Problem, snapshot: Snapshot, part: pa.Table, name: str) -> None:
@@ -131,30 +137,34 @@ def _require_labels(problem: Problem, snapshot: Snapshot, part: pa.Table, name: 
         )
 
 
-def _count_shared(problem: Problem, texts: pa.LargeStringArray) -> dict[_Shared, SharedCounts]:
+def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCounts]:
     """Normalise once per preparation and count once per kind of features.
 
     Preparations are worked on side by side: Arrow and NumPy hold no lock while they work.
     """
-    groups: dict[str, dict[_Shared, Candidate]] = {}
+    groups: dict[Hashable, dict[_Shared, _AnyCandidate]] = {}
     for candidate in problem.candidates.values():
-        groups.setdefault(candidate.preparation, {})[_shared(candidate)] = candidate
+        groups.setdefault(candidate.shared[:1], {})[candidate.shared] = candidate
 
-    def count(group: dict[_Shared, Candidate]) -> dict[_Shared, SharedCounts]:
-        tokens = build_normalizer(problem, next(iter(group.values()))).transform(texts)
-        return {shared: _count(candidate.features, tokens) for shared, candidate in group.items()}
+    def count(group: dict[_Shared, _AnyCandidate]) -> dict[_Shared, SharedCounts]:
+        read = build_normalizer(problem, next(iter(group.values()))).transform(inputs)
+        return {shared: _count(candidate, read) for shared, candidate in group.items()}
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return dict(ChainMap(*threads.map(count, groups.values())))
 
 
-def _count(features: Features, tokens: Tokens) -> SharedCounts:
-    counter = build_counter(features)
-    return SharedCounts(counter, counter.fit_transform(tokens))
+def _count(candidate: _AnyCandidate, read: Any) -> SharedCounts:
+    counter = build_counter(candidate.features)
+    return SharedCounts(counter, counter.fit_transform(read))
 
 
 def _traits(holdout: pa.Table) -> pa.Table:
-    lengths = pc.utf8_length(holdout["text"]).cast(pa.int64())
+    name = TextInputs.column.name
+    if name in holdout.column_names:
+        lengths = pc.utf8_length(holdout[name]).cast(pa.int64())
+    else:
+        lengths = pa.nulls(len(holdout), pa.int64())
     return holdout.select([SOURCE, FIELDS]).append_column(LENGTH, lengths)
 
 

@@ -98,7 +98,7 @@ def _compare(
         dataset.holdout_content, float(production.tags.get(f"{TAG}holdout", problem.holdout))
     )
     model = tracking.load(production)
-    opponent = predict(problem, model, dataset.holdout_texts, dataset.holdout_labels)
+    opponent = predict(problem, model, dataset.holdout_inputs, dataset.holdout_labels)
     return decide(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),

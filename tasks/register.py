@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 import registry
 from artifact import Golden
+from modeling.inputs import inputs_of
 from modeling.problem import Problem
 from registry import ModelVersion
 from settings import get_settings
@@ -45,6 +46,7 @@ def register(
             **_decision(challenger),
             "snapshot_version": str(snapshot.version),
             "snapshot_digest": snapshot.digest,
+            **_fields_tag(problem),
             **{f"holdout.{name}": str(found) for name, found in evaluation.metrics.items()},
         },
     )
@@ -62,14 +64,20 @@ def _decision(challenger: Challenger) -> dict[str, str]:
     return {"weights": json.dumps(dict(zip(tuned.seen.classes, tuned.weights, strict=True)))}
 
 
+def _fields_tag(problem: Problem) -> dict[str, str]:
+    """Return the fields of a record with their kinds; nothing for texts."""
+    fields = inputs_of(problem).fields
+    return {} if fields is None else {"fields": json.dumps(dict(fields))}
+
+
 def choose_golden(model: Pipeline, dataset: Dataset, evaluation: Evaluation) -> Golden:
     """Take holdout documents over the whole range of probabilities, from one end to the other."""
     order = np.argsort(evaluation.predictions.probabilities[:, -1], kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, _GOLDEN_EXAMPLES).astype(int)]
-    texts = dataset.holdout_texts.take(chosen).to_pylist()
+    inputs = dataset.holdout_inputs.take(chosen).to_pylist()
     # Scored alone: sums over a row must not depend on the rows around it, and this would show it.
     return Golden(
-        inputs=texts,
+        inputs=inputs,
         classes=tuple(str(label) for label in model.classes_),
-        probabilities=model.predict_proba(texts).tolist(),
+        probabilities=model.predict_proba(inputs).tolist(),
     )

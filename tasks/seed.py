@@ -1,10 +1,10 @@
-"""Seed: load labelled texts from a file into MongoDB, each of them once."""
+"""Seed: load labelled inputs from a file into MongoDB, each of them once."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, files
@@ -22,6 +22,7 @@ from pymongo.errors import BulkWriteError
 from rich.progress import Progress
 
 import mongodb
+from modeling.inputs import inputs_of
 from modeling.problem import Problem
 from settings import OutsideError, get_settings
 from tasks.arrivals import open_documents
@@ -84,11 +85,36 @@ def read_file(path: Path, *, text: str, label: str, source: str | None = None) -
     OutsideError
         If the file cannot be read or lacks a column.
     """
+    return read_rows(path, {text: "text"}, label=label, source=source)
+
+
+def read_rows(
+    path: Path, columns: Mapping[str, str], *, label: str, source: str | None = None
+) -> pa.Table:
+    """Read labelled inputs from a file as `read_file` does.
+
+    Parameters
+    ----------
+    path, label, source
+        As of `read_file`.
+    columns : mapping of str to str
+        Column of the file -> field of the document.
+
+    Returns
+    -------
+    Table
+        With the fields, label and source.
+
+    Raises
+    ------
+    OutsideError
+        As `read_file` does.
+    """
     try:
         table = _read_any(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise OutsideError(f"The file {path} cannot be read: {error}") from error
-    for name in (text, label):
+    for name in (*columns, label):
         if name not in table.column_names:
             raise OutsideError(
                 f"The file {path} has no column {name!r}; it has {', '.join(table.column_names)}."
@@ -103,7 +129,8 @@ def read_file(path: Path, *, text: str, label: str, source: str | None = None) -
     table = table.set_column(table.column_names.index("source"), "source", sources)
     if source is not None:
         table = table.filter(pc.equal(table["source"], source))
-    return table.select([text, label, "source"]).rename_columns(["text", "label", "source"])
+    names = [*columns.values(), "label", "source"]
+    return table.select([*columns, label, "source"]).rename_columns(names)
 
 
 @task(name="load", cache_policy=NO_CACHE, **NETWORK)
@@ -152,18 +179,18 @@ def _read_any(path: Path) -> pa.Table:
 def _documents(problem: Problem, rows: pa.Table) -> Iterator[mongodb.Document]:
     """Yield the rows as documents; the same row of the same file always gets the same id.
 
-    A text that stands in the file several times becomes several documents, as it would arrive.
+    An input that stands in the file several times becomes several documents, as it would arrive.
     """
-    fields = problem.source.fields
+    fields, inputs = problem.source.fields, inputs_of(problem).names
     now = datetime.now(UTC)
     times_seen: Counter[str] = Counter()
     for row in rows.to_pylist():
-        content = "\0".join(str(row[name]) for name in ("source", "label", "text"))
+        content = "\0".join(str(row[name]) for name in ("source", "label", *inputs))
         digest = hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=12).hexdigest()
         times_seen[digest] += 1
         yield {
             "_id": f"{row['source']}-{digest}-{times_seen[digest]}",
-            fields.text: row["text"],
+            **{name: row[name] for name in inputs},
             fields.label: _stored_label(problem, row["label"]),
             fields.source: row["source"],
             fields.created_at: now,

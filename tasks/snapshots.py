@@ -24,26 +24,31 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from modeling.documents import row_digests, snapshot_digest
+from modeling.inputs import TextInputs
+from modeling.tabular import RECORDS
 from settings import OutsideError, Settings
 
 Status = Literal["used", "quarantined", "duplicate"]
 
+_FIELDS = "fields"
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("created_at", pa.timestamp("us", "UTC")),
         ("source", pa.string()),
         ("label", pa.string()),
-        ("text", pa.large_string()),
+        TextInputs.column,
         ("content", pa.binary()),
         ("digest", pa.binary()),
         ("reason", pa.string()),
         ("raw", pa.string()),
         ("status", pa.string()),
         # Tables that were begun before this column was known lack it, and read as null.
-        ("fields", pa.map_(pa.string(), pa.string())),
+        (_FIELDS, pa.map_(pa.string(), pa.string())),
     ]
 )
+# A snapshot has one of them.
+_INPUTS = (TextInputs.column.name, RECORDS)
 _DIGEST_KEY = "perennial.digest"
 _DOCUMENTS_KEY = "perennial.documents"
 _WATERMARK_KEY = "perennial.watermark"
@@ -61,6 +66,11 @@ _COLUMNS = WriterProperties(
     default_column_properties=ColumnProperties(dictionary_enabled=False),
     column_properties={name: ColumnProperties(dictionary_enabled=True) for name in _FEW_VALUES},
 )
+
+
+def schema_for(column: pa.Field) -> pa.Schema:
+    """Return the schema of snapshots with this column of inputs, in the place of the texts."""
+    return SCHEMA.set(SCHEMA.get_field_index(TextInputs.column.name), column)
 
 
 class SnapshotConflictError(Exception):
@@ -148,12 +158,9 @@ class SnapshotStore:
         OutsideError
             If what is stored is not what the snapshot's digest says.
         """
-        rows = self._rows(
-            snapshot.version,
-            ["id", "created_at", "source", "label", "text", "content", "fields"],
-            ["used"],
-        )
-        digests = row_digests(rows["id"], rows["label"], rows["text"])
+        columns = ["id", "created_at", "source", "label", *_INPUTS, "content", _FIELDS]
+        rows = self._rows(snapshot.version, columns, ["used"])
+        digests = row_digests(rows["id"], rows["label"], rows[_input_field(rows).name])
         if snapshot_digest(digests) != snapshot.digest:
             raise OutsideError(
                 f"Snapshot {snapshot.version} of {self.problem!r} at {snapshot.uri} (DATA_URI) is "
@@ -185,7 +192,7 @@ class SnapshotStore:
         Parameters
         ----------
         rows : Table
-            Of `SCHEMA`, without the column ``digest``.
+            Of `schema_for` the problem's inputs, without the column ``digest``.
         after : Snapshot or None
             The snapshot that was the latest when the ingestion began.
 
@@ -196,8 +203,10 @@ class SnapshotStore:
         OutsideError
             If the storage refuses.
         """
-        digests = row_digests(*(pc.fill_null(rows[c], "") for c in ("id", "label", "text")))
-        rows = rows.append_column("digest", digests.cast(pa.binary())).select(SCHEMA.names)
+        inputs = _input_field(rows)
+        digests = row_digests(rows["id"], rows["label"], rows[inputs.name])
+        schema = schema_for(inputs)
+        rows = rows.append_column("digest", digests.cast(pa.binary())).select(schema.names)
         used = rows.filter(pc.equal(rows["status"], "used"))["digest"]
         if after is not None:
             earlier = self._rows(after.version, ["digest"], ["used"])["digest"]
@@ -221,7 +230,7 @@ class SnapshotStore:
                 target = DeltaTable(self.uri, version=after.version, storage_options=self._options)
             write_deltalake(
                 target,
-                rows.cast(SCHEMA),
+                rows.cast(schema_for(_input_field(rows))),
                 mode="error" if after is None else "append",
                 schema_mode=None if after is None else "merge",
                 partition_by=["status"],
@@ -248,18 +257,16 @@ class SnapshotStore:
     def _rows(
         self, version: int, columns: Sequence[str], statuses: Sequence[Status] = ()
     ) -> pa.Table:
-        """Read some columns of a version, of some statuses or all."""
+        """Read those of some columns that a version has, of some statuses or all."""
         try:
             table = DeltaTable(self.uri, version=version, storage_options=self._options)
             filters = [("status", "in", list(statuses))] if statuses else None
-            stored = {field.name for field in table.schema().fields}
-            rows = table.to_pyarrow_table(
-                columns=[c for c in columns if c in stored], filters=filters
-            )
-            for name in columns:
-                if name not in stored:
-                    absent = pa.nulls(len(rows), SCHEMA.field(name).type)
-                    rows = rows.append_column(SCHEMA.field(name), absent)
+            held = {field.name for field in table.schema().fields}
+            wanted = [name for name in columns if name in held]
+            rows = table.to_pyarrow_table(columns=wanted, filters=filters)
+            if _FIELDS in columns and _FIELDS not in held:
+                absent = pa.nulls(len(rows), SCHEMA.field(_FIELDS).type)
+                rows = rows.append_column(SCHEMA.field(_FIELDS), absent)
             return rows
         except Exception as error:
             raise self._outside("read", error) from error
@@ -281,6 +288,11 @@ class SnapshotStore:
         return OutsideError(
             f"The snapshots of {self.problem!r} at {self.uri} (DATA_URI) cannot be {verb}: {reason}"
         )
+
+
+def _input_field(rows: pa.Table) -> pa.Field:
+    """Return the column of the inputs, whichever kind they are."""
+    return next(field for field in rows.schema if field.name in _INPUTS)
 
 
 def _watermark(rows: pa.Table, after: Snapshot | None) -> datetime | None:

@@ -18,8 +18,8 @@ from prefect.logging import get_run_logger
 from sklearn.pipeline import Pipeline
 
 import registry
-from modeling.candidates import assemble, build_classifier, build_normalizer
-from modeling.metrics import LOSSES, Predictions, compute, metrics_of
+from modeling.candidates import assemble, build_classifier, build_normalizer, parameters_of
+from modeling.metrics import LOSSES, Predictions, compute, join, metrics_of
 from modeling.problem import Problem
 from modeling.schema import MetricName
 from modeling.tuning import Tuned, at_best
@@ -54,7 +54,7 @@ class CandidateResult:
 
 @dataclass(frozen=True, eq=False)
 class Challenger:
-    """The best candidate, fitted on all training documents: raw texts in, probabilities out."""
+    """The best candidate, fitted on all training documents: raw inputs in, probabilities out."""
 
     result: CandidateResult
     model: Pipeline
@@ -66,7 +66,7 @@ def largest_first(problem: Problem, dataset: Dataset) -> list[str]:
     """Return the candidates, the one with the most counts first: none of the rest outlasts it."""
     return sorted(
         problem.candidates,
-        key=lambda name: dataset.counts_of(problem.candidates[name]).matrix.nnz,
+        key=lambda name: dataset.counts_of(problem.candidates[name]).matrix.size,
         reverse=True,
     )
 
@@ -74,27 +74,34 @@ def largest_first(problem: Problem, dataset: Dataset) -> list[str]:
 @task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)
 def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> CandidateResult:
     """Fit one candidate without the validation documents, and log how it does on them."""
-    shared, chosen_by = dataset.counts_of(problem.candidates[name]).matrix, dataset.validation
-    choosing = bool(chosen_by.any())
-    matrix, labels = shared, dataset.labels
-    if choosing:
-        matrix, labels = matrix[~chosen_by], labels[~chosen_by]
+    matrix, labels = dataset.counts_of(problem.candidates[name]).matrix, dataset.labels
     metrics: dict[MetricName, float] = {}
+    classifier: Pipeline | None = None
+    seen: Predictions | None = None
     with registry.connect(get_settings()).run(
         problem.name, name, parent=parent_run, tags={"kind": "candidate"}
     ) as run_id:
         with _timed() as timer:
-            classifier = build_classifier(problem, name).fit(matrix, labels)
-        if choosing:
-            seen = predict(problem, classifier, shared[chosen_by], dataset.labels[chosen_by])
+            if dataset.folds:
+                seen = join([_fit_and_predict(problem, name, dataset, f) for f in dataset.folds])
+            else:
+                classifier = build_classifier(problem, name).fit(matrix, labels)
+        if seen is not None:
             best = at_best(problem, seen)
             metrics = {metric: compute(metric, best) for metric in metrics_of(best)}
         _log(problem, name, dataset, run_id, metrics, timer.seconds)
-    result = CandidateResult(
-        name, run_id, metrics, timer.seconds, classifier=None if choosing else classifier
-    )
-    get_run_logger().info("%s: %s.", name, _summary(problem, result, int(chosen_by.sum())))
+    result = CandidateResult(name, run_id, metrics, timer.seconds, classifier)
+    get_run_logger().info("%s: %s.", name, _summary(problem, result, len(seen or ())))
     return result
+
+
+def _fit_and_predict(
+    problem: Problem, name: str, dataset: Dataset, fold: NDArray[np.bool_]
+) -> Predictions:
+    """Predict the documents of a fold by a candidate that is fitted on all others."""
+    matrix = dataset.counts_of(problem.candidates[name]).matrix
+    classifier = build_classifier(problem, name).fit(matrix[~fold], dataset.labels[~fold])
+    return predict(problem, classifier, matrix[fold], dataset.labels[fold])
 
 
 def _summary(problem: Problem, result: CandidateResult, validation: int) -> str:
@@ -108,7 +115,7 @@ def _summary(problem: Problem, result: CandidateResult, validation: int) -> str:
 
 @task(name="choose", cache_policy=NO_CACHE)
 def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -> Challenger:
-    """Return the best candidate, fitted on all training documents, as a pipeline for raw texts."""
+    """Return the best candidate, fitted on all training documents, as a pipeline for raw inputs."""
     sign = -1.0 if problem.metric in LOSSES else 1.0
     best = max(results, key=lambda result: sign * result.metrics.get(problem.metric, 0.0))
     candidate = problem.candidates[best.name]
@@ -129,7 +136,7 @@ def predict(
     """Return what a fitted model says about inputs, with the classes in the problem's order."""
     columns = [list(model.classes_).index(label) for label in problem.classes]
     positions = {label: code for code, label in enumerate(problem.classes)}
-    # Preparing raw texts is most of the work: it is done once for both answers.
+    # Preparing raw inputs is most of the work: it is done once for both answers.
     prepared = model[:-1].transform(inputs) if len(model) > 1 else inputs
     predicted, probabilities = model[-1].predict(prepared), model[-1].predict_proba(prepared)
     return Predictions(
@@ -149,18 +156,9 @@ def _log(
     metrics: dict[MetricName, float],
     seconds: float,
 ) -> None:
-    candidate = problem.candidates[name]
-    params: dict[str, object] = {
-        "candidate": name,
-        "estimator": candidate.estimator,
-        "preparation": candidate.preparation,
-        **{f"estimator.{key}": value for key, value in candidate.parameters.items()},
-        **{f"features.{key}": value for key, value in candidate.features},
-        **{f"prepare.{key}": v for key, v in problem.preparations[candidate.preparation]},
-        "seed": problem.seed,
-    }
     figures = {f"validation.{metric}": value for metric, value in metrics.items()}
     tracking = registry.connect(get_settings())
+    params = parameters_of(problem, name)
     tracking.log(run_id, params=params, metrics={**figures, "fit.seconds": seconds})
     tracking.log_snapshot(run_id, dataset.snapshot)
 

@@ -75,8 +75,10 @@ function featureList(explanation, strongest, label, first = 0) {
 }
 
 function explanationParts({ input, label, explanation }) {
-  const text = typeof input === "string" ? input : JSON.stringify(input, null, 2);
-  const items = (explanation ?? []).filter(({ contribution }) => contribution !== 0);
+  const isText = typeof input === "string";
+  const text = isText ? input : Object.entries(input).map((pair) => pair.join(" = ")).join("\n");
+  const items = (explanation ?? []).filter(({ contribution }) => contribution !== 0)
+    .map((item) => (isText ? item : { ...item, feature: `${item.feature} = ${input[item.feature]}` }));
   if (!items.length) {
     const none = "The model gives no reasons for this answer.";
     return [element("p", { className: "text" }, text), element("p", { className: "quiet" }, none)];
@@ -88,7 +90,8 @@ function explanationParts({ input, label, explanation }) {
     element("mark", { className: "against s2" }, `away from ${label}`),
   );
   const shown = items.slice(0, MARKED);
-  const parts = [highlighted(text, shown, strongest), legend, featureList(shown, strongest, label)];
+  const parts = [legend, featureList(shown, strongest, label)];
+  if (isText) parts.unshift(highlighted(text, shown, strongest));
   const rest = featureList(items.slice(MARKED), strongest, label, MARKED);
   if (rest.children.length) {
     const weaker = element("summary", {}, `${rest.children.length} weaker ones`);

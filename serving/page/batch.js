@@ -3,6 +3,7 @@
 import { ApiError, PLAIN_WORDS, call } from "./api.js";
 import { CsvError, decode, extendRecord, parseCsv } from "./csv.js";
 import { $, element } from "./dom.js";
+import { recordOf } from "./fields.js";
 
 const MAX_FILE_BYTES = 100 * 1024 * 1024;
 const CHUNK_ROWS = 100;
@@ -97,12 +98,11 @@ function showProgress() {
   $("batch-go").disabled = left === 0;
 }
 
-/** What the service gets of one row: the text, or an object with the numbers as numbers. */
+/** What the service gets of one row: the text, or a record of fields. */
 function rowInput(index) {
   const { cells } = job.csv.records[index];
   if (model()?.kind !== "tabular") return cells[Number($("column").value)] ?? "";
-  const value = (cell) => (cell.trim() !== "" && Number.isFinite(Number(cell)) ? Number(cell) : cell);
-  return Object.fromEntries(job.fields.map((field, place) => [field, value(cells[place] ?? "")]));
+  return recordOf(model().fields, job.fields, cells);
 }
 
 /** The next rows that fit into one request; rows without a text are answered at once. */
@@ -156,7 +156,7 @@ async function classifyChunk(signal) {
       const tooMuch = error.status === 413 || (error.status === 422 && error.field === "inputs");
       const busy = [0, 429, 503, 504].includes(error.status);
       if (index !== undefined || (tooMuch && inputs.length === 1)) {
-        refuse(rows[index ?? 0], error.message.replace(/^inputs(\[\d+\])?/, "This row"));
+        refuse(rows[index ?? 0], error.message.replace(/^inputs\[\d+\]\./, "").replace(/^inputs(\[\d+\])?/, "This row"));
       } else if (tooMuch) {
         job.chunk = Math.ceil(inputs.length / 2);
       } else if (busy && attempt < ATTEMPTS) {

@@ -4,6 +4,7 @@ import { showAnswer } from "./answer.js";
 import { ApiError, PLAIN_WORDS, call, saveKey, savedKey } from "./api.js";
 import { startBatch } from "./batch.js";
 import { $, element } from "./dom.js";
+import { fieldOf, readFields, showFields } from "./fields.js";
 
 const RETRY_SECONDS = 5;
 const EXAMPLES = [
@@ -27,8 +28,16 @@ function fail(error, again, place) {
   else if (error.status === 404 && error.field === "model") {
     $("model-error").textContent = error.message;
     loadModels();
-  } else place.textContent = error.message.replace(/^inputs\[0\]/, "The text");
+  } else {
+    place.textContent = error.message.replace(/^inputs\[0\]\./, "").replace(/^inputs\[0\]/, "The text");
+    if (place !== $("text-error")) return;
+    const input = isTabular() ? fieldOf(error) : $("text");
+    input.setAttribute("aria-invalid", true);
+    input.focus();
+  }
 }
+
+const isTabular = () => model()?.kind === "tabular";
 
 function retryLater(error, again) {
   endRetry();
@@ -75,7 +84,7 @@ function useKey(event) {
   saveKey(key);
   $("key").value = "";
   $("key-form").hidden = true;
-  $("text").focus();
+  (isTabular() ? fieldOf() : $("text")).focus();
   afterKey?.();
 }
 
@@ -115,22 +124,18 @@ function showModels(served) {
 }
 
 function showModel() {
-  const tabular = model().kind === "tabular";
+  const tabular = isTabular();
   $("about").textContent = describe(model());
   $("one-heading").textContent = tabular ? "One row" : "One text";
-  $("text-label").textContent = tabular ? 'Fields as JSON, such as {"width": 1.5}' : "Text";
-  $("examples").hidden = $("column-field").hidden = tabular;
+  for (const id of ["text-label", "text", "text-help", "examples", "column-field"]) $(id).hidden = tabular;
+  showFields(model().fields);
 }
 
 function readInput() {
+  if (isTabular()) return readFields(model().fields);
   const text = $("text").value;
   if (!text.trim()) throw new ApiError("Type or paste something first.", { status: 422 });
-  if (model()?.kind !== "tabular") return text;
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ApiError('This is not JSON. It should look like {"width": 1.5, "height": 2}.', { status: 422 });
-  }
+  return text;
 }
 
 async function classify(event) {
@@ -138,6 +143,7 @@ async function classify(event) {
   request?.abort();
   const current = (request = new AbortController());
   for (const id of ["text-error", "model-error"]) $(id).textContent = "";
+  for (const input of $("classify").querySelectorAll("[aria-invalid]")) input.setAttribute("aria-invalid", false);
   $("go").setAttribute("aria-busy", "true");
   try {
     const input = readInput();
@@ -151,9 +157,6 @@ async function classify(event) {
     fail(error, classify, $("text-error"));
   }
   if (request !== current) return;
-  const wrong = $("text-error").textContent !== "";
-  $("text").setAttribute("aria-invalid", wrong);
-  if (wrong) $("text").focus();
   $("go").removeAttribute("aria-busy");
 }
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -113,11 +113,24 @@ def _serving(environment: Mapping[str, str], log: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def site(mongodb_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The service, on a model that a real retraining on real reviews has promoted."""
+    folder = tmp_path_factory.mktemp("site")
+    problem = _write_problem(folder / "problems", f"test_{uuid4().hex}")
+    with retrained(mongodb_server, folder, "sentiment", problem, _reviews()) as site:
+        yield site
+
+
+@contextmanager
+def retrained(
+    mongodb_server: str,
+    folder: Path,
+    name: str,
+    problem: Mapping[str, Any],
+    content: Iterable[dict[str, Any]],
+) -> Iterator[Site]:
+    """Retrain a problem, whose file lies in the folder, on these documents, and serve it."""
     from pymongo import MongoClient
 
-    folder = tmp_path_factory.mktemp("site")
-    database = f"test_{uuid4().hex}"
-    problem = _write_problem(folder / "problems", database)
+    database = problem["source"]["database"]
     plain = {name: value for name, value in os.environ.items() if not _CONFIGURATION.match(name)}
     environment = plain | {
         "DATA_DIR": str(folder / "data"),
@@ -127,9 +140,9 @@ def site(mongodb_server: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     }
     with MongoClient(mongodb_server, tz_aware=True) as client:
         documents = client[database][problem["source"]["collection"]]
-        documents.insert_many(_reviews())
+        documents.insert_many(content)
         done = subprocess.run(
-            [sys.executable, "-m", "flows", "retrain", "sentiment"],
+            [sys.executable, "-m", "flows", "retrain", name],
             cwd=PROJECT,
             env=environment,
             capture_output=True,

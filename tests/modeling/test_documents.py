@@ -113,7 +113,7 @@ def test_the_reason_names_the_field_as_the_documents_do(problem: Problem) -> Non
 def test_the_problem_says_how_short_and_how_long_a_text_may_be(problem: Problem) -> None:
     limited = problem.model_copy(update={"limits": Limits(min_words=1, max_characters=5)})
 
-    assert check(changed(text="Great"), limited).text == "Great"
+    assert check(changed(text="Great"), limited).value == "Great"
     with pytest.raises(UnusableError, match="text has 6 characters, more than 5"):
         check(changed(text="Great!"), limited)
 

@@ -81,7 +81,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
     problem = load_problem(write(REVIEWS))
 
     assert problem.name == "reviews"
-    assert (problem.holdout, problem.validation, problem.metric) == (0.2, 0.1, "accuracy")
+    assert (problem.holdout, problem.validation.share, problem.metric) == (0.2, 0.1, "accuracy")
     assert problem.source.query == {}
     assert problem.source.fields.created_at == "created_at"
     assert (problem.limits.min_words, problem.limits.max_characters) == (3, 100_000)
@@ -94,10 +94,9 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
     [
         pytest.param(
             "multinomial_naive_bayes",
-            "random_forest",
+            "oracle",
             14,
-            "candidates.bayes.estimator is 'random_forest'; input should be "
-            "'logistic_regression' or 'multinomial_naive_bayes'.",
+            "candidates.bayes.estimator is 'oracle'; input should be 'logistic_regression', ",
             id="an estimator nobody knows",
         ),
         pytest.param(
@@ -157,7 +156,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "  database: perennial\n  databse: perennial",
             4,
             "source.databse is not a key of the schema; allowed here are database, collection, "
-            "query, fields, late_window.",
+            "query, fields, late_window, dataset.",
             id="an unknown key of the source",
         ),
         pytest.param(

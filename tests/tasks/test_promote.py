@@ -53,7 +53,7 @@ class Shop:
         with disable_run_logger(), self.tracking.run(self.problem.name, "retrain") as parent:
             result = train.fn(self.problem, name, self.dataset, parent)
             challenger = choose.fn(self.problem, self.dataset, [result])
-            texts, labels = self.dataset.holdout_texts, self.dataset.holdout_labels
+            texts, labels = self.dataset.holdout_inputs, self.dataset.holdout_labels
             seen = Evaluation(predict(self.problem, challenger.model, texts, labels), {})
             return register.fn(self.problem, self.dataset, challenger, seen), seen
 

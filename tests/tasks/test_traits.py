@@ -49,7 +49,7 @@ def test_a_snapshot_keeps_the_fields_that_slices_name(
     assert found["review-4"] == ("test", {"film.country": "FR", "stars": "1"})
     assert dataset.holdout_traits.num_rows == len(dataset.holdout_labels)
     assert dataset.holdout_traits["length"].to_pylist() == [
-        len(text) for text in dataset.holdout_texts.to_pylist()
+        len(text) for text in dataset.holdout_inputs.to_pylist()
     ]
 
 

@@ -1,0 +1,212 @@
+"""A model of records, served: what it takes, what it answers, and what becomes of feedback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from starlette.testclient import TestClient
+
+from artifact import Golden
+from settings import ServingSettings, Settings
+from tests.conftest import forget_mlflow, wait_until
+from tests.flowers import SETOSA, VIRGINICA, fitted, flowers, write_iris
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+    from modeling.problem import Problem
+
+CANDIDATES = ("logistic", "tree", "forest", "boosted")
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with a version of iris by each candidate, the first in Production."""
+    import registry
+
+    settings = Settings(data_dir=tmp_path_factory.mktemp("registered"))
+    tracking = registry.connect(settings)
+    for name in CANDIDATES:
+        model = fitted(name)
+        golden = Golden(
+            inputs=(SETOSA, VIRGINICA),
+            classes=tuple(map(str, model.classes_)),
+            probabilities=model.predict_proba([SETOSA, VIRGINICA]).tolist(),
+        )
+        with tracking.run("iris", "retrain") as run_id:
+            version = tracking.register("iris", run_id, model, golden, tags={"candidate": name})
+        if version.version == 1:
+            tracking.promote(version, expected=None)
+    forget_mlflow()
+    return settings.data_dir / "mlflow" / "mlflow.db"
+
+
+@pytest.fixture
+def problem(machine: Settings) -> Problem:
+    return write_iris(machine.problems_dir, f"test_{uuid4().hex}")
+
+
+@pytest.fixture
+def client(problem: Problem, serve: Callable[..., Any]) -> TestClient:
+    """A client of a service that answers about irises; its log is in the problem's database."""
+    _, client = serve(log_database=problem.source.database)
+    wait_until(lambda: client.get("/readyz").status_code == 200, "the service is ready")
+    return client
+
+
+@pytest.fixture
+def database(mongodb_server: str, problem: Problem) -> Iterator[Any]:
+    from pymongo import MongoClient
+
+    with MongoClient(mongodb_server, tz_aware=True) as mongo:
+        yield mongo[problem.source.database]
+        mongo.drop_database(problem.source.database)
+
+
+def ask(client: TestClient, *inputs: object, **more: object) -> Any:
+    return client.post("/classify", json={"model": "iris", "inputs": list(inputs), **more})
+
+
+def test_flowers_are_answered_with_one_of_three_classes(client: TestClient) -> None:
+    answer = ask(client, SETOSA, VIRGINICA)
+
+    assert answer.status_code == 200
+    first, second = answer.json()["predictions"]
+    assert (first["label"], second["label"]) == ("setosa", "virginica")
+    assert first["probabilities"].keys() == {"setosa", "versicolor", "virginica"}
+    assert sum(first["probabilities"].values()) == pytest.approx(1)
+    assert first["probabilities"]["setosa"] > 0.9
+
+
+def test_all_flowers_at_once_are_answered_as_the_model_says(client: TestClient) -> None:
+    given = [{name: flower[name] for name in SETOSA} for flower in flowers()]
+
+    predictions = ask(client, *given).json()["predictions"]
+
+    assert [each["label"] for each in predictions] == fitted("logistic").predict(given).tolist()
+
+
+def test_whole_numbers_are_numbers_and_the_order_of_fields_does_not_matter(
+    client: TestClient,
+) -> None:
+    whole = {"sepal_length": 5, "sepal_width": 3, "petal_length": 1, "petal_width": 0}
+    turned = {name: float(value) for name, value in reversed(whole.items())}
+
+    first, second = ask(client, whole, turned).json()["predictions"]
+
+    assert first["probabilities"] == second["probabilities"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "code", "says"),
+    [
+        ("A blue flower", "inputs[1]", "wrong_type", "must be an object of fields for the model "),
+        ({"petal_width": "wide"}, "inputs[1].petal_width", "wrong_type", "is a text, not a number"),
+        ({"petal_width": True}, "inputs[1].petal_width", "wrong_type", "is true or false, not a n"),
+        ({"petal_width": None}, "inputs[1].petal_width", "wrong_type", "is null"),
+        ({"petal_width": [1]}, "inputs[1].petal_width", "wrong_type", "is a list, not a number"),
+        ({"petal_width": 10**400}, "inputs[1].petal_width", "wrong_type", "is too large a number"),
+        (
+            {"colour": "blue"},
+            "inputs[1].colour",
+            "unknown_field",
+            "is not known here; known are se",
+        ),
+        ({"petal_width": ...}, "inputs[1].petal_width", "missing", "is missing"),
+    ],
+)
+def test_a_wrong_field_is_named_with_the_number_of_its_input(
+    wrong: Any, field: str, code: str, says: str, client: TestClient
+) -> None:
+    second = wrong
+    if isinstance(wrong, dict):
+        second = {name: value for name, value in (SETOSA | wrong).items() if value is not ...}
+
+    answer = ask(client, SETOSA, second)
+
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert (error["field"], error["code"]) == (field, code)
+    assert error["message"].startswith(f"{field} {says}")
+
+
+def test_the_model_says_which_fields_it_takes(client: TestClient) -> None:
+    (model,) = client.get("/models").json()["models"]
+
+    assert (model["model"], model["kind"]) == ("iris", "tabular")
+    assert model["fields"] == dict.fromkeys(SETOSA, "number")
+    assert model["classes"] == ["setosa", "versicolor", "virginica"]
+
+
+@pytest.mark.parametrize(
+    ("name", "strongest"),
+    [
+        ("logistic", {"petal_length", "petal_width"}),
+        ("tree", {"petal_length", "petal_width"}),
+        ("forest", {"petal_length", "petal_width"}),
+        ("boosted", {"petal_length", "petal_width"}),
+    ],
+)
+def test_what_moved_a_decision_is_told_for_linear_models_and_trees(
+    name: str, strongest: set[str], machine: Settings, client: TestClient
+) -> None:
+    import registry
+
+    tracking = registry.connect(machine)
+    number = CANDIDATES.index(name) + 1
+    tracking.promote(tracking.version("iris", number), expected=tracking.production("iris"))
+
+    def answered() -> Any:
+        (found,) = ask(client, VIRGINICA, explain=True).json()["predictions"]
+        return found if found["version"] == number else None
+
+    prediction = wait_until(answered, "the version answers")
+
+    explanation = prediction["explanation"]
+    assert prediction["label"] == "virginica"
+    assert explanation[0]["feature"] in strongest
+    assert explanation[0]["contribution"] > 0
+    assert {each["feature"] for each in explanation} == SETOSA.keys()
+    assert all(each["spans"] == [] for each in explanation)
+
+
+def test_a_record_with_feedback_becomes_a_document_that_the_next_retraining_uses(
+    client: TestClient, problem: Problem, database: Any, run_task: Callable[..., Any]
+) -> None:
+    from tasks.ingest import ingest
+    from tasks.snapshots import SnapshotStore
+
+    (prediction,) = ask(client, VIRGINICA).json()["predictions"]
+
+    said = {"prediction_id": prediction["prediction_id"], "label": "versicolor"}
+    assert client.post("/feedback", json=said).status_code == 202
+    documents: Collection[Document] = database[problem.source.collection]
+    document = wait_until(lambda: documents.find_one({"source": "feedback"}), "the document")
+
+    assert {name: document[name] for name in VIRGINICA} == VIRGINICA
+    assert document["label"] == "versicolor"
+    assert database["predictions"].find_one()["inputs"] == VIRGINICA
+    ingested = run_task(ingest, problem)
+    assert (ingested.used, ingested.in_quarantine) == (1, 0)
+    from settings import get_settings
+
+    rows = SnapshotStore("iris", get_settings()).read(ingested.snapshot)
+    assert rows["inputs"].to_pylist() == [VIRGINICA]
+
+
+def test_inputs_are_not_kept_when_texts_are_not(
+    problem: Problem, database: Any, serve: Callable[..., Any], settings: ServingSettings
+) -> None:
+    _, client = serve(log_database=problem.source.database, log_texts=False)
+    wait_until(lambda: client.get("/readyz").status_code == 200, "the service is ready")
+
+    ask(client, SETOSA)
+
+    entry = wait_until(database["predictions"].find_one, "the log entry")
+    assert "inputs" not in entry
+    assert entry["label"] == "setosa"

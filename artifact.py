@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.skops"
 GOLDEN_FILE = "extra_files/golden.json"
-REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops")
+REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-cpu")
 # The only classes of ours that a model file may name; skops refuses all others.
-TRUSTED_TYPES = ("modeling.features.NgramCounter", "modeling.text.TextNormalizer")
+TRUSTED_TYPES = (
+    "modeling.boosting.BoostedTrees",
+    "modeling.features.NgramCounter",
+    "modeling.text.TextNormalizer",
+)
 # Another machine's arithmetic may differ in the last bits, a wrong model differs in the first.
 _GOLDEN_TOLERANCE = 1e-9
 

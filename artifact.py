@@ -29,7 +29,14 @@ REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-c
 TRUSTED_TYPES = (
     "modeling.boosting.BoostedTrees",
     "modeling.features.NgramCounter",
+    "modeling.nb_svm.NbSvm",
     "modeling.text.TextNormalizer",
+)
+# Parts of scikit-learn's estimators that skops does not trust by itself; they hold numbers only.
+TRUSTED_PARTS = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.tree._tree.Tree",
 )
 # Another machine's arithmetic may differ in the last bits, a wrong model differs in the first.
 _GOLDEN_TOLERANCE = 1e-9
@@ -110,7 +117,7 @@ def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
                 signature=infer_signature(example, model.predict(example)),
                 input_example=example,
                 pip_requirements=[f"{name}=={installed_version(name)}" for name in REQUIREMENTS],
-                skops_trusted_types=list(TRUSTED_TYPES),
+                skops_trusted_types=[*TRUSTED_TYPES, *TRUSTED_PARTS],
                 code_paths=[str(PROJECT / "modeling")],
                 extra_files=[str(golden_file)],
             )
@@ -146,7 +153,7 @@ def load_model(content: bytes, name: str) -> Pipeline:
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        return loads(content, trusted=list(TRUSTED_TYPES))
+        return loads(content, trusted=[*TRUSTED_TYPES, *TRUSTED_PARTS])
     except (UntrustedTypesFoundException, BadZipFile, ValueError) as error:
         raise OutsideError(f"{name} is refused: {error}") from error
 

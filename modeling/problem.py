@@ -17,7 +17,15 @@ from modeling.text import Contractions, Lemmas, Steps, StopWords
 # A label as it stands in the documents.
 StoredLabel = str | int | bool
 MetricName = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier"]
-EstimatorName = Literal["logistic_regression", "multinomial_naive_bayes"]
+EstimatorName = Literal[
+    "logistic_regression",
+    "multinomial_naive_bayes",
+    "linear_svm",
+    "nb_svm",
+    "random_forest",
+    "gradient_boosting",
+    "xgboost",
+]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 

@@ -98,7 +98,7 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"NbSvm: alpha is {self.alpha}; it must be above 0.")
         if not 0 <= self.beta <= 1:
             raise ValueError(f"NbSvm: beta is {self.beta}; it must be from 0 to 1.")
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
+        features, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
         check_classification_targets(y)
         if (kind := type_of_target(y, input_name="y")) != "binary":
             # The words by which scikit-learn's own checks know it.
@@ -108,7 +108,7 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"NbSvm needs two classes, y has only one class: {self.classes_[0]}.")
-        self.ratio_ = self._ratio(X, codes)
+        self.ratio_ = self._ratio(features, codes)
         scales = (1 - self.beta) + self.beta * np.abs(self.ratio_)
         # The dual solver is the quickest by far where there are more features than samples.
         inner = LogisticRegression(
@@ -118,7 +118,7 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             tol=self.tol,
             max_iter=self.max_iter,
             random_state=self.random_state,
-        ).fit(X @ sparse.diags_array(scales), codes)
+        ).fit(features @ sparse.diags_array(scales), codes)
         # The penalty does not see the sign of a scale, so its magnitude is all that matters.
         self.coef_ = inner.coef_ * scales
         self.intercept_ = inner.intercept_
@@ -128,8 +128,8 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Return the log-odds of the second class, shape (n_samples,)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
-        odds: NDArray[np.float64] = X @ self.coef_[0] + self.intercept_[0]
+        features = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
+        odds: NDArray[np.float64] = features @ self.coef_[0] + self.intercept_[0]
         return odds
 
     def predict(self, X: Any) -> NDArray[Any]:

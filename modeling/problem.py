@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from modeling.schema import Schema
+from modeling.search import Experiment
 from modeling.text import Contractions, Lemmas, Steps, StopWords
 
 # A label as it stands in the documents.
@@ -136,6 +137,10 @@ class Problem(Schema):
     candidates: dict[Name, Candidate] = Field(min_length=1)
     gates: Gates = Gates()
     seed: int = 42
+    baseline: Name | None = Field(
+        default=None, description="the candidate that retrainings fit; absent, they try all"
+    )
+    experiment: Experiment = Experiment()
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
@@ -146,14 +151,62 @@ class Problem(Schema):
                     candidate.preparation,
                     f"one of the preparations {_listed(self.preparations)}",
                 )
+        if self.baseline is not None and self.baseline not in self.candidates:
+            raise _at(
+                ("baseline",), self.baseline, f"one of the candidates {_listed(self.candidates)}"
+            )
+        self._check_experiment()
         if len(set(map(repr, self.labels.values()))) < len(self.labels):
             raise _at(("labels",), dict(self.labels), "a different stored value for each label")
         return self
 
+    def _check_experiment(self) -> None:
+        grid = self.experiment.grid
+        for name, cell in grid.cells() if grid is not None else ():
+            try:
+                candidate = Candidate.model_validate(cell)
+            except ValidationError as error:
+                detail = error.errors()[0]
+                part = ".".join(map(str, detail["loc"]))
+                raise _at(
+                    ("experiment", "grid"), f"{name}: {part}", f"allowed: {detail['msg']}"
+                ) from None
+            if candidate.preparation not in self.preparations:
+                raise _at(
+                    ("experiment", "grid", "preparation"),
+                    candidate.preparation,
+                    f"one of the preparations {_listed(self.preparations)}",
+                )
+        explored = self.explored.candidates
+        known = {*explored, *(candidate.estimator for candidate in explored.values())}
+        for name in self.experiment.spaces:
+            if name not in known:
+                raise _at(("experiment", "spaces", name), name, f"one of {_listed(sorted(known))}")
+
+    @property
+    def retrained(self) -> Self:
+        """The problem as a retraining sees it: with its baseline alone, if it has one."""
+        if self.baseline is None:
+            return self
+        return self.model_copy(
+            update={"candidates": {self.baseline: self.candidates[self.baseline]}}
+        )
+
+    @property
+    def explored(self) -> Self:
+        """The problem as an experiment sees it: its candidates and those of the grid.
+
+        Where both have a name, the candidate is meant.
+        """
+        grid = self.experiment.grid
+        cells = {} if grid is None else dict(grid.cells())
+        made = {name: Candidate.model_validate(cell) for name, cell in cells.items()}
+        return self.model_copy(update={"candidates": {**made, **self.candidates}})
+
     @property
     def digest(self) -> str:
         """Hexadecimal digest of everything that shapes a retraining of this problem."""
-        shaping = self.model_dump_json(exclude={"description"})
+        shaping = self.retrained.model_dump_json(exclude={"description", "experiment"})
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     @property

@@ -45,6 +45,8 @@ class Dataset:
         Where it comes from.
     labels : ndarray of str, shape (n_training,)
         Labels of the training documents.
+    content : Array of bytes, shape (n_training,)
+        Content hashes of the training documents.
     validation : ndarray of bool, shape (n_training,)
         Which training documents choose the challenger; none when there is one candidate.
     counts : dict
@@ -59,6 +61,7 @@ class Dataset:
 
     snapshot: Snapshot
     labels: NDArray[np.str_]
+    content: pa.BinaryArray
     validation: NDArray[np.bool_]
     counts: dict[_Shared, SharedCounts]
     holdout_texts: pa.LargeStringArray
@@ -94,6 +97,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     dataset = Dataset(
         snapshot=snapshot,
         labels=_strings(training["label"]),
+        content=training["content"].combine_chunks(),
         validation=_validation(problem, training),
         counts=_count_shared(problem, texts),
         holdout_texts=holdout["text"].combine_chunks(),

@@ -136,16 +136,10 @@ def predict(
     )
 
 
-def _log(
-    problem: Problem,
-    name: str,
-    dataset: Dataset,
-    run_id: str,
-    metrics: dict[MetricName, float],
-    seconds: float,
-) -> None:
+def parameters_of(problem: Problem, name: str) -> dict[str, object]:
+    """Return all of a candidate's specification, as the parameters of its run."""
     candidate = problem.candidates[name]
-    params: dict[str, object] = {
+    return {
         "candidate": name,
         "estimator": candidate.estimator,
         "preparation": candidate.preparation,
@@ -154,9 +148,21 @@ def _log(
         **{f"prepare.{key}": v for key, v in problem.preparations[candidate.preparation]},
         "seed": problem.seed,
     }
+
+
+def _log(
+    problem: Problem,
+    name: str,
+    dataset: Dataset,
+    run_id: str,
+    metrics: dict[MetricName, float],
+    seconds: float,
+) -> None:
     figures = {f"validation.{metric}": value for metric, value in metrics.items()}
     tracking = registry.connect(get_settings())
-    tracking.log(run_id, params=params, metrics={**figures, "fit.seconds": seconds})
+    tracking.log(
+        run_id, params=parameters_of(problem, name), metrics={**figures, "fit.seconds": seconds}
+    )
     tracking.log_snapshot(run_id, dataset.snapshot)
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
-from skops import io as skops
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from skops import io as skops
 
 from artifact import TRUSTED_PARTS, TRUSTED_TYPES
 from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer

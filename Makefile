@@ -1,6 +1,6 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint format bench lock clean \
+.PHONY: help run experiment serve test lint format bench lock clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table
 SHELL := bash
@@ -39,6 +39,10 @@ endef
 run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, three answers
 	@$(BIN)/python -m flows quickstart
 
+experiment: .venv/local ## compare many candidates for the film reviews, in a quarter of an hour
+	@$(BIN)/python -m flows seed sentiment
+	@$(BIN)/python -m flows experiment sentiment
+
 serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model of make run
 	@$(BIN)/python -m serving
 
@@ -52,7 +56,7 @@ lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, work
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/yamllint --strict .github problems k8s compose.yaml
+	$(BIN)/yamllint --strict .github problems benchmarks/problems k8s compose.yaml
 	$(BIN)/actionlint .github/workflows/*.yaml
 	$(BIN)/zizmor --quiet --offline .github
 

@@ -72,8 +72,9 @@ def _estimator(problem: Problem, name: str, candidate: Candidate) -> BaseEstimat
                 f"problems/{problem.name}.yaml: candidates.{name}.parameters.{key} is {value!r}, "
                 f"but {candidate.estimator} has no such parameter; it has {', '.join(allowed)}."
             )
-    if "random_state" in allowed:
-        estimator.set_params(random_state=problem.seed)
+    # An estimator inside of another draws, too.
+    seeds = [key for key in allowed if key.rpartition("__")[2] == "random_state"]
+    estimator.set_params(**dict.fromkeys(seeds, problem.seed))
     return estimator.set_params(**candidate.parameters)
 
 

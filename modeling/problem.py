@@ -167,9 +167,11 @@ class Problem(Schema):
                 candidate = Candidate.model_validate(cell)
             except ValidationError as error:
                 detail = error.errors()[0]
-                part = ".".join(map(str, detail["loc"]))
+                part = ".".join(map(str, (name, *detail["loc"])))
                 raise _at(
-                    ("experiment", "grid"), f"{name}: {part}", f"allowed: {detail['msg']}"
+                    ("experiment", "grid"),
+                    {part: detail["input"]},
+                    f"what a candidate allows: {detail['msg']}",
                 ) from None
             if candidate.preparation not in self.preparations:
                 raise _at(
@@ -201,7 +203,8 @@ class Problem(Schema):
         grid = self.experiment.grid
         cells = {} if grid is None else dict(grid.cells())
         made = {name: Candidate.model_validate(cell) for name, cell in cells.items()}
-        return self.model_copy(update={"candidates": {**made, **self.candidates}})
+        # The candidates come first, in case that the time is over before the grid is.
+        return self.model_copy(update={"candidates": self.candidates | (made | self.candidates)})
 
     @property
     def digest(self) -> str:

@@ -188,6 +188,9 @@ def _explored(
     settings = experiment.settings_of(name, candidate.estimator, candidate.parameters)
     whole = [each for each in found if each.folds == experiment.folds]
     best = max(whole, key=lambda each: gain(problem.metric, each.metrics), default=None)
+    if outcome == "out of time" and len(found) == len(settings):
+        # It was stopped between its last word and its end.
+        outcome, reason = "complete", ""
     return Explored(name, run_id, outcome, reason, len(settings), found, best, 0.0)
 
 

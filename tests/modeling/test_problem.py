@@ -94,10 +94,11 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
     [
         pytest.param(
             "multinomial_naive_bayes",
-            "random_forest",
+            "oracle",
             14,
-            "candidates.bayes.estimator is 'random_forest'; input should be "
-            "'logistic_regression' or 'multinomial_naive_bayes'.",
+            "candidates.bayes.estimator is 'oracle'; input should be 'logistic_regression', "
+            "'multinomial_naive_bayes', 'linear_svm', 'nb_svm', 'random_forest', "
+            "'gradient_boosting' or 'xgboost'.",
             id="an estimator nobody knows",
         ),
         pytest.param(

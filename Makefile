@@ -1,6 +1,6 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-e2e lint format bench lock clean \
+.PHONY: help run experiment reproduce serve test test-e2e lint format bench lock clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table
 SHELL := bash
@@ -39,7 +39,10 @@ endef
 run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, three answers
 	@$(BIN)/python -m flows quickstart
 
-.PHONY: reproduce
+experiment: .venv/local ## compare many candidates for the film reviews, in a quarter of an hour
+	@$(BIN)/python -m flows seed sentiment
+	@$(BIN)/python -m flows experiment sentiment
+
 PROBLEM ?= sentiment
 reproduce: .venv/local ## make VERSION=n of PROBLEM=name again, and compare its predictions
 	@$(BIN)/python -m flows reproduce $(PROBLEM) $(VERSION)
@@ -60,7 +63,7 @@ lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, work
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/yamllint --strict .github problems k8s compose.yaml
+	$(BIN)/yamllint --strict .github problems benchmarks/problems k8s compose.yaml
 	$(BIN)/actionlint .github/workflows/*.yaml
 	$(BIN)/zizmor --quiet --offline .github
 

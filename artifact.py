@@ -31,6 +31,7 @@ TRUSTED_TYPES = (
     "modeling.boosting.BoostedTrees",
     "modeling.decided.Decided",
     "modeling.features.NgramCounter",
+    "modeling.nb_svm.NbSvm",
     "modeling.svm.SupportVectors",
     "modeling.table.FieldEncoder",
     "modeling.table.FieldReader",

@@ -17,7 +17,7 @@ from pathlib import Path
 import embedded
 from settings import get_settings, uses_embedded_prefect
 
-_NO_FLOWS = {"__init__", "__main__", "cli"}
+_NO_FLOWS = {"__init__", "__main__", "cli", "steps"}
 
 
 def run() -> None:

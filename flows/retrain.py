@@ -5,12 +5,9 @@ python -m flows.retrain sentiment
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from prefect import flow
 
+from flows.steps import Steps
 from modeling.candidates import check_candidates
 from modeling.problem import Problem, load_problem
 from registry import Registry
@@ -43,8 +40,8 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
         Train even when neither documents nor problem have changed.
     """
     log_briefly()
-    steps = _Steps()
-    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    steps = Steps()
+    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml").retrained
     check_candidates(spec)
 
     with steps("connect"):
@@ -59,7 +56,7 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     return retraining
 
 
-def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: _Steps) -> Retraining:
+def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: Steps) -> Retraining:
     with tracking.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
         with steps("prepare"):
             dataset = prepare(spec, ingested.snapshot)
@@ -93,24 +90,6 @@ def _identity(spec: Problem, ingested: Ingested) -> dict[str, str]:
         "problem_digest": spec.digest,
         "snapshot_digest": ingested.snapshot.digest,
     }
-
-
-class _Steps:
-    """Measures how long each step takes."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """The durations as metrics of a run."""
-        return {f"{name}.seconds": value for name, value in self.seconds.items()}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -95,8 +95,23 @@ def _decided(classifier: Any) -> LinearForm | None:
     )
 
 
+def _calibrated(classifier: Any) -> LinearForm | None:
+    """Return the form of a linear classifier of two classes behind one fitted line."""
+    if len(classifier.classes_) > 2 or len(classifier.calibrated_classifiers_) > 1:
+        return None
+    (calibrated,) = classifier.calibrated_classifiers_
+    (line,) = calibrated.calibrators
+    inner = calibrated.estimator
+    if not (hasattr(inner, "coef_") and hasattr(line, "a_")):
+        return None
+    # Platt's line gives the log-odds of the first class.
+    return LinearForm(-line.a_ * inner.coef_, -(line.a_ * inner.intercept_ + line.b_), "logistic")
+
+
 _FORMS: Mapping[str, Callable[[Any], LinearForm | None]] = {
     "modeling.decided.Decided": _decided,
     "sklearn.linear_model._logistic.LogisticRegression": _logistic_regression,
     "sklearn.naive_bayes.MultinomialNB": _naive_bayes,
+    "sklearn.calibration.CalibratedClassifierCV": _calibrated,
+    "modeling.nb_svm.NbSvm": _logistic_regression,
 }

@@ -123,6 +123,17 @@ def intervals(
     }
 
 
+def interval(
+    metric: MetricName, predictions: Predictions, *, confidence: float, seed: int
+) -> Interval:
+    """Return one metric with the interval that `intervals` gives it."""
+    draws = [
+        _METRICS[metric](predictions, counts)
+        for counts in ahead(_resamples(len(predictions), seed))
+    ]
+    return _interval(compute(metric, predictions), np.concatenate(draws), confidence)
+
+
 def difference(
     metric: MetricName,
     challenger: Predictions,

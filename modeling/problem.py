@@ -27,6 +27,7 @@ from modeling.fields import FieldKind, FieldName, TabularFeatures
 from modeling.gates import READ_CASES, Gates
 from modeling.goal import Complaint, Goal
 from modeling.schema import MetricName, Name, Schema, Share
+from modeling.search import Experiment
 from modeling.text import Contractions, Lemmas, Steps, StopWords
 from modeling.validation import Validation
 
@@ -36,8 +37,11 @@ M = TypeVar("M", bound=BaseModel)
 EstimatorName = Literal[
     "logistic_regression",
     "multinomial_naive_bayes",
+    "linear_svm",
+    "nb_svm",
     "decision_tree",
     "random_forest",
+    "gradient_boosting",
     "svm",
     "xgboost",
 ]
@@ -166,6 +170,10 @@ class Problem(Schema):
     candidates: dict[Name, Candidate | TabularCandidate]
     gates: Gates = Gates()
     seed: int = 42
+    baseline: Name | None = Field(
+        default=None, description="the candidate that retrainings fit; absent, they try all"
+    )
+    experiment: Experiment = Experiment()
 
     @field_validator("candidates", mode="wrap")
     @classmethod
@@ -205,6 +213,11 @@ class Problem(Schema):
                     candidate.preparation,
                     f"one of the preparations {_listed(self.preparations)}",
                 )
+        if self.baseline is not None and self.baseline not in self.candidates:
+            raise _at(
+                ("baseline",), self.baseline, f"one of the candidates {_listed(self.candidates)}"
+            )
+        self._check_experiment()
         if len(set(map(repr, self.labels.values()))) < len(self.labels):
             raise _at(("labels",), dict(self.labels), "a different stored value for each label")
         for location, value, allowed in self._wrong_decision():
@@ -225,10 +238,58 @@ class Problem(Schema):
             if "cost" in self.gates.floors:
                 yield ("gates", "floors", "cost"), self.gates.floors["cost"], needs
 
+    def _check_experiment(self) -> None:
+        grid = self.experiment.grid
+        for name, cell in grid.cells() if grid is not None else ():
+            try:
+                candidate = Candidate.model_validate(cell)
+            except ValidationError as error:
+                detail = error.errors()[0]
+                part = ".".join(map(str, (name, *detail["loc"])))
+                raise _at(
+                    ("experiment", "grid"),
+                    {part: detail["input"]},
+                    f"what a candidate allows: {detail['msg']}",
+                ) from None
+            if candidate.preparation not in self.preparations:
+                raise _at(
+                    ("experiment", "grid", "preparation"),
+                    candidate.preparation,
+                    f"one of the preparations {_listed(self.preparations)}",
+                )
+        explored = self.explored.candidates
+        known = {*explored, *(candidate.estimator for candidate in explored.values())}
+        for name in self.experiment.spaces:
+            if name not in known:
+                raise _at(("experiment", "spaces", name), name, f"one of {_listed(sorted(known))}")
+
+    @property
+    def retrained(self) -> Self:
+        """The problem as a retraining sees it: with its baseline alone, if it has one."""
+        if self.baseline is None:
+            return self
+        return self.model_copy(
+            update={"candidates": {self.baseline: self.candidates[self.baseline]}}
+        )
+
+    @property
+    def explored(self) -> Self:
+        """The problem as an experiment sees it: its candidates and those of the grid.
+
+        Where both have a name, the candidate is meant.
+        """
+        grid = self.experiment.grid
+        cells = {} if grid is None else dict(grid.cells())
+        made = {name: Candidate.model_validate(cell) for name, cell in cells.items()}
+        # The candidates come first, in case that the time is over before the grid is.
+        return self.model_copy(update={"candidates": self.candidates | (made | self.candidates)})
+
     @property
     def digest(self) -> str:
         """Hexadecimal digest of everything that shapes a retraining of this problem."""
-        shaping = self.model_dump_json(exclude={"description": True, "source": {"dataset"}})
+        shaping = self.retrained.model_dump_json(
+            exclude={"description": True, "experiment": True, "source": {"dataset"}}
+        )
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     @property
@@ -248,6 +309,7 @@ _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = 
     ("limits",): lambda problem: problem,
     ("preparations",): lambda problem: problem,
     ("source", "fields", "text"): lambda problem: problem.source.fields,
+    ("experiment", "grid"): lambda problem: problem.experiment,
     ("gates", "cases"): lambda problem: problem.gates,
     ("gates", "slices", "text_length"): lambda problem: problem.gates.slices,
 }
@@ -265,8 +327,15 @@ def _at(location: tuple[str, ...], value: object, allowed: str) -> _ReferenceErr
     return _ReferenceError(location, f"is {_shorten(value)}", f"allowed is {allowed}")
 
 
-def load_problem(path: Path) -> Problem:
+def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
     """Read a problem from its YAML file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    folder : Path, optional
+        Where the files are that it names, if not beside it.
 
     Raises
     ------
@@ -284,9 +353,10 @@ def load_problem(path: Path) -> Problem:
     known_labels = {LABELS: tuple(map(str, labels))} if isinstance(labels, dict) else {}
 
     def read_cases(name: str) -> CaseFile:
-        file = path.parent / name
+        beside = folder or path.parent
+        file = beside / name
         if not file.is_file():
-            raise _at(("gates", "cases"), name, f"the name of a file in {path.parent}")
+            raise _at(("gates", "cases"), name, f"the name of a file in {beside}")
         return _validate(CaseFile, file, _read(file), context=known_labels)
 
     named = {"name": path.stem, **document}

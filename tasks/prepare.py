@@ -50,6 +50,8 @@ class Dataset:
         The raw inputs of the training documents: texts, or records of fields.
     labels : ndarray of str, shape (n_training,)
         Labels of the training documents.
+    content : Array of bytes, shape (n_training,)
+        Content hashes of the training documents.
     folds : sequence of ndarray of bool, shape (n_training,) each
         Which training documents choose the challenger. Each fold is predicted by models fitted on
         all others; there is none when there is one candidate.
@@ -68,6 +70,7 @@ class Dataset:
     snapshot: Snapshot
     inputs: pa.Array
     labels: NDArray[np.str_]
+    content: pa.BinaryArray
     folds: Sequence[NDArray[np.bool_]]
     counts: dict[_Shared, SharedCounts]
     holdout_inputs: pa.Array
@@ -101,6 +104,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         snapshot=snapshot,
         inputs=inputs,
         labels=_strings(training["label"]),
+        content=training["content"].combine_chunks(),
         folds=_folds(problem, snapshot, training),
         counts=_count_shared(problem, inputs),
         holdout_inputs=holdout[column].combine_chunks(),

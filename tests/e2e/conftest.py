@@ -46,6 +46,8 @@ def _write_problem(folder: Path, database: str) -> dict[str, Any]:
     problem: dict[str, Any] = yaml.load(PROJECT / "problems" / "sentiment.yaml")
     problem["source"]["database"] = database
     problem["candidates"] = {_CANDIDATE: problem["candidates"][_CANDIDATE]}
+    for other in ("baseline", "experiment"):
+        problem.pop(other, None)
     problem["gates"] = {"floors": {"accuracy": 0.6}}
     folder.mkdir()
     yaml.dump(problem, folder / "sentiment.yaml")

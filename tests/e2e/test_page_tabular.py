@@ -68,7 +68,8 @@ def test_a_file_of_flowers_comes_back_with_their_species(
     open_page: Callable[..., Page],
     site: Site,
 ) -> None:
-    page = open_page()
+    # The third flower lacks a number, which the service says of all rows before it says it of one.
+    page = open_page(errors="422")
     head = "number,sepal_length,sepal_width,petal_length,petal_width\n"
 
     choose(page, head + "1,5.1,3.5,1.4,0.2\n2,6.3,3.3,6,2.5\n3,6.3,,6,2.5\n", name="garden.csv")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from modeling.features import NgramCounter
 from modeling.metrics import Predictions
+from modeling.nb_svm import NbSvm
 from modeling.text import TextNormalizer
 from modeling.tokens import Tokens
 
@@ -18,8 +19,12 @@ from modeling.tokens import Tokens
 many_examples = settings(max_examples=300, deadline=None, derandomize=True)
 some_examples = settings(max_examples=100, deadline=None, derandomize=True)
 
-# The only classes of this project that a model file has to name.
-OUR_CLASSES = [f"{kind.__module__}.{kind.__name__}" for kind in (NgramCounter, TextNormalizer)]
+# The only classes that skops does not trust by itself and a model file has to name.
+OUR_CLASSES = [
+    *(f"{kind.__module__}.{kind.__name__}" for kind in (NbSvm, NgramCounter, TextNormalizer)),
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+]
 
 Documents = Sequence[Sequence[str]]
 

@@ -29,6 +29,9 @@ CANDIDATES = [
     "tfidf-logistic",
     "tfidf-bayes",
     "bigrams-logistic",
+    "bigrams-svm",
+    "nbsvm-binary",
+    "nbsvm-tfidf",
 ]
 
 

@@ -1,0 +1,151 @@
+"""Experiment: explore candidates widely, once in a while, and name the one that retrainings fit.
+
+python -m flows.experiment sentiment
+python -m flows.experiment sentiment --write
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import cast
+from uuid import UUID
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.futures import as_completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.steps import Steps
+from modeling.problem import Problem, load_problem
+from settings import get_settings
+from tasks.baseline import write_baseline
+from tasks.compare import Experimented, compare
+from tasks.connect import connect
+from tasks.decide import decide
+from tasks.evaluate import Evaluation, evaluate
+from tasks.explore import (
+    Explored,
+    bench,
+    check_settings,
+    choose_best,
+    counted,
+    explore,
+    ranking,
+    with_parameters,
+)
+from tasks.failures import log_briefly
+from tasks.ingest import ingest
+from tasks.measurements import Figure, record
+from tasks.prepare import Dataset, prepare
+from tasks.snapshots import Snapshot
+from tasks.train import CandidateResult, choose
+
+
+# Each candidate is fitted by a process of its own; more at once than processors gain nothing.
+@flow(
+    name="experiment",
+    flow_run_name="experiment {problem}",
+    task_runner=ThreadPoolTaskRunner(max_workers=os.cpu_count()),  # type: ignore[arg-type]
+)
+def experiment(problem: str = "sentiment", *, write: bool = False) -> Experimented:
+    """Compare every candidate of a problem and of its grid, and try the best one on the holdout.
+
+    Parameters
+    ----------
+    problem : str
+        Name of a file in ``problems/``, without its ending.
+    write : bool
+        Write the winner into that file, as the baseline that every retraining fits.
+    """
+    log_briefly()
+    steps = Steps()
+    path = get_settings().problems_dir / f"{problem}.yaml"
+    spec = load_problem(path).explored
+    check_settings(spec)
+
+    with steps("connect"):
+        tracking = connect()
+    with steps("ingest"):
+        snapshot = ingest(spec).snapshot
+    tags = {"kind": "experiment", "snapshot_digest": snapshot.digest}
+    with tracking.run(spec.name, f"experiment {spec.name}", tags=tags) as run_id:
+        with steps("prepare"):
+            dataset = prepare(counted(spec), snapshot)
+        with steps("explore"):
+            results = ranking(spec, list(_explore(spec, dataset, run_id)))
+        winner = choose_best(spec, results)
+        with steps("evaluate"):
+            evaluation = _evaluate(spec, winner, snapshot)
+        if write:
+            write_baseline(path, winner.name, _chosen(spec, winner).candidates[winner.name])
+        tracking.log_snapshot(run_id, snapshot)
+        tracking.log(run_id, metrics=steps.metrics, tags={"winner": winner.name})
+        experimented = Experimented(results, winner, evaluation, steps.seconds, written=write)
+        compare(spec, run_id, experimented)
+    record("experiment", spec, _figures(spec, experimented))
+    return experimented
+
+
+def _explore(spec: Problem, dataset: Dataset, run_id: str) -> Iterator[Explored]:
+    """Yield the candidates as they are done, and say how far the experiment is."""
+    logger, names = get_run_logger(), list(spec.candidates)
+    budget = spec.experiment.budget.total_seconds()
+    deadline = time.monotonic() + budget
+    progress = cast(UUID, create_progress_artifact(0.0, f"experiment-{spec.name}-progress"))
+    logger.info("Exploring %d candidates, in at most %s.", len(names), _clock(budget))
+    best: Explored | None = None
+    with bench(spec, dataset) as laid_out:
+        futures = [
+            explore.submit(spec, name, dataset, laid_out, run_id, deadline) for name in names
+        ]
+        for number, future in enumerate(as_completed(futures), start=1):
+            found = future.result()
+            best = ranking(spec, [found] if best is None else [best, found])[0]
+            logger.info(
+                "%d of %d: %s; best so far %s; at most %s left.",
+                number,
+                len(names),
+                found.summary(spec.metric),
+                best.name,
+                _clock(deadline - time.monotonic()),
+            )
+            update_progress_artifact(progress, 100 * number / len(names))
+            yield found
+
+
+def _evaluate(spec: Problem, winner: Explored, snapshot: Snapshot) -> Evaluation:
+    """Fit the winner on all training documents, as a retraining would, and ask the holdout once."""
+    chosen = _chosen(spec, winner)
+    dataset = prepare(chosen, snapshot)
+    result = CandidateResult(winner.name, winner.run_id, {}, winner.seconds)
+    challenger = choose(chosen, dataset, [result])
+    if spec.decision is not None:
+        challenger = decide(chosen, dataset, challenger)
+    return evaluate(chosen, dataset, challenger)
+
+
+def _chosen(spec: Problem, winner: Explored) -> Problem:
+    assert winner.best is not None
+    return with_parameters(spec, winner.name, winner.best.parameters)
+
+
+def _figures(spec: Problem, experimented: Experimented) -> Iterator[Figure]:
+    found = experimented.evaluation.metrics[spec.metric]
+    yield Figure("experiment_holdout", found.value, {"metric": spec.metric})
+    yield Figure("experiment_seconds", sum(experimented.seconds.values()))
+    for outcome in {each.outcome for each in experimented.results}:
+        count = sum(each.outcome == outcome for each in experimented.results)
+        yield Figure("experiment_candidates", count, {"outcome": outcome})
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(int(seconds), 0), 60)
+    return f"{minutes}:{rest:02d} min"
+
+
+if __name__ == "__main__":
+    from flows.cli import main
+
+    main(experiment)

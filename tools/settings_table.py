@@ -15,16 +15,17 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from settings import PROJECT, ServingSettings, Settings
+from settings import PROJECT, OperationSettings, ServingSettings, Settings
 
 DOCUMENT = PROJECT / "docs" / "production.md"
+GROUPS = (Settings, ServingSettings, OperationSettings)
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 
 
 def table() -> str:
     """Return every setting as a row: variable, kind, default and meaning."""
     head = ["| variable | kind | default | what it says |", "|---|---|---|---|"]
-    rows = [row for group in (Settings, ServingSettings) for row in _rows(group)]
+    rows = [row for group in GROUPS for row in _rows(group)]
     return "\n".join([*head, *rows])
 
 

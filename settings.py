@@ -146,7 +146,6 @@ class OperationSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, env_prefix="OPERATION_")
 
-    work_pool: str = Field(default="perennial", description="the work pool of all deployments")
     work_pool_type: Literal["process", "kubernetes", "ecs"] = Field(
         default="process", description="where runs are started"
     )
@@ -162,9 +161,6 @@ class OperationSettings(BaseSettings):
     )
     mlflow_port: int = Field(
         default=5000, ge=1, le=65535, description="port of the MLflow server of `make up`"
-    )
-    heartbeat_seconds: int = Field(
-        default=30, ge=30, description="how often a run of `make up` says that it is alive"
     )
     vanished_seconds: float = Field(
         default=90.0, ge=35, description="a run that was silent for so long counts as crashed"
@@ -224,6 +220,11 @@ def prepare_environment() -> None:
         defaults["PREFECT_HOME"] = _embedded_prefect_home()
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def configured_prefect_api() -> str | None:
+    """Return the address of the Prefect API that the environment names, if it names one."""
+    return os.environ.get("PREFECT_API_URL") or None
 
 
 def uses_embedded_prefect() -> bool:

@@ -36,11 +36,12 @@ class ConcurrencyLimit(BaseModel):
 
 
 class WorkPoolReference(BaseModel):
-    """The work pool of a deployment."""
+    """The work pool of a deployment, and what the deployment changes about its jobs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
+    job_variables: dict[str, Any] = {}
 
 
 class Definition(BaseModel):
@@ -163,7 +164,7 @@ def _planned(flow: str, definition: Definition, problem: Problem) -> Planned:
         problem=problem.name,
         definition=definition,
         # A flow whose name is no key of the schedule runs on demand.
-        cron=getattr(schedule, flow, None),
+        cron=schedule.model_dump().get(flow),
         timezone=schedule.timezone,
     )
 

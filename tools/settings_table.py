@@ -9,7 +9,7 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -56,6 +56,8 @@ def _kind(annotation: Any) -> str:
     """Return what a person writes there."""
     if get_origin(annotation) is types.UnionType:
         (annotation,) = (part for part in get_args(annotation) if part is not type(None))
+    if get_origin(annotation) is Literal:
+        return ", ".join(get_args(annotation))
     names = {
         SecretStr: "**secret**", Path: "path", str: "text", bool: "true, false", int: "integer",
         float: "number",

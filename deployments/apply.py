@@ -1,10 +1,10 @@
-"""Apply: make Prefect have the pool, blocks, variables, deployments and automations of this project.
+"""Apply: give Prefect the pool, blocks, variables, deployments and automations of this project.
 
 python -m deployments.apply
 
 It may be run again at any time: what is as it should be stays, what changed is changed, and what
-this project made for a problem that is gone is removed. It runs at `make up`, when the system starts
-in containers, and on Kubernetes whenever a new version of the worker is rolled out.
+this project made for a problem that is gone is removed. It runs at `make up`, when the system
+starts in containers, and on Kubernetes whenever a new version of the worker is rolled out.
 """
 
 from __future__ import annotations
@@ -62,12 +62,8 @@ def apply(settings: Settings, operation: OperationSettings) -> Mapping[str, UUID
         _apply_variables(settings, planned)
         ids = {one.name: _apply_deployment(client, one) for one in planned}
         _remove_others(client, set(ids.values()))
-        retrain = {
-            one.problem: ids[one.name] for one in planned if one.flow == _RETRAIN
-        }
-        apply_automations(
-            client, automations(retrain, operation, apply_notification(operation))
-        )
+        retrain = {one.problem: ids[one.name] for one in planned if one.flow == _RETRAIN}
+        apply_automations(client, automations(retrain, operation, apply_notification(operation)))
     return ids
 
 
@@ -123,10 +119,10 @@ def _remove_others(client: SyncPrefectClient, ours: set[UUID]) -> None:
 def _apply_variables(settings: Settings, planned: Sequence[Planned]) -> None:
     """Tell people's own flows and automations which problems there are, and where MLflow is."""
     problems = sorted({one.problem for one in planned})
-    Variable.set("perennial_problems", problems, tags=[OURS], overwrite=True, _sync=True)
+    Variable.set("perennial_problems", problems, tags=[OURS], overwrite=True)
     address = settings.mlflow_ui_url or settings.mlflow_tracking_uri
     if address is not None:
-        Variable.set("perennial_mlflow", address, tags=[OURS], overwrite=True, _sync=True)
+        Variable.set("perennial_mlflow", address, tags=[OURS], overwrite=True)
 
 
 def main() -> None:

@@ -6,12 +6,16 @@ Nothing is created without its setting, and a block of the same name is brought 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from uuid import UUID
 
 from pydantic import SecretStr
 
 from settings import OperationSettings, Settings
+
+if TYPE_CHECKING:
+    from prefect_aws import AwsCredentials
 
 SNAPSHOTS = "perennial-snapshots"
 NOTIFICATION = "perennial-notification"
@@ -43,34 +47,34 @@ def apply_blocks(settings: Settings, operation: OperationSettings) -> list[str]:
             bucket_folder=bucket.path.strip("/"),
             credentials=credentials,
         )
-        block.save(SNAPSHOTS, overwrite=True, _sync=True)
+        block.save(SNAPSHOTS, overwrite=True)
         made.append(f"s3-bucket/{SNAPSHOTS}")
     for secret in operation.secrets:
         slug = secret.lower().replace("/", "-").replace("_", "-")
         kept = AwsSecret(aws_credentials=credentials, secret_name=secret)
-        kept.save(slug, overwrite=True, _sync=True)
+        kept.save(slug, overwrite=True)
         made.append(f"aws-secret/{slug}")
     return made
 
 
-def _credentials(name: str) -> "AwsCredentials":
+def _credentials(name: str) -> AwsCredentials:
     from prefect_aws import AwsCredentials
 
     key, secret = (os.environ.get(f"AWS_{part}") for part in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
     if not (key and secret):
         try:
-            kept: AwsCredentials = AwsCredentials.load(name, _sync=True)
+            kept: AwsCredentials = AwsCredentials.load(name)
         except ValueError:
             # Without keys the block stands for the role of the machine.
             kept = AwsCredentials(region_name=os.environ.get("AWS_REGION"))
-            kept.save(name, _sync=True)
+            kept.save(name)
         return kept
     made = AwsCredentials(
         aws_access_key_id=key,
         aws_secret_access_key=SecretStr(secret),
         region_name=os.environ.get("AWS_REGION"),
     )
-    made.save(name, overwrite=True, _sync=True)
+    made.save(name, overwrite=True)
     return made
 
 
@@ -82,10 +86,10 @@ def apply_notification(operation: OperationSettings) -> UUID | None:
 
     url = operation.notify_url.get_secret_value()
     if urlparse(url).hostname == _SLACK:
-        return UUID(str(SlackWebhook(url=url).save(NOTIFICATION, overwrite=True, _sync=True)))
+        return UUID(str(SlackWebhook(url=url).save(NOTIFICATION, overwrite=True)))
     webhook = CustomWebhookNotificationBlock(
         name=NOTIFICATION,
         url=url,
         json_data={"subject": "{{subject}}", "body": "{{body}}"},
     )
-    return UUID(str(webhook.save(NOTIFICATION, overwrite=True, _sync=True)))
+    return UUID(str(webhook.save(NOTIFICATION, overwrite=True)))

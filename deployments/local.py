@@ -201,10 +201,10 @@ def _end(pid_files: Sequence[Path], grace: float) -> None:
 
 def _session(pid_file: Path) -> list[psutil.Process]:
     """Return the processes of the session that a pid file names; its leader may be gone."""
-    words = pid_file.read_text().split() if pid_file.exists() else []
-    if len(words) != 2:
+    try:
+        leader, since = (float(word) for word in pid_file.read_text().split())
+    except (FileNotFoundError, ValueError):
         return []
-    leader, since = int(words[0]), float(words[1])
     members = []
     for process in psutil.process_iter(["create_time"]):
         with suppress(ProcessLookupError, PermissionError):

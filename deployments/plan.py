@@ -182,9 +182,7 @@ def _entry(planned: Planned) -> str:
         f"    parameters: {{problem: {planned.problem}}}",
     ]
     if planned.cron is not None:
-        lines.append(
-            f'    schedules: [{{cron: "{planned.cron}", timezone: {planned.timezone}}}]'
-        )
+        lines.append(f'    schedules: [{{cron: "{planned.cron}", timezone: {planned.timezone}}}]')
     return "\n".join(lines) + "\n"
 
 

@@ -151,9 +151,7 @@ def _mlflow(settings: Settings, operation: OperationSettings) -> Process:
     )
 
 
-def _worker(
-    api: str, environment: Mapping[str, str], home: Path, *, has_server: bool
-) -> Process:
+def _worker(api: str, environment: Mapping[str, str], home: Path, *, has_server: bool) -> Process:
     pool = "perennial"
     options = ["worker", "start", "--pool", pool, "--type", "process", "--name", "make-up"]
     return Process(

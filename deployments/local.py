@@ -37,7 +37,7 @@ from settings import (
     get_settings,
 )
 
-_START_SECONDS = 180.0
+_START_SECONDS = 300.0
 _GRACE_SECONDS = 20.0
 _LOOK_SECONDS = 0.5
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
@@ -185,18 +185,26 @@ def _end_leftovers(home: Path) -> None:
 
 
 def _end(pid_files: Sequence[Path], grace: float) -> None:
-    """End processes with all that is in their sessions: first politely, then for good."""
-    found = {member for file in pid_files for member in _session(file)}
-    for process in found:
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(found, timeout=grace)
-    for process in {*alive, *(member for file in pid_files for member in _session(file))}:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=grace)
+    """End processes with all that is in their sessions: first politely, then for good.
+
+    The leader of a session is asked first: many tell their children themselves, and some, MLflow's
+    server among them, wait forever for a child that somebody else has ended.
+    """
+    leaders = [process for file in pid_files if (process := _read_pid(file))]
+    for step in (psutil.Process.terminate, psutil.Process.kill):
+        _signal(leaders, step, grace)
+        _signal([member for file in pid_files for member in _session(file)], step, grace)
     for file in pid_files:
         file.unlink(missing_ok=True)
+
+
+def _signal(
+    processes: Sequence[psutil.Process], step: Callable[[psutil.Process], None], grace: float
+) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            step(process)
+    psutil.wait_procs(processes, timeout=grace)
 
 
 def _session(pid_file: Path) -> list[psutil.Process]:

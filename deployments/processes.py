@@ -124,6 +124,7 @@ def _prefect(operation: OperationSettings, home: Path) -> Process:
         port=(port, "OPERATION_PREFECT_PORT"),
         environment={
             "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_UI_API_URL": f"http://{LOCAL}:{port}/api",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": _SLOT_SECONDS,
             "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": _SLOT_SECONDS,

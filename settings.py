@@ -165,6 +165,11 @@ class OperationSettings(BaseSettings):
     vanished_seconds: float = Field(
         default=90.0, ge=35, description="a run that was silent for so long counts as crashed"
     )
+    start_seconds: float = Field(
+        default=900.0,
+        ge=10,
+        description="a run that was taken and did not begin for so long counts as crashed",
+    )
     restart_seconds: float = Field(
         default=600.0, ge=0, description="a crashed deployment is started again at most this often"
     )

@@ -3,6 +3,7 @@
 - A problem has drifted: it is retrained.
 - A run is silent: it counts as crashed. A run says every 30 seconds that it is alive
   (``prefect.flow-run.heartbeat``), so one whose process or machine vanished is noticed.
+- A run was taken by a worker and never began: it counts as crashed.
 - A run has crashed: its deployment is started again, once in a while at most, if it has the tag
   ``restart-when-crashed`` in prefect.yaml.
 - A run has failed, crashed or is late: people are told, if ``OPERATION_NOTIFY_URL`` says where;
@@ -40,6 +41,8 @@ _SILENT_STATES = (
     "Suspended",
     "TimedOut",
 )
+_STARTING_STATES = ("Pending", "Submitting")
+_WAITING_STATES = ("AwaitingConcurrencySlot", "Late", "Scheduled")
 _UNWELCOME_STATES = ("Crashed", "Failed", "Late", "TimedOut")
 _BODY = """\
 Run: {{ flow_run.name }} ({{ flow_run|ui_url }})
@@ -65,7 +68,11 @@ def automations(
         The block that tells people.
     """
     drifted = [_retrain_after_drift(problem, retrain[problem]) for problem in sorted(retrain)]
-    return [*drifted, _mark_vanished(operation), _restart(operation), _tell(notification)]
+    return [*drifted, *_recovery(operation), _tell(notification)]
+
+
+def _recovery(operation: OperationSettings) -> list[AutomationCore]:
+    return [_mark_vanished(operation), _mark_unstarted(operation), _restart(operation)]
 
 
 def _retrain_after_drift(problem: str, deployment: UUID) -> AutomationCore:
@@ -103,6 +110,30 @@ def _mark_vanished(operation: OperationSettings) -> AutomationCore:
                 state=StateType.CRASHED,
                 message=f"The run was silent for {operation.vanished_seconds:.0f} s: its process "
                 "or machine vanished.",
+            )
+        ],
+    )
+
+
+def _mark_unstarted(operation: OperationSettings) -> AutomationCore:
+    return AutomationCore(
+        name=f"{PREFIX}a run does not begin, it has crashed",
+        description="A run that a worker took, and that never said it is running: the worker or "
+        "the new machine vanished before. It would keep all later runs waiting.",
+        trigger=EventTrigger(
+            after=_events(_STARTING_STATES),
+            expect={_HEARTBEAT, *_events(("Running", *_SILENT_STATES, *_WAITING_STATES))},
+            match=_RUNS,
+            match_related=_tag(OURS),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=operation.start_seconds),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"The run did not begin within {operation.start_seconds:.0f} s.",
             )
         ],
     )

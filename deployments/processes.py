@@ -27,6 +27,9 @@ LOCAL = "127.0.0.1"
 _PATIENCE = 2.0
 # How often a server looks whether a waiting run may start; Prefect's 30 s are meant for thousands.
 _SLOT_SECONDS = "2"
+# A run that was killed before it began keeps its slot for this long.
+_LEASE_SECONDS = "60"
+_LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,9 @@ def _prefect(operation: OperationSettings, home: Path) -> Process:
             "PREFECT_HOME": str(home / "prefect"),
             "PREFECT_UI_API_URL": f"http://{LOCAL}:{port}/api",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            # In memory, a restart of the server would forget who holds a slot, and keep it taken.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASES,
+            "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": _LEASE_SECONDS,
             "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": _SLOT_SECONDS,
             "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": _SLOT_SECONDS,
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +14,6 @@ from settings import Settings, get_settings
 from tasks.evaluate import Evaluation
 from tasks.report import Retraining, links, pictures
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 VERDICT = Verdict(outcome="promoted", gates=(), challenger=3, production=None)
 PAGES = "https://dagshub.example/team/reviews.mlflow"
 
@@ -25,9 +22,9 @@ PAGES = "https://dagshub.example/team/reviews.mlflow"
 def evaluation() -> Evaluation:
     truth = np.array([0, 1] * 20)
     high = np.linspace(0.2, 0.8, 40)
-    return Evaluation(
-        Predictions(("negative", "positive"), truth, np.column_stack([1 - high, high])), {}
-    )
+    probabilities = np.column_stack([1 - high, high])
+    predicted = probabilities.argmax(axis=1)
+    return Evaluation(Predictions(("negative", "positive"), truth, predicted, probabilities), {})
 
 
 def _retraining(**parts: Any) -> Retraining:

@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from httpx import TransportError
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 from prefect.variables import Variable
@@ -131,6 +133,9 @@ def main() -> None:
         names = apply(get_settings(), get_operation_settings())
     except EXPECTED as error:
         sys.exit(f"apply failed. {error}")
+    except (PrefectHTTPStatusError, TransportError) as error:
+        reason = str(error).splitlines()[0]
+        sys.exit(f"apply failed. Prefect's server (PREFECT_API_URL) did not do it: {reason}")
     sys.stdout.write(f"Prefect has the deployments {', '.join(sorted(names))}.\n")
 
 

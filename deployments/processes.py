@@ -27,6 +27,7 @@ LOCAL = "127.0.0.1"
 _PATIENCE = 2.0
 # How often a server looks whether a waiting run may start; Prefect's 30 s are meant for thousands.
 _SLOT_SECONDS = "2"
+_DATABASE_SECONDS = "60"
 # A run that was killed before it began keeps its slot for this long.
 _LEASE_SECONDS = "60"
 _LEASES = "prefect.server.concurrency.lease_storage.filesystem"
@@ -129,6 +130,9 @@ def _prefect(operation: OperationSettings, home: Path) -> Process:
             "PREFECT_HOME": str(home / "prefect"),
             "PREFECT_UI_API_URL": f"http://{LOCAL}:{port}/api",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            # SQLite has one writer at a time; on a busy machine its turn takes a while to come.
+            "PREFECT_SERVER_DATABASE_TIMEOUT": _DATABASE_SECONDS,
+            "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": _DATABASE_SECONDS,
             # In memory, a restart of the server would forget who holds a slot, and keep it taken.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASES,
             "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": _LEASE_SECONDS,

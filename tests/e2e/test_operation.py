@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.operation, pytest.mark.timeout(900)]
 
 _CONFIGURATION = re.compile("MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|SERVING_|OPERATION_")
 _DOCUMENTS = 300
-_SECONDS = 300.0
+_SECONDS = 150.0
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # Each test has a problem of its own.
 CLICKED, TICKING, CROWDED, KILLED = "clicked", "ticking", "crowded", "killed"

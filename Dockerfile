@@ -76,6 +76,9 @@ COPY settings.py versions.py registry.py tracking.py provenance.py production.py
 COPY modeling modeling
 COPY tasks tasks
 COPY flows flows
+COPY deployments deployments
+COPY prefect.yaml ./
+COPY k8s/base/worker/job-template.json k8s/base/worker/
 COPY problems problems
 ARG REVISION=unknown
 ENV GIT_COMMIT=${REVISION}

@@ -20,12 +20,14 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.main import IncEx
 from pydantic_core import ErrorDetails
 
 from modeling.cases import LABELS, CaseFile
 from modeling.fields import FieldKind, FieldName, TabularFeatures
 from modeling.gates import READ_CASES, Gates
 from modeling.goal import Complaint, Goal
+from modeling.schedule import Schedule
 from modeling.schema import MetricName, Name, Schema, Share
 from modeling.search import Experiment
 from modeling.text import Contractions, Lemmas, Steps, StopWords
@@ -169,6 +171,7 @@ class Problem(Schema):
     preparations: dict[Name, Preparation] = Field(default={}, description="of texts")
     candidates: dict[Name, Candidate | TabularCandidate]
     gates: Gates = Gates()
+    schedule: Schedule = Schedule()
     seed: int = 42
     baseline: Name | None = Field(
         default=None, description="the candidate that retrainings fit; absent, they try all"
@@ -287,9 +290,7 @@ class Problem(Schema):
     @property
     def digest(self) -> str:
         """Hexadecimal digest of everything that shapes a retraining of this problem."""
-        shaping = self.retrained.model_dump_json(
-            exclude={"description": True, "experiment": True, "source": {"dataset"}}
-        )
+        shaping = self.retrained.model_dump_json(exclude=_SHAPES_NOTHING)
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     @property
@@ -312,6 +313,15 @@ _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = 
     ("experiment", "grid"): lambda problem: problem.experiment,
     ("gates", "cases"): lambda problem: problem.gates,
     ("gates", "slices", "text_length"): lambda problem: problem.gates.slices,
+}
+
+
+# Parts of a file that say nothing about what a retraining makes.
+_SHAPES_NOTHING: dict[str, IncEx | bool] = {
+    "description": True,
+    "experiment": True,
+    "schedule": True,
+    "source": {"dataset"},
 }
 
 

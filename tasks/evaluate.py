@@ -18,6 +18,7 @@ from modeling.schema import MetricName
 from modeling.tuning import Compared, Tuned, compare
 from settings import get_settings
 from tasks.behave import behave, time_one
+from tasks.failures import COMPUTING_SECONDS
 from tasks.prepare import Dataset
 from tasks.train import Challenger, predict
 
@@ -50,7 +51,7 @@ class Evaluation:
     latency: Latency | None = None
 
 
-@task(name="evaluate", cache_policy=NO_CACHE)
+@task(name="evaluate", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Evaluation:
     """Score the challenger on the holdout from raw inputs, and log metrics and plots on its run."""
     predictions = predict(problem, challenger.model, dataset.holdout_inputs, dataset.holdout_labels)

@@ -24,6 +24,7 @@ from modeling.inputs import TextInputs, inputs_of
 from modeling.problem import Candidate, Problem, TabularCandidate
 from modeling.slices import FIELDS, LENGTH, SOURCE
 from settings import OutsideError, get_settings
+from tasks.failures import COMPUTING_SECONDS
 from tasks.snapshots import Snapshot, SnapshotStore
 
 _AnyCandidate = Candidate | TabularCandidate
@@ -83,7 +84,7 @@ class Dataset:
         return self.counts[candidate.shared]
 
 
-@task(name="prepare", cache_policy=NO_CACHE)
+@task(name="prepare", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     """Read a snapshot, split it by content, and compute what several candidates share.
 

@@ -24,6 +24,7 @@ from modeling.problem import Problem
 from modeling.schema import MetricName
 from modeling.tuning import Tuned, at_best
 from settings import get_settings
+from tasks.failures import COMPUTING_SECONDS
 from tasks.prepare import Dataset
 
 
@@ -71,7 +72,12 @@ def largest_first(problem: Problem, dataset: Dataset) -> list[str]:
     )
 
 
-@task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)
+@task(
+    name="train",
+    task_run_name="train {name}",
+    cache_policy=NO_CACHE,
+    timeout_seconds=COMPUTING_SECONDS,
+)
 def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> CandidateResult:
     """Fit one candidate without the validation documents, and log how it does on them."""
     matrix, labels = dataset.counts_of(problem.candidates[name]).matrix, dataset.labels
@@ -113,7 +119,7 @@ def _summary(problem: Problem, result: CandidateResult, validation: int) -> str:
     )
 
 
-@task(name="choose", cache_policy=NO_CACHE)
+@task(name="choose", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -> Challenger:
     """Return the best candidate, fitted on all training documents, as a pipeline for raw inputs."""
     sign = -1.0 if problem.metric in LOSSES else 1.0

@@ -1,0 +1,170 @@
+"""Apply: a real Prefect server has what the files say, however often it is applied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.workers.process import ProcessWorker
+
+from deployments.apply import apply
+from deployments.automations import PREFIX
+from deployments.blocks import NOTIFICATION, SNAPSHOTS, apply_blocks
+from deployments.pools import TEMPLATES, apply_pool, job_template
+from modeling.problem import Problem
+from settings import PROJECT, OperationSettings, OutsideError, Settings
+
+HERE = OperationSettings()
+
+
+@pytest.fixture
+def client(prefect_api: str) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+def _automations(client: SyncPrefectClient) -> dict[str, Any]:
+    found = client.read_automations()
+    return {one.name.removeprefix(PREFIX): one for one in found if one.name.startswith(PREFIX)}
+
+
+def test_what_is_applied_twice_is_there_once(
+    client: SyncPrefectClient, problem: Problem, machine: Settings
+) -> None:
+    first = apply(machine, HERE)
+    automations = {one.id for one in _automations(client).values()}
+
+    again = apply(machine, HERE)
+
+    assert again == first
+    assert {one.id for one in _automations(client).values()} == automations
+    assert "reviews has drifted, retrain it" in _automations(client)
+
+
+def test_a_deployment_is_what_the_files_say(
+    client: SyncPrefectClient,
+    write_problem: Callable[..., Problem],
+    machine: Settings,
+) -> None:
+    write_problem(schedule={"retrain": "7 2 * * *", "timezone": "Europe/Berlin"})
+
+    apply(machine, HERE)
+
+    deployment = client.read_deployment_by_name("retrain/reviews")
+    (schedule,) = deployment.schedules
+    assert schedule.schedule.model_dump(include={"cron", "timezone"}) == {
+        "cron": "7 2 * * *",
+        "timezone": "Europe/Berlin",
+    }
+    assert deployment.global_concurrency_limit is not None
+    assert deployment.global_concurrency_limit.limit == 1
+    assert deployment.description
+    form = deployment.parameter_openapi_schema["properties"]
+    assert form["problem"]["enum"] == ["reviews"]
+    assert "Train even when" in form["force"]["description"]
+
+
+def test_a_changed_file_changes_its_deployment_and_a_removed_one_removes_it(
+    client: SyncPrefectClient, write_problem: Callable[..., Problem], machine: Settings
+) -> None:
+    write_problem(schedule={"retrain": "7 2 * * *"})
+    other = machine.problems_dir / "other.yaml"
+    other.write_text((machine.problems_dir / "reviews.yaml").read_text())
+    apply(machine, HERE)
+    assert "other has drifted, retrain it" in _automations(client)
+
+    other.unlink()
+    write_problem(schedule={"retrain": None})
+    names = apply(machine, HERE)
+
+    assert not any(name.endswith("/other") for name in names)
+    assert not client.read_deployment_by_name("retrain/reviews").schedules
+    assert {one.name for one in client.read_deployments()} == {"reviews"}
+    assert "other has drifted, retrain it" not in _automations(client)
+
+
+def test_people_are_told_where_the_setting_says(
+    client: SyncPrefectClient, problem: Problem, machine: Settings
+) -> None:
+    tell = "a run has failed, crashed or is late, tell people"
+    apply(machine, HERE)
+    silent = _automations(client)[tell]
+
+    apply(machine, OperationSettings(notify_url="http://127.0.0.1:9/told"))
+
+    told = _automations(client)[tell]
+    block = client.read_block_document_by_name(NOTIFICATION, "custom-webhook")
+    assert [action.type for action in silent.actions] == ["do-nothing"]
+    assert [action.type for action in told.actions] == ["send-notification"]
+    assert told.id == silent.id
+    assert told.actions[0].block_document_id == block.id
+
+
+def test_blocks_are_made_only_of_settings(
+    client: SyncPrefectClient, machine: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    there = machine.model_copy(
+        update={"data_uri": "s3://bucket/prefix", "data_credentials_block": "aws"}
+    )
+
+    assert apply_blocks(machine, HERE) == []
+    made = apply_blocks(there, OperationSettings(secrets=("perennial/mongodb",)))
+
+    assert made == [
+        "aws-credentials/aws",
+        f"s3-bucket/{SNAPSHOTS}",
+        "aws-secret/perennial-mongodb",
+    ]
+    bucket = client.read_block_document_by_name(SNAPSHOTS, "s3-bucket")
+    assert bucket.data["bucket_name"] == "bucket"
+    assert bucket.data["bucket_folder"] == "prefix"
+
+
+def test_a_pool_of_another_type_is_not_taken(client: SyncPrefectClient) -> None:
+    name = uuid4().hex
+    client.create_work_pool(WorkPoolCreate(name=name, type="kubernetes"))
+
+    with pytest.raises(OutsideError, match="has the type 'kubernetes', not 'process'"):
+        apply_pool(client, name, HERE)
+
+
+def test_runs_on_this_machine_start_in_the_folder_of_the_project() -> None:
+    template = job_template(HERE)
+
+    assert template["variables"]["properties"]["working_dir"]["default"] == str(PROJECT)
+
+
+@pytest.mark.parametrize("kind", ["kubernetes", "ecs"])
+def test_runs_in_containers_have_the_image_that_is_set(kind: Any) -> None:
+    template = job_template(OperationSettings(work_pool_type=kind, run_image="registry/worker@1"))
+
+    assert template["variables"]["properties"]["image"]["default"] == "registry/worker@1"
+    with pytest.raises(OutsideError, match="set OPERATION_RUN_IMAGE"):
+        job_template(OperationSettings(work_pool_type=kind))
+
+
+def test_the_job_templates_are_those_of_the_installed_workers() -> None:
+    from prefect_aws.workers import ECSWorker
+
+    for worker, kind in ((ProcessWorker, "process"), (ECSWorker, "ecs")):
+        ours = json.loads(TEMPLATES[kind].read_text())
+        theirs = worker.get_default_base_job_template()
+        assert ours["job_configuration"] == theirs["job_configuration"]
+        assert ours["variables"]["properties"].keys() == theirs["variables"]["properties"].keys()
+
+
+def test_without_a_server_a_sentence_says_what_to_set(machine: Settings) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(OutsideError, match="set PREFECT_API_URL"),
+    ):
+        apply(machine, HERE)

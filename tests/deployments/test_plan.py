@@ -1,0 +1,80 @@
+"""The plan: every flow has a deployment for every problem, and prefect.yaml says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deployments.plan import FILE, definitions, deployed_flows, listed, plan
+from modeling.problem import Problem
+from settings import PROJECT, OutsideError, Settings
+
+OURS = Settings(problems_dir=PROJECT / "problems")
+
+
+def test_prefect_yaml_lists_what_the_problems_say() -> None:
+    text = FILE.read_text()
+
+    assert listed(plan(OURS), text) == text, "run `make deployments`"
+
+
+@pytest.mark.xfail(strict=True, reason="monitor, experiment, score and rollback are not there yet")
+def test_every_definition_in_prefect_yaml_has_its_flow() -> None:
+    assert definitions().keys() == deployed_flows()
+
+
+def test_every_deployed_flow_is_a_flow_that_takes_a_problem() -> None:
+    for planned in plan(OURS):
+        assert planned.load().name == planned.flow
+
+
+def test_the_schedule_of_a_problem_is_the_schedule_of_its_deployments(
+    write_problem: Callable[..., Problem], machine: Settings
+) -> None:
+    write_problem(schedule={"retrain": "5 4 * * 1-5", "timezone": "Europe/Berlin"})
+
+    planned = {one.flow: one for one in plan(machine)}
+
+    assert planned["retrain"].name == "retrain/reviews"
+    assert (planned["retrain"].cron, planned["retrain"].timezone) == (
+        "5 4 * * 1-5",
+        "Europe/Berlin",
+    )
+    assert planned["seed"].cron is None
+
+
+def test_another_schedule_is_no_reason_to_train_again(
+    write_problem: Callable[..., Problem],
+) -> None:
+    nightly = write_problem(schedule={"retrain": "0 3 * * *"})
+    hourly = write_problem(schedule={"retrain": "0 * * * *"})
+
+    assert nightly.digest == hourly.digest
+
+
+def test_two_runs_of_a_deployment_never_overlap_and_a_second_rollback_is_dropped() -> None:
+    limits = {name: known.concurrency_limit for name, known in definitions().items()}
+
+    assert {limit.limit for limit in limits.values()} == {1}
+    assert limits["retrain"].collision_strategy == "ENQUEUE"
+    assert limits["rollback"].collision_strategy == "CANCEL_NEW"
+    assert "restart-when-crashed" not in definitions()["rollback"].tags
+
+
+def test_a_definition_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "prefect.yaml"
+    text = FILE.read_text().replace("limit: 1, collision_strategy: ENQUEUE", "limit: many", 1)
+    file.write_text(text)
+
+    with pytest.raises(OutsideError, match=r"concurrency_limit.limit is 'many'"):
+        definitions(file)
+
+
+def test_a_flow_without_a_definition_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {name: value for name, value in definitions().items() if name != "seed"}
+    monkeypatch.setattr("deployments.plan.definitions", lambda: known)
+
+    with pytest.raises(OutsideError, match="does not define the flow 'seed'"):
+        plan(OURS)

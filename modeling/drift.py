@@ -51,6 +51,8 @@ class DriftTest:
         Chance of such a difference if there is none.
     before, now : str
         The reference and the recent sample, for people.
+    zero : float
+        The size when nothing has changed.
     adjusted : float
         The p-value after correction for all tests of the run.
     drifted : bool
@@ -65,12 +67,40 @@ class DriftTest:
     p_value: float
     before: str
     now: str
+    zero: float = 0.0
     adjusted: float = 1.0
     drifted: bool = False
+
+    @property
+    def reach(self) -> float:
+        """How far the size reaches towards its limit: 1 is the limit, 0 is no difference."""
+        room = self.limit - self.zero
+        # A limit of no difference at all is reached by any.
+        if room <= 0:
+            return float(self.size > self.zero)
+        return max(0.0, (self.size - self.zero) / room)
 
     def __str__(self) -> str:
         what = self.name.replace("_", " ")
         return f"{what} of {self.of} {self.size:.3f} (limit {self.limit:g})"
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """The values of one column in the reference and in the recent sample.
+
+    Numbers are ndarrays of float64, categories are lists of any values.
+    """
+
+    name: str
+    before: Floats | list[object]
+    now: Floats | list[object]
+
+    def test(self, of: Of, limit: float) -> DriftTest:
+        """Return the comparison that fits the kind of the values."""
+        if isinstance(self.before, np.ndarray) and isinstance(self.now, np.ndarray):
+            return numbers(self.name, of, self.before, self.now, limit)
+        return categories(self.name, of, list(self.before), list(self.now), limit)
 
 
 def conclude(tests: Sequence[DriftTest], significance: float) -> tuple[DriftTest, ...]:
@@ -181,11 +211,12 @@ def separation(name: str, of: Of, found: Separation, limit: float) -> DriftTest:
         found.p_value,
         f"chance gives {found.low:.3f} to {found.high:.3f}",
         f"AUC {found.auc:.3f}",
+        zero=0.5,
     )
 
 
-def features(of: Of, before: pa.Table, now: pa.Table, limit: float) -> Iterator[DriftTest]:
-    """Yield a test for each column that both tables have, by its Arrow type.
+def columns(before: pa.Table, now: pa.Table) -> Iterator[Column]:
+    """Yield each column that both tables have and that can be compared, by its Arrow type.
 
     Numbers are compared as numbers; strings, booleans and dictionaries as categories; a column of
     structs by its fields. A missing value is a category, and no number. Columns of other types, and
@@ -199,10 +230,9 @@ def features(of: Of, before: pa.Table, now: pa.Table, limit: float) -> Iterator[
         if kinds.is_integer(type_) or kinds.is_floating(type_) or kinds.is_decimal(type_):
             sides = [_finite(table[name]) for table in (before, now)]
             if all(len(side) for side in sides):
-                yield numbers(name, of, sides[0], sides[1], limit)
+                yield Column(name, sides[0], sides[1])
         elif _is_category(type_) and len(before) and len(now):
-            values = [table[name].to_pylist() for table in (before, now)]
-            yield categories(name, of, values[0], values[1], limit)
+            yield Column(name, before[name].to_pylist(), now[name].to_pylist())
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bson import ObjectId, json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo import DESCENDING
 from pymongo.collection import Collection
 
 import mongodb
@@ -89,6 +90,41 @@ def read_arrivals(
     ):
         if _identity(document, created_at) not in known.documents:
             yield document
+
+
+def read_newest(
+    collection: Collection[mongodb.Document],
+    problem: Problem,
+    *,
+    since: datetime,
+    until: datetime,
+    limit: int,
+) -> tuple[int, datetime | None, list[mongodb.Document]]:
+    """Return what was created in a time, the newest first.
+
+    Returns
+    -------
+    int
+        How many documents were created after `since` and up to `until`.
+    datetime or None
+        When the newest document of any age was created, up to `until`.
+    list of documents
+        At most `limit` of those that were counted.
+    """
+    names = problem.source.fields
+    projection = dict.fromkeys(names.model_dump().values(), 1)
+    newest_first = [(names.created_at, DESCENDING), ("_id", DESCENDING)]
+    query = problem.source.query
+    past = {"$and": [query, {names.created_at: {"$lte": until}}]}
+    recent = {"$and": [query, {names.created_at: {"$gt": since, "$lte": until}}]}
+    newest = collection.find_one(past, {names.created_at: 1}, sort=newest_first)
+    created_at = newest[names.created_at] if newest else None
+    documents = collection.find(recent, projection, batch_size=_BATCH).sort(newest_first)
+    return (
+        collection.count_documents(recent),
+        created_at if isinstance(created_at, datetime) else None,
+        list(documents.limit(limit)),
+    )
 
 
 def _unknown_ids(

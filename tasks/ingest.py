@@ -154,6 +154,11 @@ def _account(rows: pa.Table, snapshot: Snapshot) -> Ingested:
     return ingested
 
 
+def classify_documents(documents: Iterable[mongodb.Document], problem: Problem) -> pa.Table:
+    """Return documents as rows of a snapshot would be, used or quarantined, and write nothing."""
+    return _classify(documents, problem)
+
+
 def _classify(documents: Iterable[mongodb.Document], problem: Problem) -> pa.Table:
     """Return the documents as rows, used or quarantined, batch by batch into Arrow."""
     batches = [_classify_batch(batch, problem) for batch in ahead(batched(documents))]

@@ -12,9 +12,9 @@ from modeling.domain import tell_apart
 from modeling.drift import (
     DriftTest,
     categories,
+    columns,
     conclude,
     correctness,
-    features,
     numbers,
     rates,
 )
@@ -204,7 +204,8 @@ def _flowers(rng: np.random.Generator, count: int, moved: float = 0.0) -> pa.Tab
 def test_each_column_of_numbers_or_categories_gets_its_own_test() -> None:
     rng = np.random.default_rng(6)
 
-    tests = list(features("documents", _flowers(rng, 600), _flowers(rng, 400, moved=1.0), 0.1))
+    found = columns(_flowers(rng, 600), _flowers(rng, 400, moved=1.0))
+    tests = [column.test("documents", 0.1) for column in found]
 
     concluded = {test.name: test.drifted for test in conclude(tests, 0.001)}
     assert concluded == {
@@ -220,7 +221,7 @@ def test_a_column_that_is_missing_or_without_values_is_left_out() -> None:
     before = pa.table({"a": [1.0, 2.0], "b": ["x", "y"]})
     now = pa.table({"a": pa.array([None, None], pa.float64())})
 
-    assert list(features("documents", before, now, 0.1)) == []
+    assert list(columns(before, now)) == []
 
 
 @settings(max_examples=30)

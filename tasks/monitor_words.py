@@ -83,8 +83,8 @@ def _about_quality(problem: Problem, monitored: Monitored) -> Iterator[str]:
         verdict = "as good as" if not worse else "worse than" if fall >= limit else "a little below"
         yield (
             f"By feedback on {longest.known:,} answers version {version} is "
-            f"{percent(longest.accuracy)} accurate, {verdict} on its holdout ({percent(holdout)}). Who gives feedback is no "
-            "random sample of the users."
+            f"{percent(longest.accuracy)} accurate, {verdict} on its holdout ({percent(holdout)}). "
+            "Who gives feedback is no random sample of the users."
         )
     elif not live:
         yield f"Nobody has given feedback on version {version} within the window."

@@ -2,7 +2,7 @@
 
 python -m benchmarks.drift
 
-Production is trained on 15,000 IMDb reviews. First 20 chunks of 500 held-back IMDb reviews come,
+Production is trained on 17,000 IMDb reviews. First 20 chunks of 400 held-back IMDb reviews come,
 half of them as documents and half as requests with feedback: `monitor` must not raise the event.
 Then Rotten Tomatoes snippets arrive (6,530 as documents or by feedback on 1,000 requests): it must
 raise the event in its next run, and only once. The retraining that the event asks for follows, and
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tasks.monitoring import Monitored
 
 PROBLEM = "sentiment"
-TRAINED, CHUNK, CHUNKS = 3_000, 500, 20
+TRAINED, CHUNK, CHUNKS = 17_000, 400, 20
 ASKED, LATER = 1_000, 2_000
 
 

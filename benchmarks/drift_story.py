@@ -23,9 +23,9 @@ from tasks.monitoring import Monitored
 
 # A text and the value of its label in the documents.
 Row = tuple[str, Any]
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 _LOG_QUEUE = 100_000
-_AT_ONCE = 100
+_AT_ONCE = 50
 
 
 @dataclass(frozen=True, eq=False)

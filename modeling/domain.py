@@ -60,7 +60,7 @@ class Separation:
     p_value : float
         Chance of such an AUC, or a higher one, when there is no difference.
     words : tuple of WordShift
-        The words whose share has changed most clearly, the clearest first.
+        The words that have risen most clearly, and then those that have fallen.
     """
 
     auc: float
@@ -161,11 +161,18 @@ def _areas(scores: NDArray[np.float32], recent: NDArray[np.float32]) -> Floats:
 def _changed(
     matrix: sparse.csr_matrix, recent: NDArray[np.int64], names: NDArray[np.object_], count: int
 ) -> tuple[WordShift, ...]:
-    """Return the words whose shares differ most, measured in standard errors."""
+    """Return the words that have risen most, and then those that have fallen most.
+
+    Measured in standard errors; half of the words of each kind, if there are so many.
+    """
     rows = recent.astype(np.bool_)
     now, before = (np.asarray(matrix[part].mean(axis=0)).ravel() for part in (rows, ~rows))
     together = np.asarray(matrix.mean(axis=0)).ravel()
     error = np.sqrt(together * (1 - together) * (1 / rows.sum() + 1 / (~rows).sum()))
-    clear = np.divide(np.abs(now - before), error, out=np.zeros_like(error), where=error > 0)
-    best = np.argsort(-clear, kind="stable")[:count]
-    return tuple(WordShift(str(names[i]), float(before[i]), float(now[i])) for i in best)
+    clear = np.divide(now - before, error, out=np.zeros_like(error), where=error > 0)
+    order = np.argsort(-clear, kind="stable")
+    risen = order[: count // 2][clear[order[: count // 2]] > 0]
+    fallen = order[::-1][: count // 2][clear[order[::-1][: count // 2]] < 0]
+    return tuple(
+        WordShift(str(names[i]), float(before[i]), float(now[i])) for i in (*risen, *fallen)
+    )

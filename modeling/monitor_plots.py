@@ -45,6 +45,7 @@ _STYLE = {
 _BINS = 30
 _WIDE = 100.0
 _LONGEST_BAR = 3.0
+_IN_LEGEND = 5
 
 
 def sizes(tests: Sequence[DriftTest]) -> str:
@@ -57,7 +58,7 @@ def sizes(tests: Sequence[DriftTest]) -> str:
         colours = [ALERT if test.drifted else NOW for test in shown]
         axes.barh(names, lengths, color=colours, height=0.62)
         for row, (test, length) in enumerate(zip(shown, lengths, strict=True)):
-            more = " and beyond" if test.reach > _LONGEST_BAR else ""
+            more = ", off the scale" if test.reach > _LONGEST_BAR else ""
             axes.text(length + 0.03, row, f"{test.size:.3f}{more}", va="center", fontsize=9)
         axes.axvline(1, color=INK, linewidth=1, linestyle="--")
         axes.set(xlabel="size of the change, in limits (1 = the limit)", xlim=(0, 3.9))
@@ -93,14 +94,14 @@ def distribution(column: Column) -> str:
             axes.set_xscale("log")
         axes.set(xlabel=_unit(column.name), ylabel="share")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.legend(fontsize=9)
+        figure.legend(fontsize=9, loc="outside upper right", ncols=2)
         return _svg(figure, f"{column.name} before and now")
 
 
 def words(shifts: Sequence[WordShift]) -> str:
     """Return the share of texts with each word, before and now."""
     with mpl.rc_context(_STYLE):
-        figure, axes = _axes(width=4.4, height=0.8 + 0.24 * len(shifts))
+        figure, axes = _axes(width=4.4, height=1.0 + 0.24 * len(shifts))
         rows = np.arange(len(shifts))[::-1]
         before, now = [s.before for s in shifts], [s.now for s in shifts]
         axes.hlines(rows, before, now, color=SOFT, linewidth=1.5)
@@ -110,7 +111,7 @@ def words(shifts: Sequence[WordShift]) -> str:
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set(xlabel="texts with the word", xlim=(-0.02, None))
         axes.grid(axis="x")
-        axes.legend(fontsize=9, loc="best")
+        figure.legend(fontsize=9, loc="outside upper right", ncols=2)
         return _svg(figure, "Words whose frequency changed most")
 
 
@@ -121,7 +122,7 @@ def accuracy(
 ) -> str:
     """Return measured accuracy over time, a line per version, with its intervals."""
     with mpl.rc_context(_STYLE):
-        figure, axes = _axes(height=2.8)
+        figure, axes = _axes(height=3.0)
         for version, points in versions.items():
             times = [time for time, _ in points]
             values = np.array([found.value for _, found in points])
@@ -141,20 +142,14 @@ def accuracy(
                 label=f"version {version}" + (" (Production)" if current else ""),
             )
         if holdout is not None:
-            axes.axhline(holdout.value, color=INK, linestyle="--", linewidth=1)
-            axes.annotate(
-                "Production on its holdout",
-                (1, holdout.value),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="bottom",
-                fontsize=9,
+            axes.axhline(
+                holdout.value, color=INK, linestyle="--", linewidth=1, label="Production, holdout"
             )
         axes.set(xlabel="time of the prediction (UTC)", ylabel="accuracy")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.grid(axis="y")
         axes.margins(x=0.08, y=0.15)
-        axes.legend(fontsize=9, loc="best")
+        figure.legend(fontsize=9, loc="outside upper right", ncols=_IN_LEGEND)
         figure.autofmt_xdate(rotation=0, ha="center")
         return _svg(figure, "Measured accuracy over time")
 

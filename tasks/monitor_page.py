@@ -106,7 +106,7 @@ def _cards(monitored: Monitored) -> list[_Card]:
     newest = "none" if ages.newest_document is None else f"{duration(ages.newest_document)} ago"
     return [
         *cards,
-        _Card("Production", f"version {version}", f"since {age}"),
+        _Card("Production", f"version {version}", f"for {age}"),
         _Card("recent documents", f"{monitored.recent.arrived:,}", f"newest {newest}"),
     ]
 

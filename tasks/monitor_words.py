@@ -18,6 +18,8 @@ _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 _UNUSABLE_SHARE = 0.05
 # Reasons and tests that are named; the tables have all of them.
 _NAMED = 3
+# Smaller probabilities are shown as smaller than this.
+_SMALLEST = 1e-6
 
 
 def headline(problem: Problem, monitored: Monitored) -> str:
@@ -108,7 +110,7 @@ def drift_table(monitored: Monitored) -> Grid:
                 test.now,
                 f"{test.size:.3f}",
                 f"{test.limit:g}",
-                f"{test.adjusted:.2g}",
+                _probability(test.adjusted),
                 "yes" if test.drifted else "no",
             )
             for test in monitored.drift.tests
@@ -172,6 +174,10 @@ def freshness_table(monitored: Monitored) -> Grid:
 def percent(found: Interval) -> str:
     """Return a share with its interval."""
     return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+
+
+def _probability(value: float) -> str:
+    return f"{value:.2g}" if value >= _SMALLEST else f"< {_SMALLEST:g}"
 
 
 def duration(seconds: float) -> str:

@@ -53,13 +53,14 @@ def world(problem: Problem, collection: Any, monkeypatch: pytest.MonkeyPatch) ->
     get_serving_settings.cache_clear()
 
 
-def _events(address: str, since: datetime) -> list[dict[str, Any]]:
+def _versions(address: str, since: datetime) -> list[int]:
+    """Return the version that each drift event in Prefect's feed is about."""
     wanted = {
         "occurred": {"since": since.isoformat()},
         "event": {"name": ["perennial.problem.drifted"]},
     }
     answer = httpx.post(f"{address}/events/filter", json={"filter": wanted}, timeout=30)
-    return list(answer.raise_for_status().json()["events"])
+    return [event["payload"]["version"] for event in answer.raise_for_status().json()["events"]]
 
 
 def _live(monitored: Monitored) -> float:
@@ -99,5 +100,6 @@ def test_drift_is_noticed_once_answered_by_a_retraining_and_quality_recovers(
     assert changed.verdict.outcome == "promoted"
     assert changed.after.reference.production.version == changed.verdict.challenger
     assert _live(changed.after) > _live(changed.noticed)
-    (event,) = wait_until(lambda: _events(prefect_api, start), "the event arrives")
-    assert event["payload"]["version"] == 1
+    # Later events may be about the next version: snippets alone are not yet what it learned from.
+    versions = wait_until(lambda: _versions(prefect_api, start), "the event arrives")
+    assert versions.count(1) == 1

@@ -359,6 +359,10 @@ class Registry:
 
     def has_finished(self, problem: str, tags: Mapping[str, str]) -> bool:
         """Return whether a run with all these tags has finished."""
+        return self.find_run(problem, tags) is not None
+
+    def find_run(self, problem: str, tags: Mapping[str, str]) -> str | None:
+        """Return the id of the newest finished run with all these tags, or None."""
         with explained():
             conditions = [f"tags.`{TAG}{key}` = '{value}'" for key, value in tags.items()]
             runs = self._client.search_runs(
@@ -366,7 +370,7 @@ class Registry:
                 " and ".join(["attributes.status = 'FINISHED'", *conditions]),
                 max_results=1,
             )
-            return bool(runs)
+            return str(runs[0].info.run_id) if runs else None
 
     def _download(self, model_id: str, name: str) -> ModelFile:
         """Return the model file and the golden examples of a stored model, and nothing else."""

@@ -27,6 +27,7 @@ from modeling.cases import LABELS, CaseFile
 from modeling.fields import FieldKind, FieldName, TabularFeatures
 from modeling.gates import READ_CASES, Gates
 from modeling.goal import Complaint, Goal
+from modeling.monitoring import Monitoring
 from modeling.schedule import Schedule
 from modeling.schema import MetricName, Name, Schema, Share
 from modeling.search import Experiment
@@ -172,6 +173,7 @@ class Problem(Schema):
     candidates: dict[Name, Candidate | TabularCandidate]
     gates: Gates = Gates()
     schedule: Schedule = Schedule()
+    monitoring: Monitoring = Monitoring()
     seed: int = 42
     baseline: Name | None = Field(
         default=None, description="the candidate that retrainings fit; absent, they try all"
@@ -320,6 +322,7 @@ _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = 
 _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "description": True,
     "experiment": True,
+    "monitoring": True,
     "schedule": True,
     "source": {"dataset"},
 }

@@ -243,16 +243,16 @@ class PredictionLog:
         wanted = [feedback.prediction_id for feedback in self._pending]
         found = {entry["_id"]: entry for entry in predictions.find({"_id": {"$in": wanted}})}
         oldest = time.time() - _PATIENCE_SECONDS
-        later = []
-        for feedback in self._pending:
+        # What is done is done, should MongoDB fail or be too slow for the rest of them.
+        for feedback in tuple(self._pending):
             prediction = found.get(feedback.prediction_id)
             if prediction is not None:
                 self._keep_feedback(client, predictions, prediction, feedback)
             elif feedback.at > oldest and not self._ending.is_set():
-                later.append(feedback)
+                continue
             else:
                 self._metrics.dropped(_FEEDBACK, "unknown_prediction")
-        self._pending = later
+            self._pending.remove(feedback)
 
     def _keep_feedback(
         self,

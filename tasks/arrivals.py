@@ -10,6 +10,7 @@ from typing import Any
 
 from bson import ObjectId, json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo import DESCENDING
 from pymongo.collection import Collection
 
 import mongodb
@@ -63,6 +64,17 @@ def open_documents(client: Any, problem: Problem) -> Collection[mongodb.Document
     return collection  # type: ignore[no-any-return]
 
 
+def _projection(problem: Problem) -> dict[str, int]:
+    """Return the fields that are read of a document."""
+    names, slices = problem.source.fields, problem.gates.slices
+    wanted = (
+        *inputs_of(problem).names,
+        *(names.label, names.created_at, names.source),
+        *(slices.fields if slices else ()),
+    )
+    return dict.fromkeys(wanted, 1)
+
+
 def read_arrivals(
     collection: Collection[mongodb.Document], problem: Problem, known: Known | None
 ) -> Iterator[mongodb.Document]:
@@ -72,15 +84,8 @@ def read_arrivals(
     reaches, only ids are read, and then the documents that are unknown: so documents that share the
     watermark's time or arrive late are found, and no known one is read again.
     """
-    names = problem.source.fields
-    slices = problem.gates.slices
-    wanted = (
-        *inputs_of(problem).names,
-        *(names.label, names.created_at, names.source),
-        *(slices.fields if slices else ()),
-    )
-    projection = dict.fromkeys(wanted, 1)
-    query, created_at = problem.source.query, names.created_at
+    projection = _projection(problem)
+    query, created_at = problem.source.query, problem.source.fields.created_at
     if known is None:
         yield from collection.find(query, projection, batch_size=_BATCH)
         return
@@ -96,6 +101,40 @@ def read_arrivals(
     ):
         if _identity(document, created_at) not in known.documents:
             yield document
+
+
+def read_newest(
+    collection: Collection[mongodb.Document],
+    problem: Problem,
+    *,
+    since: datetime,
+    until: datetime,
+    limit: int,
+) -> tuple[int, datetime | None, list[mongodb.Document]]:
+    """Return what was created in a time, the newest first.
+
+    Returns
+    -------
+    int
+        How many documents were created after `since` and up to `until`.
+    datetime or None
+        When the newest document of any age was created, up to `until`.
+    list of documents
+        At most `limit` of those that were counted.
+    """
+    names = problem.source.fields
+    newest_first = [(names.created_at, DESCENDING), ("_id", DESCENDING)]
+    query = problem.source.query
+    past = {"$and": [query, {names.created_at: {"$lte": until}}]}
+    recent = {"$and": [query, {names.created_at: {"$gt": since, "$lte": until}}]}
+    newest = collection.find_one(past, {names.created_at: 1}, sort=newest_first)
+    created_at = newest[names.created_at] if newest else None
+    documents = collection.find(recent, _projection(problem), batch_size=_BATCH).sort(newest_first)
+    return (
+        collection.count_documents(recent),
+        created_at if isinstance(created_at, datetime) else None,
+        list(documents.limit(limit)),
+    )
 
 
 def _unknown_ids(

@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from rich.console import Console, Group
 
 import registry
-from modeling.comparison import Bar, comparison_plots
+from modeling.experiment_plots import Bar, comparison_plots
 from modeling.problem import Problem
 from modeling.schema import MetricName
 from settings import get_settings

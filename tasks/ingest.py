@@ -117,7 +117,7 @@ def _ingest_once(
     known = None if before is None else _known(problem, store, before, rescan=rescan)
     with mongodb.connect(settings) as client:
         collection = open_documents(client, problem)
-        rows = _classify(read_arrivals(collection, problem, known), problem)
+        rows = classify_documents(read_arrivals(collection, problem, known), problem)
     if not rows.num_rows:
         return Ingested(_require_documents(problem, before), read=0, used=0, duplicates=0)
     rows = _mark_duplicates(rows, None if before is None else store.known_contents(before))
@@ -161,8 +161,8 @@ def _account(rows: pa.Table, snapshot: Snapshot) -> Ingested:
     return ingested
 
 
-def _classify(documents: Iterable[mongodb.Document], problem: Problem) -> pa.Table:
-    """Return the documents as rows, used or quarantined, batch by batch into Arrow."""
+def classify_documents(documents: Iterable[mongodb.Document], problem: Problem) -> pa.Table:
+    """Return documents as rows of a snapshot, used or quarantined, batch by batch into Arrow."""
     inputs = inputs_of(problem)
     schema = schema_for(inputs.column)
     schema = schema.remove(schema.get_field_index("digest"))

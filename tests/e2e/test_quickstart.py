@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -25,7 +27,9 @@ def empty_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return plain | {"DATA_DIR": str(tmp_path_factory.mktemp("data")), "COLUMNS": "120"}
 
 
-def run_flow(environment: dict[str, str], *arguments: str, cwd: Path = PROJECT) -> str:
+def run_flow(
+    environment: dict[str, str], *arguments: str, cwd: Path = PROJECT, status: int = 0
+) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "flows", *arguments],
         cwd=cwd,
@@ -36,7 +40,7 @@ def run_flow(environment: dict[str, str], *arguments: str, cwd: Path = PROJECT) 
         timeout=280,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == status, done.stdout
     return done.stdout
 
 
@@ -81,14 +85,22 @@ def test_the_commands_of_the_readme_work_as_they_stand_there(
         for word, label in (("wonderful", 1), ("terrible", 0))
     )
     (tmp_path / "reviews.csv").write_text("text,label\n" + reviews)
-    own_data = empty_machine | {"DATA_DIR": str(tmp_path / "data")}
+    problems = tmp_path / "problems"
+    copytree(PROJECT / "problems", problems)
+    machine = empty_machine | {"DATA_DIR": str(tmp_path / "data"), "PROBLEMS_DIR": str(problems)}
+    said = {name: arguments for name, *arguments in map(shlex.split, commands)}
 
-    outputs = [run_flow(own_data, *command.split(), cwd=tmp_path) for command in commands]
+    def run(name: str, status: int = 0) -> str:
+        return run_flow(machine, name, *said[name], cwd=tmp_path, status=status)
 
-    assert [command.split()[0] for command in commands] == ["seed", "retrain"]
-    assert "400 documents in perennial.reviews, 400 of them new" in outputs[0]
+    assert said.keys() == {"seed", "retrain", "experiment", "rollback", "history"}
+    assert "400 documents in perennial.reviews, 400 of them new" in run("seed")
     # Two words are learned in no time; that "not wonderful" is no praise is not.
-    assert "sentiment: kept out, there is no Production version yet" in outputs[1]
+    assert "sentiment: kept out, there is no Production version yet" in run("retrain")
+    assert "sentiment has no changes" in run("history")
+    assert "has no previous version to go back to" in run("rollback", status=1)
+    assert "Wrote " in run("experiment")
+    assert "baseline: " in (problems / "sentiment.yaml").read_text()
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])

@@ -1,0 +1,62 @@
+"""Monitor: has the world changed, and is Production still as good as it was?
+
+python -m flows.monitor sentiment
+
+A run takes seconds, and so may come every few minutes: it looks at the newest documents and
+predictions, at most `monitoring.sample` of each (5,000), and at as many of the snapshot's holdout.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from modeling.problem import load_problem
+from settings import get_settings
+from tasks.alarm import raise_alarm
+from tasks.connect import connect
+from tasks.drift import look_for_drift
+from tasks.failures import log_briefly
+from tasks.monitoring import Monitored, report_monitoring
+from tasks.observe import read_recent, read_reference
+from tasks.quality import measure_freshness, measure_quality
+
+
+@flow(name="monitor", flow_run_name="monitor {problem}")
+def monitor(problem: str = "sentiment") -> Monitored | None:
+    """Compare what is recent with what Production learned from, and raise the alarm on drift.
+
+    Parameters
+    ----------
+    problem : str
+        Name of a file in ``problems/``, without its ending.
+
+    Returns
+    -------
+    Monitored or None
+        None while the problem has no Production version to watch.
+    """
+    log_briefly()
+    now = datetime.now(UTC)
+    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    production = connect().production(spec.name)
+    if production is None:
+        get_run_logger().warning("%s has no Production version; run flows.retrain.", spec.name)
+        return None
+    reference = read_reference(spec, production)
+    recent = read_recent(spec, reference, now)
+    drift = look_for_drift(spec, reference, recent)
+    quality = measure_quality(spec, reference, recent, now)
+    freshness = measure_freshness(spec, reference, recent, now)
+    alarm = raise_alarm(spec, production, drift, now)
+    monitored = Monitored(now, reference, recent, drift, quality, freshness, alarm)
+    report_monitoring(spec, monitored)
+    return monitored
+
+
+if __name__ == "__main__":
+    from flows.cli import main
+
+    main(monitor)

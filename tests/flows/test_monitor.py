@@ -1,0 +1,347 @@
+"""Monitoring as a whole: what a person is told, and when a retraining is asked for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.states import Running
+from pymongo import MongoClient
+from ruamel.yaml import YAML
+
+import registry
+from flows.monitor import monitor
+from flows.retrain import retrain
+from modeling.problem import Problem
+from settings import Settings, get_serving_settings, get_settings
+from tasks.alarm import is_retraining
+from tasks.measurements import COLLECTION
+from tasks.monitoring import REPORT, Monitored
+from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+STRANGE = "quarterly revenue of the semiconductor division rose by {} percent in fiscal {}"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a retraining on 400 reviews has left."""
+
+    data: Path
+    documents: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory,
+    mongodb_server: str,
+    empty_mlflow: Path,
+    documents: Any,
+    prefect_api: str,
+) -> Trained:
+    """A data folder with a Production version, to be copied."""
+    folder, database = tmp_path_factory.mktemp("trained"), f"test_{uuid4().hex}"
+    (folder / "data" / "mlflow").mkdir(parents=True)
+    shutil.copy(empty_mlflow, folder / "data" / "mlflow" / "mlflow.db")
+    content = SMALL_PROBLEM | {"source": SMALL_PROBLEM["source"] | {"database": database}}
+    with (folder / "reviews.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+    given = documents(400)
+    with (
+        MongoClient[dict[str, Any]](mongodb_server) as client,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        client[database]["reviews"].insert_many(given)
+        patch.setenv("DATA_DIR", str(folder / "data"))
+        patch.setenv("PROBLEMS_DIR", str(folder))
+        patch.setenv("MONGODB_URI", mongodb_server)
+        get_settings.cache_clear()
+        verdict = retrain("reviews").verdict
+        client.drop_database(database)
+    forget_mlflow()
+    assert verdict is not None
+    assert verdict.outcome == "promoted"
+    return Trained(folder / "data", given)
+
+
+@pytest.fixture
+def problem(write_problem: Callable[..., Problem]) -> Problem:
+    """Short film reviews, of which few are enough to compare."""
+    return write_problem(monitoring={"min_documents": 60})
+
+
+@pytest.fixture
+def production(
+    trained: Trained,
+    machine: Settings,
+    problem: Problem,
+    collection: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Any]:
+    """The collection of a problem that has a Production version, trained on 400 reviews."""
+    monkeypatch.setenv("SERVING_LOG_DATABASE", problem.source.database)
+    get_serving_settings.cache_clear()
+    shutil.copytree(trained.data, machine.data_dir, dirs_exist_ok=True)
+    collection.insert_many(trained.documents)
+    yield collection
+    get_serving_settings.cache_clear()
+
+
+@pytest.fixture
+def log(production: Any) -> Any:
+    """The service's log of predictions."""
+    return production.database["predictions"]
+
+
+def _monitor() -> Monitored:
+    monitored = monitor("reviews")
+    assert monitored is not None
+    return monitored
+
+
+def _strange(count: int) -> list[dict[str, Any]]:
+    """Documents that have nothing to do with films, created now."""
+    now = datetime.now(UTC)
+    return [
+        {
+            "_id": f"strange-{number}",
+            "text": STRANGE.format(number, 1900 + number % 120),
+            "label": number % 2,
+            "created_at": now,
+            "source": "test",
+        }
+        for number in range(count)
+    ]
+
+
+def _predictions(
+    texts: list[str], *, version: int, at: datetime, truth: str | None = None
+) -> list[dict[str, Any]]:
+    """Entries as the service logs them, all of them positive; feedback comes an hour later."""
+    told = {"feedback": {"label": truth, "created_at": at + timedelta(hours=1)}} if truth else {}
+    return [
+        {
+            "_id": f"{version}-{at.isoformat()}-{number}",
+            "problem": "reviews",
+            "version": version,
+            "label": "positive",
+            "probability": 0.9,
+            "characters": len(text),
+            "created_at": at,
+            "text": text,
+            **told,
+        }
+        for number, text in enumerate(texts)
+    ]
+
+
+def _events(address: str, problem: Problem, since: datetime) -> list[dict[str, Any]]:
+    """Return the drift events that Prefect's feed has about the problem."""
+    wanted = {
+        "occurred": {"since": since.isoformat()},
+        "event": {"name": ["perennial.problem.drifted"]},
+        "resource": {"id": [f"perennial.problem.{problem.name}"]},
+    }
+    answer = httpx.post(f"{address}/events/filter", json={"filter": wanted}, timeout=30)
+    return list(answer.raise_for_status().json()["events"])
+
+
+def test_a_problem_without_production_is_not_watched_and_nothing_fails(collection: Any) -> None:
+    assert monitor("reviews") is None
+    assert COLLECTION not in collection.database.list_collection_names()
+
+
+def test_more_of_the_same_is_no_drift_and_the_report_is_kept_everywhere(
+    problem: Problem, production: Any, documents: Any, machine: Settings
+) -> None:
+    now = datetime.now(UTC)
+    production.insert_many(documents(300, first=400, at=now, every=timedelta(0)))
+
+    monitored = _monitor()
+
+    assert len(monitored.recent.documents) == 300
+    assert {test.name for test in monitored.drift.tests} == {
+        "words",
+        "length",
+        "unknown_words",
+        "labels",
+        "predicted_labels",
+        "confidence",
+        "accuracy",
+    }
+    assert not monitored.drift.found
+    assert not monitored.alarm.raised
+    assert 0 <= monitored.freshness.newest_document < 300
+    assert monitored.quality.documents.low < monitored.quality.documents.value
+
+    client = MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
+    run_id = registry.connect(machine).find_run("reviews", {"kind": "monitor"})
+    assert run_id is not None
+    assert [file.path for file in client.list_artifacts(run_id)] == [REPORT]
+    assert "drift_score.documents.words" in client.get_run(run_id).data.metrics
+    with get_client(sync_client=True) as prefect:
+        key = ArtifactFilter(key=ArtifactFilterKey(any_=["monitor-reviews"]))
+        (*_, artifact) = prefect.read_artifacts(artifact_filter=key)
+    assert "no drift" in str(artifact.description)
+    measured = production.database[COLLECTION].find_one({"_id": "monitor reviews"})
+    names = {figure["name"] for figure in measured["figures"]}
+    assert {"drift_score", "arrived_accuracy", "production_age_seconds"} <= names
+
+
+@pytest.mark.usefixtures("production")
+def test_a_second_run_adds_to_the_run_of_the_version_it_watches(machine: Settings) -> None:
+    _monitor()
+    _monitor()
+
+    client = MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("reviews")
+    runs = client.search_runs([experiment.experiment_id], "tags.`perennial.kind` = 'monitor'")
+    assert len(runs) == 1
+    history = client.get_metric_history(runs[0].info.run_id, "recent_documents")
+    assert [point.value for point in history] == [0.0, 0.0]
+
+
+def test_other_documents_raise_the_event_once_until_production_changes(
+    problem: Problem, production: Any, prefect_api: str, machine: Settings
+) -> None:
+    since = datetime.now(UTC)
+    production.insert_many(_strange(200))
+
+    first, second = _monitor(), _monitor()
+
+    assert {"words", "length", "unknown_words"} <= {test.name for test in first.drift.found}
+    assert first.alarm.raised
+    assert not second.alarm.raised
+    assert second.drift.found
+    (event,) = wait_until(lambda: _events(prefect_api, problem, since), "the event arrives")
+    assert event["payload"]["version"] == 1
+    assert "words of documents" in event["payload"]["reason"]
+
+    retraining = retrain("reviews", force=True)
+    tracking = registry.connect(machine)
+    challenger = tracking.version("reviews", retraining.verdict.challenger)
+    tracking.promote(challenger, expected=tracking.production("reviews"))
+
+    after = _monitor()
+    assert after.alarm.alarm.version == challenger.version
+    assert not after.drift.found
+    assert len(after.recent.documents) == 0
+
+
+def test_the_event_waits_while_a_retraining_is_under_way(production: Any) -> None:
+    production.insert_many(_strange(200))
+    with get_client(sync_client=True) as prefect:
+        run = prefect.create_flow_run(retrain, parameters={"problem": "reviews"}, state=Running())
+        # Another problem's retraining is nobody's business here.
+        other = prefect.create_flow_run(retrain, parameters={"problem": "flowers"}, state=Running())
+
+        waiting = _monitor()
+        prefect.delete_flow_run(run.id)
+        raised = _monitor()
+
+        assert is_retraining("flowers", datetime.now(UTC))
+        prefect.delete_flow_run(other.id)
+
+    assert waiting.drift.found
+    assert not waiting.alarm.raised
+    assert "under way" in waiting.alarm.reason
+    assert raised.alarm.raised
+
+
+def test_predictions_are_compared_with_what_production_said_on_its_holdout(
+    log: Any, documents: Any
+) -> None:
+    texts = [document["text"] for document in documents(200, first=400)]
+    now = datetime.now(UTC)
+    # The second time the same text is asked about tells nothing new.
+    log.insert_many(_predictions(texts, version=1, at=now))
+    log.insert_many(_predictions(texts, version=1, at=now - timedelta(minutes=1)))
+
+    monitored = _monitor()
+
+    assert len(monitored.recent.predictions) == 200
+    found = {test.name for test in monitored.drift.found}
+    assert {"predicted_labels", "confidence"} <= found
+    assert not {"words", "length", "unknown_words"} & found
+    assert {test.of for test in monitored.drift.tests} == {"predictions"}
+    assert "predictions" in monitored.quality.estimated
+
+
+def test_feedback_counts_for_the_time_and_the_version_of_its_prediction(
+    log: Any, documents: Any
+) -> None:
+    texts = [document["text"] for document in documents(100)]
+    now = datetime.now(UTC)
+    old, new = now - timedelta(days=3), now - timedelta(hours=2)
+    log.insert_many(_predictions(texts[:60], version=0, at=old, truth="negative"))
+    log.insert_many(_predictions(texts[:20], version=1, at=old, truth="negative"))
+    log.insert_many(_predictions(texts[20:70], version=1, at=new, truth="positive"))
+    log.insert_many(_predictions(texts[70:], version=1, at=new + timedelta(minutes=1)))
+
+    def live() -> dict[tuple[int, int], tuple[int, float]]:
+        return {
+            (each.version, each.look_back.days): (each.known, each.accuracy.value)
+            for each in _monitor().quality.live
+        }
+
+    before = live()
+    assert before == {
+        (1, 1): (50, 1.0),
+        (1, 7): (70, 50 / 70),
+        (1, 30): (70, 50 / 70),
+        (0, 7): (60, 0.0),
+        (0, 30): (60, 0.0),
+    }
+
+    # Labels that come now for answers of three days ago change those days, and not today.
+    log.insert_many(
+        [
+            entry | {"feedback": {"label": "positive", "created_at": now}}
+            for entry in _predictions(texts[:10], version=1, at=old + timedelta(minutes=1))
+        ]
+    )
+
+    after = live()
+    assert after[1, 1] == before[1, 1]
+    assert after[1, 7] == (80, 60 / 80)
+
+
+def test_wrong_answers_alone_are_drift_when_feedback_says_so(log: Any, documents: Any) -> None:
+    texts = [document["text"] for document in documents(200, first=400)]
+    now = datetime.now(UTC) - timedelta(hours=2)
+    entries = _predictions(texts, version=1, at=now, truth="negative")
+    # As sure and as balanced as on the holdout: only the truth is another.
+    log.insert_many(entries)
+
+    monitored = _monitor()
+
+    assert "accuracy" in {test.name for test in monitored.drift.found}
+    assert monitored.alarm.raised
+
+
+def test_too_few_documents_and_unusable_ones_are_said_to_be_so(
+    production: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    production.insert_many([entry | {"label": 7} for entry in _strange(30)])
+
+    monitored = _monitor()
+
+    assert not monitored.drift.tests
+    assert not monitored.alarm.raised
+    assert monitored.recent.unusable == {"label is '7', not one of 0, 1": 30}
+    assert "too little has come" in capsys.readouterr().out
+    with get_client(sync_client=True) as prefect:
+        key = ArtifactFilter(key=ArtifactFilterKey(any_=["monitor-reviews"]))
+        texts = [artifact.data for artifact in prefect.read_artifacts(artifact_filter=key)]
+    assert any("30 recent documents cannot be used" in str(text) for text in texts)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from time import monotonic, time
+from time import monotonic, perf_counter, time
 from typing import TYPE_CHECKING, cast
 
 import orjson
@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from serving import auth, routing
 from serving.errors import ApiError
 from serving.limits import read_body, send_json
-from serving.log import Logged, PredictionLog
+from serving.log import Failure, Logged, PredictionLog
 from serving.metrics import Metrics
 from serving.models import Loaded, Served
 from serving.parsing import parse, require_json
@@ -84,16 +84,18 @@ class Classify:
         loaded = routing.choose(served, key)
         inputs = request.inputs
         characters = _measure(inputs, loaded)
-        work = sum(characters) * (_EXPLAIN_WEIGHT if request.explain else 1)
-        if work <= settings.inline_characters:
-            answer = _answer(loaded, inputs, explain=request.explain)
-        else:
-            answer = await self._answer_beside(loaded, request, characters)
+        start = perf_counter()
+        try:
+            answer = await self._answer(loaded, request, characters)
+        except Exception:
+            self._log_failure(loaded)
+            raise
+        seconds = perf_counter() - start
         self._count(loaded, characters, answer)
         prefix = f"{served.problem}.{loaded.version.version}."
         ids = [prefix + digits for digits in islice(self._digits, len(inputs))]
-        if settings.log_share == 1 or random.random() < settings.log_share:  # noqa: S311
-            self._log.add(answer.logged(ids, inputs))
+        if self._is_logged():
+            self._log.add(answer.logged(ids, inputs, seconds))
         shadow = routing.shadow(served, key)
         if shadow is not None:
             self._show(shadow, inputs, answer.labels)
@@ -125,6 +127,15 @@ class Classify:
             )
         return served[name]
 
+    async def _answer(
+        self, loaded: Loaded, request: ClassifyRequest, characters: Sequence[int]
+    ) -> Answer:
+        """Answer a small request at once, and a large one without keeping others waiting."""
+        work = sum(characters) * (_EXPLAIN_WEIGHT if request.explain else 1)
+        if work <= self._settings.inline_characters:
+            return _answer(loaded, request.inputs, explain=request.explain)
+        return await self._answer_beside(loaded, request, characters)
+
     async def _answer_beside(
         self, loaded: Loaded, request: ClassifyRequest, characters: Sequence[int]
     ) -> Answer:
@@ -146,6 +157,16 @@ class Classify:
             )
             portions.append(portion)
         return _join(portions)
+
+    def _is_logged(self) -> bool:
+        share = self._settings.log_share
+        return share == 1 or random.random() < share  # noqa: S311
+
+    def _log_failure(self, loaded: Loaded) -> None:
+        """Log that a version did not answer, as often as answers are logged."""
+        if self._is_logged():
+            version = loaded.version
+            self._log.add_failure(Failure(time(), version.problem, version.version))
 
     def _count(self, loaded: Loaded, characters: Sequence[int], answer: Answer) -> None:
         problem, number = loaded.version.problem, loaded.version.version
@@ -211,7 +232,7 @@ class Answer:
                 prediction["explanation"] = explanation
         return orjson.dumps({"model": self.version.problem, "predictions": predictions})
 
-    def logged(self, ids: Sequence[str], inputs: Sequence[Input]) -> Logged:
+    def logged(self, ids: Sequence[str], inputs: Sequence[Input], seconds: float) -> Logged:
         """Return the answer as it is kept in the log."""
         return Logged(
             at=time(),
@@ -221,6 +242,7 @@ class Answer:
             labels=self.labels,
             probabilities=[max(row) for row in self.probabilities],
             inputs=inputs,
+            seconds=seconds,
         )
 
 

@@ -344,6 +344,14 @@ class Registry:
                     version.problem, str(version.version), TAG + key, value
                 )
 
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Write facts onto a version for programs; its description stays."""
+        with _explained():
+            for key, value in tags.items():
+                self._client.set_model_version_tag(
+                    version.problem, str(version.version), TAG + key, value
+                )
+
     def has_finished(self, problem: str, tags: Mapping[str, str]) -> bool:
         """Return whether a run with all these tags has finished."""
         with _explained():

@@ -15,6 +15,7 @@ from modeling.documents import in_holdout
 from modeling.problem import Problem
 from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, get_settings
+from tasks import canary
 from tasks.evaluate import Evaluation
 from tasks.failures import NETWORK
 from tasks.prepare import Dataset
@@ -98,7 +99,10 @@ def _act(
         with mongodb.connect(get_settings()) as client:
             database = client[problem.source.database]
             with mongodb.lease(database, f"promote {problem.name}"):
-                tracking.promote(version, expected=production)
+                if canary.is_wanted(problem, production):
+                    canary.start(problem, tracking, version, production)
+                else:
+                    tracking.promote(version, expected=production)
     tracking.annotate(
         version,
         description=gates_table(verdict).markdown(),

@@ -128,14 +128,29 @@ class Judgement:
     checks: tuple[Check, ...] = ()
 
 
-def compare(rollout: Rollout, canary: Observed, production: Observed) -> tuple[Check, ...]:
-    """Return every figure of the two versions in one step, with the limits of a rollout."""
+def compare(
+    rollout: Rollout,
+    canary: Observed,
+    production: Observed,
+    expected: Mapping[str, float] | None = None,
+) -> tuple[Check, ...]:
+    """Return every figure of the two versions in one step, with the limits of a rollout.
+
+    Parameters
+    ----------
+    rollout : Rollout
+        Its limits, confidence and number of steps.
+    canary, production : Observed
+        What they have done in the step.
+    expected : mapping of str to float, optional
+        Label -> by how much more often the canary predicted it for the holdout than Production.
+    """
     alpha = (1 - rollout.confidence) / len(rollout.steps) / _FIGURES
     return (
         _errors(rollout, canary, production, alpha),
         _latency(rollout, canary, production, alpha),
         _accuracy(rollout, canary, production, alpha),
-        *_shares(rollout, canary, production, alpha),
+        *_shares(rollout, canary, production, expected or {}, alpha),
     )
 
 
@@ -192,11 +207,18 @@ def _accuracy(rollout: Rollout, canary: Observed, production: Observed, alpha: f
     return Check("feedback accuracy", one.rate, other.rate, worse, rollout.limits.accuracy_drop)
 
 
-def _shares(rollout: Rollout, canary: Observed, production: Observed, alpha: float) -> list[Check]:
+def _shares(
+    rollout: Rollout,
+    canary: Observed,
+    production: Observed,
+    expected: Mapping[str, float],
+    alpha: float,
+) -> list[Check]:
     """Compare the share of each label, whichever way it differs.
 
     A chi-square test would only say that the shares differ, which a better model's do as well, and
-    which enough requests always prove. What matters is by how much.
+    which enough requests always prove. What matters is by how much, beyond what is known from the
+    holdout: a version that has learned what Production has not must predict other shares.
     """
     labels = sorted({*canary.labels, *production.labels})
     # The shares of two labels are one figure.
@@ -207,14 +229,20 @@ def _shares(rollout: Rollout, canary: Observed, production: Observed, alpha: flo
             Tally(seen.labels.get(label, 0), seen.answered) for seen in (canary, production)
         )
         differs = difference_interval(one, other, alpha / len(compared))
-        size = Interval(
-            abs(differs.value),
-            max(0.0, differs.low, -differs.high),
-            max(-differs.low, differs.high),
-        )
+        known = expected.get(label, 0.0)
+        size = _beyond(differs, min(0.0, known), max(0.0, known))
         limit = rollout.limits.share_shift
         checks.append(Check(f"share of {label}", one.rate, other.rate, size, limit))
     return checks
+
+
+def _beyond(found: Interval, low: float, high: float) -> Interval:
+    """Return how far a value lies outside of a range."""
+    return Interval(
+        max(0.0, found.value - high, low - found.value),
+        max(0.0, found.low - high, low - found.high),
+        max(0.0, found.high - high, low - found.low),
+    )
 
 
 def _days(age: timedelta) -> str:

@@ -35,7 +35,8 @@ class CanaryLimits(Schema):
         default=0.0, description="by how much less often feedback may agree with the prediction"
     )
     share_shift: Excess = Field(
-        default=0.15, description="by how much the share of a predicted label may differ"
+        default=0.15,
+        description="by how much a label's share may differ beyond what the holdout showed",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 from prefect import task
@@ -13,7 +14,7 @@ import mongodb
 import registry
 from modeling.judge import Check, Judgement, Outcome, compare, decide
 from modeling.problem import Problem
-from registry import Registry
+from registry import TAG, ModelVersion, Registry
 from settings import get_serving_settings, get_settings
 from tasks import canary
 from tasks.canary import Canary
@@ -84,11 +85,27 @@ def _judge(
         reason = f"rollout in problems/{problem.name}.yaml is {rollout.mode} by now"
     else:
         seen = observe(log, problem.name, (number, against), found.since)
-        checks = compare(rollout, seen[number], seen[against])
+        shift = _expected_shift(found.version, production)
+        checks = compare(rollout, seen[number], seen[against], shift)
         age = datetime.now(UTC) - found.since
         outcome, reason = decide(rollout, step, seen[number], checks, age)
     share = canary.share_of(rollout, found)
     return Judgement(outcome, reason, number, against, step, share, checks)
+
+
+def _expected_shift(version: ModelVersion, production: ModelVersion) -> dict[str, float]:
+    """Return by how much more often a version predicted each label for the holdout."""
+    one, other = (_predicted_shares(each) for each in (version, production))
+    return {label: one[label] - other[label] for label in one.keys() & other.keys()}
+
+
+def _predicted_shares(version: ModelVersion) -> dict[str, float]:
+    try:
+        shares = json.loads(version.tags[f"{TAG}predicted_shares"])
+        return {str(label): float(share) for label, share in shares.items()}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        # An older version does not say it, or a person has changed it.
+        return {}
 
 
 def _act(problem: Problem, tracking: Registry, found: Canary, judgement: Judgement) -> None:

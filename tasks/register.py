@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -39,11 +41,19 @@ def register(
             "holdout": str(problem.holdout),
             "snapshot_version": str(snapshot.version),
             "snapshot_digest": snapshot.digest,
+            "predicted_shares": json.dumps(_predicted_shares(evaluation)),
             **{f"holdout.{name}": str(found) for name, found in evaluation.metrics.items()},
         },
     )
     get_run_logger().info("Registered %s version %s.", problem.name, version.version)
     return version
+
+
+def _predicted_shares(evaluation: Evaluation) -> dict[str, float]:
+    """Return how often the challenger predicts each label for the holdout."""
+    seen = evaluation.predictions
+    counts = np.bincount(seen.predicted, minlength=len(seen.classes))
+    return dict(zip(seen.classes, (counts / len(seen)).round(6).tolist(), strict=True))
 
 
 def choose_golden(model: Pipeline, dataset: Dataset, evaluation: Evaluation) -> Golden:

@@ -70,7 +70,7 @@ def test_equal_versions_are_told_apart_in_at_most_alpha_of_all_rollouts_looked_a
     rate: float, share: float
 ) -> None:
     rng = np.random.default_rng(1)
-    rollouts, looks, per_look = 400, 60, 50
+    rollouts, looks, per_look = 200, 60, 50
     to_canary = rng.binomial(per_look, share, (rollouts, looks))
     totals = to_canary.cumsum(axis=1), (per_look - to_canary).cumsum(axis=1)
     hits = (
@@ -128,7 +128,7 @@ def test_a_worse_version_is_found_within_few_looks() -> None:
 def test_quantiles_of_equal_latencies_are_told_apart_in_at_most_alpha_of_all_rollouts() -> None:
     rng = np.random.default_rng(3)
     crossed = 0
-    rollouts, looks, per_look = 200, 20, 40
+    rollouts, looks, per_look = 100, 20, 40
     for _ in range(rollouts):
         seconds = rng.lognormal(-7, 1, (looks, per_look))
         groups = np.exp2(np.ceil(np.log2(seconds) * 4) / 4)
@@ -234,6 +234,18 @@ def test_of_three_labels_each_share_is_compared() -> None:
     crossed = [check.name for check in compare(ROLLOUT, one, other) if check.is_crossed]
 
     assert crossed == ["share of b", "share of c"]
+
+
+def test_a_shift_that_the_holdout_showed_is_no_harm_and_one_beyond_it_is() -> None:
+    one, other = seen(negative=300, positive=700), seen(negative=1000, positive=0)
+
+    unknown, known, turned = (
+        [check.name for check in compare(ROLLOUT, one, other, shift) if check.is_crossed]
+        for shift in ({}, {"positive": 0.65}, {"positive": -0.65})
+    )
+
+    assert known == []
+    assert unknown == turned == ["share of positive"]
 
 
 def test_the_name_of_a_rollout_alone_takes_the_defaults() -> None:

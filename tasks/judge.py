@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pymongo.database import Database
@@ -19,6 +21,8 @@ from settings import get_serving_settings, get_settings
 from tasks import canary
 from tasks.canary import Canary
 from tasks.failures import NETWORK
+from tasks.measurements import Figure, record
+from tasks.tables import checks_table
 from tasks.traffic import observe
 
 
@@ -56,6 +60,7 @@ def judge(problem: Problem) -> Judgement | None:
                 return None
             judgement = _judge(problem, tracking, found, log)
             _act(problem, tracking, found, judgement)
+    _show(problem, judgement)
     get_run_logger().info(
         "Canary %s, %s of the requests: %s (%s).",
         judgement.canary,
@@ -91,6 +96,25 @@ def _judge(
         outcome, reason = decide(rollout, step, seen[number], checks, age)
     share = canary.share_of(rollout, found)
     return Judgement(outcome, reason, number, against, step, share, checks)
+
+
+def _show(problem: Problem, judgement: Judgement) -> None:
+    """Keep the judgement for the Prefect UI, and its figures for Prometheus."""
+    heading = f"{problem.name}: canary {judgement.canary}, {judgement.outcome}: {judgement.reason}"
+    create_markdown_artifact(
+        key=f"canary-{problem.name}",
+        markdown=f"# {heading}\n\n{checks_table(judgement).markdown()}",
+        description=heading,
+    )
+    share = judgement.share if judgement.outcome in {"wait", "next step"} else 0.0
+    record("judge", problem, [Figure("canary_requests_share", share), *_figures(judgement)])
+
+
+def _figures(judgement: Judgement) -> Iterator[Figure]:
+    for check in judgement.checks:
+        labels = {"figure": check.name, "version": str(judgement.canary)}
+        yield Figure("canary_worse_by_at_least", check.worse.low, labels)
+        yield Figure("canary_worse_allowed", check.limit, labels)
 
 
 def _expected_shift(version: ModelVersion, production: ModelVersion) -> dict[str, float]:

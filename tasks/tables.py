@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from modeling.decision import Verdict
+from modeling.judge import Judgement
 from modeling.problem import MetricName, Problem
 from tasks.evaluate import Evaluation
 from tasks.ingest import Ingested
@@ -92,6 +93,26 @@ def gates_table(verdict: Verdict) -> Grid:
         f"Verdict on version {verdict.challenger} against {against}: {verdict.outcome}",
         ("gate", "found", "required", "passed"),
         [(g.name, g.found, g.required, "yes" if g.passed else "no") for g in verdict.gates],
+    )
+
+
+def checks_table(judgement: Judgement) -> Grid:
+    """Return a table: every figure of a canary and of Production, and how far they differ."""
+    return Grid(
+        f"Canary, version {judgement.canary}, with {judgement.share:.0%} of the requests against "
+        f"Production, version {judgement.production}",
+        ("figure", "canary", "Production", "worse by", "allowed", "crossed"),
+        [
+            (
+                check.name,
+                f"{check.canary:.4g}",
+                f"{check.production:.4g}",
+                f"{check.worse.low:.4g} to {check.worse.high:.4g}",
+                f"{check.limit:g}",
+                "yes" if check.is_crossed else "no",
+            )
+            for check in judgement.checks
+        ],
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.events.filters import EventFilter, EventNameFilter
 
 import registry
@@ -211,6 +212,12 @@ def test_a_good_canary_goes_through_its_steps_and_becomes_production(
     assert last is None
     assert traffic.aliases() == {"production": 2, "previous": 1}
     assert traffic.tags(2)[TAG + "outcome"] == "promoted"
+    with get_client(sync_client=True) as api:
+        key = ArtifactFilter(key=ArtifactFilterKey(any_=["canary-reviews"]))
+        artifacts = [str(found.data) for found in api.read_artifacts(artifact_filter=key)]
+    assert any("feedback accuracy" in shown for shown in artifacts)
+    kept = traffic.database.perennial_measurements.find_one({"_id": "judge reviews"})
+    assert {"name": "canary_requests_share", "value": 0.0, "labels": {}} in kept["figures"]
 
 
 def test_a_canary_with_flipped_labels_is_taken_back_within_three_looks_and_stays_so(

@@ -85,6 +85,7 @@ bench: .venv/dev ## the claims of speed in the README, measured
 	$(BIN)/python -m benchmarks.retrain
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.scoring
+	$(BIN)/python -m benchmarks.score
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.resilience
 	$(BIN)/python -m benchmarks.promotion

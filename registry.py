@@ -345,6 +345,14 @@ class Registry:
                     version.problem, str(version.version), TAG + key, value
                 )
 
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Write facts onto a version for programs; its description stays."""
+        with explained():
+            for key, value in tags.items():
+                self._client.set_model_version_tag(
+                    version.problem, str(version.version), TAG + key, value
+                )
+
     def page(
         self, problem: str, *, run_id: str | None = None, version: int | None = None
     ) -> str | None:

@@ -1,4 +1,4 @@
-"""Monitor: has the world changed, and is Production still as good as it was?
+"""Monitor: has the world changed, is Production as good as it was, and what of the canary?
 
 python -m flows.monitor sentiment
 
@@ -19,6 +19,7 @@ from tasks.alarm import raise_alarm
 from tasks.connect import connect
 from tasks.drift import look_for_drift
 from tasks.failures import log_briefly
+from tasks.judge import judge
 from tasks.monitoring import Monitored, report_monitoring
 from tasks.observe import read_recent, read_reference
 from tasks.quality import measure_freshness, measure_quality
@@ -26,7 +27,7 @@ from tasks.quality import measure_freshness, measure_quality
 
 @flow(name="monitor", flow_run_name="monitor {problem}")
 def monitor(problem: str = "sentiment") -> Monitored | None:
-    """Compare what is recent with what Production learned from, and raise the alarm on drift.
+    """Judge the canary, compare what is recent with what Production learned from, raise alarms.
 
     Parameters
     ----------
@@ -41,7 +42,10 @@ def monitor(problem: str = "sentiment") -> Monitored | None:
     log_briefly()
     now = datetime.now(UTC)
     spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
-    production = connect().production(spec.name)
+    tracking = connect()
+    # First, as it may change what is Production, and requests are waiting for it.
+    judge(spec)
+    production = tracking.production(spec.name)
     if production is None:
         get_run_logger().warning("%s has no Production version; run flows.retrain.", spec.name)
         return None

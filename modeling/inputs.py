@@ -46,8 +46,16 @@ class Inputs(Protocol):
         """The fields of a record with their kinds; None for a text."""
         ...
 
-    def read(self, document: Mapping[str, Any]) -> Any:
+    def read(self, document: Mapping[str, Any], *, limited: bool = True) -> Any:
         """Return the input of a document, as the model takes it.
+
+        Parameters
+        ----------
+        document : mapping
+            The document.
+        limited : bool
+            Whether the problem's limits apply, which are for what is learned: what is asked may be
+            empty, say.
 
         Raises
         ------
@@ -84,10 +92,12 @@ class TextInputs:
         self._name, self._limits = problem.source.fields.text, problem.limits
         self.names = (self._name,)
 
-    def read(self, document: Mapping[str, Any]) -> str:
+    def read(self, document: Mapping[str, Any], *, limited: bool = True) -> str:
         """Return the text; see `Inputs.read`."""
         name, limits = self._name, self._limits
         text: str = require(document, name, str)
+        if not limited:
+            return text
         require_utf8(name, text)
         if not text.strip():
             raise UnusableError(f"{name} is empty")

@@ -28,6 +28,7 @@ from modeling.fields import FieldKind, FieldName, TabularFeatures
 from modeling.gates import READ_CASES, Gates
 from modeling.goal import Complaint, Goal
 from modeling.monitoring import Monitoring
+from modeling.rollout import Rollout
 from modeling.schedule import Schedule
 from modeling.schema import MetricName, Name, Schema, Share
 from modeling.search import Experiment
@@ -172,6 +173,7 @@ class Problem(Schema):
     preparations: dict[Name, Preparation] = Field(default={}, description="of texts")
     candidates: dict[Name, Candidate | TabularCandidate]
     gates: Gates = Gates()
+    rollout: Rollout = Rollout()
     schedule: Schedule = Schedule()
     monitoring: Monitoring = Monitoring()
     seed: int = 42
@@ -323,6 +325,7 @@ _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "description": True,
     "experiment": True,
     "monitoring": True,
+    "rollout": True,
     "schedule": True,
     "source": {"dataset"},
 }

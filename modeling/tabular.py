@@ -143,7 +143,7 @@ class TabularInputs:
             RECORDS, pa.struct([pa.field(name, _TYPES[kind]) for name, kind in fields.items()])
         )
 
-    def read(self, document: Mapping[str, Any]) -> Record:
+    def read(self, document: Mapping[str, Any], *, limited: bool = True) -> Record:
         """Return the record of a document; see `modeling.inputs.Inputs.read`."""
         try:
             return check_record(self.fields, document)

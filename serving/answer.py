@@ -76,7 +76,7 @@ class Answer:
         predictions = ",".join([parts[position] for position in self.decided]) % tuple(values)
         return f"{head}{predictions}]}}".encode()
 
-    def logged(self, ids: Sequence[str], inputs: Sequence[Input]) -> Logged:
+    def logged(self, ids: Sequence[str], inputs: Sequence[Input], seconds: float) -> Logged:
         """Return the answer as it is kept in the log."""
         return Logged(
             at=time(),
@@ -86,6 +86,7 @@ class Answer:
             labels=self.labels,
             probabilities=self.probabilities[range(len(ids)), self.decided].tolist(),
             inputs=inputs,
+            seconds=seconds,
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from time import monotonic
+from time import monotonic, perf_counter, time
 
 from starlette.types import Receive, Scope, Send
 
@@ -18,7 +18,7 @@ from serving import auth, routing
 from serving.answer import Answer, join
 from serving.errors import ApiError
 from serving.limits import read_body, send_json
-from serving.log import PredictionLog
+from serving.log import Failure, PredictionLog
 from serving.metrics import Metrics
 from serving.models import Loaded, Served
 from serving.parsing import parse, require_json
@@ -77,17 +77,18 @@ class Classify:
         loaded = routing.choose(served, key)
         inputs = request.inputs if loaded.fields is None else records(request.inputs, loaded)
         characters = _measure(inputs, loaded)
-        work = sum(characters) * (_EXPLAIN_WEIGHT if request.explain else 1)
-        if work <= settings.inline_characters:
-            answer = _answer(loaded, inputs, explain=request.explain)
-        else:
-            answer = await self._answer_beside(loaded, inputs, characters, request.explain)
+        start = perf_counter()
+        try:
+            answer = await self._answer(loaded, inputs, characters, request.explain)
+        except Exception:
+            self._log_failure(loaded)
+            raise
+        seconds = perf_counter() - start
         self._count(loaded, characters, answer)
         prefix = f"{served.problem}.{loaded.version.version}."
         ids = [prefix + digits for digits in islice(self._digits, len(inputs))]
-        sampled = settings.log_share == 1 or random.random() < settings.log_share  # noqa: S311
-        if sampled and self._log.takes(len(ids)):
-            self._log.add(answer.logged(ids, inputs))
+        if self._is_logged() and self._log.takes(len(ids)):
+            self._log.add(answer.logged(ids, inputs, seconds))
         shadow = routing.shadow(served, key)
         if shadow is not None:
             self._show(shadow, inputs, answer.labels)
@@ -119,6 +120,19 @@ class Classify:
             )
         return served[name]
 
+    async def _answer(
+        self,
+        loaded: Loaded,
+        inputs: Sequence[Input],
+        characters: Sequence[int],
+        explain: bool,
+    ) -> Answer:
+        """Answer a small request at once, and a large one without keeping others waiting."""
+        work = sum(characters) * (_EXPLAIN_WEIGHT if explain else 1)
+        if work <= self._settings.inline_characters:
+            return _answer(loaded, inputs, explain=explain)
+        return await self._answer_beside(loaded, inputs, characters, explain)
+
     async def _answer_beside(
         self,
         loaded: Loaded,
@@ -142,6 +156,16 @@ class Classify:
             answer = partial(_answer, loaded, portion, explain=explain)
             portions.append(await loop.run_in_executor(self._pool, answer))
         return join(portions)
+
+    def _is_logged(self) -> bool:
+        share = self._settings.log_share
+        return share == 1 or random.random() < share  # noqa: S311
+
+    def _log_failure(self, loaded: Loaded) -> None:
+        """Log that a version did not answer, as often as answers are logged."""
+        if self._is_logged():
+            version = loaded.version
+            self._log.add_failure(Failure(time(), version.problem, version.version))
 
     def _count(self, loaded: Loaded, characters: Sequence[int], answer: Answer) -> None:
         problem, number = loaded.version.problem, loaded.version.version

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from serving.metrics import Metrics
 from settings import OutsideError, ServingSettings, Settings
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from mongodb import Document
 
 _log = logging.getLogger(__name__)
-_PREDICTIONS = "predictions"
-_PREDICTION, _FEEDBACK = "prediction", "feedback"
+_PREDICTIONS, _FAILURES = "predictions", "failures"
+_PREDICTION, _FEEDBACK, _FAILURE = "prediction", "feedback", "failure"
 _FLUSH_SECONDS = 0.25
 _WRITE_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
@@ -50,6 +51,16 @@ class Logged:
     labels: Sequence[str]
     probabilities: Sequence[float]
     inputs: Sequence[Any]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that a version could not answer."""
+
+    at: float
+    problem: str
+    version: int
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,8 @@ class PredictionLog:
         # Each is written by one thread only: the one that adds, and the one that keeps.
         self._added = self._taken = 0
         self._feedback: deque[Feedback] = deque()
+        self._failures: deque[Failure] = deque()
+        self._failed: list[Document] = []
         self._batch: list[Document] = []
         self._pending: list[Feedback] = []
         self._ending = threading.Event()
@@ -117,6 +130,13 @@ class PredictionLog:
         self._feedback.append(feedback)
         return True
 
+    def add_failure(self, failure: Failure) -> None:
+        """Take a request that was not answered, unless too many wait already."""
+        if len(self._failures) >= self._serving.log_queue:
+            self._metrics.dropped(_FAILURE, "queue_full")
+            return
+        self._failures.append(failure)
+
     def _run(self) -> None:
         """Write whenever something waits and MongoDB is there."""
         pause, said = _RETRY_SECONDS, False
@@ -139,9 +159,11 @@ class PredictionLog:
             pause = min(2 * pause, _LONGEST_RETRY_SECONDS)
         self._drop_batch("shutdown")
         self._metrics.dropped(_PREDICTION, "shutdown", self._added - self._taken)
+        self._metrics.dropped(_FAILURE, "shutdown", len(self._failures) + len(self._failed))
 
     def _has_work(self) -> bool:
-        return bool(self._entries or self._feedback or self._batch or self._pending)
+        queues = self._entries, self._feedback, self._failures
+        return any(queues) or bool(self._batch or self._pending or self._failed)
 
     def _write_while_connected(self) -> None:
         """Write until `end`.
@@ -167,6 +189,7 @@ class PredictionLog:
                     if not ending:
                         break
                 with pymongo.timeout(_WRITE_SECONDS):
+                    self._write_failures(predictions)
                     self._write_feedback(client, predictions)
                 self._show_depth()
                 if ending:
@@ -175,29 +198,33 @@ class PredictionLog:
     def _open(self, client: MongoClient[Document]) -> Collection[Document]:
         """Return the log's collection, with its indexes."""
         from pymongo import WriteConcern
-        from pymongo.errors import OperationFailure
 
         # A log entry may be lost with the server's last moments; to wait for its disk costs more.
         predictions = client[self._serving.log_database].get_collection(
             _PREDICTIONS, write_concern=WriteConcern(w=1)
         )
-        seconds = int(timedelta(days=self._serving.log_days).total_seconds())
-        for attempt in range(2):
-            try:
-                predictions.create_index("created_at", name="forget", expireAfterSeconds=seconds)
-                break
-            except OperationFailure as error:
-                if error.code not in _OTHER_INDEX_OPTIONS or attempt:
-                    raise
-                predictions.drop_index("forget")
+        self._let_forget(predictions)
+        self._let_forget(predictions.database[_FAILURES])
         predictions.create_index(
             [("problem", 1), ("feedback.created_at", 1)], name="feedback", sparse=True
         )
         return predictions
 
-    def _write_predictions(self, predictions: Collection[Document]) -> None:
-        from pymongo.errors import BulkWriteError
+    def _let_forget(self, collection: Collection[Document]) -> None:
+        """Let the server remove what is older than the settings say."""
+        from pymongo.errors import OperationFailure
 
+        seconds = int(timedelta(days=self._serving.log_days).total_seconds())
+        for attempt in range(2):
+            try:
+                collection.create_index("created_at", name="forget", expireAfterSeconds=seconds)
+                break
+            except OperationFailure as error:
+                if error.code not in _OTHER_INDEX_OPTIONS or attempt:
+                    raise
+                collection.drop_index("forget")
+
+    def _write_predictions(self, predictions: Collection[Document]) -> None:
         most = max(1, int(self._serving.log_per_second * _FLUSH_SECONDS))
         while self._entries and len(self._batch) < most:
             entry = self._entries.popleft()
@@ -205,12 +232,7 @@ class PredictionLog:
             self._taken += len(entry.ids)
         if not self._batch:
             return
-        try:
-            predictions.insert_many(self._batch, ordered=False)
-        except BulkWriteError as error:
-            # An earlier try may have written some of them before its connection broke.
-            wrong = [w for w in error.details["writeErrors"] if w["code"] != _DUPLICATE]
-            self._metrics.dropped(_PREDICTION, "refused", len(wrong))
+        self._insert(predictions, self._batch, _PREDICTION)
         self._batch = []
 
     def _documents(self, entry: Logged) -> list[Document]:
@@ -225,12 +247,46 @@ class PredictionLog:
                 "label": entry.labels[number],
                 "probability": entry.probabilities[number],
                 "characters": len(text) if isinstance(text, str) else None,
+                # The inputs of one request are alike and had one fate: who asks whether versions
+                # differ counts the first of each request.
+                "position": number,
+                "seconds": entry.seconds,
                 "created_at": at,
             }
             if self._serving.log_texts:
                 document["text" if isinstance(text, str) else "inputs"] = text
             documents.append(document)
         return documents
+
+    def _write_failures(self, predictions: Collection[Document]) -> None:
+        """Keep the requests that were not answered beside those that were."""
+        while self._failures:
+            failure = self._failures.popleft()
+            document = {
+                "_id": uuid4().hex,
+                "problem": failure.problem,
+                "version": failure.version,
+                "created_at": datetime.fromtimestamp(failure.at, UTC),
+            }
+            self._failed.append(document)
+        if self._failed:
+            failures = predictions.database.get_collection(
+                _FAILURES, write_concern=predictions.write_concern
+            )
+            self._insert(failures, self._failed, _FAILURE)
+            self._failed = []
+
+    def _insert(
+        self, collection: Collection[Document], documents: list[Document], kind: str
+    ) -> None:
+        from pymongo.errors import BulkWriteError
+
+        try:
+            collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            # An earlier try may have written some of them before its connection broke.
+            wrong = [w for w in error.details["writeErrors"] if w["code"] != _DUPLICATE]
+            self._metrics.dropped(kind, "refused", len(wrong))
 
     def _write_feedback(
         self, client: MongoClient[Document], predictions: Collection[Document]
@@ -311,4 +367,5 @@ class PredictionLog:
 
     def _show_depth(self) -> None:
         waiting = self._added - self._taken + len(self._feedback) + len(self._pending)
+        waiting += len(self._failures) + len(self._failed)
         self._metrics.queue_depth.set(waiting)

@@ -16,6 +16,7 @@ from modeling.documents import in_holdout
 from modeling.problem import Problem
 from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, get_settings
+from tasks import canary
 from tasks.evaluate import Evaluation
 from tasks.events import Kind, emit
 from tasks.evidence import gather, has_newer_documents
@@ -75,7 +76,12 @@ def promote(
 
 
 def announce(problem: Problem, verdict: Verdict) -> None:
-    """Tell Prefect's automations and its event feed what became of a challenger."""
+    """Tell Prefect's automations and its event feed what became of a challenger.
+
+    One that begins as a canary is announced by its rollout: when it starts and when it ends.
+    """
+    if verdict.outcome == "promoted" and canary.is_wanted(problem, verdict.production):
+        return
     kind: Kind = "version.promoted" if verdict.outcome == "promoted" else "version.kept"
     emit(kind, problem.name, version=verdict.challenger, reason=verdict.reason)
 
@@ -134,7 +140,10 @@ def _act(
         with mongodb.connect(get_settings()) as client:
             database = client[problem.source.database]
             with mongodb.lease(database, f"promote {problem.name}"):
-                tracking.promote(version, expected=production, note=note(verdict.reason))
+                if canary.is_wanted(problem, production):
+                    canary.start(problem, tracking, version, production)
+                else:
+                    tracking.promote(version, expected=production, note=note(verdict.reason))
     tracking.annotate(
         version,
         description=_describe(problem, verdict),

@@ -47,6 +47,7 @@ def register(
             "snapshot_version": str(snapshot.version),
             "snapshot_digest": snapshot.digest,
             **_fields_tag(problem),
+            "predicted_shares": json.dumps(_predicted_shares(evaluation)),
             **{f"holdout.{name}": str(found) for name, found in evaluation.metrics.items()},
         },
     )
@@ -68,6 +69,13 @@ def _fields_tag(problem: Problem) -> dict[str, str]:
     """Return the fields of a record with their kinds; nothing for texts."""
     fields = inputs_of(problem).fields
     return {} if fields is None else {"fields": json.dumps(dict(fields))}
+
+
+def _predicted_shares(evaluation: Evaluation) -> dict[str, float]:
+    """Return how often the challenger predicts each label for the holdout."""
+    seen = evaluation.predictions
+    counts = np.bincount(seen.predicted, minlength=len(seen.classes))
+    return dict(zip(seen.classes, (counts / len(seen)).round(6).tolist(), strict=True))
 
 
 def choose_golden(model: Pipeline, dataset: Dataset, evaluation: Evaluation) -> Golden:

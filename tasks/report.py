@@ -18,6 +18,7 @@ from modeling.decision import Verdict
 from modeling.plots import evaluation_plots
 from modeling.problem import Problem
 from settings import get_settings, uses_embedded_prefect
+from tasks import canary
 from tasks.evaluate import Evaluation
 from tasks.failures import NETWORK
 from tasks.ingest import Ingested
@@ -130,6 +131,12 @@ def headline(problem: Problem, retraining: Retraining) -> str:
     verdict = retraining.verdict
     if verdict is None:
         return f"{problem.name}: nothing new, nothing to do; Production stays as it is"
+    if verdict.outcome == "promoted" and canary.is_wanted(problem, verdict.production):
+        share = f"{problem.rollout.steps[0]:.0%}"
+        return (
+            f"{problem.name}: passed, version {verdict.challenger} answers {share} of the requests "
+            f"as the canary; Production stays version {verdict.production} until it is judged"
+        )
     if verdict.outcome == "promoted":
         return f"{problem.name}: promoted, Production is now version {verdict.challenger}"
     return (

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from modeling.decision import Verdict
+from modeling.judge import Judgement
 from modeling.metrics import LOSSES
 from modeling.problem import Problem
 from modeling.schema import MetricName
@@ -117,6 +118,26 @@ def decision_table(evaluation: Evaluation) -> Grid | None:
         rows += [(f"{name}, out of fold", *training, ""), (f"{name}, holdout", *holdout, better)]
     head = ("metric", "decided", "most probable label", "better by")
     return Grid(f"Decision: {summary(evaluation.tuned)}", head, rows)
+
+
+def checks_table(judgement: Judgement) -> Grid:
+    """Return a table: every figure of a canary and of Production, and how far they differ."""
+    return Grid(
+        f"Canary, version {judgement.canary}, with {judgement.share:.0%} of the requests against "
+        f"Production, version {judgement.production}",
+        ("figure", "canary", "Production", "worse by", "allowed", "crossed"),
+        [
+            (
+                check.name,
+                f"{check.canary:.4g}",
+                f"{check.production:.4g}",
+                f"{check.worse.low:.4g} to {check.worse.high:.4g}",
+                f"{check.limit:g}",
+                "yes" if check.is_crossed else "no",
+            )
+            for check in judgement.checks
+        ],
+    )
 
 
 def durations_table(seconds: Mapping[str, float]) -> Grid:

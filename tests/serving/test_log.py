@@ -73,6 +73,35 @@ def test_each_prediction_is_kept_with_its_text_and_is_forgotten_after_the_set_ti
     assert indexes["forget"]["expireAfterSeconds"] == 7 * 24 * 3600
 
 
+def test_each_prediction_says_its_place_in_the_request_and_how_long_the_answer_took(
+    logged: Callable[..., Any], database: Any
+) -> None:
+    _, client = logged()
+
+    predictions = _classify(client, GOOD, BAD)
+    wait_until(lambda: database.predictions.count_documents({}) == 2, "kept")
+
+    entries = [database.predictions.find_one({"_id": p["prediction_id"]}) for p in predictions]
+    assert [entry["position"] for entry in entries] == [0, 1]
+    assert 0 < entries[0]["seconds"] == entries[1]["seconds"] < 60
+
+
+def test_a_request_that_a_version_cannot_answer_is_kept_as_its_failure(
+    logged: Callable[..., Any], database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, client = logged()
+    scorer = service.store.served["reviews"].production.scorer
+    monkeypatch.setattr(type(scorer), "probabilities", lambda *_: 1 / 0)
+
+    assert client.post("/classify", json={"inputs": [GOOD]}).status_code == 500
+    wait_until(lambda: database.failures.count_documents({}) == 1, "kept")
+
+    failure = database.failures.find_one()
+    assert (failure["problem"], failure["version"]) == ("reviews", 1)
+    assert "forget" in database.failures.index_information()
+    assert database.predictions.count_documents({}) == 0
+
+
 def test_another_time_to_forget_replaces_the_first(
     logged: Callable[..., Any], database: Any
 ) -> None:

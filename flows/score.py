@@ -1,0 +1,98 @@
+"""Score: classify a whole collection, or a Parquet file, with the Production model.
+
+python -m flows.score sentiment
+python -m flows.score sentiment --collection archive --query '{"language": "en"}'
+python -m flows.score sentiment --file texts.parquet --out classified.parquet
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from modeling.problem import Problem, load_problem
+from settings import OutsideError, get_settings
+from tasks.failures import log_briefly
+from tasks.measurements import Figure, record
+from tasks.score import Place
+from tasks.score import score as score_documents
+from tasks.score_file import score_file
+from tasks.scoring import Scored
+
+
+@flow(name="score", flow_run_name="score {problem}")
+def score(
+    problem: str = "sentiment",
+    *,
+    database: str | None = None,
+    collection: str | None = None,
+    query: str | None = None,
+    file: Path | None = None,
+    out: Path | None = None,
+    again: bool = False,
+) -> Scored:
+    """Classify what Production has not classified yet; run twice, it classifies nothing twice.
+
+    Parameters
+    ----------
+    problem : str
+        Name of a file in ``problems/``, without its ending.
+    database, collection : str or None
+        Where the documents are; None takes the problem's.
+    query : str or None
+        A MongoDB filter on them, as JSON; None takes the problem's.
+    file : Path or None
+        A Parquet file to classify instead of documents.
+    out : Path or None
+        The Parquet file to write, with ``--file``.
+    again : bool
+        Classify also what this version has classified already.
+    """
+    log_briefly()
+    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    if file is not None or out is not None:
+        if file is None or out is None:
+            raise OutsideError("--file and --out belong together: what to read, what to write.")
+        return score_file(spec, file, out, again=again)
+    scored = score_documents(spec, _place(spec, database, collection, query), again=again)
+    record("score", spec, _figures(scored))
+    return scored
+
+
+def _place(spec: Problem, database: str | None, collection: str | None, query: str | None) -> Place:
+    source = spec.source
+    return Place(
+        database or source.database,
+        collection or source.collection,
+        source.query if query is None else _parse(query),
+    )
+
+
+def _parse(query: str) -> dict[str, Any]:
+    from bson import json_util
+
+    try:
+        parsed = json_util.loads(query)
+    except (json.JSONDecodeError, ValueError) as error:
+        raise OutsideError(f"--query {query!r} is not JSON: {error}.") from error
+    if not isinstance(parsed, dict):
+        raise OutsideError(f"--query {query!r} must be a JSON object, such as {{}}.")
+    return parsed
+
+
+def _figures(scored: Scored) -> list[Figure]:
+    return [
+        Figure("score_documents", scored.classified),
+        Figure("score_skipped_documents", sum(scored.skipped.values())),
+        Figure("score_seconds", scored.seconds),
+        Figure("score_version", scored.version),
+    ]
+
+
+if __name__ == "__main__":
+    from flows.cli import main
+
+    main(score)

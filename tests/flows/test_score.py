@@ -1,0 +1,357 @@
+"""Scoring a collection or a file: everything once, with the version that is in Production."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+import registry
+from artifact import Golden
+from flows.score import score
+from modeling.problem import Problem
+from registry import Registry
+from settings import PROJECT, OutsideError, Settings
+from tasks import score_file as score_file_module
+from tasks.ingest import ingest
+from tasks.scoring import Classifier
+from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
+from tests.serving.conftest import GOOD, _fit
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+@pytest.fixture(scope="module")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory, snippets: list[tuple[str, int]]) -> Path:
+    """Return an MLflow database with two versions of the small problem, and no alias yet."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("registered"))
+    tracking = registry.connect(settings)
+    problem = Problem.model_validate(
+        {"name": "reviews", **SMALL_PROBLEM, "source": {"database": "d", "collection": "c"}}
+    )
+    for count in (600, 1000):
+        model = _fit(problem, snippets[:count])
+        golden = Golden(
+            inputs=(GOOD,),
+            classes=tuple(model.classes_),
+            probabilities=model.predict_proba([GOOD]).tolist(),
+        )
+        with tracking.run("reviews", "retrain") as run_id:
+            tracking.register("reviews", run_id, model, golden, tags={})
+    forget_mlflow()
+    return settings.data_dir / "mlflow" / "mlflow.db"
+
+
+@pytest.fixture
+def tracking(machine: Settings) -> Registry:
+    return registry.connect(machine)
+
+
+@pytest.fixture
+def production(tracking: Registry, problem: Problem) -> Any:
+    """Version 1, in Production."""
+    version = tracking.version("reviews", 1)
+    tracking.promote(version, expected=None)
+    return version
+
+
+@pytest.fixture
+def filled(collection: Any, documents: Any) -> Any:
+    collection.insert_many(documents(300))
+    return collection
+
+
+@pytest.fixture
+def scores(collection: Any) -> Any:
+    """The collection of the predictions."""
+    return collection.database["reviews_reviews_scores"]
+
+
+@pytest.fixture
+def classified(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count how often each text is classified."""
+    counts: Counter[str] = Counter()
+    classify = Classifier.classify
+
+    def counting(self: Classifier, inputs: Any) -> Any:
+        counts.update(inputs)
+        return classify(self, inputs)
+
+    monkeypatch.setattr(Classifier, "classify", counting)
+    return counts
+
+
+def _promote(tracking: Registry, number: int) -> None:
+    tracking.promote(tracking.version("reviews", number), expected=tracking.production("reviews"))
+
+
+def test_every_document_gets_what_the_model_says_beside_it(
+    production: Any, filled: Any, scores: Any, tracking: Registry
+) -> None:
+    before = datetime.now(UTC)
+
+    scored = score("reviews")
+
+    assert (scored.classified, scored.version, scored.skipped) == (300, 1, {})
+    model = tracking.load(production)
+    found = {prediction["_id"]: prediction for prediction in scores.find()}
+    for document in filled.find():
+        prediction = found.pop(document["_id"])
+        (row,) = model.predict_proba([document["text"]])
+        expected = dict(zip(model.classes_, row, strict=True))
+        assert prediction["probabilities"] == pytest.approx(expected)
+        assert prediction["label"] == max(expected, key=expected.__getitem__)
+        assert prediction["version"] == 1
+        assert abs((prediction["at"] - before).total_seconds()) < 60
+    assert found == {}
+
+
+def test_only_what_is_new_is_classified(
+    production: Any, filled: Any, scores: Any, documents: Any, classified: Counter[str]
+) -> None:
+    score("reviews")
+    stamps = {each["_id"]: each["at"] for each in scores.find()}
+    filled.insert_many(documents(50, first=300))
+    classified.clear()
+
+    second, third = score("reviews"), score("reviews")
+
+    assert (second.classified, third.classified) == (50, 0)
+    assert classified.total() == 50
+    assert scores.count_documents({}) == 350
+    for prediction in scores.find({"_id": {"$in": list(stamps)}}):
+        assert prediction["at"] == stamps[prediction["_id"]]
+
+
+def test_another_production_classifies_everything_again_and_replaces_the_predictions(
+    production: Any, filled: Any, scores: Any, documents: Any, tracking: Registry
+) -> None:
+    score("reviews")
+    filled.insert_many(documents(20, first=300))
+    _promote(tracking, 2)
+
+    scored = score("reviews")
+
+    assert (scored.classified, scored.version) == (320, 2)
+    assert scores.count_documents({}) == scores.count_documents({"version": 2}) == 320
+
+
+def test_again_classifies_what_this_version_has_classified(
+    production: Any, filled: Any, scores: Any
+) -> None:
+    score("reviews")
+
+    scored = score("reviews", again=True)
+
+    assert scored.classified == scores.count_documents({}) == 300
+
+
+def test_a_document_without_a_text_is_reported_and_harms_no_other(
+    production: Any, filled: Any, scores: Any
+) -> None:
+    filled.insert_many([{"_id": "empty"}, {"_id": "number", "text": 7}, {"_id": 5, "text": "ok"}])
+
+    scored = score("reviews")
+
+    assert scored.classified == 301
+    assert scored.skipped == {"text is missing": 1, "text is int, not str": 1}
+    assert scores.find_one({"_id": 5})["version"] == 1
+
+
+def test_another_collection_and_query_have_predictions_of_their_own(
+    production: Any, filled: Any, documents: Any
+) -> None:
+    archive = filled.database["archive"]
+    archive.insert_many(documents(40, first=400))
+
+    scored = score("reviews", collection="archive", query='{"label": 1}')
+
+    assert scored.classified == archive.count_documents({"label": 1}) == 20
+    assert filled.database["archive_reviews_scores"].count_documents({}) == 20
+
+
+def test_scoring_changes_nothing_for_the_ingestion(
+    production: Any, filled: Any, problem: Problem, run_task: Callable[..., Any]
+) -> None:
+    run_task(ingest, problem)
+    untouched = list(filled.find())
+
+    score("reviews")
+
+    assert list(filled.find()) == untouched
+    assert run_task(ingest, problem).read == 0
+
+
+_UNTIL_KILLED = """
+import sys, threading
+from tasks import score as module
+from tasks.scoring import Classifier
+
+module._BATCH = 50
+classify, calls = Classifier.classify, []
+
+def counting(self, inputs):
+    calls.append(1)
+    if len(calls) == 4:
+        print("in the middle", flush=True)
+        threading.Event().wait()
+    return classify(self, inputs)
+
+Classifier.classify = counting
+from flows.score import score
+score("reviews")
+"""
+
+
+def test_a_run_that_is_killed_is_completed_and_nothing_is_classified_twice(
+    production: Any,
+    filled: Any,
+    scores: Any,
+    machine: Settings,
+    mongodb_server: str,
+    prefect_api: str,
+    classified: Counter[str],
+) -> None:
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _UNTIL_KILLED],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    # Three batches of 50 are done when the fourth begins, two of them written for certain.
+    assert any(b"in the middle" in line for line in process.stdout)
+    wait_until(lambda: scores.count_documents({}) == 150, "the third batch is written")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    before = {each["_id"]: each["at"] for each in scores.find()}
+
+    scored = score("reviews")
+
+    assert scored.classified == 150
+    assert classified.total() == 150
+    assert set(classified.values()) == {1}
+    assert not set(classified) & {filled.find_one({"_id": key})["text"] for key in before}
+    assert scores.count_documents({}) == 300
+    for prediction in scores.find({"_id": {"$in": list(before)}}):
+        assert prediction["at"] == before[prediction["_id"]]
+
+
+def test_without_a_production_model_it_says_what_to_run(filled: Any) -> None:
+    with pytest.raises(OutsideError, match=r"no Production model; run flows\.retrain reviews"):
+        score("reviews")
+
+
+@pytest.mark.parametrize("query", ["{", "[1]"])
+def test_a_query_that_is_no_object_is_named(query: str, production: Any, filled: Any) -> None:
+    with pytest.raises(OutsideError, match="--query"):
+        score("reviews", query=query)
+
+
+@pytest.fixture
+def texts(tmp_path: Path, documents: Any) -> Path:
+    """A Parquet file with 120 rows, one of them without a text."""
+    rows = [{"text": each["text"], "number": n} for n, each in enumerate(documents(120))]
+    rows[7]["text"] = None
+    path = tmp_path / "texts.parquet"
+    parquet.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def test_a_file_gets_its_predictions_beside_its_rows(
+    production: Any, texts: Path, tmp_path: Path, tracking: Registry
+) -> None:
+    out = tmp_path / "out.parquet"
+
+    scored = score("reviews", file=texts, out=out)
+
+    assert (scored.classified, scored.skipped) == (119, {"text is null": 1})
+    result = parquet.read_table(out)
+    assert result.select(["text", "number"]).equals(parquet.read_table(texts))
+    rows = result.to_pylist()
+    assert rows[7]["predicted_label"] is rows[7]["predicted_probabilities"] is None
+    model = tracking.load(production)
+    assert rows[8]["predicted_label"] == model.predict([rows[8]["text"]])[0]
+    assert rows[8]["predicted_version"] == 1
+    assert sum(rows[8]["predicted_probabilities"].values()) == pytest.approx(1)
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_a_file_is_done_once_per_version(
+    production: Any, texts: Path, tmp_path: Path, tracking: Registry
+) -> None:
+    out = tmp_path / "out.parquet"
+    score("reviews", file=texts, out=out)
+    made = out.read_bytes()
+
+    second = score("reviews", file=texts, out=out)
+
+    assert (second.classified, out.read_bytes()) == (0, made)
+    _promote(tracking, 2)
+    assert score("reviews", file=texts, out=out).version == 2
+    assert set(parquet.read_table(out)["predicted_version"].to_pylist()) == {2, None}
+
+
+def test_a_file_that_was_ended_in_the_middle_goes_on_there(
+    production: Any,
+    texts: Path,
+    tmp_path: Path,
+    classified: Counter[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(score_file_module, "_PART_ROWS", 25)
+    out, written = tmp_path / "out.parquet", []
+    write = score_file_module._write
+
+    def write_two(part: Any) -> None:
+        if len(written) == 2:
+            raise OSError("the disk is full")
+        write(part)
+        written.append(part)
+
+    monkeypatch.setattr(score_file_module, "_write", write_two)
+    with pytest.raises(OSError, match="full"):
+        score("reviews", file=texts, out=out)
+    assert not out.exists()
+    monkeypatch.setattr(score_file_module, "_write", write)
+    classified.clear()
+
+    scored = score("reviews", file=texts, out=out)
+
+    assert scored.classified == classified.total() == 70
+    assert parquet.read_table(out)["number"].to_pylist() == list(range(120))
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(
+    production: Any, texts: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "precious.parquet"
+    parquet.write_table(pa.table({"a": [1]}), out)
+
+    with pytest.raises(OutsideError, match=r"precious\.parquet exists and was not written by"):
+        score("reviews", file=texts, out=out)
+
+
+def test_a_file_without_the_column_is_refused_with_the_columns_it_has(
+    production: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.parquet"
+    parquet.write_table(pa.table({"body": ["x"]}), path)
+
+    with pytest.raises(OutsideError, match="no column 'text'; it has body"):
+        score("reviews", file=path, out=tmp_path / "out.parquet")
+    with pytest.raises(OutsideError, match="belong together"):
+        score("reviews", file=path)

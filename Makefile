@@ -1,6 +1,6 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-e2e lint format bench lock clean \
+.PHONY: help run serve up down deployments test test-e2e lint format bench lock clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table
 SHELL := bash
@@ -41,6 +41,15 @@ run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, t
 
 serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model of make run
 	@$(BIN)/python -m serving
+
+up: .venv/local  ## Prefect, MLflow, MongoDB, a worker and the service, in the background; no Docker
+	@$(BIN)/python -m deployments.local up
+
+down:            ## end all that make up started
+	@$(BIN)/python -m deployments.local down
+
+deployments: .venv/local ## write what problems/*.yaml say into the list of prefect.yaml
+	@$(BIN)/python -m deployments.plan
 
 test: .venv/dev  ## the tests, against real servers, with coverage of modeling and tasks
 	@$(BIN)/pytest -n 3 -m "not container and not e2e" --dist loadfile --cov=modeling --cov=tasks --cov-branch \

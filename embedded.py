@@ -63,6 +63,11 @@ def starting(settings: Settings, name: Name) -> Iterator[None]:
         yield
 
 
+def is_running(settings: Settings, name: Name) -> bool:
+    """Return whether an embedded server runs, for whatever process."""
+    return _is_running(_home(settings, name))
+
+
 def _home(settings: Settings, name: Name) -> Path:
     home = settings.data_dir.absolute() / name
     home.mkdir(parents=True, exist_ok=True)

@@ -102,6 +102,7 @@ class Registry:
     def __init__(self, client: MlflowClient, settings: Settings) -> None:
         self._client = client
         self._artifacts = _embedded_artifacts(settings)
+        self._pages = _pages(settings.mlflow_ui_url or client.tracking_uri)
 
     @contextmanager
     def run(
@@ -344,6 +345,17 @@ class Registry:
                     version.problem, str(version.version), TAG + key, value
                 )
 
+    def page(
+        self, problem: str, *, run_id: str | None = None, version: int | None = None
+    ) -> str | None:
+        """Return where people see a run, or a version, or None if MLflow has no pages here."""
+        if self._pages is None:
+            return None
+        if version is not None:
+            return f"{self._pages}/#/models/{problem}/versions/{version}"
+        with _explained():
+            return f"{self._pages}/#/experiments/{self._experiment(problem)}/runs/{run_id}"
+
     def has_finished(self, problem: str, tags: Mapping[str, str]) -> bool:
         """Return whether a run with all these tags has finished."""
         with _explained():
@@ -420,6 +432,11 @@ def _tracking_uri(settings: Settings) -> str:
     folder = settings.data_dir.absolute() / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def _pages(address: str) -> str | None:
+    """Return the address of MLflow's pages: DagsHub and a server show them where they answer."""
+    return address.rstrip("/") if address.startswith(("http://", "https://")) else None
 
 
 def _dagshub_uri(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     dagshub_repo_owner: str | None = Field(default=None, description="DagsHub user or organisation")
     dagshub_repo_name: str | None = Field(default=None, description="DagsHub repository")
     dagshub_token: SecretStr | None = Field(default=None, description="DagsHub access token")
+    mlflow_ui_url: str | None = Field(
+        default=None, description="where people open MLflow; default the server itself, if any"
+    )
     problems_dir: Path = Field(
         default=PROJECT / "problems", description="folder of the problem files"
     )
@@ -138,6 +141,56 @@ class ServingSettings(BaseSettings):
     )
 
 
+class OperationSettings(BaseSettings):
+    """The settings of deployments, read from environment variables that begin with OPERATION_."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, env_prefix="OPERATION_")
+
+    work_pool_type: Literal["process", "kubernetes", "ecs"] = Field(
+        default="process", description="where runs are started"
+    )
+    run_image: str | None = Field(
+        default=None, description="image of the runs; needed by kubernetes and ecs"
+    )
+    run_namespace: str = Field(default="perennial", description="namespace of runs on Kubernetes")
+    job_template: Path | None = Field(
+        default=None, description="the work pool's job template; default the one of its type"
+    )
+    prefect_port: int = Field(
+        default=4200, ge=1, le=65535, description="port of the Prefect server of `make up`"
+    )
+    mlflow_port: int = Field(
+        default=5000, ge=1, le=65535, description="port of the MLflow server of `make up`"
+    )
+    vanished_seconds: float = Field(
+        default=90.0, ge=35, description="a run that was silent for so long counts as crashed"
+    )
+    start_seconds: float = Field(
+        default=900.0,
+        ge=10,
+        description="a run that was taken and did not begin for so long counts as crashed",
+    )
+    restart_seconds: float = Field(
+        default=600.0, ge=0, description="a crashed deployment is started again at most this often"
+    )
+    notify_url: SecretStr | None = Field(
+        default=None,
+        description="who is told of failed runs: a Slack webhook, or any address that takes a POST",
+    )
+    secrets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_commas)] = Field(
+        default=(), description="names in AWS Secrets Manager that become AwsSecret blocks"
+    )
+
+
+class ExporterSettings(BaseSettings):
+    """The settings of the exporter, read from environment variables that begin with EXPORTER_."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, env_prefix="EXPORTER_")
+
+    host: str = Field(default="127.0.0.1", description="address of the metrics of flows")
+    port: int = Field(default=9464, ge=1, le=65535, description="port of the metrics of flows")
+
+
 @cache
 def get_settings() -> Settings:
     """Return the settings of this process, read once."""
@@ -148,6 +201,12 @@ def get_settings() -> Settings:
 def get_serving_settings() -> ServingSettings:
     """Return the settings of the service in this process, read once."""
     return ServingSettings()
+
+
+@cache
+def get_operation_settings() -> OperationSettings:
+    """Return the settings of deployments in this process, read once."""
+    return OperationSettings()
 
 
 def prepare_environment() -> None:
@@ -175,6 +234,11 @@ def prepare_environment() -> None:
         defaults["PREFECT_HOME"] = _embedded_prefect_home()
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def configured_prefect_api() -> str | None:
+    """Return the address of the Prefect API that the environment names, if it names one."""
+    return os.environ.get("PREFECT_API_URL") or None
 
 
 def uses_embedded_prefect() -> bool:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -25,7 +26,13 @@ from prometheus_client.registry import Collector
 import mongodb
 import registry
 from modeling.problem import Problem, load_problem
-from settings import OperationSettings, OutsideError, Settings, get_operation_settings, get_settings
+from settings import (
+    ExporterSettings,
+    OutsideError,
+    Settings,
+    configured_prefect_api,
+    get_settings,
+)
 from tasks.measurements import COLLECTION
 
 PREFIX = "perennial_"
@@ -34,7 +41,11 @@ _FRESH_SECONDS = 10.0
 _WINDOW = timedelta(hours=1)
 _RUNS_PER_PAGE = 200
 _ANSWER_SECONDS = 5.0
+_UNKNOWN = "unknown"
 _log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    import httpx
 
 
 @dataclass(frozen=True)
@@ -195,7 +206,7 @@ def flow_runs(api: str) -> Iterator[Sample]:
                 "sort": "EXPECTED_START_TIME_DESC",
             }
             for run in _pages(client, "/flow_runs/filter", wanted):
-                key = (flows.get(run["flow_id"], "unknown"), run["state_name"] or "unknown")
+                key = (flows.get(run["flow_id"], _UNKNOWN), run["state_name"] or _UNKNOWN)
                 counts[key] = counts.get(key, 0) + 1
     except httpx.HTTPError as error:
         raise OutsideError(
@@ -227,3 +238,24 @@ def sources(settings: Settings, api: str | None) -> Iterator[tuple[str, Source]]
     yield "registry", lambda: production(settings)
     if api:
         yield "prefect", lambda: flow_runs(api)
+
+
+def main() -> None:
+    """Answer until SIGTERM or Ctrl-C."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    settings, exporter = get_settings(), ExporterSettings()
+    exported = CollectorRegistry()
+    exported.register(Sources(tuple(sources(settings, configured_prefect_api()))))
+    server, thread = start_http_server(exporter.port, exporter.host, exported)
+    _log.info("Metrics of flows on http://%s:%s/metrics", exporter.host, exporter.port)
+    ended = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: ended.set())
+    ended.wait()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -44,7 +44,7 @@ def _command(flow: Flow[..., Any]) -> Callable[..., None]:
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     """Return a flow's signature as typer reads it: what is keyword-only becomes an option."""
-    hints, texts = get_type_hints(function), _descriptions(function)
+    hints, texts = get_type_hints(function), descriptions(function)
     parameters = []
     for name, parameter in inspect.signature(function).parameters.items():
         option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
@@ -53,7 +53,8 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     return inspect.Signature(parameters)
 
 
-def _descriptions(function: Callable[..., Any]) -> dict[str, str]:
+def descriptions(function: Callable[..., Any]) -> dict[str, str]:
+    """Return what a docstring says of each parameter: name -> text."""
     text = inspect.cleandoc(function.__doc__ or "") + "\n"
     found = _DOCUMENTED.findall(text)
     return {name: " ".join(said.split()) for names, said in found for name in names.split(", ")}

@@ -22,10 +22,11 @@ from tasks.figures import figures_of
 from tasks.ingest import Ingested, ingest
 from tasks.measurements import record
 from tasks.prepare import prepare
-from tasks.promote import promote
+from tasks.promote import announce, promote
 from tasks.register import register
 from tasks.report import Retraining, report
 from tasks.train import choose, largest_first, train
+from tasks.turns import turn
 
 
 @flow(name="retrain", flow_run_name="retrain {problem}")
@@ -46,16 +47,17 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
     check_candidates(spec)
 
-    with steps("connect"):
-        tracking = connect()
-    with steps("ingest"):
-        ingested = ingest(spec, rescan=rescan)
-    if tracking.has_finished(spec.name, _identity(spec, ingested)) and not force:
-        retraining = Retraining(ingested, steps.seconds)
-    else:
-        retraining = _learn(spec, ingested, tracking, steps)
-    report(spec, retraining)
-    record("retrain", spec, figures_of(retraining))
+    with turn("retrain", spec.name):
+        with steps("connect"):
+            tracking = connect()
+        with steps("ingest"):
+            ingested = ingest(spec, rescan=rescan)
+        if tracking.has_finished(spec.name, _identity(spec, ingested)) and not force:
+            retraining = Retraining(ingested, steps.seconds)
+        else:
+            retraining = _learn(spec, ingested, tracking, steps)
+        report(spec, retraining)
+        record("retrain", spec, figures_of(retraining))
     return retraining
 
 
@@ -76,7 +78,8 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: _Steps)
             verdict = promote(spec, dataset, version, evaluation)
         tracking.log_snapshot(run_id, ingested.snapshot)
         tracking.log(run_id, metrics=steps.metrics, tags={"verdict": verdict.outcome})
-    return Retraining(ingested, steps.seconds, candidates, evaluation, verdict)
+    announce(spec, verdict)
+    return Retraining(ingested, steps.seconds, candidates, evaluation, verdict, run_id)
 
 
 def _identity(spec: Problem, ingested: Ingested) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from modeling.schedule import Schedule
 from modeling.schema import Schema
 from modeling.text import Contractions, Lemmas, Steps, StopWords
 
@@ -127,6 +128,7 @@ class Problem(Schema):
     preparations: dict[Name, Preparation] = Field(min_length=1)
     candidates: dict[Name, Candidate] = Field(min_length=1)
     gates: Gates = Gates()
+    schedule: Schedule = Schedule()
     seed: int = 42
 
     @model_validator(mode="after")
@@ -145,7 +147,7 @@ class Problem(Schema):
     @property
     def digest(self) -> str:
         """Hexadecimal digest of everything that shapes a retraining of this problem."""
-        shaping = self.model_dump_json(exclude={"description"})
+        shaping = self.model_dump_json(exclude={"description", "schedule"})
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     @property

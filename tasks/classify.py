@@ -12,6 +12,7 @@ from rich.table import Table
 
 import registry
 from settings import OutsideError, get_settings
+from tasks.failures import COMPUTING_SECONDS
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Classified:
     version: int
 
 
-@task(name="classify", cache_policy=NO_CACHE)
+@task(name="classify", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def classify(problem: str, texts: Sequence[str]) -> list[Classified]:
     """Label texts with the model that is in Production now.
 

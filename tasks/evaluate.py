@@ -12,6 +12,7 @@ from modeling.metrics import Interval, Predictions, intervals
 from modeling.plots import evaluation_plots
 from modeling.problem import MetricName, Problem
 from settings import get_settings
+from tasks.failures import COMPUTING_SECONDS
 from tasks.prepare import Dataset
 from tasks.train import Challenger, predict
 
@@ -24,7 +25,7 @@ class Evaluation:
     metrics: dict[MetricName, Interval]
 
 
-@task(name="evaluate", cache_policy=NO_CACHE)
+@task(name="evaluate", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Evaluation:
     """Score the challenger on the holdout from raw texts, and log metrics and plots on its run."""
     predictions = predict(problem, challenger.model, dataset.holdout_texts, dataset.holdout_labels)

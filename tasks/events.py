@@ -16,6 +16,16 @@ Kind = Literal[
 ]
 
 
+def event_name(kind: Kind) -> str:
+    """Return how Prefect names what happened."""
+    return f"perennial.{kind}"
+
+
+def resource_id(problem: str) -> str:
+    """Return how Prefect names the problem that it happened to."""
+    return f"perennial.problem.{problem}"
+
+
 def emit(kind: Kind, problem: str, *, version: int | None = None, reason: str = "") -> None:
     """Tell Prefect what happened to a problem.
 
@@ -40,9 +50,9 @@ def emit(kind: Kind, problem: str, *, version: int | None = None, reason: str = 
             }
         )
     emit_event(
-        f"perennial.{kind}",
+        event_name(kind),
         resource={
-            "prefect.resource.id": f"perennial.problem.{problem}",
+            "prefect.resource.id": resource_id(problem),
             "prefect.resource.name": problem,
         },
         related=related,

@@ -28,9 +28,16 @@ def is_worth_retrying(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     return False
 
 
-class Retries(TypedDict):
-    """How often a task is tried again, and when; the keywords of a Prefect task."""
+# No step of a healthy run takes nearly as long; a server that never answers would.
+NETWORK_SECONDS = 3600.0
+# Fits of many candidates on a big snapshot may take hours; a fit that never converges takes all.
+COMPUTING_SECONDS = 6 * 3600.0
 
+
+class Retries(TypedDict):
+    """How often a task is tried again, when, and how long it may take; keywords of a task."""
+
+    timeout_seconds: float
     retries: int
     retry_delay_seconds: list[float]
     retry_jitter_factor: float
@@ -39,6 +46,7 @@ class Retries(TypedDict):
 
 # For tasks that talk to a server and can be repeated as a whole.
 NETWORK: Retries = {
+    "timeout_seconds": NETWORK_SECONDS,
     "retries": 2,
     "retry_delay_seconds": [1.0, 5.0],
     "retry_jitter_factor": 0.5,

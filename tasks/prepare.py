@@ -21,6 +21,7 @@ from modeling.features import NgramCounter
 from modeling.problem import Candidate, Features, Problem
 from modeling.tokens import Tokens
 from settings import OutsideError, get_settings
+from tasks.failures import COMPUTING_SECONDS
 from tasks.snapshots import Snapshot, SnapshotStore
 
 # The weighting is cheap and learned per fit; everything else of the features can be shared.
@@ -75,7 +76,7 @@ def _shared(candidate: Candidate) -> _Shared:
     return candidate.preparation, f.bigrams, f.min_documents, f.max_features, f.binary
 
 
-@task(name="prepare", cache_policy=NO_CACHE)
+@task(name="prepare", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     """Read a snapshot, split it by content, and compute what several candidates share.
 

@@ -16,6 +16,7 @@ from modeling.problem import Problem
 from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, get_settings
 from tasks.evaluate import Evaluation
+from tasks.events import Kind, emit
 from tasks.failures import NETWORK
 from tasks.prepare import Dataset
 from tasks.tables import gates_table
@@ -59,6 +60,12 @@ def promote(
         f"Production of {problem.name!r} changed {_ROUNDS} times during the comparison; "
         "run one retraining of a problem at a time."
     )
+
+
+def announce(problem: Problem, verdict: Verdict) -> None:
+    """Tell Prefect's automations and its event feed what became of a challenger."""
+    kind: Kind = "version.promoted" if verdict.outcome == "promoted" else "version.kept"
+    emit(kind, problem.name, version=verdict.challenger, reason=verdict.reason)
 
 
 def _compare(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console, Group
 
+import registry
 from modeling.decision import Verdict
+from modeling.plots import evaluation_plots
 from modeling.problem import Problem
+from settings import get_settings, uses_embedded_prefect
 from tasks.evaluate import Evaluation
+from tasks.failures import NETWORK
 from tasks.ingest import Ingested
 from tasks.tables import (
     Grid,
@@ -23,6 +30,12 @@ from tasks.tables import (
     holdout_table,
 )
 from tasks.train import CandidateResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Small: four pictures of about 10 kB each in every report.
+_PICTURE_DPI = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +52,8 @@ class Retraining:
         The challenger on the holdout.
     verdict : Verdict or None
         The outcome; None when there was nothing to do.
+    run_id : str or None
+        The run in MLflow.
     seconds : mapping of str to float
         Duration of each step.
     """
@@ -48,19 +63,65 @@ class Retraining:
     candidates: Sequence[CandidateResult] = ()
     evaluation: Evaluation | None = None
     verdict: Verdict | None = None
+    run_id: str | None = None
 
 
-@task(name="report", cache_policy=NO_CACHE)
+@task(name="report", cache_policy=NO_CACHE, **NETWORK)
 def report(problem: Problem, retraining: Retraining) -> None:
     """Show a retraining as a Prefect artifact and as tables in the terminal."""
     tables = _tables(problem, retraining)
     heading = headline(problem, retraining)
     create_markdown_artifact(
         key=f"retrain-{problem.name}",
-        markdown=f"# {heading}\n\n" + "\n".join(table.markdown() for table in tables),
+        markdown="\n".join(
+            [
+                f"# {heading}\n",
+                *links(problem, retraining),
+                *(table.markdown() for table in tables),
+                *pictures(problem, retraining),
+            ]
+        ),
         description=heading,
     )
     Console().print(Group(*(table.rich() for table in tables)), f"[bold]{heading}[/bold]")
+
+
+def links(problem: Problem, retraining: Retraining) -> list[str]:
+    """Return where the run and the version are in MLflow, in Markdown; nothing without its pages.
+
+    Raises
+    ------
+    OutsideError
+        If MLflow fails.
+    """
+    if retraining.verdict is None or retraining.run_id is None:
+        return []
+    tracking, number = registry.connect(get_settings()), retraining.verdict.challenger
+    found = {
+        f"Version {number} in MLflow": tracking.page(problem.name, version=number),
+        "Run in MLflow": tracking.page(problem.name, run_id=retraining.run_id),
+    }
+    shown = [f"[{text}]({address})" for text, address in found.items() if address]
+    return [" · ".join(shown) + "\n"] if shown else []
+
+
+def pictures(problem: Problem, retraining: Retraining) -> list[str]:
+    """Return the plots of the evaluation in Markdown, the pictures in the text itself.
+
+    So they are seen by whoever sees the page, without rights in MLflow. The embedded Prefect server
+    has no pages: nothing is drawn for it.
+    """
+    if retraining.evaluation is None or uses_embedded_prefect():
+        return []
+    plots = evaluation_plots(retraining.evaluation.predictions, problem.name)
+    drawn = (f"![{name}](data:image/png;base64,{_png(plot)})" for name, plot in plots.items())
+    return ["## Challenger on the holdout, in pictures\n", " ".join(drawn)]
+
+
+def _png(plot: Figure) -> str:
+    buffer = BytesIO()
+    plot.savefig(buffer, format="png", dpi=_PICTURE_DPI)
+    return b64encode(buffer.getvalue()).decode()
 
 
 def headline(problem: Problem, retraining: Retraining) -> str:

@@ -22,6 +22,7 @@ from modeling.candidates import assemble, build_classifier, build_normalizer
 from modeling.metrics import LOSSES, METRICS, Predictions, compute
 from modeling.problem import MetricName, Problem
 from settings import get_settings
+from tasks.failures import COMPUTING_SECONDS
 from tasks.prepare import Dataset
 
 
@@ -68,7 +69,12 @@ def largest_first(problem: Problem, dataset: Dataset) -> list[str]:
     )
 
 
-@task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)
+@task(
+    name="train",
+    task_run_name="train {name}",
+    cache_policy=NO_CACHE,
+    timeout_seconds=COMPUTING_SECONDS,
+)
 def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> CandidateResult:
     """Fit one candidate without the validation documents, and log how it does on them."""
     shared, chosen_by = dataset.counts_of(problem.candidates[name]).matrix, dataset.validation
@@ -102,7 +108,7 @@ def _summary(problem: Problem, result: CandidateResult, validation: int) -> str:
     )
 
 
-@task(name="choose", cache_policy=NO_CACHE)
+@task(name="choose", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -> Challenger:
     """Return the best candidate, fitted on all training documents, as a pipeline for raw texts."""
     sign = -1.0 if problem.metric in LOSSES else 1.0

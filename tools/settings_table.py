@@ -9,22 +9,23 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from settings import PROJECT, ServingSettings, Settings
+from settings import PROJECT, OperationSettings, ServingSettings, Settings
 
 DOCUMENT = PROJECT / "docs" / "production.md"
+GROUPS = (Settings, ServingSettings, OperationSettings)
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 
 
 def table() -> str:
     """Return every setting as a row: variable, kind, default and meaning."""
     head = ["| variable | kind | default | what it says |", "|---|---|---|---|"]
-    rows = [row for group in (Settings, ServingSettings) for row in _rows(group)]
+    rows = [row for group in GROUPS for row in _rows(group)]
     return "\n".join([*head, *rows])
 
 
@@ -55,6 +56,8 @@ def _kind(annotation: Any) -> str:
     """Return what a person writes there."""
     if get_origin(annotation) is types.UnionType:
         (annotation,) = (part for part in get_args(annotation) if part is not type(None))
+    if get_origin(annotation) is Literal:
+        return ", ".join(get_args(annotation))
     names = {
         SecretStr: "**secret**", Path: "path", str: "text", bool: "true, false", int: "integer",
         float: "number",

@@ -1,0 +1,138 @@
+"""Apply: give Prefect the pool, blocks, variables, deployments and automations of this project.
+
+python -m deployments.apply
+
+It may be run again at any time: what is as it should be stays, what changed is changed, and what
+this project made for a problem that is gone is removed. It runs at `make up`, when the system
+starts in containers, and on Kubernetes whenever a new version of the worker is rolled out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.settings import get_current_settings
+from prefect.utilities.callables import parameter_schema
+from prefect.variables import Variable
+
+from deployments.automations import OURS, apply_automations, automations
+from deployments.blocks import apply_blocks, apply_notification
+from deployments.plan import Planned, plan
+from deployments.pools import apply_pool
+from flows.cli import descriptions
+from settings import OperationSettings, OutsideError, Settings, get_operation_settings, get_settings
+from tasks.failures import EXPECTED
+
+_RETRAIN = "retrain"
+
+
+def apply(settings: Settings, operation: OperationSettings) -> Mapping[str, UUID]:
+    """Make Prefect's server at ``PREFECT_API_URL`` have everything of this project.
+
+    Returns
+    -------
+    mapping of str to UUID
+        Name of a deployment, such as ``retrain/sentiment`` -> its id.
+
+    Raises
+    ------
+    OutsideError
+        If no server is configured, or a flow, definition or work pool does not fit.
+    ProblemError
+        If the file of a problem cannot be used.
+    """
+    if not get_current_settings().api.url:
+        raise OutsideError(
+            "Deployments need a Prefect server; set PREFECT_API_URL, or start all with `make up`."
+        )
+    planned = plan(settings)
+    with get_client(sync_client=True) as client:
+        for pool in sorted({one.definition.work_pool.name for one in planned}):
+            apply_pool(client, pool, operation)
+        apply_blocks(settings, operation)
+        _apply_variables(settings, planned)
+        ids = {one.name: _apply_deployment(client, one) for one in planned}
+        _remove_others(client, set(ids.values()))
+        retrain = {one.problem: ids[one.name] for one in planned if one.flow == _RETRAIN}
+        apply_automations(client, automations(retrain, operation, apply_notification(operation)))
+    return ids
+
+
+def _apply_deployment(client: SyncPrefectClient, planned: Planned) -> UUID:
+    flow, definition = planned.load(), planned.definition
+    limit = definition.concurrency_limit
+    schedules = []
+    if planned.cron is not None:
+        cron = CronSchedule(cron=planned.cron, timezone=planned.timezone)
+        schedules.append(DeploymentScheduleCreate(schedule=cron, active=True, slug=planned.flow))
+    return client.create_deployment(
+        flow_id=client.create_flow_from_name(flow.name),
+        name=planned.problem,
+        description=definition.description,
+        tags=list(definition.tags),
+        entrypoint=definition.entrypoint,
+        path=".",
+        pull_steps=[],
+        work_pool_name=definition.work_pool.name,
+        job_variables=definition.work_pool.job_variables,
+        parameters={"problem": planned.problem},
+        parameter_openapi_schema=_form(planned, flow),
+        enforce_parameter_schema=definition.enforce_parameter_schema,
+        schedules=schedules,
+        concurrency_limit=limit.limit,
+        concurrency_options=ConcurrencyOptions(
+            collision_strategy=ConcurrencyLimitStrategy(limit.collision_strategy)
+        ),
+    )
+
+
+def _form(planned: Planned, flow: Flow[..., Any]) -> dict[str, Any]:
+    """Return the schema of the form by which a person starts a run, with the docstring's texts.
+
+    The problem can be no other than the deployment's: one run of each at a time is a promise.
+    """
+    form = parameter_schema(flow).model_dump_for_openapi()
+    texts = descriptions(flow.fn)
+    for name, field in form["properties"].items():
+        field["description"] = texts.get(name, "")
+    form["properties"]["problem"] |= {"enum": [planned.problem], "default": planned.problem}
+    return form
+
+
+def _remove_others(client: SyncPrefectClient, ours: set[UUID]) -> None:
+    """Remove deployments of this project that have no problem or no flow any more."""
+    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
+    for deployment in client.read_deployments(deployment_filter=tagged):
+        if deployment.id not in ours:
+            client.delete_deployment(deployment.id)
+
+
+def _apply_variables(settings: Settings, planned: Sequence[Planned]) -> None:
+    """Tell people's own flows and automations which problems there are, and where MLflow is."""
+    problems = sorted({one.problem for one in planned})
+    Variable.set("perennial_problems", problems, tags=[OURS], overwrite=True)
+    address = settings.mlflow_ui_url or settings.mlflow_tracking_uri
+    if address is not None:
+        Variable.set("perennial_mlflow", address, tags=[OURS], overwrite=True)
+
+
+def main() -> None:
+    """Apply, and say what is there now; a failure that people mend is one sentence."""
+    try:
+        names = apply(get_settings(), get_operation_settings())
+    except EXPECTED as error:
+        sys.exit(f"apply failed. {error}")
+    sys.stdout.write(f"Prefect has the deployments {', '.join(sorted(names))}.\n")
+
+
+if __name__ == "__main__":
+    main()

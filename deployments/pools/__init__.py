@@ -1,0 +1,87 @@
+"""The work pool: where runs are started, and what a job that runs one looks like.
+
+Each type has its job template: ``process.json`` for this machine, ``ecs.json`` for AWS ECS, and
+``k8s/base/worker/job-template.json`` for Kubernetes, which kustomize hands to the cluster. They are
+the templates of Prefect's workers with this project's defaults; the names in capitals are filled
+in when the pool is made.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectAlreadyExists
+
+from settings import PROJECT, OperationSettings, OutsideError
+
+TEMPLATES = {
+    "process": PROJECT / "deployments" / "pools" / "process.json",
+    "kubernetes": PROJECT / "k8s" / "base" / "worker" / "job-template.json",
+    "ecs": PROJECT / "deployments" / "pools" / "ecs.json",
+}
+
+
+def job_template(operation: OperationSettings) -> dict[str, Any]:
+    """Return the job template of the work pool, filled in.
+
+    Raises
+    ------
+    OutsideError
+        If the template needs an image and none is set, or its file cannot be read.
+    """
+    file = operation.job_template or TEMPLATES[operation.work_pool_type]
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise OutsideError(
+            f"The job template {file} (OPERATION_JOB_TEMPLATE) cannot be read: {error.strerror}."
+        ) from None
+    values = {
+        "PROJECT": str(PROJECT),
+        "RUN_IMAGE": operation.run_image,
+        "RUN_NAMESPACE": operation.run_namespace,
+    }
+    for name, value in values.items():
+        placeholder = json.dumps(name)
+        if value is None and placeholder in text:
+            raise OutsideError(
+                f"A work pool of type {operation.work_pool_type!r} needs the image of its runs; "
+                f"set OPERATION_{name}."
+            )
+        text = text.replace(placeholder, json.dumps(value))
+    return _parse(text, file)
+
+
+def _parse(text: str, file: Path) -> dict[str, Any]:
+    try:
+        template: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise OutsideError(f"The job template {file} is no valid JSON: {error}.") from None
+    return template
+
+
+def apply_pool(client: SyncPrefectClient, name: str, operation: OperationSettings) -> None:
+    """Create the work pool, or give the one that is there the current job template.
+
+    Raises
+    ------
+    OutsideError
+        If a pool of this name has another type: its worker could not run the jobs.
+    """
+    template, wanted = job_template(operation), operation.work_pool_type
+    # A worker that starts at the same time may create the pool a moment earlier.
+    with suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=name, type=wanted, base_job_template=template))
+        return
+    found = client.read_work_pool(name)
+    if found.type != wanted:
+        raise OutsideError(
+            f"The work pool {name!r} has the type {found.type!r}, not {wanted!r}; "
+            "change OPERATION_WORK_POOL_TYPE, or delete the pool in Prefect."
+        )
+    client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))

@@ -1,0 +1,221 @@
+"""The processes of `make up`: one table of what runs on a machine without other servers.
+
+To have a further program started, watched and ended with the others (an exporter, Prometheus,
+Alertmanager), add it to `processes`. It runs in the folder of the project, with the environment of
+`make up` and what its row adds, and writes to ``.data/local/NAME.log``.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from settings import (
+    ExporterSettings,
+    OperationSettings,
+    OutsideError,
+    ServingSettings,
+    Settings,
+    configured_prefect_api,
+)
+
+LOCAL = "127.0.0.1"
+_PATIENCE = 2.0
+# How often a server looks whether a waiting run may start; Prefect's 30 s are meant for thousands.
+_SLOT_SECONDS = "2"
+# A run that was killed before it began keeps its slot for this long.
+_LEASE_SECONDS = "60"
+_LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+
+
+@dataclass(frozen=True)
+class Process:
+    """One program of `make up`.
+
+    Attributes
+    ----------
+    name : str
+        Of its log and its pid file.
+    command : tuple of str
+        The program and its arguments.
+    is_healthy : callable
+        Returns whether it does its work by now.
+    address : str
+        Where people find it; empty for a program without a page.
+    port : int or None
+        The port that must be free before it starts, and the setting that changes it.
+    environment : mapping of str to str
+        What its environment has besides.
+    after : tuple of str
+        It is started when these processes are healthy.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    is_healthy: Callable[[], bool]
+    address: str = ""
+    port: tuple[int, str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+
+    def check_port(self) -> None:
+        """Refuse to start beside another program on the same port.
+
+        Raises
+        ------
+        OutsideError
+            If something listens there.
+        """
+        if self.port is None:
+            return
+        port, setting = self.port
+        with socket.socket() as probe:
+            if probe.connect_ex((LOCAL, port)) == 0:
+                raise OutsideError(
+                    f"Another program listens on port {port}, where {self.name} would; "
+                    f"end it, or set {setting}."
+                )
+
+
+def processes(
+    settings: Settings, operation: OperationSettings, serving: ServingSettings
+) -> tuple[Process, ...]:
+    """Return what runs on this machine; a server that is configured elsewhere is not started."""
+    api = prefect_api(operation)
+    environment = addresses(settings, operation)
+    home = settings.data_dir.absolute() / "local"
+    rows = [
+        _worker(api, environment, home, has_server=configured_prefect_api() is None),
+        _service(serving, environment),
+        _exporter(ExporterSettings(), environment),
+    ]
+    if not _has_mlflow(settings):
+        rows.insert(0, _mlflow(settings, operation))
+    if configured_prefect_api() is None:
+        rows.insert(0, _prefect(operation, home))
+    return tuple(rows)
+
+
+def prefect_api(operation: OperationSettings) -> str:
+    """Return the address of Prefect's API: the configured one, or that of `make up`."""
+    return configured_prefect_api() or f"http://{LOCAL}:{operation.prefect_port}/api"
+
+
+def addresses(settings: Settings, operation: OperationSettings) -> dict[str, str]:
+    """Return the environment in which a program finds the servers of `make up`."""
+    found = {"PREFECT_API_URL": prefect_api(operation)}
+    if not _has_mlflow(settings):
+        found["MLFLOW_TRACKING_URI"] = f"http://{LOCAL}:{operation.mlflow_port}"
+    return found
+
+
+def _has_mlflow(settings: Settings) -> bool:
+    return bool(settings.mlflow_tracking_uri or settings.dagshub_repo_name)
+
+
+def _prefect(operation: OperationSettings, home: Path) -> Process:
+    port = operation.prefect_port
+    options = ["server", "start", "--host", LOCAL, "--port", str(port)]
+    return Process(
+        name="prefect",
+        command=(sys.executable, "-m", "prefect", *options),
+        is_healthy=lambda: _answers(f"http://{LOCAL}:{port}/api/health"),
+        address=f"http://{LOCAL}:{port}",
+        port=(port, "OPERATION_PREFECT_PORT"),
+        environment={
+            "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_UI_API_URL": f"http://{LOCAL}:{port}/api",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            # In memory, a restart of the server would forget who holds a slot, and keep it taken.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASES,
+            "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": _LEASE_SECONDS,
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": _SLOT_SECONDS,
+            "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": _SLOT_SECONDS,
+        },
+    )
+
+
+def _mlflow(settings: Settings, operation: OperationSettings) -> Process:
+    """Serve the files of the embedded MLflow, so that runs with and without a server are one."""
+    port, home = operation.mlflow_port, settings.data_dir.absolute() / "mlflow"
+    options = {
+        "--host": LOCAL,
+        "--port": str(port),
+        "--workers": "1",
+        "--backend-store-uri": f"sqlite:///{home / 'mlflow.db'}",
+        "--default-artifact-root": (home / "artifacts").as_uri(),
+    }
+    arguments = [part for option in options.items() for part in option]
+    return Process(
+        name="mlflow",
+        command=(sys.executable, "-m", "mlflow", "server", *arguments, "--no-serve-artifacts"),
+        is_healthy=lambda: _answers(f"http://{LOCAL}:{port}/health"),
+        address=f"http://{LOCAL}:{port}",
+        port=(port, "OPERATION_MLFLOW_PORT"),
+    )
+
+
+def _worker(api: str, environment: Mapping[str, str], home: Path, *, has_server: bool) -> Process:
+    pool = "perennial"
+    options = ["worker", "start", "--pool", pool, "--type", "process", "--name", "make-up"]
+    return Process(
+        name="worker",
+        command=(sys.executable, "-m", "prefect", *options),
+        is_healthy=lambda: _is_online(f"{api}/work_pools/{pool}/workers/filter"),
+        environment={
+            **environment,
+            "PREFECT_HOME": str(home / "worker"),
+            "PREFECT_WORKER_QUERY_SECONDS": _SLOT_SECONDS,
+        },
+        after=("prefect",) if has_server else (),
+    )
+
+
+def _service(serving: ServingSettings, environment: Mapping[str, str]) -> Process:
+    address = f"http://{serving.host}:{serving.port}"
+    return Process(
+        name="service",
+        command=(sys.executable, "-m", "serving"),
+        is_healthy=lambda: _answers(f"{address}/livez"),
+        address=address,
+        port=(serving.port, "SERVING_PORT"),
+        environment=environment,
+        after=("mlflow",) if "MLFLOW_TRACKING_URI" in environment else (),
+    )
+
+
+def _exporter(exporter: ExporterSettings, environment: Mapping[str, str]) -> Process:
+    address = f"http://{exporter.host}:{exporter.port}/metrics"
+    return Process(
+        name="exporter",
+        command=(sys.executable, "-m", "deployments.exporter"),
+        is_healthy=lambda: _answers(address),
+        address=address,
+        port=(exporter.port, "EXPORTER_PORT"),
+        environment=environment,
+        after=("mlflow",) if "MLFLOW_TRACKING_URI" in environment else (),
+    )
+
+
+def _answers(url: str, data: bytes | None = None) -> bool:
+    return _ask(url, data) is not None
+
+
+def _is_online(url: str) -> bool:
+    found = _ask(url, b"{}")
+    return found is not None and any(w["status"] == "ONLINE" for w in json.loads(found))
+
+
+def _ask(url: str, data: bytes | None) -> bytes | None:
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as response:  # noqa: S310
+            body: bytes = response.read()
+    except OSError:
+        return None
+    return body

@@ -201,7 +201,7 @@ def flow_runs(api: str) -> Iterator[Sample]:
     try:
         with httpx.Client(base_url=api, timeout=_ANSWER_SECONDS) as client:
             flows = {flow["id"]: flow["name"] for flow in _pages(client, "/flows/filter", {})}
-            wanted = {
+            wanted: dict[str, object] = {
                 "flow_runs": {"expected_start_time": {"after_": since}},
                 "sort": "EXPECTED_START_TIME_DESC",
             }

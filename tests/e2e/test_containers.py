@@ -1,6 +1,6 @@
 """The images, as Kubernetes runs them: read-only, without rights, within their memory.
 
-``make test-image`` builds them first. They are no part of ``make test-e2e``: a build takes minutes, and
+``make test-image`` builds them first. They are no part of ``make test-e2e``: a build takes minutes,
 needs buildah, podman and root.
 """
 

@@ -182,6 +182,15 @@ class OperationSettings(BaseSettings):
     )
 
 
+class ExporterSettings(BaseSettings):
+    """The settings of the exporter, read from environment variables that begin with EXPORTER_."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, env_prefix="EXPORTER_")
+
+    host: str = Field(default="127.0.0.1", description="address of the metrics of flows")
+    port: int = Field(default=9464, ge=1, le=65535, description="port of the metrics of flows")
+
+
 @cache
 def get_settings() -> Settings:
     """Return the settings of this process, read once."""

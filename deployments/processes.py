@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from settings import (
+    ExporterSettings,
     OperationSettings,
     OutsideError,
     ServingSettings,
@@ -92,6 +93,7 @@ def processes(
     rows = [
         _worker(api, environment, home, has_server=configured_prefect_api() is None),
         _service(serving, environment),
+        _exporter(ExporterSettings(), environment),
     ]
     if not _has_mlflow(settings):
         rows.insert(0, _mlflow(settings, operation))
@@ -186,6 +188,19 @@ def _service(serving: ServingSettings, environment: Mapping[str, str]) -> Proces
         is_healthy=lambda: _answers(f"{address}/livez"),
         address=address,
         port=(serving.port, "SERVING_PORT"),
+        environment=environment,
+        after=("mlflow",) if "MLFLOW_TRACKING_URI" in environment else (),
+    )
+
+
+def _exporter(exporter: ExporterSettings, environment: Mapping[str, str]) -> Process:
+    address = f"http://{exporter.host}:{exporter.port}/metrics"
+    return Process(
+        name="exporter",
+        command=(sys.executable, "-m", "deployments.exporter"),
+        is_healthy=lambda: _answers(address),
+        address=address,
+        port=(exporter.port, "EXPORTER_PORT"),
         environment=environment,
         after=("mlflow",) if "MLFLOW_TRACKING_URI" in environment else (),
     )

@@ -18,7 +18,9 @@ from tasks.decide import decide
 from tasks.describe import describe
 from tasks.evaluate import evaluate
 from tasks.failures import log_briefly
+from tasks.figures import figures_of
 from tasks.ingest import Ingested, ingest
+from tasks.measurements import record
 from tasks.prepare import prepare
 from tasks.promote import announce, promote
 from tasks.register import register
@@ -55,6 +57,7 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
         else:
             retraining = _learn(spec, ingested, tracking, steps)
         report(spec, retraining)
+        record("retrain", spec, figures_of(retraining))
     return retraining
 
 

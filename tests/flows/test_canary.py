@@ -58,6 +58,10 @@ class Flipped:
         scores = self._scorer.probabilities(inputs)
         return np.where(scores[:, :1] > 0.5, scores[:, ::-1], scores)
 
+    def decide(self, probabilities: Any) -> list[int]:
+        decided: list[int] = self._scorer.decide(probabilities)
+        return decided
+
 
 @dataclass
 class Traffic:

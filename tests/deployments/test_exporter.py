@@ -1,0 +1,109 @@
+"""Prometheus learns from the exporter what flows, registry and Prefect know."""
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deployments import exporter
+from deployments.exporter import Sources, flow_runs, measurements, production, sources
+from modeling.problem import Problem
+from settings import OutsideError, Settings
+from tasks.measurements import Figure, record
+from tests.conftest import free_port
+
+
+def exposed(collector: Sources) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """What Prometheus reads: (name, labels) -> value."""
+    exported = CollectorRegistry()
+    exported.register(collector)
+    text = generate_latest(exported).decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_latest_figures_of_a_flow_are_exported_with_flow_and_problem(
+    machine: Settings, problem: Problem, mongodb_server: str
+) -> None:
+    before = datetime.now(UTC).timestamp() - 1
+    record("monitor", problem, [Figure("drift_score", 0.1, {"test": "length"})])
+    record("monitor", problem, [Figure("drift_score", 0.7, {"test": "length"})])
+    record("retrain", problem, [Figure("snapshot_documents", 12)])
+
+    found = exposed(Sources([("mongodb", lambda: measurements(machine))]))
+
+    of = (("flow", "monitor"), ("problem", problem.name))
+    assert found["perennial_drift_score", (*of, ("test", "length"))] == 0.7
+    assert found["perennial_flow_last_success_timestamp_seconds", of] >= before
+    retrain = (("flow", "retrain"), ("problem", problem.name))
+    assert found["perennial_snapshot_documents", retrain] == 12
+    assert found["perennial_source_up", (("source", "mongodb"),)] == 1
+
+
+def test_a_problem_without_production_has_no_figures_of_one(machine: Settings) -> None:
+    assert list(production(machine)) == []
+
+
+def test_a_source_that_is_away_is_shown_as_such_and_hides_no_other(
+    machine: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> Iterable[exporter.Sample]:
+        raise OutsideError("MongoDB cannot be reached, check MONGODB_URI.")
+
+    monkeypatch.setattr(exporter, "_FRESH_SECONDS", 0.0)
+    collector = Sources([("mongodb", away), ("registry", lambda: [exporter.sample("x", 3)])])
+
+    for _ in range(3):
+        found = exposed(collector)
+
+    assert found["perennial_source_up", (("source", "mongodb"),)] == 0
+    assert found["perennial_source_up", (("source", "registry"),)] == 1
+    assert found["perennial_x", ()] == 3
+    assert [record.message for record in caplog.records].count(
+        "MongoDB cannot be reached, check MONGODB_URI."
+    ) == 1
+
+
+def test_servers_are_not_asked_more_often_than_every_few_seconds(machine: Settings) -> None:
+    asked = []
+
+    def source() -> Iterable[exporter.Sample]:
+        asked.append(1)
+        return []
+
+    collector = Sources([("mongodb", source)])
+    for _ in range(5):
+        exposed(collector)
+
+    assert len(asked) == 1
+
+
+def test_flow_runs_are_counted_by_flow_and_state(prefect_api: str) -> None:
+    from prefect import flow
+
+    @flow(name="counted")
+    def counted() -> int:
+        return 1
+
+    counted()
+    counted()
+
+    found = {each.labels: each.value for each in flow_runs(prefect_api)}
+    assert found[("flow", "counted"), ("state", "completed")] == 2
+
+
+def test_prefect_that_does_not_answer_is_named(machine: Settings) -> None:
+    with pytest.raises(OutsideError, match="Prefect does not answer at PREFECT_API_URL"):
+        list(flow_runs(f"http://127.0.0.1:{free_port()}/api"))
+
+
+def test_prefect_is_asked_only_where_it_has_an_address(machine: Settings) -> None:
+    assert [name for name, _ in sources(machine, None)] == ["mongodb", "registry"]
+    api = os.environ.get("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    assert [name for name, _ in sources(machine, api)] == ["mongodb", "registry", "prefect"]

@@ -94,6 +94,9 @@ def roll_back(
 def show_history(problem: Problem, tracking: Registry) -> tuple[Change, ...]:
     """Show all changes of Production, in the terminal and as a Prefect artifact."""
     changes = tracking.history(problem.name)
+    if not changes:
+        get_run_logger().info("No version of %s has been in Production yet.", problem.name)
+        return changes
     table = history_table(problem.name, changes)
     create_markdown_artifact(
         key=f"history-{problem.name}", markdown=table.markdown(), description=table.title

@@ -97,7 +97,7 @@ def test_the_commands_of_the_readme_work_as_they_stand_there(
     assert "400 documents in perennial.reviews, 400 of them new" in run("seed")
     # Two words are learned in no time; that "not wonderful" is no praise is not.
     assert "sentiment: kept out, there is no Production version yet" in run("retrain")
-    assert "sentiment has no changes" in run("history")
+    assert "No version of sentiment has been in Production yet" in run("history")
     assert "has no previous version to go back to" in run("rollback", status=1)
     assert "Wrote " in run("experiment")
     assert "baseline: " in (problems / "sentiment.yaml").read_text()

@@ -236,7 +236,7 @@ def test_bytes_that_are_not_utf8_as_the_driver_decodes_them_are_quarantined(
     good, bad = documents(2)
     decoded = _decode(problem, collection, bson.encode(good), _with_invalid_text(bad))
 
-    rows = ingest_module._classify(decoded, problem).to_pylist()
+    rows = ingest_module.classify_documents(decoded, problem).to_pylist()
 
     assert [row["status"] for row in rows] == ["used", "quarantined"]
     assert rows[1]["id"] == bad["_id"]
@@ -253,7 +253,7 @@ def test_a_date_that_python_cannot_hold_as_the_driver_decodes_it_is_quarantined(
     beyond = bson.encode(bad | {"created_at": DatetimeMS(milliseconds)})
 
     decoded = _decode(problem, collection, bson.encode(good), beyond)
-    rows = ingest_module._classify(decoded, problem).to_pylist()
+    rows = ingest_module.classify_documents(decoded, problem).to_pylist()
 
     assert [row["status"] for row in rows] == ["used", "quarantined"]
     assert rows[1]["id"] == bad["_id"]

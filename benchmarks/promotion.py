@@ -3,7 +3,9 @@
 python -m benchmarks.promotion
 
 Thousands of simulated retrainings, each decided by `modeling.decision.decide` with the gates of
-`problems/sentiment.yaml` on a holdout of 5,000 film reviews. Nothing in them is drawn from a
+`problems/sentiment.yaml` that depend on a holdout of 5,000 film reviews: floors, the gain over
+Production, and slices. (What a model says about behavioural cases, and how large and quick it is,
+does not change from one draw to the next.) Nothing in them is drawn from a
 formula: the population is the 25,000 IMDb reviews with real predictions about each of them.
 
 *Predictions.* One candidate of the problem is fitted several times, each time on another bootstrap
@@ -38,6 +40,8 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -46,9 +50,10 @@ from scipy.stats import binomtest
 
 from benchmarks.common import parser, read_reviews, write_json
 from modeling.candidates import build_classifier, build_counter, build_normalizer
-from modeling.decision import decide
+from modeling.decision import Evidence, decide
 from modeling.metrics import Predictions
 from modeling.problem import Problem, load_problem
+from modeling.slices import LENGTH, SOURCE, slices_of
 from settings import PROJECT
 
 HOLDOUT = 5_000
@@ -86,12 +91,15 @@ class Population:
         Probabilities of each fit of the candidate.
     weak : ndarray of float64, shape (n_reviews, n_classes)
         Probabilities of the weak model.
+    traits : Table of n_reviews rows
+        What slices are made of.
     """
 
     classes: tuple[str, ...]
     truth: NDArray[np.int64]
     good: Floats
     weak: Floats
+    traits: pa.Table
 
     def accuracy(self, probabilities: Floats) -> float:
         """Return the accuracy of predictions about the whole population."""
@@ -123,6 +131,12 @@ class Rate:
         return float(found.low), float(found.high)
 
 
+def on_predictions(problem: Problem) -> Problem:
+    """Return the problem with those of its gates that look at predictions for the holdout."""
+    others = {"cases": None, "latency": None, "size": None}
+    return problem.model_copy(update={"gates": problem.gates.model_copy(update=others)})
+
+
 def populate(problem: Problem, name: str, documents: int | None, seed: int) -> Population:
     """Fit real models on the film reviews and let them predict what they have not seen."""
     reviews = read_reviews()
@@ -148,7 +162,9 @@ def populate(problem: Problem, name: str, documents: int | None, seed: int) -> P
         for number in range(FITS):
             good[number, unseen] = fit(rng.choice(training, len(training)), unseen)
         weak[unseen] = fit(rng.choice(training, min(FEW, len(training) // 4)), unseen)
-    return Population(problem.classes, truth, good, weak)
+    lengths = pc.utf8_length(texts).cast(pa.int64())
+    traits = pa.table({LENGTH: lengths, SOURCE: reviews["source"].take(chosen)})
+    return Population(problem.classes, truth, good, weak, traits)
 
 
 def weak_share(population: Population, gain: float) -> float:
@@ -170,17 +186,19 @@ def simulate(
     problem: Problem, population: Population, gain: float, trials: int, rng: np.random.Generator
 ) -> Rate:
     """Decide about challengers whose true accuracy is `gain` above Production's, or below."""
-    share = weak_share(population, abs(gain))
+    share, asked = weak_share(population, abs(gain)), problem.gates.slices
     versions = count(1)
     promoted = 0
     for _ in track(range(trials), f"Retraining, true gain {gain * 100:+g} points"):
         rows = rng.integers(0, len(population.truth), HOLDOUT)
         better, worse = draw(population, rows, share, rng)
         challenger, production = (better, worse) if gain >= 0 else (worse, better)
+        slices = slices_of(asked, population.traits.take(pa.array(rows))) if asked else ()
         verdict = decide(
             problem,
             challenger=(next(versions), population.predictions(rows, challenger)),
             production=(next(versions), population.predictions(rows, production)),
+            evidence=Evidence(slices=slices),
         )
         promoted += verdict.outcome == "promoted"
     return Rate(promoted, trials)
@@ -259,12 +277,12 @@ def show(figures: Mapping[str, float]) -> None:
 def main() -> None:
     """Measure and print."""
     arguments = parser(__doc__, rounds=ROUNDS)
-    arguments.add_argument("--candidate", help="of problems/sentiment.yaml; default: its last one")
+    arguments.add_argument("--candidate", help="of problems/sentiment.yaml; default: its baseline")
     arguments.add_argument("--documents", type=int, help="how many reviews; default: all")
     arguments.add_argument("--seed", type=int, default=42, help="default: %(default)s")
     options = arguments.parse_args()
-    problem = load_problem(PROJECT / "problems" / "sentiment.yaml")
-    candidate = options.candidate or list(problem.candidates)[-1]
+    problem = on_predictions(load_problem(PROJECT / "problems" / "sentiment.yaml"))
+    candidate = options.candidate or problem.baseline or list(problem.candidates)[-1]
     population = populate(problem, candidate, options.documents, options.seed)
     figures = measure(problem, population, options.rounds, options.seed)
     write_json(options.json, {"candidate": candidate, **figures})

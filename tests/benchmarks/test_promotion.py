@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from benchmarks.promotion import Population, draw, weak_share
@@ -19,7 +20,13 @@ def population() -> Population:
         positive = np.where(right, truth, 1 - truth)
         return np.stack([1.0 - positive, positive], axis=1)
 
-    return Population(("no", "yes"), truth, np.stack([model(0.91), model(0.89)]), weak=model(0.8))
+    return Population(
+        ("no", "yes"),
+        truth,
+        np.stack([model(0.91), model(0.89)]),
+        weak=model(0.8),
+        traits=pa.table({"length": rng.integers(20, 3_000, len(truth))}),
+    )
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.005, 0.02])

@@ -200,7 +200,8 @@ class Problem(Schema):
             return self
         for location, part in _ONLY_FOR_TEXTS.items():
             found = part(self)
-            if found is not None and location[-1] in found.model_fields_set:
+            # A problem that was written down whole names everything, with its default.
+            if found is not None and not _has_default(found, location[-1]):
                 shown = "is not a key of a problem with inputs"
                 raise _ReferenceError(location, shown, "it is for texts")
         fields = self.source.fields
@@ -337,6 +338,10 @@ class _ReferenceError(ValueError):
     def __init__(self, location: tuple[str, ...], shown: str, allowed: str) -> None:
         super().__init__(f"{'.'.join(location)} {shown}; {allowed}")
         self.location, self.shown, self.allowed = location, shown, allowed
+
+
+def _has_default(part: Schema, name: str) -> bool:
+    return bool(getattr(part, name) == type(part).model_fields[name].get_default())
 
 
 def _at(location: tuple[str, ...], value: object, allowed: str) -> _ReferenceError:

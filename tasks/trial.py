@@ -78,7 +78,8 @@ def tried(bench: Bench, name: str, seconds: float) -> Iterator[Tried]:
     if failed and over.is_set():
         raise OutOfTimeError
     if failed:
-        said = log.read_text(errors="replace").strip().splitlines()
+        # The last line that is not indented says what was raised; others only explain it.
+        said = [line for line in log.read_text(errors="replace").splitlines() if line[:1].strip()]
         raise TrialError(said[-1] if said else f"its process ended with {process.returncode}")
 
 

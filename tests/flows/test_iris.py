@@ -8,7 +8,11 @@ from uuid import uuid4
 
 import pytest
 
+from flows.experiment import experiment
+from flows.monitor import monitor
+from flows.reproduce import reproduce
 from flows.retrain import retrain
+from flows.score import score
 from flows.seed import seed
 from modeling.problem import Problem
 from settings import OutsideError, Settings
@@ -80,6 +84,28 @@ def test_the_flowers_become_a_production_model_by_five_algorithms(
 
     assert seed("iris").added == 0
     assert again.verdict is None
+
+
+def test_every_other_flow_takes_flowers_as_it_takes_texts(iris: Problem, collection: Any) -> None:
+    seed("iris")
+    retraining = _retrain_iris()
+    assert retraining.evaluation is not None
+
+    experimented = experiment("iris")
+    scored = score("iris")
+    monitored = monitor("iris")
+    said = reproduce("iris", 1)
+
+    assert {each.outcome for each in experimented.results} == {"complete"}
+    assert experimented.evaluation.metrics["accuracy"].value >= 0.93
+    assert (scored.classified, dict(scored.skipped)) == (150, {})
+    scores = list(collection.database["flowers_iris_scores"].find())
+    labels = {flower["_id"]: flower["label"] for flower in collection.find()}
+    assert sum(labels[each["_id"]] == each["label"] for each in scores) >= 140
+    assert monitored is not None
+    assert monitored.quality.holdout is not None
+    assert monitored.quality.holdout.value >= 0.93
+    assert "reproduced" in said
 
 
 def test_a_dataset_without_the_fields_of_the_problem_is_named(

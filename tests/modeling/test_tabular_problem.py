@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from modeling.candidates import build_classifier, check_candidates, parameters_of
 from modeling.documents import in_validation
 from modeling.inputs import TextInputs, inputs_of
-from modeling.problem import ProblemError, TabularCandidate, load_problem
+from modeling.problem import Problem, ProblemError, TabularCandidate, load_problem
 from modeling.tabular import TabularInputs
 from modeling.validation import Validation
 
@@ -53,6 +53,15 @@ def test_a_problem_with_inputs_is_read(tmp_path: Path) -> None:
     assert [name for name, _ in build_classifier(problem, "tree").steps] == ["classify"]
     assert parameters_of(problem, "linear")["features.scale"] == "standard"
     check_candidates(problem)
+
+
+def test_a_problem_that_was_written_down_whole_is_read_again(tmp_path: Path) -> None:
+    problem = load_problem(written(tmp_path, FLOWERS))
+
+    again = Problem.model_validate_json(problem.model_dump_json())
+
+    assert again == problem
+    assert again.digest == problem.digest
 
 
 def test_a_problem_without_inputs_is_about_texts() -> None:
@@ -126,7 +135,7 @@ def test_a_problem_without_inputs_is_about_texts() -> None:
         ),
         pytest.param(
             "candidates:",
-            "limits: {min_words: 3}\ncandidates:",
+            "limits: {min_words: 2}\ncandidates:",
             9,
             "limits is not a key of a problem with inputs; it is for texts.",
             id="limits of texts",

@@ -70,7 +70,7 @@ def test_the_log_keeps_the_probability_of_the_label_and_not_the_largest(
 ) -> None:
     loaded = load(version, tracking.fetch(version), "registry")
 
-    logged = _answer(loaded, [GOOD]).logged(["1"], [GOOD])
+    logged = _answer(loaded, [GOOD]).logged(["1"], [GOOD], 0.001)
 
     assert logged.labels == ["negative"]
     assert logged.probabilities == pytest.approx(cautious.predict_proba([GOOD])[0, :1], abs=1e-9)

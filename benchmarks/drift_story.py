@@ -15,7 +15,8 @@ import registry
 from flows.monitor import monitor
 from flows.retrain import retrain
 from modeling.decision import Verdict
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from serving.log import Feedback, Logged, PredictionLog
 from serving.metrics import Metrics
 from settings import ServingSettings, get_serving_settings, get_settings

@@ -52,7 +52,8 @@ from benchmarks.common import parser, read_reviews, write_json
 from modeling.candidates import build_classifier, build_counter, build_normalizer
 from modeling.decision import Evidence, decide
 from modeling.metrics import Predictions
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from modeling.slices import LENGTH, SOURCE, slices_of
 from settings import PROJECT
 

@@ -28,7 +28,7 @@ from rich.table import Table
 import mongodb
 from benchmarks.common import interleave, medians, parser, read_reviews, write_json
 from benchmarks.ours import Project, Retrained
-from modeling.problem import load_problem
+from modeling.problem_file import load_problem
 from settings import PROJECT
 
 PROBLEM = "sentiment"

@@ -29,7 +29,7 @@ from sklearn.pipeline import Pipeline
 
 from benchmarks.common import interleave, medians, parser, read_reviews, write_json
 from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
-from modeling.problem import load_problem
+from modeling.problem_file import load_problem
 from modeling.scorer import TOLERANCE, CompiledScorer, compile_scorer
 from settings import PROJECT
 

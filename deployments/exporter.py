@@ -25,7 +25,8 @@ from prometheus_client.registry import Collector
 
 import mongodb
 import registry
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from settings import (
     ExporterSettings,
     OutsideError,

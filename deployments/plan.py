@@ -17,7 +17,8 @@ from typing import Any, Literal
 from prefect import Flow
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from settings import PROJECT, OutsideError, Settings
 
 FILE = PROJECT / "prefect.yaml"

@@ -18,7 +18,8 @@ from prefect.futures import as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.steps import Steps
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from settings import get_settings
 from tasks.baseline import write_baseline
 from tasks.compare import Experimented, compare

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from modeling.problem import load_problem
+from modeling.problem_file import load_problem
 from settings import get_settings
 from tasks.alarm import raise_alarm
 from tasks.connect import connect

@@ -9,7 +9,8 @@ from prefect import flow
 
 from flows.steps import Steps
 from modeling.candidates import check_candidates
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from registry import Registry
 from settings import get_settings
 from tasks.approve import ask

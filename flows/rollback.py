@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from modeling.problem import load_problem
+from modeling.problem_file import load_problem
 from registry import Change
 from settings import OutsideError, get_settings
 from tasks.connect import connect

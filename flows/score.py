@@ -13,7 +13,8 @@ from typing import Any
 
 from prefect import flow
 
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from settings import OutsideError, get_settings
 from tasks.failures import log_briefly
 from tasks.measurements import Figure, record

@@ -12,7 +12,7 @@ from pathlib import Path
 from prefect import flow
 
 from modeling.inputs import inputs_of
-from modeling.problem import load_problem
+from modeling.problem_file import load_problem
 from settings import get_settings
 from tasks.datasets import builtin_rows
 from tasks.failures import log_briefly

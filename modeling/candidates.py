@@ -9,16 +9,10 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from modeling.complaints import ProblemError
 from modeling.features import NgramCounter
 from modeling.fields import TabularFeatures
-from modeling.problem import (
-    Candidate,
-    EstimatorName,
-    Features,
-    Problem,
-    ProblemError,
-    TabularCandidate,
-)
+from modeling.problem import Candidate, EstimatorName, Features, Problem, TabularCandidate
 from modeling.table import FieldEncoder, FieldReader
 from modeling.text import TextNormalizer
 

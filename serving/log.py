@@ -351,7 +351,8 @@ class PredictionLog:
 
     def _problem(self, name: str) -> Problem | None:
         """Return a problem of this machine; None if its file is not here or does not know it."""
-        from modeling.problem import ProblemError, load_problem
+        from modeling.complaints import ProblemError
+        from modeling.problem_file import load_problem
 
         if name not in self._problems:
             try:

@@ -11,7 +11,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from modeling.problem import Candidate, TabularCandidate, load_problem
+from modeling.problem import Candidate, TabularCandidate
+from modeling.problem_file import load_problem
 from settings import OutsideError
 
 # Longer than any: a line is not broken where the author did not break it.

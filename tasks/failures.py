@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from prefect.client.schemas.objects import State, TaskRun
 
-from modeling.problem import ProblemError
+from modeling.complaints import ProblemError
 from settings import OutsideError, UnavailableError, uses_embedded_prefect
 
 # Failures that a person mends outside of the code; their message says everything.

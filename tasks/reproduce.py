@@ -14,8 +14,10 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import ValidationError
 from rich.console import Console
 
+from modeling.complaints import ProblemError
 from modeling.metrics import Predictions
-from modeling.problem import Problem, ProblemError, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from registry import TAG, ModelVersion
 from settings import OutsideError, get_settings
 from tasks.failures import NETWORK

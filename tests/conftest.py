@@ -29,7 +29,8 @@ if "PREFECT_HOME" not in os.environ:
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
 import tasks  # noqa: F401 - it prepares the environment of the libraries
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from settings import Settings, get_settings
 
 # A server that is configured already, as in CI, takes the place of the embedded one.

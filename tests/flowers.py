@@ -13,7 +13,8 @@ from sklearn.pipeline import Pipeline
 
 from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
 from modeling.inputs import inputs_of
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from settings import PROJECT
 
 SETOSA = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}

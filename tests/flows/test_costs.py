@@ -11,9 +11,10 @@ from mlflow import MlflowClient
 
 import registry
 from flows.retrain import retrain
+from modeling.complaints import ProblemError
 from modeling.decided import Decided
 from modeling.documents import content_hash, in_holdout
-from modeling.problem import Problem, ProblemError
+from modeling.problem import Problem
 from registry import Registry
 from settings import OutsideError, Settings
 from tests.conftest import SMALL_PROBLEM

@@ -18,7 +18,8 @@ import mongodb
 from flows.experiment import experiment
 from flows.retrain import retrain
 from modeling.documents import content_hash, in_holdout
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from settings import PROJECT, OutsideError, Settings
 from tasks import trial
 from tasks.baseline import write_baseline

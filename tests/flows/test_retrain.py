@@ -23,7 +23,8 @@ from pymongo.errors import PyMongoError
 import registry
 from flows import retrain as retrain_module
 from flows.retrain import retrain
-from modeling.problem import Problem, ProblemError
+from modeling.complaints import ProblemError
+from modeling.problem import Problem
 from registry import Registry
 from settings import PROJECT, OutsideError, Settings, get_settings
 from tasks.report import Retraining

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pyarrow import csv
 
-from modeling.problem import Problem, load_problem
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from tools.wordnet import ensure_wordnet, nltk_lemmatize
 
 PROBLEMS = Path(__file__).resolve().parents[2] / "problems"

@@ -15,7 +15,8 @@ from modeling.candidates import (
     build_normalizer,
     check_candidates,
 )
-from modeling.problem import Candidate, Features, Problem, ProblemError
+from modeling.complaints import ProblemError
+from modeling.problem import Candidate, Features, Problem
 from tests.modeling.examples import OUR_CLASSES
 
 GOOD = ["A great film, I loved it!", "Wonderful cast and a great story.", "I loved the music."]

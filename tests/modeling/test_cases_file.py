@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from modeling.problem import Problem, ProblemError, load_problem
+from modeling.complaints import ProblemError
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from tests.modeling.test_problem import REVIEWS
 
 CASES = """\

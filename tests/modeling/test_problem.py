@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from modeling.problem import Problem, ProblemError, load_problem
+from modeling.complaints import ProblemError
+from modeling.problem import Problem
+from modeling.problem_file import load_problem
 from modeling.text import Steps
 from tests.modeling.conftest import PROBLEMS
 

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from modeling import compiled
 from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
 from modeling.features import NgramCounter
-from modeling.problem import load_problem
+from modeling.problem_file import load_problem
 from modeling.scorer import (
     TOLERANCE,
     CompiledScorer,

@@ -15,7 +15,8 @@ from sklearn.metrics import accuracy_score
 from modeling.candidates import build_classifier, build_counter
 from modeling.crossvalidation import CrossValidation, Tried, fold_counts, folds_of
 from modeling.features import NgramCounter
-from modeling.problem import Features, Problem, load_problem
+from modeling.problem import Features, Problem
+from modeling.problem_file import load_problem
 from modeling.search import Experiment, Space
 from tests.modeling.examples import documents, some_examples, tokens_of
 from tests.modeling.test_problem import REVIEWS, Write, complaint_about, replaced, write

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modeling.candidates import build_classifier, check_candidates, parameters_of
+from modeling.complaints import ProblemError
 from modeling.documents import in_validation
 from modeling.inputs import TextInputs, inputs_of
-from modeling.problem import Problem, ProblemError, TabularCandidate, load_problem
+from modeling.problem import Problem, TabularCandidate
+from modeling.problem_file import load_problem
 from modeling.tabular import TabularInputs
 from modeling.validation import Validation
 

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 # One system for all tests, which takes its time to start; some of them wait for minutes of a clock.
 pytestmark = [pytest.mark.e2e, pytest.mark.operation, pytest.mark.timeout(900)]
 
-_CONFIGURATION = re.compile("MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|SERVING_|OPERATION_")
+_CONFIGURATION = re.compile(
+    "MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|SERVING_|OPERATION_|EXPORTER_"
+)
 _DOCUMENTS = 300
 _SECONDS = 150.0
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -140,6 +142,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "OPERATION_MLFLOW_PORT": str(free_port()),
         "OPERATION_VANISHED_SECONDS": "40",
         "SERVING_PORT": str(free_port()),
+        "EXPORTER_PORT": str(free_port()),
         "SERVING_WORKERS": "1",
     }
 
@@ -207,10 +210,9 @@ def test_make_up_twice_starts_nothing_twice(system: System) -> None:
     said = system.make("up")
 
     after = {file.name: file.read_text() for file in system.folder.glob("*.pid")}
+    names = ("supervisor", "prefect", "mlflow", "worker", "service", "exporter")
+    assert before.keys() == {f"{name}.pid" for name in names}
     # The worker was killed in between, and is a new one.
-    assert before.keys() == {f"{n}.pid" for n in ("supervisor", "prefect", "mlflow", "service")} | {
-        "worker.pid"
-    }
     assert {name: pid for name, pid in after.items() if name != "worker.pid"} == {
         name: pid for name, pid in before.items() if name != "worker.pid"
     }

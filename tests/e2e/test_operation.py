@@ -15,7 +15,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -83,7 +82,7 @@ class System:
         )
         return found
 
-    def start(self, problem: str, **parameters: Any) -> str:
+    def start(self, problem: str, /, **parameters: Any) -> str:
         """Start a retraining as the button of the page does; return the id of the run."""
         deployment = self.ask(f"deployments/name/retrain/{problem}")["id"]
         run = self.ask(
@@ -171,6 +170,7 @@ def killed_run(system: System) -> str:
     """A run whose worker was killed with it; what comes of it takes as long as the other tests."""
     run = system.start(KILLED)
     worker = int((system.folder / "worker.pid").read_text().split()[0])
+    halted: list[psutil.Process] = []
 
     def has_said_that_it_lives() -> bool:
         resource = {"id": [f"prefect.flow-run.{run}"]}
@@ -182,26 +182,23 @@ def killed_run(system: System) -> str:
         """Stop the clock of the run, so that it cannot end before it is killed."""
         running = system.ask(f"flow_runs/{run}")["state_type"] == "RUNNING"
         if running and has_said_that_it_lives():
-            for process in _session(worker):
+            halted.extend(_with_descendants(worker))
+            for process in halted:
                 process.suspend()
             return True
         return False
 
     wait_until(halt, "the run is on its way", _SECONDS)
     assert system.ask(f"flow_runs/{run}")["state_type"] == "RUNNING"
-    for process in _session(worker):
+    for process in halted:
         process.send_signal(signal.SIGKILL)
     return run
 
 
-def _session(leader: int) -> list[psutil.Process]:
-    """Return a process and all that it has started."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(ProcessLookupError):
-            if os.getsid(process.pid) == leader:
-                found.append(process)
-    return found
+def _with_descendants(leader: int) -> list[psutil.Process]:
+    """Return a process and all that it has started; each run has a session of its own."""
+    process = psutil.Process(leader)
+    return [process, *process.children(recursive=True)]
 
 
 def test_make_up_twice_starts_nothing_twice(system: System) -> None:
@@ -231,17 +228,18 @@ def test_a_retraining_started_by_a_click_ends_with_its_verdict_on_the_page(
     _click_run(page, system)
     run = wait_until(lambda: system.runs(CLICKED), "the click has started a run", _SECONDS)[0]
     ended = system.ended(run["id"])
-    page.goto(f"{system.prefect}/runs/flow-run/{run['id']}?tab=Artifacts")
+    page.goto(f"{system.prefect}/runs/flow-run/{run['id']}")
+    page.get_by_text("Artifacts", exact=True).last.click()
     page.get_by_role("link", name="retrain-clicked").first.click()
     page.get_by_role("heading", name="Verdict on version 1").wait_for()
 
     assert ended["state_type"] == "COMPLETED"
-    shown = page.inner_text("main")
+    shown = page.inner_text("body")
     assert "clicked: promoted, Production is now version 1" in shown
     assert "no Production version yet" not in shown
     for heading in ("Documents, snapshot", "Candidates on the validation", "Durations"):
         assert heading in shown
-    pictures = page.locator("main img[src^='data:image/png']")
+    pictures = page.locator("img[src^='data:image/png']")
     assert pictures.count() == 4
     assert all(pictures.nth(n).evaluate("image => image.naturalWidth > 0") for n in range(4))
     link = page.get_by_role("link", name="Version 1 in MLflow").get_attribute("href")
@@ -340,10 +338,14 @@ def test_drift_starts_a_retraining(system: System) -> None:
     assert system.ended(run["id"])["state_type"] == "COMPLETED"
 
 
-def test_make_down_leaves_nothing_behind(system: System) -> None:
+def test_make_down_leaves_nothing_behind_in_the_middle_of_a_run(system: System) -> None:
+    run = system.start(CROWDED, force=True)
+    wait_until(lambda: system.ask(f"flow_runs/{run}")["state_type"] == "RUNNING", "a run", _SECONDS)
     leaders = [int(file.read_text().split()[0]) for file in system.folder.glob("*.pid")]
+    running = [process for leader in leaders for process in _with_descendants(leader)]
+    assert any("prefect.engine" in " ".join(process.cmdline()) for process in running)
 
     system.make("down")
 
-    assert [process for leader in leaders for process in _session(leader)] == []
+    assert [process for process in running if process.is_running()] == []
     assert not list(system.folder.glob("*.pid"))

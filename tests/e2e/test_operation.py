@@ -30,7 +30,7 @@ from tests.conftest import SMALL_PROBLEM, free_port, wait_until
 from tests.e2e.test_page import DESKTOP, IMAGES, browser  # noqa: F401 - it is a fixture
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 # One system for all tests, which takes its time to start; some of them wait for minutes of a clock.
 pytestmark = [pytest.mark.e2e, pytest.mark.operation, pytest.mark.timeout(900)]
@@ -228,9 +228,7 @@ def test_a_retraining_started_by_a_click_ends_with_its_verdict_on_the_page(
     _click_run(page, system)
     run = wait_until(lambda: system.runs(CLICKED), "the click has started a run", _SECONDS)[0]
     ended = system.ended(run["id"])
-    page.goto(f"{system.prefect}/runs/flow-run/{run['id']}")
-    page.get_by_text("Artifacts", exact=True).last.click()
-    page.get_by_role("link", name="retrain-clicked").first.click()
+    _open_artifacts(page, system, run["id"]).click()
     page.get_by_role("heading", name="Verdict on version 1").wait_for()
 
     assert ended["state_type"] == "COMPLETED"
@@ -258,13 +256,21 @@ def _click_run(page: Page, system: System) -> None:
     page.get_by_text("Quick run").click()
 
 
+def _open_artifacts(page: Page, system: System, run: str) -> Locator:
+    """Open the page of a run where its artifacts are; return the link to its report."""
+    page.goto(f"{system.prefect}/runs/flow-run/{run}")
+    page.get_by_text("Artifacts", exact=True).last.click()
+    report = page.get_by_role("link", name="retrain-clicked").first
+    report.wait_for()
+    return report
+
+
 def _take_pictures(page: Page, system: System, run: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     page.set_viewport_size({"width": 1280, "height": 1500})
     page.screenshot(path=IMAGES / "prefect-verdict.png")
-    page.set_viewport_size(DESKTOP)
-    page.goto(f"{system.prefect}/runs/flow-run/{run}")
-    page.get_by_text("Task Runs").first.wait_for()
+    page.set_viewport_size({"width": 1280, "height": 960})
+    _open_artifacts(page, system, run)
     page.screenshot(path=IMAGES / "prefect-run.png")
 
 

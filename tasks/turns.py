@@ -8,12 +8,11 @@ a retraining: promotion checks under a lease that Production is still what it co
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http import HTTPStatus
+from contextlib import contextmanager, suppress
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.concurrency.sync import concurrency
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from settings import uses_embedded_prefect
 
@@ -56,9 +55,6 @@ def _name(flow: str, problem: str) -> str:
 
 
 def _ensure_limit(client: SyncPrefectClient, name: str) -> None:
-    try:
+    # Of two runs that are the first at once, the other one has made it.
+    with suppress(ObjectAlreadyExists):
         client.upsert_global_concurrency_limit_by_name(name, 1)
-    except PrefectHTTPStatusError as error:
-        # Of two runs that were the first at once, the other one has made it.
-        if error.response.status_code != HTTPStatus.CONFLICT:
-            raise

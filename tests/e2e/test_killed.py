@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
 from pymongo import MongoClient
 from ruamel.yaml import YAML
 
@@ -174,6 +175,10 @@ def worlds(
                 zip(POINTS, processes.map(_kill, worlds.values(), POINTS.values()), strict=True)
             )
         assert {point: end for point, end in ends.items() if end[0] != -signal.SIGKILL} == {}
+        with get_client(sync_client=True) as prefect:
+            # What a Prefect server does after a minute; the embedded one has no service for it.
+            for world in worlds.values():
+                prefect.delete_global_concurrency_limit_by_name(f"retrain {world.problem}")
         yield worlds
         for world in worlds.values():
             client.drop_database(world.database)

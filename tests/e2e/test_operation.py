@@ -15,6 +15,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from playwright.sync_api import Error as PageError
 from pymongo import MongoClient
 from ruamel.yaml import YAML
 
@@ -259,9 +261,17 @@ def _click_run(page: Page, system: System) -> None:
 def _open_artifacts(page: Page, system: System, run: str) -> Locator:
     """Open the page of a run where its artifacts are; return the link to its report."""
     page.goto(f"{system.prefect}/runs/flow-run/{run}")
-    page.get_by_text("Artifacts", exact=True).last.click()
+    tab = page.get_by_text("Artifacts", exact=True).last
     report = page.get_by_role("link", name="retrain-clicked").first
-    report.wait_for()
+
+    def is_open() -> bool:
+        """Click until it helps: while the page loads it goes back to its first tab."""
+        tab.click()
+        with suppress(PageError):
+            report.wait_for(timeout=5_000)
+        return report.is_visible()
+
+    wait_until(is_open, "the report is among the artifacts", _SECONDS)
     return report
 
 

@@ -27,6 +27,9 @@ from settings import PROJECT, OutsideError, Settings
 
 Name = Literal["mongodb", "prefect"]
 
+# In the environment of what another program ends together with all that it has started; an embedded
+# server is not among that.
+STARTED_BY = "PERENNIAL_STARTED_BY"
 _START_SECONDS = 120.0
 _POLL_SECONDS = 0.05
 _SUPERVISE_SECONDS = 1.0
@@ -97,6 +100,7 @@ def _ensure_started(home: Path, name: Name) -> None:
             subprocess.Popen(
                 command,
                 cwd=PROJECT,
+                env={name: value for name, value in os.environ.items() if name != STARTED_BY},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

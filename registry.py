@@ -34,7 +34,14 @@ from artifact import (
 from history import Change, Note
 from provenance import SnapshotLike, origin
 from settings import OutsideError, Settings
-from tracking import embedded_artifacts, ensure_model, experiment, explained, open_client
+from tracking import (
+    embedded_artifacts,
+    end_abandoned,
+    ensure_model,
+    experiment,
+    explained,
+    open_client,
+)
 from versions import (
     CANARY,
     CANARY_MODE_TAG,
@@ -106,6 +113,18 @@ class Registry:
             raise
         with explained():
             self._client.set_terminated(run.info.run_id, "FINISHED")
+
+    def end_abandoned(self, problem: str, kind: str) -> list[str]:
+        """End the runs of a kind whose processes were killed; the caller knows that none lives.
+
+        Returns
+        -------
+        list of str
+            The ids of the runs that are marked as killed now, those below them first.
+        """
+        with explained():
+            found = experiment(self._client, problem, self._artifacts)
+            return end_abandoned(self._client, found, f"{TAG}kind", kind)
 
     def log(
         self,

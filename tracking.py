@@ -12,7 +12,9 @@ from contextlib import contextmanager
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from requests.exceptions import RequestException
 
 from settings import OutsideError, Settings, UnavailableError
@@ -117,6 +119,28 @@ def experiment(client: MlflowClient, problem: str, artifacts: str | None) -> str
                 raise
             return experiment(client, problem, artifacts)
     return str(found.experiment_id)
+
+
+def end_abandoned(client: MlflowClient, experiment_id: str, tag: str, kind: str) -> list[str]:
+    """Mark the runs of a kind that still count as running, and the runs below them, as killed."""
+    parents = _running(client, experiment_id, f"tags.`{tag}` = '{kind}'")
+    if not parents:
+        return []
+    known = {run.info.run_id for run in parents}
+    below = [
+        run
+        for run in _running(client, experiment_id)
+        if run.data.tags.get(MLFLOW_PARENT_RUN_ID) in known
+    ]
+    ended = [run.info.run_id for run in (*below, *parents)]
+    for run_id in ended:
+        client.set_terminated(run_id, "KILLED")
+    return ended
+
+
+def _running(client: MlflowClient, experiment_id: str, *conditions: str) -> list[Run]:
+    wanted = " and ".join(["attributes.status = 'RUNNING'", *conditions])
+    return list(client.search_runs([experiment_id], wanted))
 
 
 def ensure_model(client: MlflowClient, problem: str) -> None:

@@ -158,7 +158,11 @@ class _Child:
             self._running = subprocess.Popen(
                 self.process.command,
                 cwd=PROJECT,
-                env={**os.environ, **self.process.environment},
+                env={
+                    **os.environ,
+                    **self.process.environment,
+                    embedded.STARTED_BY: str(self.pid_file),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -185,15 +189,15 @@ def _end_leftovers(home: Path) -> None:
 
 
 def _end(pid_files: Sequence[Path], grace: float) -> None:
-    """End processes with all that is in their sessions: first politely, then for good.
+    """End programs with all processes they have started: first politely, then for good.
 
-    The leader of a session is asked first: many tell their children themselves, and some, MLflow's
-    server among them, wait forever for a child that somebody else has ended.
+    The leader is asked first: many tell their children themselves, and some, MLflow's server among
+    them, wait forever for a child that somebody else has ended.
     """
     leaders = [process for file in pid_files if (process := _read_pid(file))]
     for step in (psutil.Process.terminate, psutil.Process.kill):
         _signal(leaders, step, grace)
-        _signal([member for file in pid_files for member in _session(file)], step, grace)
+        _signal([member for file in pid_files for member in _members(file)], step, grace)
     for file in pid_files:
         file.unlink(missing_ok=True)
 
@@ -207,20 +211,27 @@ def _signal(
     psutil.wait_procs(processes, timeout=grace)
 
 
-def _session(pid_file: Path) -> list[psutil.Process]:
-    """Return the processes of the session that a pid file names; its leader may be gone."""
+def _members(pid_file: Path) -> list[psutil.Process]:
+    """Return what runs of a program that a pid file names; its leader may be gone.
+
+    Not every process stays in the session of its leader: a worker gives each run one of its own.
+    All of them inherit the environment.
+    """
     try:
-        leader, since = (float(word) for word in pid_file.read_text().split())
-    except (FileNotFoundError, ValueError):
+        since = float(pid_file.read_text().split()[1])
+    except (FileNotFoundError, ValueError, IndexError):
         return []
     members = []
     for process in psutil.process_iter(["create_time"]):
-        with suppress(ProcessLookupError, PermissionError):
-            is_member = os.getsid(process.pid) == leader
+        with suppress(psutil.Error):
             # A number is given anew when its process is gone: older processes are not ours.
-            if is_member and process.info["create_time"] >= since:
+            if process.info["create_time"] >= since and _is_marked(process, pid_file):
                 members.append(process)
     return members
+
+
+def _is_marked(process: psutil.Process, pid_file: Path) -> bool:
+    return process.environ().get(embedded.STARTED_BY) == str(pid_file)
 
 
 def _identity(process: psutil.Process) -> str:

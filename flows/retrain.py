@@ -63,6 +63,8 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
 
 
 def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: Steps) -> Retraining:
+    # It is this run's turn: another one that counts as running was killed.
+    tracking.end_abandoned(spec.name, "retrain")
     with tracking.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
         with steps("prepare"):
             dataset = prepare(spec, ingested.snapshot)

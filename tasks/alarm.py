@@ -27,12 +27,13 @@ from settings import get_settings
 from tasks.drift import Drift
 from tasks.events import emit
 from tasks.failures import NETWORK
+from tasks.turns import is_taken
 
 COLLECTION = "perennial_alarms"
 _RETRAIN = "retrain"
-# A run that is older was killed, and nobody has told Prefect.
+# A run that waits for longer has no worker, and will not answer the drift.
 _LONGEST = timedelta(days=1)
-_UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.SCHEDULED]
+_WAITING = [StateType.PENDING, StateType.SCHEDULED]
 
 
 @task(name="raise alarm", cache_policy=NO_CACHE, **NETWORK)
@@ -71,12 +72,17 @@ def raise_alarm(problem: Problem, production: ModelVersion, drift: Drift, now: d
 
 
 def is_retraining(problem: str, now: datetime) -> bool:
-    """Return whether Prefect knows of a retraining that runs, or that should have begun by now."""
+    """Return whether a retraining has its turn, or waits to begin and should have begun by now.
+
+    That Prefect calls a run running says little: one that was killed may be called so forever.
+    """
+    if is_taken(_RETRAIN, problem):
+        return True
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=[_RETRAIN])),
             flow_run_filter=FlowRunFilter(
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY)),
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_WAITING)),
                 # Those of the schedule wait for their time, and say nothing about now.
                 expected_start_time=FlowRunFilterExpectedStartTime(
                     after_=now - _LONGEST, before_=now

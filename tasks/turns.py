@@ -8,10 +8,11 @@ a retraining: promotion checks under a lease that Production is still what it co
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from settings import uses_embedded_prefect
 
@@ -29,8 +30,31 @@ def turn(flow: str, problem: str) -> Iterator[None]:
     if uses_embedded_prefect():
         yield
         return
-    name = f"{flow} {problem}"
+    name = _name(flow, problem)
     with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(name, 1)
+        _ensure_limit(client, name)
     with concurrency(name, lease_duration=_LEASE_SECONDS):
         yield
+
+
+def is_taken(flow: str, problem: str) -> bool:
+    """Return whether a run of this flow for this problem has its turn now.
+
+    It is given back a minute after a run was killed, whatever Prefect believes of the run itself.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            limit = client.read_global_concurrency_limit_by_name(_name(flow, problem))
+        except ObjectNotFound:
+            return False
+    return limit.active_slots > 0
+
+
+def _name(flow: str, problem: str) -> str:
+    return f"{flow} {problem}"
+
+
+def _ensure_limit(client: SyncPrefectClient, name: str) -> None:
+    # Of two runs that are the first at once, the other one has made it.
+    with suppress(ObjectAlreadyExists):
+        client.upsert_global_concurrency_limit_by_name(name, 1)

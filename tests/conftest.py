@@ -104,13 +104,18 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def prefect_api(servers: Settings) -> Iterator[str]:
-    """Yield the address of a real Prefect API with a database of its own."""
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a real Prefect API with a database of its own.
+
+    Each worker process has one: their problems have the same names, and a retraining waits for
+    another one of its problem.
+    """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     import embedded
 
-    with embedded.server(servers, "prefect") as port:
+    own = Settings(data_dir=tmp_path_factory.getbasetemp() / "servers")
+    with embedded.server(own, "prefect") as port:
         address = f"http://127.0.0.1:{port}/api"
         with temporary_settings({PREFECT_API_URL: address}):
             yield address

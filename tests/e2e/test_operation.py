@@ -6,14 +6,11 @@ docs/operations.md, ``docs/images/prefect-*.png``.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +18,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import psutil
 import pytest
+from playwright.sync_api import Error as PageError
 from pymongo import MongoClient
 from ruamel.yaml import YAML
 
@@ -31,12 +30,14 @@ from tests.conftest import SMALL_PROBLEM, free_port, wait_until
 from tests.e2e.test_page import DESKTOP, IMAGES, browser  # noqa: F401 - it is a fixture
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 # One system for all tests, which takes its time to start; some of them wait for minutes of a clock.
 pytestmark = [pytest.mark.e2e, pytest.mark.operation, pytest.mark.timeout(900)]
 
-_CONFIGURATION = re.compile("MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|SERVING_|OPERATION_")
+_CONFIGURATION = re.compile(
+    "MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|SERVING_|OPERATION_|EXPORTER_"
+)
 _DOCUMENTS = 300
 _SECONDS = 150.0
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -61,12 +62,17 @@ class System:
         return f"http://127.0.0.1:{self.environment['OPERATION_PREFECT_PORT']}"
 
     def ask(self, path: str, body: Any = None) -> Any:
-        """Ask Prefect's API, as any program would."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.prefect}/api/{path}", data, headers)
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)
+        """Ask Prefect's API, as its own client does: again while its database is busy."""
+        client = httpx.Client(transport=httpx.HTTPTransport(retries=3), timeout=60)
+        url = f"{self.prefect}/api/{path}"
+
+        def answer() -> httpx.Response | None:
+            found = client.get(url) if body is None else client.post(url, json=body)
+            return None if found.status_code == httpx.codes.SERVICE_UNAVAILABLE else found
+
+        with client:
+            found: httpx.Response = wait_until(answer, f"Prefect answers {path}", _SECONDS)
+        return found.raise_for_status().json()
 
     def runs(self, problem: str) -> list[dict[str, Any]]:
         """Return the runs of the problem's retraining that began or should have, in order."""
@@ -81,7 +87,7 @@ class System:
         )
         return found
 
-    def start(self, problem: str, **parameters: Any) -> str:
+    def start(self, problem: str, /, **parameters: Any) -> str:
         """Start a retraining as the button of the page does; return the id of the run."""
         deployment = self.ask(f"deployments/name/retrain/{problem}")["id"]
         run = self.ask(
@@ -140,6 +146,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "OPERATION_MLFLOW_PORT": str(free_port()),
         "OPERATION_VANISHED_SECONDS": "40",
         "SERVING_PORT": str(free_port()),
+        "EXPORTER_PORT": str(free_port()),
         "SERVING_WORKERS": "1",
     }
 
@@ -168,6 +175,7 @@ def killed_run(system: System) -> str:
     """A run whose worker was killed with it; what comes of it takes as long as the other tests."""
     run = system.start(KILLED)
     worker = int((system.folder / "worker.pid").read_text().split()[0])
+    halted: list[psutil.Process] = []
 
     def has_said_that_it_lives() -> bool:
         resource = {"id": [f"prefect.flow-run.{run}"]}
@@ -179,26 +187,30 @@ def killed_run(system: System) -> str:
         """Stop the clock of the run, so that it cannot end before it is killed."""
         running = system.ask(f"flow_runs/{run}")["state_type"] == "RUNNING"
         if running and has_said_that_it_lives():
-            for process in _session(worker):
+            halted.extend(_with_descendants(worker))
+            for process in halted:
                 process.suspend()
             return True
         return False
 
     wait_until(halt, "the run is on its way", _SECONDS)
     assert system.ask(f"flow_runs/{run}")["state_type"] == "RUNNING"
-    for process in _session(worker):
+    for process in halted:
         process.send_signal(signal.SIGKILL)
     return run
 
 
-def _session(leader: int) -> list[psutil.Process]:
-    """Return a process and all that it has started."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(ProcessLookupError):
-            if os.getsid(process.pid) == leader:
-                found.append(process)
-    return found
+def _with_descendants(leader: int) -> list[psutil.Process]:
+    """Return a process and all that it has started; each run has a session of its own."""
+    process = psutil.Process(leader)
+    return [process, *process.children(recursive=True)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Return whether a process has not ended; who inherits it may not have noticed its end yet."""
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def test_make_up_twice_starts_nothing_twice(system: System) -> None:
@@ -207,10 +219,9 @@ def test_make_up_twice_starts_nothing_twice(system: System) -> None:
     said = system.make("up")
 
     after = {file.name: file.read_text() for file in system.folder.glob("*.pid")}
+    names = ("supervisor", "prefect", "mlflow", "worker", "service", "exporter")
+    assert before.keys() == {f"{name}.pid" for name in names}
     # The worker was killed in between, and is a new one.
-    assert before.keys() == {f"{n}.pid" for n in ("supervisor", "prefect", "mlflow", "service")} | {
-        "worker.pid"
-    }
     assert {name: pid for name, pid in after.items() if name != "worker.pid"} == {
         name: pid for name, pid in before.items() if name != "worker.pid"
     }
@@ -229,17 +240,16 @@ def test_a_retraining_started_by_a_click_ends_with_its_verdict_on_the_page(
     _click_run(page, system)
     run = wait_until(lambda: system.runs(CLICKED), "the click has started a run", _SECONDS)[0]
     ended = system.ended(run["id"])
-    page.goto(f"{system.prefect}/runs/flow-run/{run['id']}?tab=Artifacts")
-    page.get_by_role("link", name="retrain-clicked").first.click()
+    _open_artifacts(page, system, run["id"]).click()
     page.get_by_role("heading", name="Verdict on version 1").wait_for()
 
     assert ended["state_type"] == "COMPLETED"
-    shown = page.inner_text("main")
+    shown = page.inner_text("body")
     assert "clicked: promoted, Production is now version 1" in shown
     assert "no Production version yet" not in shown
     for heading in ("Documents, snapshot", "Candidates on the validation", "Durations"):
         assert heading in shown
-    pictures = page.locator("main img[src^='data:image/png']")
+    pictures = page.locator("img[src^='data:image/png']")
     assert pictures.count() == 4
     assert all(pictures.nth(n).evaluate("image => image.naturalWidth > 0") for n in range(4))
     link = page.get_by_role("link", name="Version 1 in MLflow").get_attribute("href")
@@ -258,13 +268,29 @@ def _click_run(page: Page, system: System) -> None:
     page.get_by_text("Quick run").click()
 
 
+def _open_artifacts(page: Page, system: System, run: str) -> Locator:
+    """Open the page of a run where its artifacts are; return the link to its report."""
+    page.goto(f"{system.prefect}/runs/flow-run/{run}")
+    tab = page.get_by_text("Artifacts", exact=True).last
+    report = page.get_by_role("link", name="retrain-clicked").first
+
+    def is_open() -> bool:
+        """Click until it helps: while the page loads it goes back to its first tab."""
+        tab.click()
+        with suppress(PageError):
+            report.wait_for(timeout=5_000)
+        return report.is_visible()
+
+    wait_until(is_open, "the report is among the artifacts", _SECONDS)
+    return report
+
+
 def _take_pictures(page: Page, system: System, run: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     page.set_viewport_size({"width": 1280, "height": 1500})
     page.screenshot(path=IMAGES / "prefect-verdict.png")
-    page.set_viewport_size(DESKTOP)
-    page.goto(f"{system.prefect}/runs/flow-run/{run}")
-    page.get_by_text("Task Runs").first.wait_for()
+    page.set_viewport_size({"width": 1280, "height": 960})
+    _open_artifacts(page, system, run)
     page.screenshot(path=IMAGES / "prefect-run.png")
 
 
@@ -280,10 +306,10 @@ def test_of_three_retrainings_started_at_once_none_overlap(system: System) -> No
 
 
 def test_another_problem_is_refused_by_the_form(system: System) -> None:
-    with pytest.raises(urllib.error.HTTPError) as refused:
+    with pytest.raises(httpx.HTTPStatusError) as refused:
         system.start(CROWDED, problem=CLICKED)
 
-    assert refused.value.code == 409
+    assert refused.value.response.status_code == httpx.codes.CONFLICT
 
 
 def test_a_scheduled_retraining_runs_by_itself(system: System) -> None:
@@ -338,10 +364,14 @@ def test_drift_starts_a_retraining(system: System) -> None:
     assert system.ended(run["id"])["state_type"] == "COMPLETED"
 
 
-def test_make_down_leaves_nothing_behind(system: System) -> None:
+def test_make_down_leaves_nothing_behind_in_the_middle_of_a_run(system: System) -> None:
+    run = system.start(CROWDED, force=True)
+    wait_until(lambda: system.ask(f"flow_runs/{run}")["state_type"] == "RUNNING", "a run", _SECONDS)
     leaders = [int(file.read_text().split()[0]) for file in system.folder.glob("*.pid")]
+    running = [process for leader in leaders for process in _with_descendants(leader)]
+    assert any("prefect.engine" in " ".join(process.cmdline()) for process in running)
 
     system.make("down")
 
-    assert [process for leader in leaders for process in _session(leader)] == []
+    assert [process for process in running if _runs(process)] == []
     assert not list(system.folder.glob("*.pid"))

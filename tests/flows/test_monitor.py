@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.states import Running
+from prefect.states import Running, Scheduled
 from pymongo import MongoClient
 from ruamel.yaml import YAML
 
@@ -27,6 +27,7 @@ from settings import Settings, get_serving_settings, get_settings
 from tasks.alarm import is_retraining
 from tasks.measurements import COLLECTION
 from tasks.monitoring import REPORT, Monitored
+from tasks.turns import turn
 from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -241,22 +242,35 @@ def test_other_documents_raise_the_event_once_until_production_changes(
 
 def test_the_event_waits_while_a_retraining_is_under_way(production: Any) -> None:
     production.insert_many(_strange(200))
-    with get_client(sync_client=True) as prefect:
-        run = prefect.create_flow_run(retrain, parameters={"problem": "reviews"}, state=Running())
-        # Another problem's retraining is nobody's business here.
-        other = prefect.create_flow_run(retrain, parameters={"problem": "flowers"}, state=Running())
-
-        waiting = _monitor()
-        prefect.delete_flow_run(run.id)
+    # Another problem's retraining is nobody's business here.
+    with turn("retrain", "flowers"):
+        with turn("retrain", "reviews"):
+            waiting = _monitor()
         raised = _monitor()
 
         assert is_retraining("flowers", datetime.now(UTC))
-        prefect.delete_flow_run(other.id)
 
     assert waiting.drift.found
     assert not waiting.alarm.raised
     assert "under way" in waiting.alarm.reason
     assert raised.alarm.raised
+
+
+def test_a_retraining_that_waits_for_a_worker_counts_and_one_that_was_killed_does_not() -> None:
+    with get_client(sync_client=True) as prefect:
+        # Nobody has told Prefect that its process is gone.
+        killed = prefect.create_flow_run(retrain, parameters={"problem": "reviews"})
+        prefect.set_flow_run_state(killed.id, Running(), force=True)
+        assert not is_retraining("reviews", datetime.now(UTC))
+
+        waits = prefect.create_flow_run(
+            retrain, parameters={"problem": "reviews"}, state=Scheduled()
+        )
+        assert is_retraining("reviews", datetime.now(UTC))
+
+        for run in (killed, waits):
+            prefect.delete_flow_run(run.id)
+    assert not is_retraining("reviews", datetime.now(UTC))
 
 
 def test_predictions_are_compared_with_what_production_said_on_its_holdout(

@@ -9,19 +9,21 @@ ARG BASE=docker.io/library/python:3.11-slim
 # hadolint ignore=DL3006
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-RUN python -m venv --without-pip /venv
-ENV INSTALL="pip --python /venv/bin/python install --require-hashes --only-binary :all:"
+COPY requirements-uv.txt /tmp/
+RUN python -m venv --without-pip /venv \
+ && pip install --quiet --target /uv --require-hashes --only-binary :all: --requirement /tmp/requirements-uv.txt
+ENV INSTALL="/uv/bin/uv pip install --quiet --python /venv/bin/python --system-certs --no-cache --require-hashes --only-binary :all:"
 # Tests, headers, and Arrow's own network protocol are a fifth of the libraries: they stay here.
 ENV PRUNE="find /venv -depth ( -name tests -type d -o -path */pyarrow/include -o -path */pyarrow/*flight* ) -exec rm -rf {} +"
 
 FROM build AS build-serving
 COPY requirements-serving.txt /tmp/
-RUN set -f && ${INSTALL} --no-compile --requirement /tmp/requirements-serving.txt && ${PRUNE}
+RUN set -f && ${INSTALL} --requirement /tmp/requirements-serving.txt && ${PRUNE}
 
 FROM build AS build-worker
 COPY requirements-worker.txt /tmp/
 # `promise`, which DagsHub's client needs, is published as source only.
-RUN set -f && ${INSTALL} --no-binary promise --requirement /tmp/requirements-worker.txt && ${PRUNE}
+RUN set -f && ${INSTALL} --compile-bytecode --no-binary promise --requirement /tmp/requirements-worker.txt && ${PRUNE}
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS common

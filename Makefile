@@ -96,7 +96,6 @@ lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --prerelease if-necessary-or-explicit --upgrade \
 	    $$([ $$name = requirements-checks ] || echo --constraint requirements.txt) \
-	    $$([ $$name = requirements-worker ] && echo --no-strip-extras) \
 	    --output-file $$name.txt $$name.in; \
 	done
 

@@ -26,6 +26,11 @@ HERE = OperationSettings()
 def client(prefect_api: str) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
         yield client
+        # Other tests have this server as well: their events must not start our deployments.
+        for automation in client.read_automations():
+            client.delete_automation(automation.id)
+        for deployment in client.read_deployments():
+            client.delete_deployment(deployment.id)
 
 
 def _automations(client: SyncPrefectClient) -> dict[str, Any]:

@@ -209,7 +209,7 @@ def flow_runs(api: str) -> Iterator[Sample]:
     try:
         with httpx.Client(base_url=api, timeout=_ANSWER_SECONDS) as client:
             flows = {flow["id"]: flow["name"] for flow in _pages(client, "/flows/filter", {})}
-            # A state that no run is in is a zero: what is not there can be neither drawn nor judged.
+            # A state that no run is in is a zero: what is not there can be neither seen nor judged.
             counts = {(flow, state): 0 for flow in flows.values() for state in _STATES}
             wanted: dict[str, object] = {
                 "flow_runs": {"expected_start_time": {"after_": since}},

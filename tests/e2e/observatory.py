@@ -34,21 +34,23 @@ class People:
     url: str
     told: list[dict[str, Any]] = field(default_factory=list)
 
-    def firing(self, name: str) -> dict[str, Any] | None:
-        """Return the alert of this name that fires, if they were told."""
-        found = [
+    def firing(self, name: str, **labels: str) -> dict[str, Any] | None:
+        """Return the alert with this name and these labels that fires, if they were told."""
+        wanted = {"alertname": name, **labels}.items()
+        found = (
             alert
-            for alert in self.told
-            if alert["status"] == "firing" and alert["labels"]["alertname"] == name
-        ]
-        return found[0] if found else None
+            for alert in list(self.told)
+            if alert["status"] == "firing" and wanted <= alert["labels"].items()
+        )
+        return next(found, None)
 
 
 @dataclass(frozen=True)
 class Observatory:
-    """A Prometheus that scrapes the system, and the people whom it reaches."""
+    """A Prometheus that scrapes the system, its Alertmanager, and the people whom they reach."""
 
     url: str
+    alertmanager: str
     people: People
 
     def values(self, query: str) -> list[float]:
@@ -66,6 +68,12 @@ class Observatory:
         """Return the names of the alerts that fire."""
         alerts = httpx.get(f"{self.url}/api/v1/alerts", timeout=10).json()["data"]["alerts"]
         return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
+
+    def held_back(self) -> set[tuple[str, str | None]]:
+        """Return the alerts that fire and of which nobody is told, for a worse one: (name, job)."""
+        alerts = httpx.get(f"{self.alertmanager}/api/v2/alerts", timeout=10).json()
+        labels = [each["labels"] for each in alerts if each["status"]["inhibitedBy"]]
+        return {(each["alertname"], each.get("job")) for each in labels}
 
 
 def _load(name: str) -> Any:
@@ -184,4 +192,4 @@ def observatory(folder: Path, targets: Mapping[str, str]) -> Iterator[Observator
         stack.enter_context(_running(manager, folder / "alertmanager.log", ready))
         ready = f"http://{ours}/-/ready"
         stack.enter_context(_running(prometheus, folder / "prometheus.log", ready))
-        yield Observatory(f"http://{ours}", people)
+        yield Observatory(f"http://{ours}", f"http://{theirs}", people)

@@ -106,6 +106,13 @@ def _arrive(site: Site) -> None:
         )
 
 
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 def _run(flow: str, environment: Mapping[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flows", flow, _PROBLEM],
@@ -150,6 +157,7 @@ def watched(
         )
         stack.callback(exporter.wait, 30)
         stack.callback(exporter.terminate)
+        wait_until(lambda: _answers(port), "the exporter answers", seconds=120)
         _, _, host = site.url.rstrip("/").rpartition("/")
         targets = {"serving": host, "flows": f"127.0.0.1:{port}"}
         eyes = stack.enter_context(observatory(folder, targets))
@@ -250,5 +258,6 @@ def test_a_service_that_is_down_reaches_people_and_nothing_that_follows_from_it(
     assert alert["receiver"] == "page"
     assert alert["annotations"]["summary"] == "0 pods of the service answer Prometheus."
     assert alert["annotations"]["runbook_url"] == "docs/runbooks.md#servicedown"
-    wait_until(lambda: "TargetDown" in watched.eyes.firing(), "Prometheus sees the target as well")
-    assert people.firing("TargetDown") is None
+    follows = ("TargetDown", "serving")
+    wait_until(lambda: follows in watched.eyes.held_back(), "what follows from it is held back")
+    assert people.firing("TargetDown", job="serving") is None

@@ -187,6 +187,8 @@ def observatory(folder: Path, targets: Mapping[str, str]) -> Iterator[Observator
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
             f"--web.listen-address={ours}",
+            # What fires before Prometheus has found Alertmanager would be told a minute later.
+            f"--rules.alert.resend-delay={_OFTEN}",
         ]
         ready = f"http://{theirs}/-/ready"
         stack.enter_context(_running(manager, folder / "alertmanager.log", ready))

@@ -70,6 +70,7 @@ SERVICE = Board(
                 Query(f"max(namespace:app_errors:ratio_rate{window}{{{_HERE}}})", window)
                 for window in ("5m", "1h", "6h")
             ],
+            reaches=0.01,
         ),
         Graph(
             "Latency",
@@ -161,6 +162,7 @@ SERVICE = Board(
                     f"max by (problem, mode) (model_canary_share{{{_OF}}})", "{{problem}} {{mode}}"
                 )
             ],
+            reaches=1,
         ),
     ),
 )
@@ -220,12 +222,19 @@ MODELS = Board(
                     "{{problem}} {{version}} live, at most",
                 ),
             ],
+            from_zero=False,
         ),
         Graph(
             "Holdout",
-            "All metrics of Production on the holdout.",
+            "Metrics of Production on the holdout for which more is better.",
             "percentunit",
-            [Query(_latest("holdout_metric", "problem, metric"), "{{problem}} {{metric}}")],
+            [
+                Query(
+                    _latest("holdout_metric", "problem, metric", ',metric!~"brier|log_loss"'),
+                    "{{problem}} {{metric}}",
+                )
+            ],
+            from_zero=False,
         ),
         Graph(
             "Drift",
@@ -238,6 +247,7 @@ MODELS = Board(
                     "{{problem}} {{of}}: {{test}}",
                 )
             ],
+            from_zero=False,
         ),
         Graph(
             "Answers with a known truth",
@@ -286,6 +296,7 @@ MODELS = Board(
                     "{{problem}} Production",
                 ),
             ],
+            from_zero=False,
         ),
     ),
 )

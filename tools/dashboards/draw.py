@@ -67,6 +67,10 @@ class Graph:
         Whether the values add up to a whole.
     points : bool
         Whether each value stands for itself, with no line to the next.
+    from_zero : bool
+        Whether the distance to zero matters; if not, small differences are what one looks for.
+    reaches : float or None
+        Up to which value the axis reaches at least.
     """
 
     title: str
@@ -76,6 +80,8 @@ class Graph:
     width: int = 12
     stacked: bool = False
     points: bool = False
+    from_zero: bool = True
+    reaches: float | None = None
 
     def build(self) -> timeseries.Panel:
         """Return the panel for Grafana."""
@@ -87,7 +93,7 @@ class Graph:
             .unit(self.unit)
             .span(self.width)
             .height(_HEIGHT)
-            .fill_opacity(_FULL if self.stacked else _FILL)
+            .fill_opacity(self._fill())
             .line_width(1 if self.stacked else 2)
             .tooltip(look.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
             .legend(
@@ -97,8 +103,10 @@ class Graph:
                 .show_legend(True)
             )
         )
-        if self.unit == "percentunit":
+        if self.from_zero:
             panel = panel.axis_soft_min(0)
+        if self.reaches is not None:
+            panel = panel.axis_soft_max(self.reaches)
         if self.stacked:
             panel = panel.stacking(look.StackingConfig().mode(StackingMode.NORMAL).group("A"))
         if self.points:
@@ -106,6 +114,11 @@ class Graph:
         for letter, query in zip("ABCDEFG", self.queries, strict=False):
             panel = panel.with_target(_target(query).range().ref_id(letter))
         return panel
+
+    def _fill(self) -> float:
+        if self.stacked:
+            return _FULL
+        return _FILL if self.from_zero else 0.0
 
 
 @dataclass(frozen=True)

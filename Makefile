@@ -1,6 +1,6 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run experiment reproduce serve up down deployments test test-e2e lint format bench lock clean \
+.PHONY: help run experiment reproduce serve up down deployments dashboards test test-e2e lint format bench lock clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table
 SHELL := bash
@@ -59,12 +59,18 @@ down:            ## end all that make up started
 deployments: .venv/local ## write what problems/*.yaml say into the list of prefect.yaml
 	@$(BIN)/python -m deployments.plan
 
+dashboards: .venv/dev ## write Grafana's dashboards, and the rules of Prometheus for Compose
+	$(BIN)/python -m tools.dashboards
+	$(BIN)/python -m tools.rules
+
 test: .venv/dev  ## the tests, against real servers, with coverage of modeling and tasks
+	@$(BIN)/python -m tools.prometheus
 	@$(BIN)/pytest -n 3 -m "not container and not e2e" --dist loadfile --cov=modeling --cov=tasks --cov-branch \
 	  --cov-report=term:skip-covered --cov-fail-under=90
 
 test-e2e: .venv/dev  ## the whole system: its commands, pages, and what happens when parts are killed
 	@$(BIN)/python -m tools.chromium
+	@$(BIN)/python -m tools.prometheus
 	@$(BIN)/pytest -n 2 -m "e2e and not container" --dist loadfile tests/e2e
 
 lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, workflows

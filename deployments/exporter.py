@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 
 import mongodb
 import registry
+from deployments.deadline import deadline
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
 from settings import (
@@ -43,6 +44,7 @@ _WINDOW = timedelta(hours=1)
 _RUNS_PER_PAGE = 200
 _ANSWER_SECONDS = 5.0
 _UNKNOWN = "unknown"
+_STATES = ("completed", "failed", "crashed", "timedout", "late")
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ def _families(samples: Iterable[Sample]) -> Iterator[Metric]:
 _MEANINGS = {
     "source_up": "1 while the source of these metrics answers the exporter",
     "flow_last_success_timestamp_seconds": "when the flow last succeeded for the problem",
+    "flow_deadline_timestamp_seconds": "when it should have succeeded again, by its schedule",
     "flow_step_seconds": "duration of each step of the last run",
     "documents": "documents of the last retraining by what became of them",
     "documents_quarantined": "documents that the last retraining quarantined, by reason",
@@ -151,13 +154,18 @@ def measurements(settings: Settings) -> Iterator[Sample]:
     OutsideError
         If MongoDB does not answer.
     """
-    databases = {problem.source.database for problem in _problems(settings)}
+    problems = {problem.name: problem for problem in _problems(settings)}
+    databases = {problem.source.database for problem in problems.values()}
     with mongodb.connect(settings) as client:
         for database in sorted(databases):
             for entry in client[database][COLLECTION].find():
                 of = {"flow": entry["flow"], "problem": entry["problem"]}
                 at = entry["at"].timestamp()
                 yield sample("flow_last_success_timestamp_seconds", at, **of)
+                problem = problems.get(entry["problem"])
+                due = problem and deadline(entry["flow"], problem, entry["at"])
+                if due:
+                    yield sample("flow_deadline_timestamp_seconds", due.timestamp(), **of)
                 for figure in entry["figures"]:
                     yield sample(figure["name"], figure["value"], **{**figure["labels"], **of})
 
@@ -202,19 +210,21 @@ def flow_runs(api: str) -> Iterator[Sample]:
     try:
         with httpx.Client(base_url=api, timeout=_ANSWER_SECONDS) as client:
             flows = {flow["id"]: flow["name"] for flow in _pages(client, "/flows/filter", {})}
+            # A state that no run is in is a zero: what is not there can be neither seen nor judged.
+            counts = {(flow, state): 0 for flow in flows.values() for state in _STATES}
             wanted: dict[str, object] = {
                 "flow_runs": {"expected_start_time": {"after_": since}},
                 "sort": "EXPECTED_START_TIME_DESC",
             }
             for run in _pages(client, "/flow_runs/filter", wanted):
-                key = (flows.get(run["flow_id"], _UNKNOWN), run["state_name"] or _UNKNOWN)
+                key = (flows.get(run["flow_id"], _UNKNOWN), (run["state_name"] or _UNKNOWN).lower())
                 counts[key] = counts.get(key, 0) + 1
     except httpx.HTTPError as error:
         raise OutsideError(
             f"Prefect does not answer at PREFECT_API_URL ({type(error).__name__})."
         ) from error
     for (flow, state), count in counts.items():
-        yield sample("flow_runs_last_hour", count, flow=flow, state=state.lower())
+        yield sample("flow_runs_last_hour", count, flow=flow, state=state)
 
 
 def _pages(client: httpx.Client, path: str, wanted: dict[str, object]) -> Iterator[dict[str, str]]:

@@ -103,6 +103,9 @@ class PredictionLog:
 
     def start(self) -> None:
         """Begin to write."""
+        for kind in (_PREDICTION, _FEEDBACK, _FAILURE):
+            # A zero, so that the first loss is one that can be seen.
+            self._metrics.dropped(kind, "queue_full", 0)
         self._thread.start()
 
     def end(self) -> None:

@@ -169,6 +169,8 @@ class Metrics:
     def swapped(self, problem: str) -> None:
         """Count a version that took over."""
         self._swaps.labels(problem).inc()
+        # A counter that begins with its first failure has grown from nothing: no alert sees that.
+        self._swap_failures.labels(problem)
 
     def swap_failed(self, problem: str) -> None:
         """Count a version that was refused, or could not be fetched."""

@@ -1,7 +1,7 @@
 """Prometheus learns from the exporter what flows, registry and Prefect know."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments import exporter
+from deployments.deadline import deadline
 from deployments.exporter import Sources, flow_runs, measurements, production, sources
 from modeling.problem import Problem
 from settings import OutsideError, Settings
@@ -43,7 +44,24 @@ def test_the_latest_figures_of_a_flow_are_exported_with_flow_and_problem(
     assert found["perennial_flow_last_success_timestamp_seconds", of] >= before
     retrain = (("flow", "retrain"), ("problem", problem.name))
     assert found["perennial_snapshot_documents", retrain] == 12
+    assert (
+        found["perennial_flow_deadline_timestamp_seconds", retrain] > datetime.now(UTC).timestamp()
+    )
     assert found["perennial_source_up", (("source", "mongodb"),)] == 1
+
+
+def test_a_flow_must_have_succeeded_again_when_its_schedule_has_named_two_times(
+    write_problem: Callable[..., Problem],
+) -> None:
+    problem = write_problem(
+        schedule={"retrain": "0 3 * * 1-5", "monitor": None, "timezone": "Europe/Berlin"}
+    )
+    # A Thursday's run; Berlin is an hour ahead of UTC in winter.
+    last = datetime(2026, 1, 8, 2, 20, tzinfo=UTC)
+
+    assert deadline("retrain", problem, last) == datetime(2026, 1, 12, 2, tzinfo=UTC)
+    assert deadline("monitor", problem, last) is None
+    assert deadline("rollback", problem, last) is None
 
 
 def test_a_problem_without_production_has_no_figures_of_one(machine: Settings) -> None:
@@ -96,6 +114,7 @@ def test_flow_runs_are_counted_by_flow_and_state(prefect_api: str) -> None:
 
     found = {each.labels: each.value for each in flow_runs(prefect_api)}
     assert found[("flow", "counted"), ("state", "completed")] == 2
+    assert found[("flow", "counted"), ("state", "failed")] == 0
 
 
 def test_prefect_that_does_not_answer_is_named(machine: Settings) -> None:

@@ -133,12 +133,6 @@ def test_a_password_is_in_no_manifest(overlay: str) -> None:
     assert not [r for r in _render(overlay) if r["kind"] == "Secret"]
 
 
-def test_compose_and_kubernetes_alert_by_the_same_rules() -> None:
-    ours = _load(PROJECT / "k8s" / "monitoring" / "rules.yaml")["spec"]
-
-    assert _load(PROJECT / "compose" / "prometheus" / "rules.yml") == ours
-
-
 def test_every_alert_has_a_runbook() -> None:
     text = (PROJECT / "docs" / "runbooks.md").read_text()
     sections = {title.lower() for title in re.findall(r"^## (\w+)$", text, re.MULTILINE)}

@@ -1,0 +1,13 @@
+"""The dashboards of Grafana: Service, Models, Flows.
+
+`python -m tools.dashboards` writes them into `k8s/monitoring/dashboards`, from where both
+Kubernetes and Compose give them to Grafana.
+"""
+
+from __future__ import annotations
+
+from settings import PROJECT
+from tools.dashboards.boards import FLOWS, MODELS, SERVICE
+
+FOLDER = PROJECT / "k8s" / "monitoring" / "dashboards"
+BOARDS = (SERVICE, MODELS, FLOWS)

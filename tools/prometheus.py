@@ -1,0 +1,117 @@
+"""Prometheus and Alertmanager for the tests: the machine's, or Debian's packages without root.
+
+`python -m tools.prometheus` fetches and unpacks the packages into the virtual environment, unless
+the machine has the programs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from settings import OutsideError
+
+PROGRAMS = ("prometheus", "promtool", "alertmanager", "amtool")
+_FOLDER = Path(sys.prefix) / "prometheus"
+_PACKAGES = ("prometheus", "prometheus-alertmanager")
+# As Debian and Ubuntu call it.
+_NAMES = {"alertmanager": ("alertmanager", "prometheus-alertmanager")}
+_TRIES = 3
+
+
+def find(program: str) -> Path | None:
+    """Return a program of the machine, else the one that `install` unpacked, else None."""
+    unpacked = str(_FOLDER / "usr" / "bin")
+    for place in (os.environ.get("PATH"), unpacked):
+        for name in _NAMES.get(program, (program,)):
+            if path := shutil.which(name, path=place):
+                return Path(path)
+    return None
+
+
+def require(program: str) -> Path:
+    """Return a program.
+
+    Raises
+    ------
+    OutsideError
+        If neither the machine nor the virtual environment has it.
+    """
+    path = find(program)
+    if path is None:
+        raise OutsideError(
+            f"There is no {program!r}: run `python -m tools.prometheus`, or install "
+            f"{' and '.join(_PACKAGES)}."
+        )
+    return path
+
+
+def install() -> None:
+    """Unpack Debian's or Ubuntu's packages into the virtual environment; it needs no root.
+
+    Raises
+    ------
+    OutsideError
+        If the machine has no `apt-get` and `dpkg-deb`, or its package source does not answer.
+    """
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise _cannot("this machine has no apt-get and dpkg-deb")
+    _FOLDER.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_FOLDER.parent) as work:
+        folder = Path(work)
+        _download(folder)
+        for package in folder.glob("*.deb"):
+            _run(["dpkg-deb", "--extract", str(package), str(folder / "root")], folder)
+        shutil.rmtree(_FOLDER, ignore_errors=True)
+        # In place at once: an installation that is broken off leaves nothing behind.
+        (folder / "root").rename(_FOLDER)
+
+
+def _download(folder: Path) -> None:
+    """Fetch the packages, with package lists of our own where the machine's are missing."""
+    try:
+        _run(["apt-get", "download", *_PACKAGES], folder)
+    except OutsideError:
+        lists = folder / "lists"
+        (lists / "partial").mkdir(parents=True)
+        own = [
+            *("-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={folder}"),
+            *("-o", f"Acquire::Retries={_TRIES}", "-o", "APT::Sandbox::User="),
+        ]
+        _run(["apt-get", *own, "update"], folder)
+        _run(["apt-get", *own, "download", *_PACKAGES], folder)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+        raise _cannot(f"`{' '.join(command[:2])}` says: {said[-1]}")
+
+
+def _cannot(reason: str) -> OutsideError:
+    return OutsideError(
+        f"Prometheus cannot be fetched, {reason}; install {' and '.join(_PACKAGES)} "
+        "(or put their programs on PATH)."
+    )
+
+
+def main() -> None:
+    """Install what the machine lacks; a failure is one sentence."""
+    if all(find(program) for program in PROGRAMS):
+        return
+    print("Unpacking Prometheus and Alertmanager from Debian packages into .venv, for the tests")
+    try:
+        install()
+        for program in PROGRAMS:
+            require(program)
+    except OutsideError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -40,6 +40,8 @@ _CONFIGURATION = re.compile(
 )
 _DOCUMENTS = 300
 _SECONDS = 150.0
+# Prefect's page draws only what is in view.
+_TALL = DESKTOP | {"height": 1500}
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # Each test has a problem of its own.
 CLICKED, TICKING, CROWDED, KILLED = "clicked", "ticking", "crowded", "killed"
@@ -233,7 +235,7 @@ def test_a_retraining_started_by_a_click_ends_with_its_verdict_on_the_page(
     system: System,
     browser: Browser,  # noqa: F811 - the fixture
 ) -> None:
-    context = browser.new_context(viewport=DESKTOP, color_scheme="light")
+    context = browser.new_context(viewport=_TALL, color_scheme="light")
     context.set_default_timeout(_SECONDS * 1000)
     page = context.new_page()
 
@@ -287,7 +289,6 @@ def _open_artifacts(page: Page, system: System, run: str) -> Locator:
 
 def _take_pictures(page: Page, system: System, run: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
-    page.set_viewport_size({"width": 1280, "height": 1500})
     page.screenshot(path=IMAGES / "prefect-verdict.png")
     page.set_viewport_size({"width": 1280, "height": 960})
     _open_artifacts(page, system, run)

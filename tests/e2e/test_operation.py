@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ from pymongo import MongoClient
 from ruamel.yaml import YAML
 
 from settings import PROJECT
-from tests.conftest import SMALL_PROBLEM, free_port, wait_until
+from tests.conftest import SMALL_PROBLEM, free_port
+from tests.conftest import wait_until as wait_until_often
 from tests.e2e.test_page import DESKTOP, IMAGES, browser  # noqa: F401 - it is a fixture
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # Each test has a problem of its own.
 CLICKED, TICKING, CROWDED, KILLED = "clicked", "ticking", "crowded", "killed"
 _SCHEDULES = {CLICKED: None, TICKING: "* * * * *", CROWDED: None, KILLED: None}
+
+
+# Who asks Prefect's server more often takes from it the time in which it could get on.
+wait_until = partial(wait_until_often, every=0.5)
 
 
 @dataclass(frozen=True)

@@ -67,13 +67,15 @@ SMALL_PROBLEM: dict[str, Any] = {
 }
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+def wait_until(
+    condition: Callable[[], Any], what: str, seconds: float = 60.0, every: float = 0.02
+) -> Any:
     """Return the first true value of a condition; fail when there is none within the time."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.02)
+        time.sleep(every)
     return value
 
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ from pymongo import MongoClient
 from ruamel.yaml import YAML
 
 from settings import PROJECT
-from tests.conftest import SMALL_PROBLEM, free_port, wait_until
+from tests.conftest import SMALL_PROBLEM, free_port
+from tests.conftest import wait_until as wait_until_often
 from tests.e2e.test_page import DESKTOP, IMAGES, browser  # noqa: F401 - it is a fixture
 
 if TYPE_CHECKING:
@@ -40,10 +42,16 @@ _CONFIGURATION = re.compile(
 )
 _DOCUMENTS = 300
 _SECONDS = 150.0
+# Prefect's page draws only what is in view.
+_TALL = DESKTOP | {"height": 1500}
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # Each test has a problem of its own.
 CLICKED, TICKING, CROWDED, KILLED = "clicked", "ticking", "crowded", "killed"
 _SCHEDULES = {CLICKED: None, TICKING: "* * * * *", CROWDED: None, KILLED: None}
+
+
+# Who asks Prefect's server more often takes from it the time in which it could get on.
+wait_until = partial(wait_until_often, every=0.5)
 
 
 @dataclass(frozen=True)
@@ -233,7 +241,7 @@ def test_a_retraining_started_by_a_click_ends_with_its_verdict_on_the_page(
     system: System,
     browser: Browser,  # noqa: F811 - the fixture
 ) -> None:
-    context = browser.new_context(viewport=DESKTOP, color_scheme="light")
+    context = browser.new_context(viewport=_TALL, color_scheme="light")
     context.set_default_timeout(_SECONDS * 1000)
     page = context.new_page()
 
@@ -287,7 +295,6 @@ def _open_artifacts(page: Page, system: System, run: str) -> Locator:
 
 def _take_pictures(page: Page, system: System, run: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
-    page.set_viewport_size({"width": 1280, "height": 1500})
     page.screenshot(path=IMAGES / "prefect-verdict.png")
     page.set_viewport_size({"width": 1280, "height": 960})
     _open_artifacts(page, system, run)

@@ -209,4 +209,5 @@ def apply_automations(client: SyncPrefectClient, wanted: list[AutomationCore]) -
 
 
 def _content(automation: AutomationCore) -> object:
-    return AutomationCore.model_validate(automation.model_dump()).model_dump(mode="json")
+    # Not as JSON: there the events of a trigger are a list, in the accidental order of a set.
+    return AutomationCore.model_validate(automation.model_dump()).model_dump()

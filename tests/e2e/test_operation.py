@@ -272,8 +272,19 @@ def _click_run(page: Page, system: System) -> None:
     page.goto(f"{system.prefect}/deployments")
     row = page.locator("tr", has=page.get_by_text("retrain", exact=True)).filter(has_text=CLICKED)
     row.get_by_role("link", name=CLICKED).click()
-    page.get_by_role("button", name="Run", exact=True).click()
-    page.get_by_text("Quick run").click()
+
+    def click() -> bool:
+        """Click until it helps: a page that is still loading may not notice it."""
+        with (
+            suppress(PageError),
+            page.expect_response(re.compile("create_flow_run"), timeout=10_000),
+        ):
+            page.get_by_role("button", name="Run", exact=True).click()
+            page.get_by_text("Quick run").click(timeout=5_000)
+            return True
+        return False
+
+    wait_until(click, "the button starts a run", _SECONDS)
 
 
 def _open_artifacts(page: Page, system: System, run: str) -> Locator:

@@ -41,7 +41,8 @@ _CONFIGURATION = re.compile(
     "MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|SERVING_|OPERATION_|EXPORTER_"
 )
 _DOCUMENTS = 300
-_SECONDS = 150.0
+# SQLite has one writer at a time: a Prefect server that starts much at once may pause for a minute.
+_SECONDS = 300.0
 # Prefect's page draws only what is in view.
 _TALL = DESKTOP | {"height": 1500}
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -71,7 +72,7 @@ class System:
 
     def ask(self, path: str, body: Any = None) -> Any:
         """Ask Prefect's API, as its own client does: again while its database is busy."""
-        client = httpx.Client(transport=httpx.HTTPTransport(retries=3), timeout=60)
+        client = httpx.Client(transport=httpx.HTTPTransport(retries=3), timeout=120)
         url = f"{self.prefect}/api/{path}"
 
         def answer() -> httpx.Response | None:

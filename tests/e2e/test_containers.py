@@ -169,7 +169,7 @@ def test_the_image_of_the_service_is_small_and_holds_no_way_to_build(
     assert sizes[_SERVING] <= _MOST_MEGABYTES
     tools = _podman("run", "--rm", _SERVING, "sh", "-c", "command -v gcc cc make git", check=False)
     assert not tools.stdout
-    for library in ("prefect", "xgboost", "deltalake", "matplotlib"):
+    for library in ("prefect", "deltalake", "matplotlib"):
         done = _podman("run", "--rm", _SERVING, "python", "-c", f"import {library}", check=False)
         assert "ModuleNotFoundError" in done.stderr
 

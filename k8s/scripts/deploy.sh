@@ -8,7 +8,7 @@ space=perennial-$OVERLAY
 
 attempt() {
   kubectl apply -k "k8s/overlays/$OVERLAY" || return
-  for name in serving worker; do
+  for name in serving worker exporter; do
     kubectl --namespace "$space" rollout status "deployment/$name" --timeout=300s || return
   done
   [ -z "${HOST:-}" ] || k8s/scripts/smoke.sh

@@ -10,9 +10,9 @@ if [ -n "$before" ]; then
   # Argo CD would bring the failed version back.
   git push --quiet --force "${REMOTE:-origin}" "$before:refs/heads/deploy-$OVERLAY"
 fi
-for name in serving worker; do
+for name in serving worker exporter; do
   kubectl --namespace "$space" rollout undo "deployment/$name"
 done
-for name in serving worker; do
+for name in serving worker exporter; do
   kubectl --namespace "$space" rollout status "deployment/$name" --timeout=300s
 done

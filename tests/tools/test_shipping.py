@@ -262,6 +262,7 @@ def test_a_rollout_that_fails_is_taken_back(
     calls = (tmp_path / "calls").read_text()
     assert "rollout undo deployment/serving" in calls
     assert "rollout undo deployment/worker" in calls
+    assert "rollout undo deployment/exporter" in calls
     assert _branch(checkout) == good
 
 

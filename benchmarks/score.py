@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from ruamel.yaml import YAML
 from sklearn.pipeline import Pipeline
 
 from benchmarks.common import interleave, parser, read_reviews, write_json
@@ -44,11 +43,7 @@ def machine(scratch: Path) -> Iterator[None]:
     """Let this process use a data folder and problem files of its own."""
     from settings import PROJECT, get_settings
 
-    problems = scratch / "problems"
-    problems.mkdir()
-    content = YAML().load(PROJECT / "problems" / f"{_PROBLEM}.yaml")
-    YAML().dump(content, problems / f"{_PROBLEM}.yaml")
-    os.environ |= {"DATA_DIR": str(scratch / "data"), "PROBLEMS_DIR": str(problems)}
+    os.environ |= {"DATA_DIR": str(scratch / "data"), "PROBLEMS_DIR": str(PROJECT / "problems")}
     os.environ["PREFECT_HOME"] = str(scratch / "prefect")
     get_settings.cache_clear()
     yield

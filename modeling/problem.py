@@ -264,9 +264,9 @@ class Problem(Schema):
         """The problem as a retraining sees it: with its baseline alone, if it has one."""
         if self.baseline is None:
             return self
-        return self.model_copy(
-            update={"candidates": {self.baseline: self.candidates[self.baseline]}}
-        )
+        only = {self.baseline: self.candidates[self.baseline]}
+        # What an experiment explores names candidates that are not there any more.
+        return self.model_copy(update={"candidates": only, "experiment": Experiment()})
 
     @property
     def explored(self) -> Self:

@@ -79,6 +79,17 @@ def test_every_committed_problem_loads_under_the_name_of_its_file(path: Path) ->
     assert load_problem(path).name == path.stem
 
 
+def test_a_retraining_can_be_written_down_and_read_again() -> None:
+    problem = load_problem(PROBLEMS / "sentiment.yaml")
+    retrained = problem.retrained
+
+    again = Problem.model_validate_json(retrained.model_dump_json())
+
+    assert list(again.candidates) == [problem.baseline]
+    assert again == retrained
+    assert again.digest == problem.digest
+
+
 def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
     problem = load_problem(write(REVIEWS))
 

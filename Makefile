@@ -71,7 +71,8 @@ test: .venv/dev  ## the tests, against real servers, with coverage of modeling a
 test-e2e: .venv/dev  ## the whole system: its commands, pages, and what happens when parts are killed
 	@$(BIN)/python -m tools.chromium
 	@$(BIN)/python -m tools.prometheus
-	@$(BIN)/pytest -n 2 -m "e2e and not container" --dist loadfile tests/e2e
+	@$(BIN)/pytest -n 2 -m "e2e and not container and not operation" --dist loadfile tests/e2e
+	@$(BIN)/pytest -n 0 -m operation tests/e2e
 
 lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, workflows
 	$(BIN)/ruff format --check .

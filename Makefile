@@ -8,6 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Without its cache every process would compile all libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:            ## show the commands
 	@grep -E '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:

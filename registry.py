@@ -6,22 +6,15 @@ module is, as the packages `flows` and `tasks` do.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
-from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-from requests.exceptions import RequestException
 
 import production
-import provenance
 from artifact import (
     GOLDEN_FILE,
     MODEL_FILE,
@@ -32,16 +25,9 @@ from artifact import (
     read_golden,
 )
 from history import Change, Note
-from provenance import SnapshotLike, origin
+from provenance import SnapshotLike
 from settings import OutsideError, Settings
-from tracking import (
-    embedded_artifacts,
-    end_abandoned,
-    ensure_model,
-    experiment,
-    explained,
-    open_client,
-)
+from tracking import Runs, ensure_model, explained, open_client
 from versions import (
     CANARY,
     CANARY_MODE_TAG,
@@ -55,7 +41,6 @@ from versions import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from sklearn.pipeline import Pipeline
 
 __all__ = [
@@ -78,96 +63,8 @@ class StaleComparisonError(Exception):
     """Production has changed since the challenger was compared with it; compare again."""
 
 
-class Registry:
-    """MLflow as this project uses it; `connect` makes one."""
-
-    def __init__(self, client: MlflowClient, settings: Settings) -> None:
-        self._client = client
-        self._artifacts = embedded_artifacts(settings)
-        self._pages = _pages(settings.mlflow_ui_url or client.tracking_uri)
-
-    @contextmanager
-    def run(
-        self,
-        problem: str,
-        name: str,
-        *,
-        parent: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Iterator[str]:
-        """Yield the id of a new run, which ends as finished, or as failed when the block raises."""
-        own = {TAG + key: value for key, value in (tags or {}).items()}
-        family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
-        with explained():
-            run = self._client.create_run(
-                experiment(self._client, problem, self._artifacts),
-                run_name=name,
-                tags=origin() | own | family,
-            )
-        try:
-            yield run.info.run_id
-        except BaseException:
-            # MLflow may be what failed; the failure itself must not be lost over it.
-            with suppress(MlflowException, RequestException):
-                self._client.set_terminated(run.info.run_id, "FAILED")
-            raise
-        with explained():
-            self._client.set_terminated(run.info.run_id, "FINISHED")
-
-    def end_abandoned(self, problem: str, kind: str) -> list[str]:
-        """End the runs of a kind whose processes were killed; the caller knows that none lives.
-
-        Returns
-        -------
-        list of str
-            The ids of the runs that are marked as killed now, those below them first.
-        """
-        with explained():
-            found = experiment(self._client, problem, self._artifacts)
-            return end_abandoned(self._client, found, f"{TAG}kind", kind)
-
-    def log(
-        self,
-        run_id: str,
-        *,
-        params: Mapping[str, object] | None = None,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        """Add parameters, metrics and tags to a run."""
-        now = int(time.time() * 1000)
-        with explained():
-            self._client.log_batch(
-                run_id,
-                params=[Param(key, str(value)) for key, value in (params or {}).items()],
-                metrics=[Metric(key, value, now, 0) for key, value in (metrics or {}).items()],
-                tags=[RunTag(TAG + key, value) for key, value in (tags or {}).items()],
-            )
-
-    def log_snapshot(self, run_id: str, snapshot: SnapshotLike) -> None:
-        """Record which snapshot a run learned from, as the run's dataset."""
-        with explained():
-            provenance.record_snapshot(self._client, run_id, snapshot)
-
-    def log_files(
-        self, run_id: str, texts: Mapping[str, str], figures: Mapping[str, Figure]
-    ) -> None:
-        """Keep texts and pictures with a run: file name -> content."""
-        with explained():
-            for name, text in texts.items():
-                self._client.log_text(run_id, text, name)
-            for name, figure in figures.items():
-                self._client.log_figure(run_id, figure, name)
-
-    def attach(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        """Keep files with a run: file name -> content."""
-        with explained():
-            provenance.attach(self._client, run_id, files)
-
-    def attached(self, run_id: str, name: str) -> bytes | None:
-        """Return a file that was kept with a run, or None if there is none of that name."""
-        with explained():
-            return provenance.attached(self._client, run_id, name)
+class Registry(Runs):
+    """MLflow as this project uses it: runs, versions and aliases; `connect` makes one."""
 
     def register(
         self,
@@ -359,10 +256,7 @@ class Registry:
         """Write facts onto a version: Markdown for people, tags for programs."""
         with explained():
             self._client.update_model_version(version.problem, str(version.version), description)
-            for key, value in tags.items():
-                self._client.set_model_version_tag(
-                    version.problem, str(version.version), TAG + key, value
-                )
+        self.tag(version, tags)
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         """Write facts onto a version for programs; its description stays."""
@@ -371,33 +265,6 @@ class Registry:
                 self._client.set_model_version_tag(
                     version.problem, str(version.version), TAG + key, value
                 )
-
-    def page(
-        self, problem: str, *, run_id: str | None = None, version: int | None = None
-    ) -> str | None:
-        """Return where people see a run, or a version, or None if MLflow has no pages here."""
-        if self._pages is None:
-            return None
-        if version is not None:
-            return f"{self._pages}/#/models/{problem}/versions/{version}"
-        with explained():
-            found = experiment(self._client, problem, self._artifacts)
-            return f"{self._pages}/#/experiments/{found}/runs/{run_id}"
-
-    def has_finished(self, problem: str, tags: Mapping[str, str]) -> bool:
-        """Return whether a run with all these tags has finished."""
-        return self.find_run(problem, tags) is not None
-
-    def find_run(self, problem: str, tags: Mapping[str, str]) -> str | None:
-        """Return the id of the newest finished run with all these tags, or None."""
-        with explained():
-            conditions = [f"tags.`{TAG}{key}` = '{value}'" for key, value in tags.items()]
-            runs = self._client.search_runs(
-                [experiment(self._client, problem, self._artifacts)],
-                " and ".join(["attributes.status = 'FINISHED'", *conditions]),
-                max_results=1,
-            )
-            return str(runs[0].info.run_id) if runs else None
 
     def _download(self, model_id: str, name: str) -> ModelFile:
         """Return the model file and the golden examples of a stored model, and nothing else."""
@@ -419,11 +286,6 @@ def connect(settings: Settings) -> Registry:
         If it does not answer.
     """
     return Registry(open_client(settings), settings)
-
-
-def _pages(address: str) -> str | None:
-    """Return the address of MLflow's pages: DagsHub and a server show them where they answer."""
-    return address.rstrip("/") if address.startswith(("http://", "https://")) else None
 
 
 def _require(current: ModelVersion | None, expected: ModelVersion | None) -> None:

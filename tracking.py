@@ -1,4 +1,4 @@
-"""Where MLflow is: the configured server, DagsHub, or SQLite in the data folder; and its failures.
+"""Where MLflow is (a server, DagsHub, SQLite in the data folder), its failures, and its runs.
 
 MLflow reads its environment when it is imported: call `settings.prepare_environment` before this
 module is, as the packages `flows` and `tasks` do.
@@ -7,17 +7,25 @@ module is, as the packages `flows` and `tasks` do.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from requests.exceptions import RequestException
 
+import provenance
+from provenance import SnapshotLike, origin
 from settings import OutsideError, Settings, UnavailableError
+from versions import TAG
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 
@@ -121,7 +129,7 @@ def experiment(client: MlflowClient, problem: str, artifacts: str | None) -> str
     return str(found.experiment_id)
 
 
-def end_abandoned(client: MlflowClient, experiment_id: str, tag: str, kind: str) -> list[str]:
+def _end_abandoned(client: MlflowClient, experiment_id: str, tag: str, kind: str) -> list[str]:
     """Mark the runs of a kind that still count as running, and the runs below them, as killed."""
     parents = _running(client, experiment_id, f"tags.`{tag}` = '{kind}'")
     if not parents:
@@ -150,3 +158,135 @@ def ensure_model(client: MlflowClient, problem: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+class Runs:
+    """The runs of MLflow and what is kept with them.
+
+    Parameters
+    ----------
+    client : MlflowClient
+        See `open_client`.
+    settings : Settings
+        Where files and pages are.
+    """
+
+    def __init__(self, client: MlflowClient, settings: Settings) -> None:
+        self._client = client
+        self._artifacts = embedded_artifacts(settings)
+        self._pages = _pages(settings.mlflow_ui_url or client.tracking_uri)
+
+    @contextmanager
+    def run(
+        self,
+        problem: str,
+        name: str,
+        *,
+        parent: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Iterator[str]:
+        """Yield the id of a new run, which ends as finished, or as failed when the block raises."""
+        own = {TAG + key: value for key, value in (tags or {}).items()}
+        family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+        with explained():
+            run = self._client.create_run(
+                experiment(self._client, problem, self._artifacts),
+                run_name=name,
+                tags=origin() | own | family,
+            )
+        try:
+            yield run.info.run_id
+        except BaseException:
+            # MLflow may be what failed; the failure itself must not be lost over it.
+            with suppress(MlflowException, RequestException):
+                self._client.set_terminated(run.info.run_id, "FAILED")
+            raise
+        with explained():
+            self._client.set_terminated(run.info.run_id, "FINISHED")
+
+    def end_abandoned(self, problem: str, kind: str) -> list[str]:
+        """End the runs of a kind whose processes were killed; the caller knows that none lives.
+
+        Returns
+        -------
+        list of str
+            The ids of the runs that are marked as killed now, those below them first.
+        """
+        with explained():
+            found = experiment(self._client, problem, self._artifacts)
+            return _end_abandoned(self._client, found, f"{TAG}kind", kind)
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add parameters, metrics and tags to a run."""
+        now = int(time.time() * 1000)
+        with explained():
+            self._client.log_batch(
+                run_id,
+                params=[Param(key, str(value)) for key, value in (params or {}).items()],
+                metrics=[Metric(key, value, now, 0) for key, value in (metrics or {}).items()],
+                tags=[RunTag(TAG + key, value) for key, value in (tags or {}).items()],
+            )
+
+    def log_snapshot(self, run_id: str, snapshot: SnapshotLike) -> None:
+        """Record which snapshot a run learned from, as the run's dataset."""
+        with explained():
+            provenance.record_snapshot(self._client, run_id, snapshot)
+
+    def log_files(
+        self, run_id: str, texts: Mapping[str, str], figures: Mapping[str, Figure]
+    ) -> None:
+        """Keep texts and pictures with a run: file name -> content."""
+        with explained():
+            for name, text in texts.items():
+                self._client.log_text(run_id, text, name)
+            for name, figure in figures.items():
+                self._client.log_figure(run_id, figure, name)
+
+    def attach(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Keep files with a run: file name -> content."""
+        with explained():
+            provenance.attach(self._client, run_id, files)
+
+    def attached(self, run_id: str, name: str) -> bytes | None:
+        """Return a file that was kept with a run, or None if there is none of that name."""
+        with explained():
+            return provenance.attached(self._client, run_id, name)
+
+    def page(
+        self, problem: str, *, run_id: str | None = None, version: int | None = None
+    ) -> str | None:
+        """Return where people see a run, or a version, or None if MLflow has no pages here."""
+        if self._pages is None:
+            return None
+        if version is not None:
+            return f"{self._pages}/#/models/{problem}/versions/{version}"
+        with explained():
+            found = experiment(self._client, problem, self._artifacts)
+            return f"{self._pages}/#/experiments/{found}/runs/{run_id}"
+
+    def has_finished(self, problem: str, tags: Mapping[str, str]) -> bool:
+        """Return whether a run with all these tags has finished."""
+        return self.find_run(problem, tags) is not None
+
+    def find_run(self, problem: str, tags: Mapping[str, str]) -> str | None:
+        """Return the id of the newest finished run with all these tags, or None."""
+        with explained():
+            conditions = [f"tags.`{TAG}{key}` = '{value}'" for key, value in tags.items()]
+            runs = self._client.search_runs(
+                [experiment(self._client, problem, self._artifacts)],
+                " and ".join(["attributes.status = 'FINISHED'", *conditions]),
+                max_results=1,
+            )
+            return str(runs[0].info.run_id) if runs else None
+
+
+def _pages(address: str) -> str | None:
+    """Return the address of MLflow's pages: DagsHub and a server show them where they answer."""
+    return address.rstrip("/") if address.startswith(("http://", "https://")) else None

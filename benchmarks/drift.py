@@ -124,13 +124,21 @@ def show(figures: Mapping[str, Any]) -> None:
         f"largest change reached {figures['calm_largest']:.2f} of its limit.",
         f"Snippets arrive: event raised {figures['noticed']}, again {figures['noticed_again']}; "
         f"{found}.",
-        f"Before: {figures['before']}",
+        f"Before: {_said(figures['before'])}.",
         f"Retrained: version {figures['production']} {figures['verdict']}, "
         f"{figures['verdict_reason']}.",
-        f"After: {figures['after']}; event raised {figures['event_after']}; "
+        f"After: {_said(figures['after'])}; event raised {figures['event_after']}; "
         f"drift: {after or 'none'}.",
         f"A monitor run takes {figures['seconds']:.1f} s, at most {figures['seconds_most']:.1f} s.",
         sep="\n",
+    )
+
+
+def _said(quality: Mapping[str, Any]) -> str:
+    return (
+        f"version {quality['version']} was right about {quality['live']} of the answers by "
+        f"feedback, {quality['documents']} of the labelled documents, {quality['holdout']} of its "
+        "holdout"
     )
 
 

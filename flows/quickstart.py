@@ -20,7 +20,7 @@ SENTENCES = (
 )
 
 
-@flow(name="quickstart")
+@flow(name="quickstart", flow_run_name="quickstart")
 def quickstart() -> None:
     """Go the whole way once: film reviews, a model in Production, three answers."""
     log_briefly()

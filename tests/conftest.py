@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -32,6 +32,11 @@ import tasks  # noqa: F401 - it prepares the environment of the libraries
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
 from settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from registry import Registry
 
 # A server that is configured already, as in CI, takes the place of the embedded one.
 CONFIGURED_MONGODB = os.environ.get("MONGODB_URI")
@@ -167,6 +172,22 @@ def machine(
     get_settings.cache_clear()
     yield get_settings()
     forget_mlflow()
+
+
+@pytest.fixture
+def tracking(machine: Settings) -> Registry:
+    """The registry of that machine."""
+    import registry
+
+    return registry.connect(machine)
+
+
+@pytest.fixture
+def client(machine: Settings) -> MlflowClient:
+    """MLflow of that machine, as a person uses it who does not know our registry."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
 
 
 @pytest.fixture

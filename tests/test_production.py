@@ -9,21 +9,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-import registry
 from registry import ModelVersion, Note, Registry, StaleComparisonError
-from settings import OutsideError, Settings
+from settings import OutsideError
 
 WHY = Note(why="wrong", by="ann", flow="rollback", run="r")
-
-
-@pytest.fixture
-def tracking(machine: Settings) -> Registry:
-    return registry.connect(machine)
-
-
-@pytest.fixture
-def client(machine: Settings) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
 
 
 @pytest.fixture

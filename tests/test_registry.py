@@ -60,17 +60,6 @@ def golden(model: Pipeline, texts: list[str]) -> Golden:
 
 
 @pytest.fixture
-def tracking(machine: Settings) -> Registry:
-    return registry.connect(machine)
-
-
-@pytest.fixture
-def client(tracking: Registry, machine: Settings) -> MlflowClient:
-    """MLflow as a person uses it who does not know our registry."""
-    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
-
-
-@pytest.fixture
 def register(tracking: Registry, model: Pipeline, golden: Golden) -> Callable[[], ModelVersion]:
     def call() -> ModelVersion:
         with tracking.run("reviews", "retrain reviews") as run_id:

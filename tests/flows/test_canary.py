@@ -19,7 +19,6 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.events.filters import EventFilter, EventNameFilter
 
 import registry
-from artifact import Golden
 from flows.retrain import retrain
 from modeling.judge import Judgement
 from modeling.problem import Problem
@@ -32,8 +31,8 @@ from serving.routing import choose
 from settings import OutsideError, Settings, get_serving_settings
 from tasks import canary
 from tasks.judge import judge
-from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
-from tests.serving.conftest import GOOD, _fit
+from tests.conftest import wait_until
+from tests.small_models import fit_small, register_small
 from tests.tasks.test_promote import CANDIDATES
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -122,22 +121,8 @@ class Traffic:
 @pytest.fixture(scope="module")
 def empty_mlflow(tmp_path_factory: pytest.TempPathFactory, snippets: list[tuple[str, int]]) -> Path:
     """Return an MLflow database with two good versions of the small problem, and no alias yet."""
-    settings = Settings(data_dir=tmp_path_factory.mktemp("registered"))
-    tracking = registry.connect(settings)
-    problem = Problem.model_validate(
-        {"name": "reviews", **SMALL_PROBLEM, "source": {"database": "d", "collection": "c"}}
-    )
-    for count in (800, 1000):
-        model = _fit(problem, snippets[:count])
-        golden = Golden(
-            inputs=(GOOD,),
-            classes=tuple(model.classes_),
-            probabilities=model.predict_proba([GOOD]).tolist(),
-        )
-        with tracking.run("reviews", "retrain") as run_id:
-            tracking.register("reviews", run_id, model, golden, tags={})
-    forget_mlflow()
-    return settings.data_dir / "mlflow" / "mlflow.db"
+    models = [fit_small(snippets[:count]) for count in (800, 1000)]
+    return register_small(tmp_path_factory.mktemp("registered"), models)
 
 
 @pytest.fixture

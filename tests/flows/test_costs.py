@@ -9,14 +9,13 @@ import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 
-import registry
 from flows.retrain import retrain
 from modeling.complaints import ProblemError
 from modeling.decided import Decided
 from modeling.documents import content_hash, in_holdout
 from modeling.problem import Problem
 from registry import Registry
-from settings import OutsideError, Settings
+from settings import OutsideError
 from tests.conftest import SMALL_PROBLEM
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -30,16 +29,6 @@ def filled(collection: Any, documents: Any) -> Any:
     """The collection of the small problem with reviews in it."""
     collection.insert_many(documents(DOCUMENTS))
     return collection
-
-
-@pytest.fixture
-def tracking(machine: Settings) -> Registry:
-    return registry.connect(machine)
-
-
-@pytest.fixture
-def client(machine: Settings) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
 
 
 def test_dear_errors_are_made_less_often_and_the_saving_is_reported(

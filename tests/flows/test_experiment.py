@@ -48,11 +48,6 @@ ENDLESS = {
 
 
 @pytest.fixture
-def client(machine: Settings) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
-
-
-@pytest.fixture
 def exploring(write_problem: Callable[..., Problem]) -> Problem:
     return write_problem(experiment=EXPERIMENT)
 

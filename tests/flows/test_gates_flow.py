@@ -17,7 +17,6 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.flow_runs import resume_flow_run
 from ruamel.yaml import YAML
 
-import registry
 import tasks.approve
 from flows.retrain import retrain
 from modeling.decision import Verdict, decide
@@ -59,11 +58,6 @@ def _document(number: int) -> dict[str, Any]:
         "source": "ironic" if ironic else "plain",
         "film": {"country": "DE" if ironic else "FR"},
     }
-
-
-@pytest.fixture
-def tracking(machine: Settings) -> Registry:
-    return registry.connect(machine)
 
 
 @pytest.fixture

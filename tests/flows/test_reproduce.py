@@ -16,7 +16,6 @@ import pytest
 from mlflow import MlflowClient
 from prefect.settings import PREFECT_API_URL
 
-import registry
 from flows.reproduce import reproduce
 from flows.retrain import retrain
 from modeling.problem import Problem
@@ -25,16 +24,6 @@ from settings import PROJECT, OutsideError, Settings
 from tasks.recipe import HOLDOUT_FILE, SURROUNDINGS_FILE, Surroundings, read_recipe
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
-
-
-@pytest.fixture
-def tracking(machine: Settings) -> Registry:
-    return registry.connect(machine)
-
-
-@pytest.fixture
-def client(machine: Settings) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
 
 
 @pytest.fixture

@@ -42,18 +42,8 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def client(machine: Settings) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
-
-
-@pytest.fixture
 def store(problem: Problem, machine: Settings) -> SnapshotStore:
     return SnapshotStore(problem.name, machine)
-
-
-@pytest.fixture
-def tracking(machine: Settings) -> Registry:
-    return registry.connect(machine)
 
 
 @pytest.fixture

@@ -11,13 +11,12 @@ import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 
-import registry
 from flows.history import history
 from flows.retrain import retrain
 from flows.rollback import rollback
 from modeling.problem import Problem
 from registry import Registry
-from settings import OutsideError, Settings
+from settings import OutsideError
 from tasks.report import Retraining
 from tests.conftest import MIDNIGHT, wait_until
 
@@ -31,16 +30,6 @@ _LOGISTIC = {
 # One word says next to nothing about a review.
 WEAK = {"weak": _LOGISTIC | {"features": {"weighting": "tfidf", "max_features": 1}}}
 GOOD = {"good": _LOGISTIC | {"features": {"weighting": "tfidf"}}}
-
-
-@pytest.fixture
-def tracking(machine: Settings) -> Registry:
-    return registry.connect(machine)
-
-
-@pytest.fixture
-def client(machine: Settings) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
 
 
 @pytest.fixture

@@ -16,8 +16,6 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-import registry
-from artifact import Golden
 from flows.score import score
 from modeling.problem import Problem
 from registry import Registry
@@ -25,8 +23,8 @@ from settings import PROJECT, OutsideError, Settings
 from tasks import score_file as score_file_module
 from tasks.ingest import ingest
 from tasks.scoring import Classifier
-from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
-from tests.serving.conftest import GOOD, _fit
+from tests.conftest import wait_until
+from tests.small_models import fit_small, register_small
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -34,27 +32,8 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 @pytest.fixture(scope="module")
 def empty_mlflow(tmp_path_factory: pytest.TempPathFactory, snippets: list[tuple[str, int]]) -> Path:
     """Return an MLflow database with two versions of the small problem, and no alias yet."""
-    settings = Settings(data_dir=tmp_path_factory.mktemp("registered"))
-    tracking = registry.connect(settings)
-    problem = Problem.model_validate(
-        {"name": "reviews", **SMALL_PROBLEM, "source": {"database": "d", "collection": "c"}}
-    )
-    for count in (600, 1000):
-        model = _fit(problem, snippets[:count])
-        golden = Golden(
-            inputs=(GOOD,),
-            classes=tuple(model.classes_),
-            probabilities=model.predict_proba([GOOD]).tolist(),
-        )
-        with tracking.run("reviews", "retrain") as run_id:
-            tracking.register("reviews", run_id, model, golden, tags={})
-    forget_mlflow()
-    return settings.data_dir / "mlflow" / "mlflow.db"
-
-
-@pytest.fixture
-def tracking(machine: Settings) -> Registry:
-    return registry.connect(machine)
+    models = [fit_small(snippets[:count]) for count in (600, 1000)]
+    return register_small(tmp_path_factory.mktemp("registered"), models)
 
 
 @pytest.fixture

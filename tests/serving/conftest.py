@@ -7,63 +7,32 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 from sklearn.pipeline import Pipeline
 from starlette.testclient import TestClient
 
-from artifact import Golden
-from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
 from modeling.problem import Problem
 from serving.app import Service
 from settings import ServingSettings, Settings
-from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
+from tests.conftest import wait_until
+from tests.small_models import fit_small, register_small
 from versions import ModelVersion
 
 if TYPE_CHECKING:
     from registry import Registry
 
-GOOD = "a warm , funny and touching film with a wonderful cast"
-BAD = "a dull , boring and stupid mess that wastes its cast"
-
 
 @pytest.fixture(scope="session")
 def models(snippets: list[tuple[str, int]]) -> list[Pipeline]:
     """Three models, fitted on more and more reviews."""
-    problem = Problem.model_validate(
-        {"name": "reviews", **SMALL_PROBLEM, "source": {"database": "d", "collection": "c"}}
-    )
-    return [_fit(problem, snippets[:count]) for count in (600, 800, 1000)]
-
-
-def _fit(problem: Problem, reviews: list[tuple[str, int]]) -> Pipeline:
-    texts, labels = zip(*reviews, strict=True)
-    candidate = problem.candidates["tfidf-logistic"]
-    normalizer, counter = build_normalizer(problem, candidate), build_counter(candidate.features)
-    matrix = counter.fit_transform(normalizer.transform(list(texts)))
-    names = np.array([problem.classes[label] for label in labels])
-    classifier = build_classifier(problem, "tfidf-logistic").fit(matrix, names)
-    return assemble(normalizer, counter, classifier)
+    return [fit_small(snippets[:count]) for count in (600, 800, 1000)]
 
 
 @pytest.fixture(scope="session")
 def empty_mlflow(tmp_path_factory: pytest.TempPathFactory, models: list[Pipeline]) -> Path:
     """Return an MLflow database with three versions of the small problem, and no alias yet."""
-    import registry
-
-    settings = Settings(data_dir=tmp_path_factory.mktemp("registered"))
-    tracking = registry.connect(settings)
-    for model in models:
-        golden = Golden(
-            inputs=(GOOD, BAD),
-            classes=tuple(model.classes_),
-            probabilities=model.predict_proba([GOOD, BAD]).tolist(),
-        )
-        with tracking.run("reviews", "retrain") as run_id:
-            tags = {"holdout.accuracy": "0.8 [0.7, 0.9]", "candidate": "tfidf-logistic"}
-            tracking.register("reviews", run_id, model, golden, tags=tags)
-    forget_mlflow()
-    return settings.data_dir / "mlflow" / "mlflow.db"
+    tags = {"holdout.accuracy": "0.8 [0.7, 0.9]", "candidate": "tfidf-logistic"}
+    return register_small(tmp_path_factory.mktemp("registered"), models, tags)
 
 
 @pytest.fixture

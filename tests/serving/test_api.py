@@ -18,7 +18,8 @@ from starlette.testclient import TestClient
 from modeling.problem import Problem
 from serving.app import Service
 from tests.conftest import wait_until
-from tests.serving.conftest import BAD, GOOD, metric
+from tests.serving.conftest import metric
+from tests.small_models import BAD, GOOD
 from versions import ModelVersion
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*httpx.*")

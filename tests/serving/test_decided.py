@@ -17,7 +17,7 @@ from registry import Registry
 from serving.classify import _answer
 from serving.models import load
 from tests.conftest import wait_until
-from tests.serving.conftest import BAD, GOOD
+from tests.small_models import BAD, GOOD
 from versions import TAG, ModelVersion
 
 THRESHOLD = 0.999

@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 
 from serving.app import Service
 from tests.conftest import wait_until
-from tests.serving.conftest import GOOD, metric
+from tests.serving.conftest import metric
+from tests.small_models import GOOD
 from versions import ModelVersion
 
 JSON = {"Content-Type": "application/json"}

@@ -14,7 +14,8 @@ from modeling.problem import Problem
 from serving.app import Service
 from settings import Settings
 from tests.conftest import free_port, wait_until
-from tests.serving.conftest import BAD, GOOD, metric
+from tests.serving.conftest import metric
+from tests.small_models import BAD, GOOD
 from versions import ModelVersion
 
 Serve = Callable[..., tuple[Service, TestClient]]

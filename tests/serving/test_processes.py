@@ -20,7 +20,8 @@ import pytest
 
 from settings import PROJECT, Settings
 from tests.conftest import forget_mlflow, free_port, wait_until
-from tests.serving.conftest import BAD, GOOD, metric
+from tests.serving.conftest import metric
+from tests.small_models import BAD, GOOD
 
 if TYPE_CHECKING:
     from registry import Registry

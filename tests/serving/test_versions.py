@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from serving.app import Service
 from settings import Settings
 from tests.conftest import forget_mlflow, wait_until
-from tests.serving.conftest import BAD, GOOD, metric
+from tests.serving.conftest import metric
+from tests.small_models import BAD, GOOD
 from versions import ModelVersion
 
 if TYPE_CHECKING:

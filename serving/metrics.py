@@ -130,6 +130,7 @@ class Metrics:
         self._latency_children: dict[str, Histogram] = {}
         self._prediction_children: dict[tuple[str, int, str], Counter] = {}
         self._character_children: dict[str, _BatchHistogram] = {}
+        self._dropped_children: dict[tuple[str, str], Counter] = {}
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that is answered."""
@@ -196,7 +197,11 @@ class Metrics:
 
     def dropped(self, kind: str, reason: str, count: int = 1) -> None:
         """Count what the log could not keep."""
-        self._dropped.labels(kind, reason).inc(count)
+        key = (kind, reason)
+        counter = self._dropped_children.get(key)
+        if counter is None:
+            counter = self._dropped_children[key] = self._dropped.labels(kind, reason)
+        counter.inc(count)
 
     def exposition(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""

@@ -14,6 +14,7 @@ import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.app import Service
+from serving.connections import connect_well
 from serving.supervision import supervise_well
 from settings import get_serving_settings, get_settings
 
@@ -75,3 +76,5 @@ class Classifier:
 
 
 cast("bentoml.Service[Any]", Classifier).add_asgi_middleware(Takeover)
+# A worker starts its server right after it has imported this, and asks nobody in between.
+connect_well()

@@ -92,14 +92,13 @@ def read_arrivals(
 
     for ids in batched(_unknown_ids(collection, problem, known), _IDS_PER_QUERY):
         yield from collection.find({"_id": {"$in": ids}}, projection)
-    # An array matches a range if one of its elements does; it is found among the undated ones.
-    newer: dict[str, Any] = {"$type": "date", "$not": {"$type": "array"}}
-    if known.watermark is not None:
-        newer["$gt"] = known.watermark
-    for document in collection.find(
-        {"$and": [query, {created_at: newer}]}, projection, batch_size=_BATCH
-    ):
-        if _identity(document, created_at) not in known.documents:
+    # To ask for more than a range would cost the server a look at every document.
+    newer = {"$gt": known.watermark} if known.watermark is not None else {"$type": "date"}
+    found = collection.find(_both(query, {created_at: newer}), projection, batch_size=_BATCH)
+    for document in found:
+        # An array is in a range if one of its elements is; it was found among the undated ones.
+        is_array = isinstance(document.get(created_at), list)
+        if not is_array and _identity(document, created_at) not in known.documents:
             yield document
 
 
@@ -125,8 +124,8 @@ def read_newest(
     names = problem.source.fields
     newest_first = [(names.created_at, DESCENDING), ("_id", DESCENDING)]
     query = problem.source.query
-    past = {"$and": [query, {names.created_at: {"$lte": until}}]}
-    recent = {"$and": [query, {names.created_at: {"$gt": since, "$lte": until}}]}
+    past = _both(query, {names.created_at: {"$lte": until}})
+    recent = _both(query, {names.created_at: {"$gt": since, "$lte": until}})
     newest = collection.find_one(past, {names.created_at: 1}, sort=newest_first)
     created_at = newest[names.created_at] if newest else None
     documents = collection.find(recent, _projection(problem), batch_size=_BATCH).sort(newest_first)
@@ -143,23 +142,28 @@ def _unknown_ids(
     """Yield the ids of late and of undated documents that are not known, each once."""
     created_at = problem.source.fields.created_at
     # No range of dates finds a document without a date.
-    undated = [{created_at: None}, {created_at: {"$type": list(_NO_DATE_TYPES)}}]
-    conditions: list[dict[str, Any]] = [{"$or": undated}]
+    wanted: list[dict[str, Any]] = [
+        {created_at: None},
+        {created_at: {"$type": list(_NO_DATE_TYPES)}},
+    ]
     if known.watermark is not None:
         late = {"$lte": known.watermark} | ({"$gte": known.since} if known.since else {})
-        conditions.append({created_at: late})
-    seen = set(known.documents)
-    for condition in conditions:
-        found = collection.find(
-            {"$and": [problem.source.query, condition]},
-            {"_id": 1, created_at: 1},
-            batch_size=_BATCH,
-        )
-        for document in found:
-            identity = _identity(document, created_at)
-            if identity not in seen:
-                seen.add(identity)
-                yield document["_id"]
+        # The first one, since of most documents nothing else needs to be looked at then.
+        wanted.insert(0, {created_at: late})
+    found = collection.find(
+        _both(problem.source.query, {"$or": wanted}),
+        {"_id": 1, created_at: 1},
+        batch_size=_BATCH,
+    )
+    for document in found:
+        if _identity(document, created_at) not in known.documents:
+            yield document["_id"]
+
+
+def _both(query: dict[str, Any], condition: dict[str, Any]) -> dict[str, Any]:
+    """Return a query for what meets the problem's own query and a condition."""
+    # An empty query beside it would keep some servers from using the condition's index.
+    return {"$and": [query, condition]} if query else condition
 
 
 def _identity(document: mongodb.Document, created_at: str) -> tuple[str, datetime | None]:

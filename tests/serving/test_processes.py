@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -30,6 +30,7 @@ _START_SECONDS = 120.0
 _END_SECONDS = 30.0
 _CLIENTS = 3
 _SOON_SECONDS = 0.5
+_CONNECTIONS = 40
 _WORKER = "_bentoml_impl.worker.service"
 
 
@@ -194,6 +195,22 @@ def test_the_metrics_of_two_workers_are_the_counts_of_the_client(running: Runnin
 
 def _predicted(running: Running, label: str) -> float:
     return metric(running.client, "model_prediction_count_total", **{"class": label})
+
+
+def test_long_lived_connections_are_shared_out_to_all_workers(running: Running) -> None:
+    port = running.client.base_url.port
+    with ExitStack() as stack:
+        for _ in range(_CONNECTIONS):
+            client = stack.enter_context(httpx.Client(base_url=running.client.base_url))
+            assert client.get("/livez").status_code == 200
+        held = [
+            sum(each.laddr.port == port for each in worker.net_connections() if each.raddr)
+            for worker in running.workers()
+        ]
+
+    assert sum(held) == _CONNECTIONS
+    # Each falls to either worker by chance; so few to one is less than one in a million.
+    assert min(held) > 4
 
 
 def test_promotions_under_load_lose_and_mix_no_answer(

@@ -1,0 +1,103 @@
+"""How connections reach the workers and answers leave them: what uvicorn has no settings for.
+
+Workers that accept from one socket race for connections, and one of them often gets nearly all:
+with a few long-lived connections, as load balancers keep them, the others idle. So each worker
+listens for itself, from the moment it is ready, and the system shares the connections out.
+
+uvicorn writes the head of an answer before it knows the body. Each write is a call of the system
+here, and a read at the client; one write for both takes a tenth off the cost of a short text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http import auto
+
+# Elsewhere the system lets several listen, but gives all connections to one of them.
+SHARES_OUT = sys.platform == "linux"
+_HEAD, _END_OF_HEAD = b"HTTP/1.1 ", b"\r\n\r\n"
+
+
+class OneWrite:
+    """A transport that keeps the head of an answer until its body is there.
+
+    It keeps it no longer than until the event loop comes round again: an answer without a body, or
+    one whose body takes its time, has its head sent then. Everything else is left to the transport
+    that it stands for.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Send this after what was kept; keep it if it is the head of an answer."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(_HEAD) and data.endswith(_END_OF_HEAD):
+            self._head = data
+            self._loop.call_soon(self._flush)
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what was kept, and close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def reserve(shared: socket.socket, address: tuple[str, int]) -> None:
+    """Bind a socket to an address on which each worker will listen for itself.
+
+    Raises
+    ------
+    OSError
+        If somebody listens there already, this service included.
+    """
+    # Among those that share an address the system would not notice another service.
+    with socket.socket(shared.family, shared.type) as alone:
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        alone.bind(address)
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    shared.bind(address)
+
+
+def listener(given: socket.socket) -> socket.socket:
+    """Return a socket of this process's own at a reserved address, the given one at any other."""
+    if not (SHARES_OUT and given.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)):
+        return given
+    own = socket.socket(given.family, given.type)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    own.bind(given.getsockname())
+    return own
+
+
+def connect_well() -> None:
+    """Let the servers that this process starts from now on listen, and answer, as said above."""
+    startup, protocol = uvicorn.Server.startup, auto.AutoHTTPProtocol
+
+    async def start(self: uvicorn.Server, sockets: Sequence[socket.socket] | None = None) -> None:
+        await startup(self, None if sockets is None else [listener(each) for each in sockets])
+
+    class Protocol(protocol):  # type: ignore[misc, valid-type]
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(OneWrite(transport))
+
+    uvicorn.Server.startup = start  # type: ignore[method-assign]
+    auto.AutoHTTPProtocol = Protocol

@@ -1,0 +1,175 @@
+"""How connections reach the workers, and how answers leave them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from serving.connections import OneWrite, connect_well, listener, reserve
+from tests.conftest import free_port, wait_until
+
+_TEXT = "a body"
+
+
+class Recorded:
+    """A transport that notes what is written to it."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def get_extra_info(self, name: str) -> str:
+        return name
+
+
+def _in_loop(use: Any) -> Recorded:
+    transport = Recorded()
+
+    async def run() -> None:
+        await use(OneWrite(transport))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    return transport
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+
+
+def test_the_head_and_the_body_of_an_answer_are_written_at_once() -> None:
+    async def answer(transport: OneWrite) -> None:
+        for _ in range(2):
+            transport.write(HEAD)
+            transport.write(b"ok")
+
+    assert _in_loop(answer).written == [HEAD + b"ok"] * 2
+
+
+def test_a_head_that_no_body_follows_is_sent_as_soon_as_the_loop_comes_round() -> None:
+    async def answer(transport: OneWrite) -> None:
+        transport.write(HEAD)
+        await asyncio.sleep(0)
+        transport.write(b"late")
+
+    assert _in_loop(answer).written == [HEAD, b"late"]
+
+
+def test_a_connection_that_is_closed_loses_nothing() -> None:
+    async def answer(transport: OneWrite) -> None:
+        transport.write(HEAD)
+        transport.close()
+
+    transport = _in_loop(answer)
+
+    assert transport.written == [HEAD]
+    assert transport.closed
+
+
+def test_everything_else_is_the_transport_s_own() -> None:
+    async def ask(transport: OneWrite) -> None:
+        assert transport.get_extra_info("peername") == "peername"
+
+    _in_loop(ask)
+
+
+@contextmanager
+def _served(app: Starlette) -> Iterator[httpx.Client]:
+    """Run a server of uvicorn in a thread, on a reserved address."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    with socket.socket() as shared:
+        reserve(shared, ("127.0.0.1", port))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [shared]}, daemon=True)
+        thread.start()
+        try:
+            wait_until(lambda: server.started, "the server has started")
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@pytest.fixture
+def well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let servers start as those of the workers do, for one test."""
+    from uvicorn.protocols.http import auto
+
+    monkeypatch.setattr(uvicorn.Server, "startup", uvicorn.Server.startup)
+    monkeypatch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
+    connect_well()
+
+
+@pytest.mark.usefixtures("well")
+def test_a_server_answers_every_kind_of_request_as_before() -> None:
+    async def streamed(_: Request) -> Response:
+        async def parts() -> Any:
+            for part in ("a ", "body"):
+                await asyncio.sleep(0)
+                yield part
+
+        return StreamingResponse(parts(), media_type="text/plain")
+
+    async def echo(request: Request) -> Response:
+        return PlainTextResponse(await request.body())
+
+    app = Starlette(
+        routes=[
+            Route("/text", lambda _: PlainTextResponse(_TEXT)),
+            Route("/empty", lambda _: Response(status_code=204)),
+            Route("/stream", streamed),
+            Route("/echo", echo, methods=["POST"]),
+        ]
+    )
+    with _served(app) as client:
+        for _ in range(2):
+            assert client.get("/text").text == _TEXT
+            assert client.head("/text").headers["content-length"] == str(len(_TEXT))
+            assert client.get("/empty").status_code == 204
+            assert client.get("/stream").text == _TEXT
+            patient = client.post("/echo", content=_TEXT, headers={"Expect": "100-continue"})
+            assert patient.text == _TEXT
+        closing = client.get("/text", headers={"Connection": "close"})
+        assert closing.text == _TEXT
+
+
+def test_each_worker_listens_for_itself_on_an_address_that_is_reserved() -> None:
+    with socket.socket() as shared:
+        reserve(shared, ("127.0.0.1", 0))
+        with listener(shared) as one, listener(shared) as other:
+            one.listen()
+            other.listen()
+            assert one.getsockname() == other.getsockname() == shared.getsockname()
+
+
+def test_an_address_on_which_somebody_listens_is_not_reserved_twice() -> None:
+    with socket.socket() as shared, socket.socket() as second:
+        reserve(shared, ("127.0.0.1", 0))
+        with listener(shared) as own:
+            own.listen()
+            with pytest.raises(OSError, match="in use"):
+                reserve(second, shared.getsockname())
+
+
+def test_a_socket_that_was_not_reserved_is_used_as_it_is() -> None:
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        assert listener(given) is given

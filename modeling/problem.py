@@ -66,6 +66,7 @@ class Source(Schema):
     fields: Fields = Fields()
     late_window: timedelta = Field(
         default=timedelta(hours=1),
+        ge=timedelta(0),
         description="how far behind the newest known document a late one may arrive",
     )
     dataset: str | None = Field(

@@ -14,10 +14,10 @@ import asyncio
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import uvicorn
-from uvicorn.protocols.http import auto
+if TYPE_CHECKING:
+    import uvicorn
 
 # Elsewhere the system lets several listen, but gives all connections to one of them.
 SHARES_OUT = sys.platform == "linux"
@@ -89,7 +89,15 @@ def listener(given: socket.socket) -> socket.socket:
 
 
 def connect_well() -> None:
-    """Let the servers that this process starts from now on listen, and answer, as said above."""
+    """Let the servers that this process starts from now on listen, and answer, as said above.
+
+    It does nothing in a process that has imported no server, such as the workers' supervisor.
+    """
+    if "uvicorn" not in sys.modules:
+        return
+    import uvicorn
+    from uvicorn.protocols.http import auto
+
     startup, protocol = uvicorn.Server.startup, auto.AutoHTTPProtocol
 
     async def start(self: uvicorn.Server, sockets: Sequence[socket.socket] | None = None) -> None:

@@ -57,8 +57,9 @@ NETWORK: Retries = {
 class _Brief(logging.Filter):
     """Leave out of Prefect's log what tells a person nothing.
 
-    That is the traceback of an expected failure, whose sentence says everything, and the link to a
-    page that the embedded server does not have.
+    That is the traceback of an expected failure, whose sentence says everything, the link to a
+    page that the embedded server does not have, and that a fit in a thread is not interrupted when
+    its time is over: it fails when it has ended, and nothing else can be set.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -68,6 +69,8 @@ class _Brief(logging.Filter):
         if message.startswith("Finished in state Failed") and _NAMES.search(message):
             # The flow has said, or is about to say, what its task and its state repeat.
             record.msg = "Finished in state Failed()"
+        if message.startswith("Timeout of %s seconds configured for this task"):
+            return False
         return not (uses_embedded_prefect() and message.startswith("View at"))
 
 

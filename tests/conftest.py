@@ -117,14 +117,20 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     Each worker process has one: their problems have the same names, and a retraining waits for
     another one of its problem.
     """
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_LOGGING_TO_API_ENABLED,
+        temporary_settings,
+    )
 
     import embedded
 
     own = Settings(data_dir=tmp_path_factory.getbasetemp() / "servers")
     with embedded.server(own, "prefect") as port:
         address = f"http://127.0.0.1:{port}/api"
-        with temporary_settings({PREFECT_API_URL: address}):
+        # Nobody reads the lines of the log there, and they are a tenth of a run.
+        changes = {PREFECT_API_URL: address, PREFECT_LOGGING_TO_API_ENABLED: False}
+        with temporary_settings(changes):
             yield address
 
 

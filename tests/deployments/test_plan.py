@@ -31,6 +31,7 @@ def test_every_deployed_flow_is_a_flow_that_takes_a_problem() -> None:
         assert planned.load().name == planned.flow
 
 
+@pytest.mark.e2e
 def test_a_worker_loads_every_flow_from_its_entrypoint() -> None:
     # Not in this process, in which all modules are imported already: a worker's is a fresh one, and
     # a module in flows/ must not come before one of the same name at the top.

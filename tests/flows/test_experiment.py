@@ -123,6 +123,7 @@ def test_every_candidate_is_compared_and_nothing_is_skipped(
     )
 
 
+@pytest.mark.e2e
 def test_nothing_that_is_compared_depends_on_the_holdout(
     filled: Any, exploring: Problem, machine: Settings, run_task: Any
 ) -> None:
@@ -141,6 +142,7 @@ def test_nothing_that_is_compared_depends_on_the_holdout(
     assert accuracy == pytest.approx(1 - first.evaluation.metrics["accuracy"].value)
 
 
+@pytest.mark.e2e
 def test_the_winner_becomes_the_baseline_that_every_retraining_fits(
     filled: Any, machine: Settings, client: MlflowClient
 ) -> None:

@@ -187,6 +187,7 @@ def test_a_person_approves_in_prefect_and_the_challenger_takes_over(
     assert "yes, by Ana: I tried it" in production.tags["perennial.verdict.gates"]
 
 
+@pytest.mark.e2e
 def test_an_approved_challenger_is_compared_again_when_production_has_changed_meanwhile(
     one_word_in_production: Any,
     write_problem: Callable[..., Problem],

@@ -86,6 +86,7 @@ def test_the_flowers_become_a_production_model_by_five_algorithms(
     assert again.verdict is None
 
 
+@pytest.mark.e2e
 def test_every_other_flow_takes_flowers_as_it_takes_texts(iris: Problem, collection: Any) -> None:
     seed("iris")
     retraining = _retrain_iris()

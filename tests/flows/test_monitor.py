@@ -213,6 +213,7 @@ def test_a_second_run_adds_to_the_run_of_the_version_it_watches(machine: Setting
     assert [point.value for point in history] == [0.0, 0.0]
 
 
+@pytest.mark.e2e
 def test_other_documents_raise_the_event_once_until_production_changes(
     problem: Problem, production: Any, prefect_api: str, machine: Settings
 ) -> None:

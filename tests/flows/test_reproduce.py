@@ -71,6 +71,7 @@ def shift(tracking: Registry, version: ModelVersion, by: float) -> None:
     tracking.attach(version.run_id, {HOLDOUT_FILE: arrays.getvalue()})
 
 
+@pytest.mark.e2e
 def test_a_version_made_in_another_process_gives_the_same_predictions_again(
     made_elsewhere: ModelVersion,
     tracking: Registry,

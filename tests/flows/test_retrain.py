@@ -376,6 +376,7 @@ def _fill(file: Path) -> None:
             pass
 
 
+@pytest.mark.e2e
 def test_a_full_disk_of_tmpfs_while_a_snapshot_is_written(
     tiny_disk: Path,
     filled: Any,
@@ -401,6 +402,7 @@ def test_a_full_disk_of_tmpfs_while_a_snapshot_is_written(
     assert retrain("reviews").ingested.snapshot.documents == 500
 
 
+@pytest.mark.e2e
 def test_the_command_fails_with_one_sentence_and_no_traceback(
     machine: Settings, problem: Problem, prefect_api: str
 ) -> None:

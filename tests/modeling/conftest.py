@@ -14,6 +14,11 @@ from modeling.problem_file import load_problem
 from tools.wordnet import ensure_wordnet, nltk_lemmatize
 
 PROBLEMS = Path(__file__).resolve().parents[2] / "problems"
+# All there is takes minutes of slow peers: `make test-e2e` does that, `make test` takes a sample.
+EVERY = [
+    pytest.param(10, id="every tenth"),
+    pytest.param(1, id="every single one", marks=pytest.mark.e2e),
+]
 
 
 @pytest.fixture(scope="session")

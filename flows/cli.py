@@ -10,7 +10,11 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 from prefect import Flow
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 from rich.console import Console
 
 import embedded
@@ -66,8 +70,11 @@ def _prefect_api() -> Iterator[None]:
     if not uses_embedded_prefect():
         yield
         return
-    with (
-        embedded.server(get_settings(), "prefect") as port,
-        temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}),
-    ):
-        yield
+    with embedded.server(get_settings(), "prefect") as port:
+        changes = {
+            PREFECT_API_URL: f"http://127.0.0.1:{port}/api",
+            # Nobody waits for a sign of life there, and to stop giving it takes up to a second.
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        }
+        with temporary_settings(changes):
+            yield

@@ -119,6 +119,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """
     from prefect.settings import (
         PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_TO_API_ENABLED,
         temporary_settings,
     )
@@ -128,8 +129,12 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     own = Settings(data_dir=tmp_path_factory.getbasetemp() / "servers")
     with embedded.server(own, "prefect") as port:
         address = f"http://127.0.0.1:{port}/api"
-        # Nobody reads the lines of the log there, and they are a tenth of a run.
-        changes = {PREFECT_API_URL: address, PREFECT_LOGGING_TO_API_ENABLED: False}
+        changes = {
+            PREFECT_API_URL: address,
+            # Nobody reads the log there, or waits for signs of life: half of the time of a run.
+            PREFECT_LOGGING_TO_API_ENABLED: False,
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        }
         with temporary_settings(changes):
             yield address
 

@@ -143,6 +143,7 @@ def test_nothing_that_is_compared_depends_on_the_holdout(
 
 
 @pytest.mark.e2e
+@pytest.mark.e2e
 def test_the_winner_becomes_the_baseline_that_every_retraining_fits(
     filled: Any, machine: Settings, client: MlflowClient
 ) -> None:

@@ -72,6 +72,7 @@ def shift(tracking: Registry, version: ModelVersion, by: float) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.e2e
 def test_a_version_made_in_another_process_gives_the_same_predictions_again(
     made_elsewhere: ModelVersion,
     tracking: Registry,

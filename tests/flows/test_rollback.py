@@ -121,6 +121,7 @@ def test_rollback_then_retrain_then_rollback_ends_on_the_version_expected(
     assert all(word in shown for word in ("ann", "bob", "promotion", "rollback"))
 
 
+@pytest.mark.e2e
 @pytest.mark.usefixtures("two_versions")
 def test_what_was_rolled_back_does_not_come_back_by_a_repeated_retraining(
     tracking: Registry, improve: Callable[..., Retraining]

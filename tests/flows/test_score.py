@@ -192,6 +192,7 @@ score("reviews")
 """
 
 
+@pytest.mark.e2e
 def test_a_run_that_is_killed_is_completed_and_nothing_is_classified_twice(
     production: Any,
     filled: Any,

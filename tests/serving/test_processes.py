@@ -26,6 +26,8 @@ from tests.small_models import BAD, GOOD
 if TYPE_CHECKING:
     from registry import Registry
 
+pytestmark = pytest.mark.e2e
+
 _START_SECONDS = 120.0
 _END_SECONDS = 30.0
 _CLIENTS = 3

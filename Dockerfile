@@ -53,7 +53,7 @@ COPY problems problems
 # The root is read-only later: what a start imports is compiled now. All of the libraries, most of
 # which are never imported, would be 80 MB more.
 RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import registry, artifact, mongodb, pymongo, bentoml_cli.serve, \
-      _bentoml_impl.server.serving, _bentoml_impl.worker.service, serving.service, uvicorn.protocols.http.auto, \
+      _bentoml_impl.server.serving, _bentoml_impl.worker.service, serving.service, serving.app, uvicorn.protocols.http.auto, \
       modeling.text, modeling.features, modeling.scorer, modeling.compiled, sklearn.linear_model, \
       sklearn.naive_bayes, sklearn.calibration, mlflow.tracking, mlflow.artifacts, mlflow.data.delta_dataset_source, \
       mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store" \

@@ -1,7 +1,7 @@
 """Servers for the tests (Prometheus, Alertmanager, a registry of images), without root.
 
-`python -m tools.programs` unpacks Debian's or Ubuntu's packages into the virtual environment, unless
-the machine has the programs.
+`python -m tools.programs` unpacks packages of Debian or Ubuntu into the virtual environment,
+unless the machine has the programs.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/common.sh"
 need AWS_REGION GITHUB_REPOSITORY
 tools aws eksctl helm kubectl
-account=$(aws sts get-caller-identity --query Account --output text)
+account=$(aws sts get-caller-identity --region "$AWS_REGION" --query Account --output text)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,16 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from settings import PROJECT, Settings
-from tests.conftest import forget_mlflow, free_port, wait_until
+from settings import PROJECT
+from tests.conftest import wait_until
+from tests.e2e.small_service import promote_small, serving
 from tests.mongodb_users import Guarded, guarded_mongodb
-from tests.small_models import GOOD, fit_small, register_small
+from tests.small_models import GOOD
 
 pytestmark = pytest.mark.e2e
 
 _OLD, _NEW = "the-old-password", "the-new-password"
 _DATABASE = "of_the_log"
-_START_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -40,14 +39,7 @@ def mongodb(tmp_path: Path) -> Iterator[Guarded]:
 @pytest.fixture
 def data(tmp_path: Path, snippets: list[tuple[str, int]]) -> Path:
     """A data folder whose registry has a model in Production."""
-    import registry
-
-    folder = tmp_path / "data"
-    register_small(folder, [fit_small(snippets[:400])])
-    tracking = registry.connect(Settings(data_dir=folder))
-    tracking.promote(tracking.version("reviews", 1), expected=None)
-    forget_mlflow()
-    return folder
+    return promote_small(tmp_path / "data", snippets[:400])
 
 
 @pytest.fixture
@@ -61,7 +53,6 @@ def environment(data: Path) -> Callable[[str], dict[str, str]]:
             "MONGODB_URI": uri,
             "MLFLOW_TRACKING_URI": f"sqlite:///{data / 'mlflow' / 'mlflow.db'}",
             "SERVING_LOG_DATABASE": _DATABASE,
-            "SERVING_WORKERS": "1",
         }
 
     return make
@@ -78,36 +69,6 @@ def _check(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
-
-
-@contextmanager
-def _serving(environment: dict[str, str], log: Path) -> Iterator[httpx.Client]:
-    """Run the service until the end of the block; yield a client of it when it is ready."""
-    port = free_port()
-    with log.open("wb") as output:
-        service = subprocess.Popen(
-            [sys.executable, "-m", "serving"],
-            cwd=PROJECT,
-            env={**environment, "SERVING_PORT": str(port)},
-            stdout=output,
-            stderr=output,
-        )
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
-
-    def ready() -> bool:
-        assert service.poll() is None, log.read_text()
-        try:
-            return client.get("/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        wait_until(ready, "the service is ready", _START_SECONDS)
-        yield client
-    finally:
-        client.close()
-        service.terminate()
-        service.wait(timeout=60)
 
 
 def _logged(uri: str) -> int:
@@ -128,7 +89,7 @@ def test_a_rotated_password_stops_old_starts_and_no_old_service_secantusdb_for_a
     old, new = (environment(mongodb.uri("service", password)) for password in (_OLD, _NEW))
     assert _check(old).returncode == 0
 
-    with _serving(old, tmp_path / "old.log") as client:
+    with serving(old, tmp_path / "old.log") as client:
         assert _classify(client) == "positive"
         wait_until(lambda: _logged(old["MONGODB_URI"]) == 1, "the old pod logs")
         mongodb.change_password("service", _NEW)
@@ -145,7 +106,7 @@ def test_a_rotated_password_stops_old_starts_and_no_old_service_secantusdb_for_a
         assert taken.returncode == 0, taken.stderr
 
     before = _logged(new["MONGODB_URI"])
-    with _serving(new, tmp_path / "new.log") as client:
+    with serving(new, tmp_path / "new.log") as client:
         assert _classify(client) == "positive"
         wait_until(lambda: _logged(new["MONGODB_URI"]) > before, "the new pod logs")
 

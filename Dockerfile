@@ -32,9 +32,11 @@ LABEL org.opencontainers.image.title="Perennial" \
       org.opencontainers.image.description="Keeps classifiers fresh in production" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="${BASE}"
+# A tmpfs over /data belongs to root and keeps this mode: without it, Compose gives a folder that
+# nobody here may write.
 RUN groupadd --gid 10001 perennial \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin perennial \
- && install --directory --owner 10001 --group 10001 /data
+ && install --directory --owner 10001 --group 10001 --mode 1777 /data
 ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -26,9 +26,9 @@ class Guarded:
 
     port: int
 
-    def uri(self, user: str, password: str) -> str:
+    def uri(self, user: str, password: str, host: str = "127.0.0.1") -> str:
         """The address with which a user connects."""
-        return f"mongodb://{user}:{password}@127.0.0.1:{self.port}/?directConnection=true"
+        return f"mongodb://{user}:{password}@{host}:{self.port}/?directConnection=true"
 
     def change_password(self, user: str, password: str) -> None:
         """Give a user another password, as the keeper of the users does."""
@@ -37,14 +37,19 @@ class Guarded:
 
 
 @contextmanager
-def guarded_mongodb(folder: Path, **passwords: str) -> Iterator[Guarded]:
-    """Run SecantusDB, which speaks MongoDB's protocol and SCRAM, with these users."""
+def guarded_mongodb(
+    folder: Path, *, host: str = "127.0.0.1", **passwords: str
+) -> Iterator[Guarded]:
+    """Run SecantusDB, which speaks MongoDB's protocol and SCRAM, with these users.
+
+    It listens on `host` as soon as it asks for passwords.
+    """
     beside = Path(sys.executable).with_name("secantusd-py")
     program = str(beside) if beside.exists() else shutil.which("secantusd-py")
     if program is None:
         pytest.skip("secantusdb is not installed")
     port = free_port()
-    command = [program, "--host", "127.0.0.1", "--port", str(port), "--storage-path", str(folder)]
+    command = [program, "--port", str(port), "--storage-path", str(folder)]
     open_to_all = f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
     def answers() -> bool:
@@ -56,7 +61,7 @@ def guarded_mongodb(folder: Path, **passwords: str) -> Iterator[Guarded]:
         return True
 
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(command, **quiet)
+    server = subprocess.Popen([*command, "--host", "127.0.0.1"], **quiet)
     try:
         wait_until(answers, "the server without users answers")
         with MongoClient(open_to_all) as connection:
@@ -64,7 +69,7 @@ def guarded_mongodb(folder: Path, **passwords: str) -> Iterator[Guarded]:
                 connection.admin.command("createUser", user, pwd=password, roles=["root"])
         server.terminate()
         server.wait(timeout=60)
-        server = subprocess.Popen([*command, "--auth"], **quiet)
+        server = subprocess.Popen([*command, "--host", host, "--auth"], **quiet)
         wait_until(answers, "the server with users answers")
         yield Guarded(port)
     finally:

@@ -88,6 +88,13 @@ ARG REVISION=unknown
 ENV GIT_COMMIT=${REVISION}
 LABEL org.opencontainers.image.revision="${REVISION}"
 RUN python -m compileall -q .
+# Servers of MLflow and Prefect run from this image, too: they tell nobody about it, start no processes
+# for jobs of MLflow, which nobody here asks for and which take 2 GB, and unpack pages where they may.
+ENV DO_NOT_TRACK=true \
+    MLFLOW_DISABLE_TELEMETRY=true \
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    PREFECT_UI_STATIC_DIRECTORY=/tmp/prefect-ui
 USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=4 \

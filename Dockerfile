@@ -32,9 +32,11 @@ LABEL org.opencontainers.image.title="Perennial" \
       org.opencontainers.image.description="Keeps classifiers fresh in production" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="${BASE}"
+# A tmpfs over /data belongs to root and keeps this mode: without it, Compose gives a folder that
+# nobody here may write.
 RUN groupadd --gid 10001 perennial \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin perennial \
- && install --directory --owner 10001 --group 10001 /data
+ && install --directory --owner 10001 --group 10001 --mode 1777 /data
 ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -53,7 +55,7 @@ COPY problems problems
 # The root is read-only later: what a start imports is compiled now. All of the libraries, most of
 # which are never imported, would be 80 MB more.
 RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import registry, artifact, mongodb, pymongo, bentoml_cli.serve, \
-      _bentoml_impl.server.serving, _bentoml_impl.worker.service, serving.service, uvicorn.protocols.http.auto, \
+      _bentoml_impl.server.serving, _bentoml_impl.worker.service, serving.service, serving.app, uvicorn.protocols.http.auto, \
       modeling.text, modeling.features, modeling.scorer, modeling.compiled, sklearn.linear_model, \
       sklearn.naive_bayes, sklearn.calibration, mlflow.tracking, mlflow.artifacts, mlflow.data.delta_dataset_source, \
       mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store" \
@@ -86,6 +88,13 @@ ARG REVISION=unknown
 ENV GIT_COMMIT=${REVISION}
 LABEL org.opencontainers.image.revision="${REVISION}"
 RUN python -m compileall -q .
+# Servers of MLflow and Prefect run from this image, too: they tell nobody about it, start no processes
+# for jobs of MLflow, which nobody here asks for and which take 2 GB, and unpack pages where they may.
+ENV DO_NOT_TRACK=true \
+    MLFLOW_DISABLE_TELEMETRY=true \
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    PREFECT_UI_STATIC_DIRECTORY=/tmp/prefect-ui
 USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=4 \

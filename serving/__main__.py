@@ -22,7 +22,7 @@ _MEMORY = {
 
 
 def main() -> None:
-    """Become ``bentoml serve``; arguments are passed on to it."""
+    """Run ``bentoml serve``; arguments are passed on to it."""
     serving = get_serving_settings()
     home = get_settings().data_dir.absolute() / "serving" / f"bentoml-{serving.port}"
     home.mkdir(parents=True, exist_ok=True)
@@ -30,9 +30,12 @@ def main() -> None:
     for name, value in _MEMORY.items():
         os.environ.setdefault(name, value)
     address = ["--host", serving.host, "--port", str(serving.port)]
-    command = [sys.executable, "-m", "bentoml", "serve", SERVICE, *address, *sys.argv[1:]]
     os.chdir(PROJECT)
-    os.execv(sys.executable, command)  # noqa: S606
+    # It reads the environment when it is imported. It runs in this process, because a new one would
+    # import our settings again; what is said about memory is for the workers that it starts.
+    from bentoml_cli.cli import cli
+
+    cli(["serve", SERVICE, *address, *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""Say whether the servers take what the settings say: ``python -m serving.check``.
+"""Say whether the servers take what the settings say: ``python -m serving.check [VARIABLE...]``.
 
 A pod runs this before the service: a password that is wrong ends a rollout with one sentence, and
 the pods before it go on. A server that is away ends nothing, because the service serves without it.
+Variables that are named must be set: without one, what runs embedded on a machine would be used.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from settings import OutsideError, Settings, UnavailableError, get_settings
 
@@ -28,6 +30,15 @@ def problems(settings: Settings) -> list[str]:
     return refusals
 
 
+def unset(names: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """Return which of the variables are missing, a sentence each."""
+    return [
+        f"{name} is not set: write it into the secret or the ConfigMap that this pod reads."
+        for name in names
+        if not environment.get(name)
+    ]
+
+
 def _mongodb(settings: Settings) -> None:
     if settings.mongodb_uri is None:
         return
@@ -45,14 +56,14 @@ def _registry(settings: Settings) -> None:
     registry.connect(settings)
 
 
-def main(say: Callable[[str], object] = sys.stderr.write) -> int:
-    """Return 1 if a server refuses the settings, else 0."""
+def main(names: Sequence[str], say: Callable[[str], object] = sys.stderr.write) -> int:
+    """Return 1 if one of the variables is not set or a server refuses the settings, else 0."""
     logging.basicConfig(format="%(message)s")
-    refusals = problems(get_settings())
+    refusals = unset(names, os.environ) or problems(get_settings())
     for refusal in refusals:
         say(f"{refusal}\n")
     return 1 if refusals else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -13,7 +13,6 @@ import anyio.to_thread
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.app import Service
 from serving.connections import connect_well
 from serving.supervision import supervise_well
 from settings import get_serving_settings, get_settings
@@ -29,6 +28,9 @@ class Takeover:
     """
 
     def __init__(self, app: ASGIApp) -> None:
+        # The process that starts the workers imports this module, too, and answers nothing.
+        from serving.app import Service
+
         self._bentoml = app
         self._service = Service(get_settings(), get_serving_settings())
 

@@ -56,11 +56,12 @@ _KEEP_IMAGES = {
         },
         {
             "rulePriority": 2,
-            "description": "The last thirty images stay, for rollbacks",
+            # A release is four of them: index, image, attestation, signature.
+            "description": "The last fifty releases stay, for rollbacks and for what runs",
             "selection": {
                 "tagStatus": "any",
                 "countType": "imageCountMoreThan",
-                "countNumber": 30,
+                "countNumber": 200,
             },
             "action": {"type": "expire"},
         },

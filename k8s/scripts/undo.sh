@@ -9,10 +9,17 @@ before=$(cat "$images/recorded-before" 2>/dev/null || true)
 if [ -n "$before" ]; then
   # Argo CD would bring the failed version back.
   git push --quiet --force "${REMOTE:-origin}" "$before:refs/heads/deploy-$OVERLAY"
+  # Everything goes back: settings, rights and rules too, and not the pods alone.
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  git archive "$before" k8s | tar --extract --directory "$work"
+  kubectl apply -k "$work/k8s/overlays/$OVERLAY"
+else
+  for name in serving worker exporter; do
+    kubectl --namespace "$space" rollout undo "deployment/$name" ||
+      echo "Nothing ran before as deployment/$name." >&2
+  done
 fi
-for name in serving worker exporter; do
-  kubectl --namespace "$space" rollout undo "deployment/$name"
-done
 for name in serving worker exporter; do
   kubectl --namespace "$space" rollout status "deployment/$name" --timeout=300s
 done

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from settings import PROJECT
 from tests.conftest import free_port, wait_until
-from tools.prometheus import require
+from tools.programs import require
 
 _COMPOSE = PROJECT / "compose"
 _OFTEN = "1s"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-import subprocess
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,13 +25,13 @@ from modeling.candidates import assemble, build_classifier, build_counter, build
 from modeling.problem import Problem
 from settings import Settings
 from tests.conftest import free_port, wait_until
+from tests.e2e.podman import LIMITS, SERVING, USER, WORKER, podman, require_images
+from tests.mongodb_users import guarded_mongodb
 
-_FOLDER = Path(__file__).parent / "containers"
-_SERVING, _WORKER = "localhost/perennial-serving:local", "localhost/perennial-worker:local"
-_USER = 10001
 _START_SECONDS = 120.0
 _MOST_MEGABYTES = 700
-_LIMITS = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+_MOST_SECONDS = 8.0
+_STARTS = 5
 _MEMORY = ("--memory=512m", "--memory-swap=512m")
 _GOOD, _BAD = "a warm , funny and touching film", "a dull , boring and stupid mess"
 
@@ -39,13 +40,8 @@ pytestmark = [pytest.mark.container, pytest.mark.e2e]
 
 @pytest.fixture(scope="session", autouse=True)
 def images() -> None:
-    """Skip where there is nothing to run the images with, or no images."""
-    for tool in ("podman", "runc"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed; see CONTRIBUTING.md")
-    for image in (_SERVING, _WORKER):
-        if _podman("image", "exists", image, check=False).returncode:
-            pytest.skip(f"{image} is not built; run `make image`")
+    """The images, or none of these tests."""
+    require_images()
 
 
 @pytest.fixture
@@ -57,18 +53,6 @@ def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str, str], None]:
             sys.stdout.write(f"\n{what}: {figure}")
 
     return show
-
-
-def _podman(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CONTAINERS_CONF": str(_FOLDER / "containers.conf")}
-    return subprocess.run(
-        ["podman", *arguments],
-        capture_output=True,
-        text=True,
-        check=check,
-        timeout=300,
-        env=environment,
-    )
 
 
 @pytest.fixture
@@ -93,7 +77,7 @@ def data(machine: Settings, problem: Problem, snippets: list[tuple[str, int]]) -
         version = tracking.register(problem.name, run_id, model, golden, tags={})
     tracking.promote(version, expected=None)
     for path in (machine.data_dir, *machine.data_dir.rglob("*")):
-        os.chown(path, _USER, _USER)
+        os.chown(path, USER, USER)
     return machine.data_dir
 
 
@@ -106,16 +90,16 @@ def run(data: Path) -> Iterator[Callable[..., tuple[str, httpx.Client]]]:
         port = free_port()
         mounts = [f"--volume={data}:{data}", f"--env=DATA_DIR={data}", "--tmpfs=/tmp:size=64m"]
         publish = f"--publish=127.0.0.1:{port}:3000"
-        done = _podman(
-            "run", "--detach", "--no-healthcheck", *_LIMITS, *_MEMORY, *mounts, publish, *options,
-            _SERVING,
+        done = podman(
+            "run", "--detach", "--no-healthcheck", *LIMITS, *_MEMORY, *mounts, publish, *options,
+            SERVING,
         )  # fmt: skip
         started.append(done.stdout.strip())
         return started[-1], httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5)
 
     yield start
     for container in started:
-        _podman("rm", "--force", "--time", "5", container, check=False)
+        podman("rm", "--force", "--time", "5", container, check=False)
 
 
 def _is_ready(client: httpx.Client) -> bool:
@@ -126,22 +110,50 @@ def _is_ready(client: httpx.Client) -> bool:
 
 
 def test_the_service_classifies_read_only_without_rights_in_512_mib(
-    run: Callable[..., tuple[str, httpx.Client]], report: Callable[[str, str], None]
+    run: Callable[..., tuple[str, httpx.Client]],
 ) -> None:
-    begun = time.monotonic()
     container, client = run()
     wait_until(lambda: _is_ready(client), "the container is ready", _START_SECONDS)
-    seconds = time.monotonic() - begun
 
     answer = client.post("/classify", json={"inputs": [_GOOD, _BAD]})
 
     assert answer.status_code == 200
     assert [found["label"] for found in answer.json()["predictions"]] == ["positive", "negative"]
-    state = json.loads(_podman("inspect", container).stdout)[0]
+    state = json.loads(podman("inspect", container).stdout)[0]
     assert not state["State"]["OOMKilled"]
-    assert _podman("exec", container, "id", "-u").stdout.strip() == str(_USER)
-    assert _podman("exec", container, "touch", "/app/new", check=False).returncode
-    report("the service is ready after", f"{seconds:.1f} s")
+    assert podman("exec", container, "id", "-u").stdout.strip() == str(USER)
+    assert podman("exec", container, "touch", "/app/new", check=False).returncode
+
+
+def test_a_container_without_a_cache_is_ready_within_8_seconds(
+    run: Callable[..., tuple[str, httpx.Client]], data: Path, report: Callable[[str, str], None]
+) -> None:
+    """The quickest of five starts: what the image needs, and not what else the machine does."""
+    seconds = []
+    for _ in range(_STARTS):
+        shutil.rmtree(data / "serving", ignore_errors=True)
+        begun = time.monotonic()
+        container, client = run()
+        wait_until(lambda client=client: _is_ready(client), "it is ready", _START_SECONDS)
+        seconds.append(time.monotonic() - begun)
+        podman("rm", "--force", "--time", "5", container)
+
+    report("the service is ready after (median)", f"{statistics.median(seconds):.1f} s")
+    report("the quickest of the starts", f"{min(seconds):.1f} s")
+    assert min(seconds) <= _MOST_SECONDS
+
+
+def test_whatever_a_start_imports_is_compiled(
+    run: Callable[..., tuple[str, httpx.Client]],
+) -> None:
+    container, client = run("--env=PYTHONVERBOSE=1")
+    wait_until(lambda: _is_ready(client), "the container is ready", _START_SECONDS)
+
+    said = podman("logs", container)
+    imported = re.findall(r"code object from '(/[^']+)'", said.stdout + said.stderr)
+
+    assert len(imported) > 1000
+    assert [path for path in imported if path.endswith(".py")] == []
 
 
 def test_a_container_that_starts_again_serves_what_it_served_last(
@@ -149,7 +161,7 @@ def test_a_container_that_starts_again_serves_what_it_served_last(
 ) -> None:
     container, client = run()
     wait_until(lambda: _is_ready(client), "the container is ready", _START_SECONDS)
-    _podman("stop", "--time", "20", container)
+    podman("stop", "--time", "20", container)
 
     _, again = run("--env=MLFLOW_TRACKING_URI=http://127.0.0.1:9")
     wait_until(lambda: _is_ready(again), "it serves without the registry", _START_SECONDS)
@@ -161,24 +173,24 @@ def test_the_image_of_the_service_is_small_and_holds_no_way_to_build(
     report: Callable[[str, str], None],
 ) -> None:
     sizes = {
-        image: int(_podman("image", "inspect", "--format", "{{.Size}}", image).stdout) / 1e6
-        for image in (_SERVING, _WORKER)
+        image: int(podman("image", "inspect", "--format", "{{.Size}}", image).stdout) / 1e6
+        for image in (SERVING, WORKER)
     }
     for image, size in sizes.items():
         report(image, f"{size:.0f} MB")
-    assert sizes[_SERVING] <= _MOST_MEGABYTES
-    tools = _podman("run", "--rm", _SERVING, "sh", "-c", "command -v gcc cc make git", check=False)
+    assert sizes[SERVING] <= _MOST_MEGABYTES
+    tools = podman("run", "--rm", SERVING, "sh", "-c", "command -v gcc cc make git", check=False)
     assert not tools.stdout
     for library in ("prefect", "deltalake", "matplotlib"):
-        done = _podman("run", "--rm", _SERVING, "python", "-c", f"import {library}", check=False)
+        done = podman("run", "--rm", SERVING, "python", "-c", f"import {library}", check=False)
         assert "ModuleNotFoundError" in done.stderr
 
 
-@pytest.mark.parametrize("image", [_SERVING, _WORKER])
+@pytest.mark.parametrize("image", [SERVING, WORKER])
 def test_an_image_says_what_it_is_and_runs_as_nobody(image: str) -> None:
-    described = json.loads(_podman("image", "inspect", image).stdout)[0]
+    described = json.loads(podman("image", "inspect", image).stdout)[0]
 
-    assert described["User"] == f"{_USER}:{_USER}"
+    assert described["User"] == f"{USER}:{USER}"
     assert described["Labels"]["org.opencontainers.image.revision"]
     assert described["Labels"]["org.opencontainers.image.title"] == "Perennial"
     assert described["Healthcheck"]
@@ -189,20 +201,30 @@ def test_an_image_says_what_it_is_and_runs_as_nobody(image: str) -> None:
 
 
 def test_the_worker_runs_flows_read_only_without_rights() -> None:
-    done = _podman(
-        "run", "--rm", *_LIMITS, "--tmpfs=/tmp:size=256m",
-        _WORKER, "python", "-m", "flows", "retrain", "--help",
+    done = podman(
+        "run", "--rm", *LIMITS, "--tmpfs=/tmp:size=256m",
+        WORKER, "python", "-m", "flows", "retrain", "--help",
     )  # fmt: skip
 
     assert "python -m flows retrain" in done.stdout
 
 
-def test_a_wrong_password_stops_the_new_container_with_one_sentence() -> None:
-    done = _podman(
-        "run", "--rm", *_LIMITS, "--tmpfs=/tmp:size=64m", "--env=MONGODB_URI=ftp://somewhere",
-        _SERVING, "python", "-m", "serving.check",
-        check=False,
-    )  # fmt: skip
+def test_a_wrong_password_stops_the_new_container_with_one_sentence_secantusdb_for_atlas(
+    tmp_path: Path,
+) -> None:
+    with guarded_mongodb(tmp_path / "mongodb", service="right") as mongodb:
+        refused, taken = (
+            podman(
+                "run", "--rm", "--network=host", *LIMITS, *_MEMORY, "--tmpfs=/tmp:size=64m",
+                f"--env=MONGODB_URI={mongodb.uri('service', password)}",
+                SERVING, "python", "-m", "serving.check", "MONGODB_URI",
+                check=False,
+            )
+            for password in ("wrong", "right")
+        )  # fmt: skip
 
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("MONGODB_URI is not the address")
+    assert refused.returncode == 1
+    sentence = refused.stderr.strip().splitlines()[-1]
+    assert sentence.startswith("MongoDB refuses the user or password in MONGODB_URI")
+    assert "wrong" not in sentence
+    assert taken.returncode == 0, taken.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,8 +16,6 @@ import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
 import registry
 from flows import retrain as retrain_module
@@ -29,7 +26,8 @@ from registry import Registry
 from settings import PROJECT, OutsideError, Settings, get_settings
 from tasks.report import Retraining
 from tasks.snapshots import SnapshotStore
-from tests.conftest import forget_mlflow, free_port, wait_until
+from tests.conftest import forget_mlflow, free_port
+from tests.mongodb_users import Guarded, guarded_mongodb
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "quick_retries")
 
@@ -243,45 +241,16 @@ def test_an_address_that_is_none_of_a_mongodb(
 
 
 @pytest.fixture(scope="module")
-def mongodb_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield host and port of a MongoDB-protocol server that lets in only ``reader``."""
-    files, port = tmp_path_factory.mktemp("secantus"), free_port()
-    beside = Path(sys.executable).with_name("secantusd-py")
-    program = str(beside) if beside.exists() else shutil.which("secantusd-py")
-    if program is None:
-        pytest.skip("secantusdb is not installed")
-    command = [program, "--host", "127.0.0.1", "--port", str(port), "--storage-path", str(files)]
-    open_to_all = f"mongodb://127.0.0.1:{port}/?directConnection=true"
-
-    def answers() -> bool:
-        try:
-            with MongoClient(open_to_all, serverSelectionTimeoutMS=500) as server:
-                server.admin.command("hello")
-        except PyMongoError:
-            return False
-        return True
-
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(command, **quiet)
-    try:
-        wait_until(answers, "the server without users answers")
-        with MongoClient(open_to_all) as connection:
-            connection.admin.command("createUser", "reader", pwd="right", roles=["root"])
-        server.terminate()
-        server.wait(timeout=60)
-        server = subprocess.Popen([*command, "--auth"], **quiet)
-        wait_until(answers, "the server with users answers")
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A MongoDB-protocol server that lets in only ``reader``."""
+    with guarded_mongodb(tmp_path_factory.mktemp("secantus"), reader="right") as server:
+        yield server
 
 
 def test_a_wrong_password_for_mongodb(
-    fails: Any, mongodb_with_users: str, monkeypatch: pytest.MonkeyPatch
+    fails: Any, guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri = f"mongodb://reader:wrong-secret@{mongodb_with_users}/?directConnection=true"
-    _set(monkeypatch, MONGODB_URI=uri)
+    _set(monkeypatch, MONGODB_URI=guarded.uri("reader", "wrong-secret"))
 
     fails(
         "^((?!wrong-secret).)*MongoDB refuses the user or password in MONGODB_URI((?!wrong-s).)*$"
@@ -289,17 +258,17 @@ def test_a_wrong_password_for_mongodb(
 
 
 def test_no_password_for_a_mongodb_that_wants_one(
-    fails: Any, mongodb_with_users: str, monkeypatch: pytest.MonkeyPatch
+    fails: Any, guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _set(monkeypatch, MONGODB_URI=f"mongodb://{mongodb_with_users}/?directConnection=true")
+    _set(monkeypatch, MONGODB_URI=f"mongodb://127.0.0.1:{guarded.port}/?directConnection=true")
 
     fails("MongoDB refuses the user or password in MONGODB_URI")
 
 
 def test_the_right_password_for_mongodb(
-    problem: Problem, mongodb_with_users: str, monkeypatch: pytest.MonkeyPatch
+    problem: Problem, guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri = f"mongodb://reader:right@{mongodb_with_users}/?directConnection=true"
+    uri = guarded.uri("reader", "right")
     _set(monkeypatch, MONGODB_URI=uri)
 
     with pytest.raises(OutsideError, match=r"is empty"):

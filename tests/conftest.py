@@ -31,7 +31,7 @@ os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 import tasks  # noqa: F401 - it prepares the environment of the libraries
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
-from settings import Settings, get_settings
+from settings import PROJECT, Settings, get_settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,6 +50,7 @@ _CONFIGURED_ELSEWHERE = (
     "DAGSHUB_REPO_NAME",
     "DAGSHUB_TOKEN",
 )
+_UNMEASURED = {"deployments", "serving", "tools"}
 SMALL_PROBLEM: dict[str, Any] = {
     "source": {"database": "", "collection": "reviews", "late_window": "PT1H"},
     "labels": {"negative": 0, "positive": 1},
@@ -70,6 +71,13 @@ SMALL_PROBLEM: dict[str, Any] = {
     },
     "gates": {"floors": {"accuracy": 0.5}, "confidence": 0.95},
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure no coverage of `modeling` and `tasks` in other rooms: it slows them for nothing."""
+    for item in items:
+        if item.path.relative_to(PROJECT / "tests").parts[0] in _UNMEASURED:
+            item.add_marker(pytest.mark.no_cover)
 
 
 def wait_until(

@@ -305,6 +305,7 @@ def test_mlflow_that_cannot_be_reached(fails: Any, monkeypatch: pytest.MonkeyPat
     fails("MLflow cannot be used; check MLFLOW_TRACKING_URI")
 
 
+@pytest.mark.e2e
 def test_a_limit_on_the_size_of_files_while_a_snapshot_is_written(
     fails: Any, filled: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,9 @@ class ModelStore:
             number = aliases.versions.get(alias)
             if number is None:
                 continue
+            if alias == PREVIOUS and number == aliases.versions[PRODUCTION]:
+                # A promotion is between its two steps: what is in memory is still the way back.
+                continue
             if alias == PREVIOUS and known and known.since(PREVIOUS) and known.version == number:
                 versions[alias] = known
             else:

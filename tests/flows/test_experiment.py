@@ -212,6 +212,7 @@ def test_without_any_time_it_says_which_budget_to_raise(
     assert {run.data.tags["perennial.outcome"] for run in runs.values()} == {"not reached"}
 
 
+@pytest.mark.e2e
 def test_what_fails_is_named_and_the_others_go_on(filled: Any, machine: Settings) -> None:
     path = machine.problems_dir / "reviews.yaml"
     content = YAML(typ="safe").load(path.read_text())

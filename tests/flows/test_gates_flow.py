@@ -126,6 +126,7 @@ def test_a_challenger_that_fails_a_behavioural_case_is_kept_out_and_the_verdict_
     assert "negation" in capsys.readouterr().out
 
 
+@pytest.mark.e2e
 def test_newer_documents_let_an_equal_challenger_take_over_where_the_problem_says_so(
     one_word_in_production: Any, write_problem: Callable[..., Problem]
 ) -> None:
@@ -211,6 +212,7 @@ def test_an_approved_challenger_is_compared_again_when_production_has_changed_me
     assert [gate.name for gate in verdict.failed] == ["better than Production"]
 
 
+@pytest.mark.e2e
 def test_silence_is_a_no(
     reviews: Any,
     write_problem: Callable[..., Problem],

@@ -147,6 +147,7 @@ def test_what_was_rolled_back_does_not_come_back_by_a_repeated_retraining(
 
 
 @pytest.mark.usefixtures("two_versions")
+@pytest.mark.e2e
 def test_a_rollback_that_cannot_be_done_or_meant_moves_nothing(
     tracking: Registry, client: MlflowClient
 ) -> None:

@@ -83,6 +83,27 @@ def test_a_promotion_is_followed_and_the_way_back_is_instant(
     assert metric(client, "model_info", alias="production", version="2") == 0
 
 
+def test_a_look_between_the_two_steps_of_a_promotion_forgets_no_way_back(
+    serve: Serve,
+    versions: list[ModelVersion],
+    promote: Callable[[ModelVersion], None],
+    machine: Settings,
+) -> None:
+    promote(versions[0])
+    promote(versions[1])
+    service, client = serve()
+    _ready(client)
+    wait_until(lambda: service.store.served["reviews"].previous, "the way back is in memory")
+    before = service.store.served["reviews"]
+    registry = MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
+    # What goes is noted as the previous version first; Production moves after that.
+    registry.set_registered_model_alias("reviews", "previous", "2")
+    _has_looked_again(service)
+
+    assert service.store.served["reviews"].production is before.production
+    assert service.store.served["reviews"].previous is before.previous
+
+
 def test_a_refresh_does_not_wait_for_the_next_poll(
     serve: Serve, versions: list[ModelVersion], promote: Callable[[ModelVersion], None]
 ) -> None:

@@ -110,3 +110,19 @@ def test_a_server_that_is_not_installed_is_told_in_one_sentence(
         embedded.server(settings, "mongodb"),
     ):
         pytest.fail("a server that is not installed answers")
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["ends when told", "hears nothing"])
+def test_no_server_outlives_its_supervisor(deaf: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_END_SECONDS", 0.5)
+    handler = "SIG_IGN" if deaf else "SIG_DFL"
+    program = f"import signal, time; signal.signal(15, signal.{handler}); print(1, flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{program}; time.sleep(600)"], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+
+        embedded._end(process)
+
+    assert process.returncode == -(signal.SIGKILL if deaf else signal.SIGTERM)

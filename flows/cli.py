@@ -66,15 +66,17 @@ def descriptions(function: Callable[..., Any]) -> dict[str, str]:
 
 @contextmanager
 def _prefect_api() -> Iterator[None]:
-    """Use the configured Prefect API, or else the embedded one."""
-    if not uses_embedded_prefect():
-        yield
-        return
-    with embedded.server(get_settings(), "prefect") as port:
-        changes = {
-            PREFECT_API_URL: f"http://127.0.0.1:{port}/api",
-            # Nobody waits for a sign of life there, and to stop giving it takes up to a second.
-            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-        }
-        with temporary_settings(changes):
+    """Use the configured Prefect API, or else the embedded one.
+
+    A run from a shell gives Prefect no sign of life: those who watch runs watch the deployments',
+    and to stop giving it takes up to a second at the end.
+    """
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        if not uses_embedded_prefect():
+            yield
+            return
+        with (
+            embedded.server(get_settings(), "prefect") as port,
+            temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}),
+        ):
             yield

@@ -300,9 +300,9 @@ def show(figures: Mapping[str, Any]) -> None:
         f"[bold]{figures['ratio_mlflow']:.1f}[/bold] times as many as mlflow models serve "
         f"({figures['p99_mlflow']:.2f}), and {figures['ratio_starlette']:.0%} of the bare "
         f"application's. {BATCH} texts per request: {figures['texts_per_second']:,.0f} texts per "
-        f"second, [bold]{figures['ratio_batch']:.0%}[/bold] of what {WORKERS} processes do with our "
-        f"scorer and no service, and {figures['ratio_batch_model']:.1f} times what they do with the "
-        "model's own predict_proba.",
+        f"second, [bold]{figures['ratio_batch']:.0%}[/bold] of what {WORKERS} processes do with "
+        f"our scorer and no service, and {figures['ratio_batch_model']:.1f} times what they do "
+        "with the model's own predict_proba.",
     )
 
 

@@ -101,6 +101,19 @@ class ModelFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
+def get_ready() -> None:
+    """Do what the first `log_model` of a process waits for: import, see what is installed."""
+    import mlflow.sklearn  # noqa: F401
+    import skops.io  # noqa: F401
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    warn_dependency_requirement_mismatches(_requirements())
+
+
+def _requirements() -> list[str]:
+    return [f"{name}=={installed_version(name)}" for name in REQUIREMENTS]
+
+
 def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
     """Write the model's files into a run; return their address and the model's id."""
     # Who only reads a model does not wait for MLflow.
@@ -119,7 +132,7 @@ def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
                 name="model",
                 signature=infer_signature(example, model.predict(example)),
                 input_example=example,
-                pip_requirements=[f"{name}=={installed_version(name)}" for name in REQUIREMENTS],
+                pip_requirements=_requirements(),
                 skops_trusted_types=list(TRUSTED_TYPES),
                 code_paths=[str(PROJECT / "modeling")],
                 extra_files=[str(golden_file)],

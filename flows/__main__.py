@@ -18,10 +18,19 @@ import embedded
 from settings import get_settings, uses_embedded_prefect
 
 _NO_FLOWS = {"__init__", "__main__", "cli", "steps"}
+# Python's own thresholds are for programs that stay small: by these a retraining would look through
+# all its documents again and again, for half a second in all.
+_COLLECT_AFTER = (50_000, 20, 20)
 
 
-def run() -> None:
-    """Run the flow that the first argument names, with the other arguments."""
+def run(leave: Callable[[], None]) -> None:
+    """Run the flow that the first argument names, with the other arguments.
+
+    Parameters
+    ----------
+    leave : callable
+        Called at the end of the process, when the libraries have sent what they hold.
+    """
     flows = {file.stem for file in Path(__file__).parent.glob("*.py")} - _NO_FLOWS
     if not flows.intersection(sys.argv[1:2]):
         sys.exit(f"usage: python -m flows {{{','.join(sorted(flows))}}} [arguments] [--help]")
@@ -33,6 +42,10 @@ def run() -> None:
         if settings.mongodb_uri is None:
             servers.enter_context(embedded.starting(settings, "mongodb"))
         with _uncollected():
+            # What is registered first is called last. PyMongo would wait up to half a second for
+            # threads that hold nothing; the others, which are imported later, send what they hold.
+            import_module("pymongo")
+            atexit.register(leave)
             module, cli = import_module(f"flows.{name}"), import_module("flows.cli")
         cli.main(getattr(module, name))
 
@@ -47,6 +60,7 @@ def _uncollected() -> Iterator[None]:
     gc.disable()
     yield
     gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
     gc.enable()
 
 
@@ -58,13 +72,11 @@ class _Exit:
 
     def __init__(self) -> None:
         self._status: int | None = None
-        # What is registered first is called last, after the libraries have sent what they hold.
-        atexit.register(self._leave)
 
-    def __call__(self, main: Callable[[], None]) -> None:
+    def __call__(self, main: Callable[[Callable[[], None]], None]) -> None:
         """Run the program; an error that nobody expects ends it in Python's own way."""
         try:
-            main()
+            main(self._leave)
         except SystemExit as end:
             if not isinstance(end.code, int | None):
                 raise

@@ -8,12 +8,14 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.steps import Steps
+from modeling.ahead import beside
 from modeling.candidates import check_candidates
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
 from registry import Registry
 from settings import get_settings
 from tasks.approve import ask
+from tasks.beforehand import get_ready
 from tasks.connect import connect
 from tasks.decide import decide
 from tasks.describe import describe
@@ -69,7 +71,7 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: Steps) 
         with steps("prepare"):
             dataset = prepare(spec, ingested.snapshot)
             describe(spec, dataset, run_id)
-        with steps("train"):
+        with steps("train"), beside(get_ready):
             names = largest_first(spec, dataset)
             futures = [train.submit(spec, name, dataset, run_id) for name in names]
             candidates = [future.result() for future in futures]

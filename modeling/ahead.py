@@ -1,9 +1,10 @@
-"""Work on one thing while the next is being made."""
+"""Work on one thing while another is being made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,3 +24,15 @@ def ahead(values: Iterable[T]) -> Iterator[T]:
         while (value := following.result()) is not _END:
             following = thread.submit(next, iterator, _END)
             yield value  # type: ignore[misc]
+
+
+@contextmanager
+def beside(work: Callable[[], object]) -> Iterator[None]:
+    """Do some work in a thread during the block, the end of which waits for it.
+
+    That pays when the block leaves a processor idle. What the work raises is raised at the end.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(work)
+        yield
+        done.result()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,26 @@ LOSSES: frozenset[MetricName] = frozenset({"log_loss", "brier", "cost"})
 # Metrics that depend on the labels alone, not on the probabilities.
 _OF_LABELS: frozenset[MetricName] = frozenset({"accuracy", "precision", "recall", "f1", "cost"})
 RESAMPLES = 2_000
-_RESAMPLES_AT_ONCE = 100
+_RESAMPLES_AT_ONCE = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Documents in the order of their scores.
+
+    Attributes
+    ----------
+    order : ndarray of int64, shape (n_documents,)
+        The documents, the lowest score first.
+    starts : ndarray of int64, shape (n_scores,)
+        Where each distinct score begins in that order.
+    positive : ndarray of bool, shape (n_documents,)
+        Which documents, in that order, are of the class in question.
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    positive: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +73,13 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.truth)
+
+    @cached_property
+    def rankings(self) -> tuple[Ranking, ...]:
+        """The documents by the probability of each class that has an area under its ROC curve."""
+        n_classes = len(self.classes)
+        classes = range(n_classes) if n_classes != 2 else [1]
+        return tuple(_rank(self.probabilities[:, k], self.truth == k) for k in classes)
 
     def take(self, rows: NDArray[np.bool_]) -> Predictions:
         """Return the predictions about the documents where `rows` is true."""
@@ -209,9 +236,13 @@ def _resamples(n: int, seed: int) -> Iterator[Counts]:
 
 
 def _sums(counts: Counts, columns: Floats) -> Floats:
-    """Return ``counts @ columns``, which is too narrow for BLAS to share out among threads."""
-    sums: Floats = np.einsum("rd,dc->rc", counts, columns)
-    return sums
+    """Return ``counts @ columns``, which is too narrow for BLAS to share out among threads.
+
+    Column by column, NumPy adds up many numbers at once; all columns at once take four times as
+    long.
+    """
+    sums = [np.einsum("rd,d->r", counts, column) for column in np.ascontiguousarray(columns.T)]
+    return np.column_stack(sums)
 
 
 def _mean(per_document: Floats, counts: Counts) -> Floats:
@@ -257,19 +288,23 @@ def _f1(p: Predictions, counts: Counts) -> Floats:
 
 
 def _roc_auc(p: Predictions, counts: Counts) -> Floats:
-    positives = [len(p.classes) - 1] if len(p.classes) == 2 else range(len(p.classes))
-    areas = [_area(p.probabilities[:, k], p.truth == k, counts) for k in positives]
-    mean: Floats = np.mean(areas, axis=0)
+    mean: Floats = np.mean([_area(ranking, counts) for ranking in p.rankings], axis=0)
     return mean
 
 
-def _area(scores: Floats, positive: NDArray[np.bool_], counts: Counts) -> Floats:
-    """Return the share of pairs (positive, negative) in the right order; ties count half."""
+def _rank(scores: Floats, positive: NDArray[np.bool_]) -> Ranking:
     _, group = np.unique(scores, return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    above = np.add.reduceat((counts * positive)[:, order], starts, axis=1)
-    below = np.add.reduceat((counts * ~positive)[:, order], starts, axis=1)
+    return Ranking(order, starts, positive[order])
+
+
+def _area(ranking: Ranking, counts: Counts) -> Floats:
+    """Return the share of pairs (positive, negative) in the right order; ties count half."""
+    counts = counts.take(ranking.order, axis=1)
+    above = np.add.reduceat(counts * ranking.positive, ranking.starts, axis=1)
+    # Whole numbers: nothing is lost by taking one from the other.
+    below = np.add.reduceat(counts, ranking.starts, axis=1) - above
     before = np.cumsum(below, axis=1) - below / 2
     pairs = above.sum(axis=1) * below.sum(axis=1)
     # A resample with one class only has no pairs, and no area.

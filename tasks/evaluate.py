@@ -9,10 +9,8 @@ from prefect.cache_policies import NO_CACHE
 
 import registry
 from modeling.cases import GroupResult
-from modeling.decision_plots import decision_plots
 from modeling.latency import Latency
 from modeling.metrics import Interval, Predictions, intervals
-from modeling.plots import evaluation_plots
 from modeling.problem import Problem
 from modeling.schema import MetricName
 from modeling.tuning import Compared, Tuned, compare
@@ -54,6 +52,10 @@ class Evaluation:
 @task(name="evaluate", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Evaluation:
     """Score the challenger on the holdout from raw inputs, and log metrics and plots on its run."""
+    # See `tasks.beforehand`.
+    from modeling.decision_plots import decision_plots
+    from modeling.plots import evaluation_plots
+
     predictions = predict(problem, challenger.model, dataset.holdout_inputs, dataset.holdout_labels)
     confidence = problem.gates.confidence
     metrics = intervals(predictions, confidence=confidence, seed=problem.seed)

@@ -15,7 +15,6 @@ from rich.console import Console, Group
 
 import registry
 from modeling.decision import Verdict
-from modeling.plots import evaluation_plots
 from modeling.problem import Problem
 from settings import get_settings, uses_embedded_prefect
 from tasks import canary
@@ -115,6 +114,9 @@ def pictures(problem: Problem, retraining: Retraining) -> list[str]:
     """
     if retraining.evaluation is None or uses_embedded_prefect():
         return []
+    # See `tasks.beforehand`.
+    from modeling.plots import evaluation_plots
+
     plots = evaluation_plots(retraining.evaluation.predictions, problem.name)
     drawn = (f"![{name}](data:image/png;base64,{_png(plot)})" for name, plot in plots.items())
     return ["## Challenger on the holdout, in pictures\n", " ".join(drawn)]

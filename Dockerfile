@@ -76,7 +76,7 @@ CMD ["python", "-m", "serving"]
 
 FROM common AS worker
 COPY --from=build-worker /venv /venv
-COPY settings.py versions.py registry.py tracking.py provenance.py production.py history.py artifact.py mongodb.py embedded.py ./
+COPY settings.py versions.py registry.py tracking.py provenance.py production.py history.py artifact.py mongodb.py embedded.py memory.py ./
 COPY modeling modeling
 COPY tasks tasks
 COPY flows flows

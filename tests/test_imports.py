@@ -46,9 +46,10 @@ def _loaded_by(*modules: str) -> set[str]:
         (["mongodb"], {"prefect", "mlflow", "numpy", "sklearn", "modeling", "tasks", "registry"}),
         (["registry"], {"prefect", "pymongo", "bson", "deltalake", "modeling", "tasks", "mongodb"}),
         (["serving.app"], {"prefect", "mlflow", "pymongo", "sklearn", "pandas", "skops", "tasks"}),
+        (["flows.retrain", "flows.cli"], {"matplotlib", "skops", "deployments", "serving"}),
         (MODELING, {"prefect", "mlflow", "pymongo", "bson", "deltalake", "settings", "registry"}),
     ],
-    ids=["settings", "embedded", "mongodb", "registry", "serving", "modeling"],
+    ids=["settings", "embedded", "mongodb", "registry", "serving", "retrain", "modeling"],
 )
 def test_importing_a_module_does_not_load(modules: list[str], unwanted: set[str]) -> None:
     loaded = _loaded_by(*modules)

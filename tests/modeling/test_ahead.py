@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeling.ahead import ahead
+from modeling.ahead import ahead, beside
 
 LIMIT = 10.0
 
@@ -56,3 +56,28 @@ def test_no_more_than_one_value_is_made_ahead() -> None:
     next(found)
     found.close()  # type: ignore[attr-defined]
     assert len(made) <= 2
+
+
+def test_work_is_done_while_the_block_runs_and_is_over_at_its_end() -> None:
+    begun, go_on = Event(), Event()
+    done: list[bool] = []
+
+    def work() -> None:
+        begun.set()
+        done.append(go_on.wait(LIMIT))
+
+    with beside(work):
+        assert begun.wait(LIMIT)
+        assert not done
+        go_on.set()
+    assert done == [True]
+
+
+def test_an_error_in_the_work_beside_is_raised_at_the_end_of_the_block() -> None:
+    def work() -> None:
+        raise OSError("no such library")
+
+    reached = False
+    with pytest.raises(OSError, match="no such library"), beside(work):
+        reached = True
+    assert reached

@@ -43,7 +43,7 @@ from benchmarks.clients import Seen, ask_for, ask_times
 from benchmarks.common import read_reviews, write_json
 from benchmarks.retrain import Ours, write_documents
 from benchmarks.servers import Running, answers, free_port, running
-from benchmarks.serving import CANDIDATE, our_command, serving_environment, snippets
+from benchmarks.serving import CANDIDATE, SNIPPETS, our_command, read_texts, serving_environment
 from versions import ModelVersion
 
 OK = 200
@@ -289,7 +289,7 @@ def measure(names: Sequence[str]) -> dict[str, float]:
         ours = Ours(scratch, "ours", documents, CANDIDATE)
         ours.fresh()
         with serving_environment(ours.project) as environment:
-            trial = Trial(ours, environment, snippets(), scratch / "service.log")
+            trial = Trial(ours, environment, read_texts()[SNIPPETS], scratch / "service.log")
             for trial_name in names:
                 figures |= TRIALS[trial_name](trial)
     return figures

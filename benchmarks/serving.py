@@ -11,9 +11,12 @@ share the processors.
 
 `ratio_flask` and `ratio_mlflow` are requests per second at 16 connections; `p99_flask` and
 `p99_mlflow` our p99 latency over theirs; `ratio_starlette` is ours over the bare application's;
-`ratio_batch` is texts per second with 100 texts per request, over what as many processes do that
+`ratio_batch` is texts per second with 100 snippets per request, over what as many processes do that
 call the scorer at the same time without any service; `ratio_batch_model` is the same over the
-model's own `predict_proba`, called so.
+model's own `predict_proba`, called so. `ratio_batch_reviews` is as `ratio_batch`, but with whole
+IMDb reviews; `ratio_batch_reviews_one` with one request of them at a time, over one process. The
+database that keeps the prediction log works on the same processors meanwhile; without a service it
+does not.
 
 The connections of a load fall to the workers of a service by chance, at those of the others very
 unevenly: many short rounds say more than few long ones.
@@ -32,7 +35,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -52,11 +55,32 @@ CANDIDATE, FEATURES = "tfidf-logistic", "tfidf"
 WORKERS = 2
 ONE, SOME, MANY = 1, 16, 64
 BATCH = 100
-SNIPPETS = 2_000
+SNIPPETS, REVIEWS = "snippets", "reviews"
+# The parts of the package that texts come from, and how many of them are sent over and over.
+SOURCES = {SNIPPETS: "rotten_tomatoes", REVIEWS: "imdb"}
+TEXTS = 2_000
+ONE_AT_A_TIME = "reviews, one request at a time"
 WARM_UP_SECONDS = 3.0
 ROUNDS, SECONDS = 5, 3.0
 Way = Literal["model", "scorer"]
 OURS, FLASK, MLFLOW, BARE = "Perennial", "Flask, gunicorn", "mlflow models serve", "bare Starlette"
+
+
+@dataclass(frozen=True)
+class Alone:
+    """How texts are classified without a service, to compare with."""
+
+    kind: str
+    way: Way
+    processes: int
+
+
+ALONE = {
+    "scorer": Alone(SNIPPETS, "scorer", WORKERS),
+    "model": Alone(SNIPPETS, "model", WORKERS),
+    "scorer, reviews": Alone(REVIEWS, "scorer", WORKERS),
+    "scorer, reviews, one process": Alone(REVIEWS, "scorer", 1),
+}
 
 
 @dataclass(frozen=True)
@@ -77,13 +101,15 @@ def train(scratch: Path) -> tuple[Ours, Path]:
     return ours, work
 
 
-def snippets() -> list[str]:
-    """Return short reviews."""
+def read_texts() -> dict[str, list[str]]:
+    """Return texts by their kind."""
     from tasks.seed import read_file, reviews_file
 
-    rows = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes")
-    texts: list[str] = rows["text"].to_pylist()
-    return texts[:SNIPPETS]
+    found = {}
+    for kind, source in SOURCES.items():
+        rows = read_file(reviews_file(), text="text", label="label", source=source)
+        found[kind] = rows["text"].to_pylist()[:TEXTS]
+    return found
 
 
 @contextmanager
@@ -176,57 +202,78 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
     with TemporaryDirectory() as name:
         scratch = Path(name)
         ours, work = train(scratch)
-        texts = snippets()
+        texts = read_texts()
         with contestants(scratch, ours, work) as services:
             ways = dict(_ways(scratch, services, texts, seconds))
             warm_up(scratch, services, texts)
             found = interleave(rounds, ways)
         measured = {
-            way: partial(in_process_throughput, ours, texts, seconds, way) for way in get_args(Way)
+            name: partial(throughput, ours, texts[alone.kind], seconds, alone)
+            for name, alone in ALONE.items()
         }
         in_process = interleave(rounds, measured)
     return figures_of(found, in_process)
 
 
-def warm_up(scratch: Path, services: Mapping[str, Contestant], texts: Sequence[str]) -> None:
+def warm_up(
+    scratch: Path, services: Mapping[str, Contestant], texts: Mapping[str, list[str]]
+) -> None:
     """Let the workers of every service answer before anything is measured."""
     for way in dict(_ways(scratch, services, texts, WARM_UP_SECONDS)).values():
         way()
 
 
 def _ways(
-    scratch: Path, services: Mapping[str, Contestant], texts: Sequence[str], seconds: float
+    scratch: Path,
+    services: Mapping[str, Contestant],
+    texts: Mapping[str, list[str]],
+    seconds: float,
 ) -> Iterator[tuple[str, Callable[[], Measured]]]:
-    for number, (name, service) in enumerate(services.items()):
-        single = write_bodies(
-            scratch / f"one-{number}.jsonl", [service.body([text]) for text in texts]
-        )
-        many = write_bodies(
-            scratch / f"many-{number}.jsonl",
-            [service.body(texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)],
-        )
-        for connections in (ONE, SOME, MANY):
-            yield (
-                key(name, connections),
-                partial(load, service.url, single, connections=connections, seconds=seconds),
-            )
-        yield (
-            key(name, BATCH, "texts"),
-            partial(load, service.url, many, connections=SOME, seconds=seconds),
-        )
+    for name, service in services.items():
+        for kind, way in _loads(scratch / name, service, texts, seconds):
+            if name in (OURS, BARE) or REVIEWS not in kind:
+                yield f"{name}, {kind}", way
 
 
-def key(name: str, number: int, what: str = "connections") -> str:
+def _loads(
+    folder: Path, service: Contestant, texts: Mapping[str, list[str]], seconds: float
+) -> Iterator[tuple[str, Callable[[], Measured]]]:
+    """Yield the kinds of load by what `what` calls them."""
+    folder.mkdir(exist_ok=True)
+
+    def put(kind: str, size: int, connections: int) -> Callable[[], Measured]:
+        bodies = [service.body(batch) for batch in _batches(texts[kind], size)]
+        file = write_bodies(folder / f"{size}-{kind}.jsonl", bodies)
+        return partial(load, service.url, file, connections=connections, seconds=seconds)
+
+    for connections in (ONE, SOME, MANY):
+        yield what(connections), put(SNIPPETS, 1, connections)
+    yield what(BATCH, SNIPPETS), put(SNIPPETS, BATCH, SOME)
+    yield what(BATCH, REVIEWS), put(REVIEWS, BATCH, SOME)
+    yield what(BATCH, ONE_AT_A_TIME), put(REVIEWS, BATCH, ONE)
+
+
+def _batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [texts[i : i + size] for i in range(0, len(texts), size)]
+
+
+def what(number: int, kind: str = "connections") -> str:
+    """Return what one kind of load is called."""
+    return f"{number} {kind}"
+
+
+def key(name: str, number: int, kind: str = "connections") -> str:
     """Return the name of one kind of load on one service."""
-    return f"{name}, {number} {what}"
+    return f"{name}, {what(number, kind)}"
 
 
-def in_process_throughput(ours: Ours, texts: Sequence[str], seconds: float, way: Way) -> float:
-    """Return the texts per second of as many processes as a service has, without a service."""
+def throughput(ours: Ours, texts: list[str], seconds: float, alone: Alone) -> float:
+    """Return the texts per second of processes that classify without a service."""
     context = multiprocessing.get_context("spawn")
-    work = partial(_score_for, ours.project.settings, ours.problem, list(texts), seconds, way)
-    with context.Pool(WORKERS) as pool:
-        return sum(result.get() for result in [pool.apply_async(work) for _ in range(WORKERS)])
+    work = partial(_score_for, ours.project.settings, ours.problem, texts, seconds, alone.way)
+    with context.Pool(alone.processes) as pool:
+        started = [pool.apply_async(work) for _ in range(alone.processes)]
+        return sum(result.get() for result in started)
 
 
 def _score_for(
@@ -239,10 +286,10 @@ def _score_for(
     if production is None:
         raise RuntimeError("there is no Production model")
     model = tracking.load(production)
-    score: Callable[[list[str]], Any] = model.predict_proba
+    score: Callable[[Sequence[str]], Any] = model.predict_proba
     if way == "scorer":
         score = scorer_for(model, texts[:BATCH]).probabilities
-    requests = [texts[i : i + BATCH] for i in range(0, len(texts), BATCH)]
+    requests = _batches(texts, BATCH)
     for request in requests:
         score(request)
     done, begin = 0, time.perf_counter()
@@ -261,7 +308,9 @@ def figures_of(
     def ratio(values: Mapping[str, float], other: str) -> float:
         return values[key(OURS, SOME)] / values[key(other, SOME)]
 
-    batch = rates[key(OURS, BATCH, "texts")] * BATCH
+    def batch(kind: str) -> float:
+        return rates[key(OURS, BATCH, kind)] * BATCH
+
     alone = {way: median(rounds) for way, rounds in in_process.items()}
     return {
         "ratio_flask": ratio(rates, FLASK),
@@ -269,9 +318,12 @@ def figures_of(
         "ratio_starlette": ratio(rates, BARE),
         "p99_flask": ratio(tails, FLASK),
         "p99_mlflow": ratio(tails, MLFLOW),
-        "ratio_batch": batch / alone["scorer"],
-        "ratio_batch_model": batch / alone["model"],
-        "texts_per_second": batch,
+        "ratio_batch": batch(SNIPPETS) / alone["scorer"],
+        "ratio_batch_model": batch(SNIPPETS) / alone["model"],
+        "ratio_batch_reviews": batch(REVIEWS) / alone["scorer, reviews"],
+        "ratio_batch_reviews_one": batch(ONE_AT_A_TIME) / alone["scorer, reviews, one process"],
+        "texts_per_second": batch(SNIPPETS),
+        "reviews_per_second": batch(REVIEWS),
         "texts_per_second_in_process": alone,
         "requests_per_second": rates,
         "p50_ms": {way: median(m.p50 for m in rounds) for way, rounds in found.items()},
@@ -284,25 +336,30 @@ def show(figures: Mapping[str, Any]) -> None:
     """Print requests per second and p99 of every service, and the ratios."""
     title = f"requests per second (p99 in ms), median of {figures['rounds']} rounds"
     table = Table("service", title=title, title_justify="left")
-    columns = [key("", n).lstrip(", ") for n in (ONE, SOME, MANY)] + [
-        key("", BATCH, "texts").lstrip(", ")
+    columns = [
+        *(what(number) for number in (ONE, SOME, MANY)),
+        *(what(BATCH, kind) for kind in (SNIPPETS, REVIEWS, ONE_AT_A_TIME)),
     ]
     for column in columns:
         table.add_column(column, justify="right")
     rates, tails = figures["requests_per_second"], figures["p99_ms"]
     for name in (OURS, FLASK, MLFLOW, BARE):
         ways = [f"{name}, {column}" for column in columns]
-        table.add_row(name, *(f"{rates[way]:,.0f} ({tails[way]:.1f})" for way in ways))
+        cells = [f"{rates[way]:,.0f} ({tails[way]:.1f})" if way in rates else "" for way in ways]
+        table.add_row(name, *cells)
     Console().print(
         table,
         f"At {SOME} connections ours answers [bold]{figures['ratio_flask']:.1f}[/bold] times as "
         f"many requests as Flask (p99 {figures['p99_flask']:.2f} of its), "
         f"[bold]{figures['ratio_mlflow']:.1f}[/bold] times as many as mlflow models serve "
         f"({figures['p99_mlflow']:.2f}), and {figures['ratio_starlette']:.0%} of the bare "
-        f"application's. {BATCH} texts per request: {figures['texts_per_second']:,.0f} texts per "
-        f"second, [bold]{figures['ratio_batch']:.0%}[/bold] of what {WORKERS} processes do with "
-        f"our scorer and no service, and {figures['ratio_batch_model']:.1f} times what they do "
-        "with the model's own predict_proba.",
+        f"application's. {BATCH} snippets per request: {figures['texts_per_second']:,.0f} snippets "
+        f"per second, [bold]{figures['ratio_batch']:.0%}[/bold] of what {WORKERS} processes do "
+        f"with our scorer and no service, and {figures['ratio_batch_model']:.1f} times what they "
+        f"do with the model's own predict_proba. {BATCH} whole reviews per request: "
+        f"{figures['reviews_per_second']:,.0f} reviews per second, "
+        f"[bold]{figures['ratio_batch_reviews']:.0%}[/bold]; one such request at a time "
+        f"[bold]{figures['ratio_batch_reviews_one']:.0%}[/bold] of what one process does.",
     )
 
 

@@ -2,7 +2,7 @@
 
 By default the C library gives every large array back to the system as soon as it is freed, and the
 next one is taken anew and touched page by page. In a virtual machine that takes longer than the
-work on the array: half of the time in which the film reviews are prepared.
+work on the array: a fifth or more of the time in which the film reviews are prepared.
 """
 
 from __future__ import annotations

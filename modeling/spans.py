@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from modeling.text import Normalizer, without_surrogates
+from modeling.text import Normalizer
+from modeling.texts import without_surrogates
 
 _WORD = re.compile(r"\S+")
 _CHARACTER = re.compile(r"[\ud800-\udbff][\udc00-\udfff]|.", re.DOTALL)

@@ -31,6 +31,7 @@ from modeling.ahead import ahead
 from modeling.lemmas import load_lemmas
 from modeling.stop_words import NEGATIONS, STOP_WORDS
 from modeling.tags import BREAK, TAG
+from modeling.texts import as_texts, without_surrogates
 from modeling.tokens import Tokens, ranges
 
 StopWords = Literal["keep", "drop", "drop_except_negations"]
@@ -43,8 +44,6 @@ _EMPHASIS_PATTERN = re.compile(r"[!?]|[^!?]+")
 _APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
 _ENDINGS = {"'re": "are", "'ll": "will", "'ve": "have", "'m": "am", "'d": "would", "'s": "'s"}
 _IRREGULAR = {"can't": ("can", "not"), "won't": ("will", "not"), "shan't": ("shall", "not")}
-
-_ARROW_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
 
 # Documents are normalised so many at a time, so that temporary memory does not grow with the data.
 _CHUNK = 8_192
@@ -155,48 +154,6 @@ class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.two_d_array = False
         tags.requires_fit = False
         return tags
-
-
-def as_texts(values: object) -> pa.LargeStringArray:
-    """Return texts, however a caller holds them, as one Arrow array.
-
-    Lone surrogates, which no UTF-8 can carry, become U+FFFD; a missing text becomes "".
-
-    Raises
-    ------
-    TypeError
-        If something in `values` is not a text; it names the position and the type.
-    """
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        return _arrow_texts(values)
-    if isinstance(values, str):
-        raise TypeError("expected a sequence of texts, got one text; put it into a list")
-    column = np.asarray(values, dtype=object)
-    texts = column.ravel().tolist()
-    if column.ndim > 1 and column.shape[1] != 1:
-        raise TypeError(f"expected one column of texts, got an array of shape {column.shape}")
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"expected texts, got {type(text).__name__} at position {position}")
-    try:
-        return pa.array(texts, pa.large_string())
-    except UnicodeEncodeError:
-        return pa.array(map(without_surrogates, texts), pa.large_string())
-
-
-def _arrow_texts(values: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
-    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    if not any(is_text(kind) for is_text in _ARROW_TEXTS):
-        raise TypeError(f"expected texts, got an Arrow array of {values.type}")
-    texts = pc.fill_null(values.cast(pa.large_string()), "")
-    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-
-
-def without_surrogates(text: str) -> str:
-    """Return the text with U+FFFD for each lone surrogate, and pairs of them as one character."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @cache

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
 from settings import PROJECT
+from tests.fresh import run_fresh
 
 MODELING = [
     f"modeling.{file.stem}"
@@ -24,15 +23,7 @@ def _loaded_by(*modules: str) -> set[str]:
         f"import json, sys, {', '.join(modules)}\n"
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-    )
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return set(json.loads(run_fresh(code)))
 
 
 @pytest.mark.parametrize(
@@ -75,17 +66,7 @@ def test_the_libraries_are_told_to_send_no_usage_data_before_they_are_imported(
     )
     bare = {name: value for name, value in os.environ.items() if name not in names}
 
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT,
-        env=bare,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-    )
-
-    environment, mlflow_loaded, prefect_loaded = json.loads(done.stdout.splitlines()[-1])
+    environment, mlflow_loaded, prefect_loaded = json.loads(run_fresh(code, bare))
     assert all(environment[name].lower() in {"true", "false"} for name in names)
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     assert not mlflow_loaded

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 
 from settings import PROJECT
+from tests.fresh import run_fresh
 
 # Pages that threads touch while they make and free large arrays, one after the other; all of them
 # together have 390,000.
@@ -38,16 +38,8 @@ print(touched(), pa.default_memory_pool().backend_name)
 
 def _run(module: str, **environment: str) -> tuple[int, str]:
     """Return the pages touched by a process that has imported a module, and Arrow's allocator."""
-    done = subprocess.run(
-        [sys.executable, "-c", _WORK.format(module=module)],
-        cwd=PROJECT,
-        env={"PYTHONPATH": str(PROJECT), "NUMPY_MADVISE_HUGEPAGE": "0", **environment},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-    )
-    pages, allocator = done.stdout.split()
+    bare = {"PYTHONPATH": str(PROJECT), "NUMPY_MADVISE_HUGEPAGE": "0"}
+    pages, allocator = run_fresh(_WORK.format(module=module), {**bare, **environment}).split()
     return int(pages), allocator
 
 

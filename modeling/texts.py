@@ -1,0 +1,51 @@
+"""Raw texts, however a caller holds them, as one Arrow array that UTF-8 can carry."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_ARROW_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+
+
+def as_texts(values: object) -> pa.LargeStringArray:
+    """Return texts, however a caller holds them, as one Arrow array.
+
+    Lone surrogates, which no UTF-8 can carry, become U+FFFD; a missing text becomes "".
+
+    Raises
+    ------
+    TypeError
+        If something in `values` is not a text; it names the position and the type.
+    """
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return _arrow_texts(values)
+    if isinstance(values, str):
+        raise TypeError("expected a sequence of texts, got one text; put it into a list")
+    column = np.asarray(values, dtype=object)
+    texts = column.ravel().tolist()
+    if column.ndim > 1 and column.shape[1] != 1:
+        raise TypeError(f"expected one column of texts, got an array of shape {column.shape}")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"expected texts, got {type(text).__name__} at position {position}")
+    try:
+        return pa.array(texts, pa.large_string())
+    except UnicodeEncodeError:
+        return pa.array(map(without_surrogates, texts), pa.large_string())
+
+
+def _arrow_texts(values: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if not any(is_text(kind) for is_text in _ARROW_TEXTS):
+        raise TypeError(f"expected texts, got an Arrow array of {values.type}")
+    texts = pc.fill_null(values.cast(pa.large_string()), "")
+    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+
+
+def without_surrogates(text: str) -> str:
+    """Return the text with U+FFFD for each lone surrogate, and pairs of them as one character."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,31 @@
+"""Code in a Python process of its own, for what holds only before anything is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from settings import PROJECT
+
+_SECONDS = 100
+
+
+def run_fresh(code: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return the last line that code prints; its environment is this process's unless given.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If it fails.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=True,
+    )
+    return done.stdout.splitlines()[-1]

@@ -109,9 +109,9 @@ class ServingSettings(BaseSettings):
         default=4.0, gt=0, description="how long one request may be worked on"
     )
     inline_characters: int = Field(
-        default=20_000,
+        default=40_000,
         ge=0,
-        description="requests with more characters than this are scored beside the event loop",
+        description="characters scored in one go; larger requests let others pass in between",
     )
 
     poll_seconds: float = Field(

@@ -11,12 +11,14 @@ share the processors.
 
 `ratio_flask` and `ratio_mlflow` are requests per second at 16 connections; `p99_flask` and
 `p99_mlflow` our p99 latency over theirs; `ratio_starlette` is ours over the bare application's;
-`ratio_batch` is texts per second with 100 snippets per request, over what as many processes do that
-call the scorer at the same time without any service; `ratio_batch_model` is the same over the
-model's own `predict_proba`, called so. `ratio_batch_reviews` is as `ratio_batch`, but with whole
-IMDb reviews; `ratio_batch_reviews_one` with one request of them at a time, over one process. The
-database that keeps the prediction log works on the same processors meanwhile; without a service it
-does not.
+Batches, 100 texts per request, are compared with processes that call our scorer, 100 texts at a
+time, without any service: `ratio_batch` and `ratio_batch_reviews` (snippets and whole IMDb reviews,
+16 connections) with one such process, which is what an application has that holds the model itself;
+`ratio_batch_workers` and `ratio_batch_reviews_workers` with as many at once as the service has
+workers; `ratio_batch_one` and `ratio_batch_reviews_one` are one request at a time over one process.
+`ratio_batch_model` is snippets over one process that calls the model's own `predict_proba`. wrk and
+the database that keeps the prediction log work on the same processors as the service; without a
+service there is neither.
 
 The connections of a load fall to the workers of a service by chance, at those of the others very
 unevenly: many short rounds say more than few long ones.
@@ -59,7 +61,7 @@ SNIPPETS, REVIEWS = "snippets", "reviews"
 # The parts of the package that texts come from, and how many of them are sent over and over.
 SOURCES = {SNIPPETS: "rotten_tomatoes", REVIEWS: "imdb"}
 TEXTS = 2_000
-ONE_AT_A_TIME = "reviews, one request at a time"
+ONE_AT_A_TIME = ", one request at a time"
 WARM_UP_SECONDS = 3.0
 ROUNDS, SECONDS = 5, 3.0
 Way = Literal["model", "scorer"]
@@ -75,12 +77,17 @@ class Alone:
     processes: int
 
 
-ALONE = {
-    "scorer": Alone(SNIPPETS, "scorer", WORKERS),
-    "model": Alone(SNIPPETS, "model", WORKERS),
-    "scorer, reviews": Alone(REVIEWS, "scorer", WORKERS),
-    "scorer, reviews, one process": Alone(REVIEWS, "scorer", 1),
-}
+def _alone(kind: str, way: Way, processes: int) -> tuple[str, Alone]:
+    number = "one process" if processes == 1 else f"{processes} processes"
+    return f"{way}, {kind}, {number}", Alone(kind, way, processes)
+
+
+ALONE = dict(
+    [
+        _alone(SNIPPETS, "model", 1),
+        *(_alone(kind, "scorer", number) for kind in SOURCES for number in (1, WORKERS)),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -249,10 +256,10 @@ def _loads(
 
     for connections in (ONE, SOME, MANY):
         yield what(connections), put(SNIPPETS, 1, connections)
-    yield what(BATCH, SNIPPETS), put(SNIPPETS, BATCH, SOME)
-    if REVIEWS in texts:
-        yield what(BATCH, REVIEWS), put(REVIEWS, BATCH, SOME)
-        yield what(BATCH, ONE_AT_A_TIME), put(REVIEWS, BATCH, ONE)
+    for kind in texts:
+        yield what(BATCH, kind), put(kind, BATCH, SOME)
+        if REVIEWS in texts:
+            yield what(BATCH, kind + ONE_AT_A_TIME), put(kind, BATCH, ONE)
 
 
 def _batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:
@@ -314,23 +321,30 @@ def figures_of(
         return rates[key(OURS, BATCH, kind)] * BATCH
 
     alone = {way: median(rounds) for way, rounds in in_process.items()}
+
+    def over(kind: str, processes: int, *, load: str = "", way: Way = "scorer") -> float:
+        return batch(kind + load) / alone[_alone(kind, way, processes)[0]]
+
     return {
         "ratio_flask": ratio(rates, FLASK),
         "ratio_mlflow": ratio(rates, MLFLOW),
         "ratio_starlette": ratio(rates, BARE),
         "p99_flask": ratio(tails, FLASK),
         "p99_mlflow": ratio(tails, MLFLOW),
-        "ratio_batch": batch(SNIPPETS) / alone["scorer"],
-        "ratio_batch_model": batch(SNIPPETS) / alone["model"],
-        "ratio_batch_reviews": batch(REVIEWS) / alone["scorer, reviews"],
-        "ratio_batch_reviews_one": batch(ONE_AT_A_TIME) / alone["scorer, reviews, one process"],
+        "ratio_batch": over(SNIPPETS, 1),
+        "ratio_batch_workers": over(SNIPPETS, WORKERS),
+        "ratio_batch_one": over(SNIPPETS, 1, load=ONE_AT_A_TIME),
+        "ratio_batch_model": over(SNIPPETS, 1, way="model"),
+        "ratio_batch_reviews": over(REVIEWS, 1),
+        "ratio_batch_reviews_workers": over(REVIEWS, WORKERS),
+        "ratio_batch_reviews_one": over(REVIEWS, 1, load=ONE_AT_A_TIME),
         "texts_per_second": batch(SNIPPETS),
         "reviews_per_second": batch(REVIEWS),
         "texts_per_second_in_process": alone,
         "requests_per_second": rates,
         "p50_ms": {way: median(m.p50 for m in rounds) for way, rounds in found.items()},
         "p99_ms": tails,
-        "rounds": len(in_process["model"]),
+        "rounds": len(next(iter(in_process.values()))),
     }
 
 
@@ -340,7 +354,7 @@ def show(figures: Mapping[str, Any]) -> None:
     table = Table("service", title=title, title_justify="left")
     columns = [
         *(what(number) for number in (ONE, SOME, MANY)),
-        *(what(BATCH, kind) for kind in (SNIPPETS, REVIEWS, ONE_AT_A_TIME)),
+        *(what(BATCH, kind + load) for kind in SOURCES for load in ("", ONE_AT_A_TIME)),
     ]
     for column in columns:
         table.add_column(column, justify="right")
@@ -355,13 +369,29 @@ def show(figures: Mapping[str, Any]) -> None:
         f"many requests as Flask (p99 {figures['p99_flask']:.2f} of its), "
         f"[bold]{figures['ratio_mlflow']:.1f}[/bold] times as many as mlflow models serve "
         f"({figures['p99_mlflow']:.2f}), and {figures['ratio_starlette']:.0%} of the bare "
-        f"application's. {BATCH} snippets per request: {figures['texts_per_second']:,.0f} snippets "
-        f"per second, [bold]{figures['ratio_batch']:.0%}[/bold] of what {WORKERS} processes do "
-        f"with our scorer and no service, and {figures['ratio_batch_model']:.1f} times what they "
-        f"do with the model's own predict_proba. {BATCH} whole reviews per request: "
-        f"{figures['reviews_per_second']:,.0f} reviews per second, "
-        f"[bold]{figures['ratio_batch_reviews']:.0%}[/bold]; one such request at a time "
-        f"[bold]{figures['ratio_batch_reviews_one']:.0%}[/bold] of what one process does.",
+        f"application's.",
+    )
+    batches = Table(
+        "in one request",
+        "per second",
+        "of one process",
+        f"of {WORKERS} processes",
+        "one at a time, of one",
+        title="texts over those of processes that call the scorer without a service",
+        title_justify="left",
+    )
+    for kind, name, rate in (
+        (SNIPPETS, "batch", "texts_per_second"),
+        (REVIEWS, "batch_reviews", "reviews_per_second"),
+    ):
+        ratios = [figures[f"ratio_{name}{suffix}"] for suffix in ("", "_workers", "_one")]
+        batches.add_row(
+            f"{BATCH} {kind}", f"{figures[rate]:,.0f}", *(f"{each:.0%}" for each in ratios)
+        )
+    Console().print(
+        batches,
+        f"One process that calls the model's own predict_proba: the service classifies "
+        f"{figures['ratio_batch_model']:.1f} times as many snippets.",
     )
 
 

@@ -93,7 +93,14 @@ class Vocabulary:
 
     def pairs(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the column of each pair of neighbours, one fewer than there are ids."""
-        keys = ids[:-1] * (self.nothing + 1) + ids[1:]
+        return self.columns(self.keys(ids))
+
+    def keys(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return a number for each pair of neighbours, the same for the same two."""
+        return ids[:-1] * (self.nothing + 1) + ids[1:]
+
+    def columns(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the columns of pairs; sorted keys are found several times as soon."""
         found = self._pairs.searchsorted(keys)
         columns: NDArray[np.int64] = np.where(
             self._pairs[found] == keys, found + (self.nothing + 1), self.nothing
@@ -216,15 +223,7 @@ class Weights:
         return [outputs.tolist()]
 
     def _many(self, documents: list[list[int]]) -> list[list[float]]:
-        lengths = np.fromiter(map(len, documents), np.int64, len(documents))
-        ids = np.fromiter(chain.from_iterable(documents), np.int64, int(lengths.sum()))
-        bases = np.repeat(np.arange(len(documents)) * self._vocabulary.width, lengths)
-        places = bases + ids
-        if self._vocabulary.bigrams:
-            inside = bases[1:] == bases[:-1]
-            places = np.concatenate([places, (bases[1:] + self._vocabulary.pairs(ids))[inside]])
-        places, counts = _distinct(places)
-        rows, columns = np.divmod(places, self._vocabulary.width)
+        columns, rows, counts = self._counted(documents)
         values = self._values(counts)
 
         def sums(weights: NDArray[np.float64], each: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -235,6 +234,33 @@ class Weights:
         totals = np.stack([sums(weights, values) for weights in self._weights], axis=1)
         outputs: list[list[float]] = (totals / length[:, None] + self._intercepts).tolist()
         return outputs
+
+    def _counted(
+        self, documents: list[list[int]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Return columns, the documents they occur in, and how often.
+
+        They come in the order of columns: documents one after another would go through all of the
+        vocabulary and the weights each time, and these are larger than the processor's caches.
+        """
+        vocabulary = self._vocabulary
+        lengths = np.fromiter(map(len, documents), np.int64, len(documents))
+        ids = np.fromiter(chain.from_iterable(documents), np.int64, int(lengths.sum()))
+        owners = np.repeat(np.arange(len(documents)), lengths)
+        columns, rows, counts = _distinct_in(ids, owners, len(documents))
+        if not vocabulary.bigrams:
+            return columns, rows, counts
+        inside = owners[1:] == owners[:-1]
+        keys, pair_rows, pair_counts = _distinct_in(
+            vocabulary.keys(ids)[inside], owners[1:][inside], len(documents)
+        )
+        pairs = vocabulary.columns(keys)
+        known = np.flatnonzero(pairs != vocabulary.nothing)
+        return (
+            np.concatenate([columns, pairs[known]]),
+            np.concatenate([rows, pair_rows[known]]),
+            np.concatenate([counts, pair_counts[known]]),
+        )
 
     def _values(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._binary:
@@ -248,11 +274,23 @@ class Weights:
         return np.where(sizes > 0, sizes ** (1 / self._power), 1.0)
 
 
+def _distinct_in(
+    values: NDArray[np.int64], owners: NDArray[np.int64], n_owners: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the distinct values of each owner, sorted by value, and how often each occurs."""
+    # Both in one number, as they are sorted sooner together.
+    bits = n_owners.bit_length()
+    places, counts = _distinct(values << bits | owners)
+    return places >> bits, places & ((1 << bits) - 1), counts
+
+
 def _distinct(
     places: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the distinct values and how often each occurs; sorts the given ones in place."""
     places.sort()
-    first = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]])[: len(places)])
+    is_first = np.ones(len(places), np.bool_)
+    np.not_equal(places[1:], places[:-1], out=is_first[1:])
+    first = np.flatnonzero(is_first)
     counts: NDArray[np.float64] = np.diff(first, append=len(places)).astype(np.float64)
     return places[first], counts

@@ -61,6 +61,8 @@ class Scorer(Protocol):
     """What gives probabilities for raw inputs; several threads may use one at once."""
 
     classes: tuple[str, ...]
+    cheap_calls: bool
+    """Whether inputs in many calls take about as long as in one."""
 
     def probabilities(self, inputs: Sequence[Any]) -> NDArray[np.float64]:
         """Return the probability of each class, shape (n_inputs, n_classes)."""
@@ -109,6 +111,8 @@ class _Deciding:
 
 class PipelineScorer(_Deciding):
     """Any fitted pipeline of scikit-learn as a scorer; it explains nothing."""
+
+    cheap_calls = False
 
     def __init__(self, model: Pipeline) -> None:
         super().__init__(model)
@@ -206,6 +210,8 @@ class CompiledScorer(_Deciding):
     but its memo of words, by single operations on dictionaries, and a word that two threads look
     up at once gets the same value from both.
     """
+
+    cheap_calls = True
 
     def __init__(
         self,

@@ -30,9 +30,11 @@ from settings import ServingSettings
 _ID_BYTES = 16
 _ID_DIGITS = 2 * _ID_BYTES
 _IDS_AT_ONCE = 256
-# What is answered in a thread is so many times as large as what is answered at once: to hand a
-# portion over takes as long as to classify a long text, and the thread lets others pass meanwhile.
+# Where every call of a scorer is dear, a portion is so many times as large as what is answered at
+# once; it goes to a thread.
 _PORTION = 10
+# So often the event loop comes round between a small request's arrival and its answer.
+_ROUNDS = 3
 # To explain an answer takes so many times as long as the answer.
 _EXPLAIN_WEIGHT = 16
 _MOST_SHADOWS = 4
@@ -60,6 +62,7 @@ class Classify:
         self._settings = settings
         self._request = classify_request(settings)
         self._pool = ThreadPoolExecutor(1, "classify")
+        self._turn = asyncio.Lock()
         self._shadow_pool = ThreadPoolExecutor(1, "shadow")
         self._shadows = 0
         self._digits = _random_digits()
@@ -135,32 +138,57 @@ class Classify:
             characters = [_EXPLAIN_WEIGHT * count for count in characters]
         if sum(characters) <= self._settings.inline_characters:
             return _answer(loaded, inputs, explain=explain)
-        return await self._answer_beside(loaded, inputs, characters, explain)
+        return await self._answer_in_turns(loaded, inputs, characters, explain)
 
-    async def _answer_beside(
+    async def _answer_in_turns(
         self,
         loaded: Loaded,
         inputs: Sequence[Input],
         characters: Sequence[int],
         explain: bool,
     ) -> Answer:
-        """Answer a large request in a thread, in portions, so that other large ones have turns."""
-        loop = asyncio.get_running_loop()
+        """Answer a large request in portions, between which all others have turns.
+
+        Portions are scored one at a time in a worker, whoever sent them. They stay on the event
+        loop: to hand one to a thread and back takes a fifth as long as to score it.
+        """
         deadline = monotonic() + self._settings.answer_seconds
         portions = []
-        most = _PORTION * self._settings.inline_characters
-        for portion in _portions(inputs, characters, most):
-            if monotonic() > deadline:
-                raise ApiError(
-                    429,
-                    "too_much_work",
-                    f"The inputs could not be classified within {self._settings.answer_seconds:g} s"
-                    "; send fewer at once, or try again later.",
-                    headers={"Retry-After": "1"},
-                )
-            answer = partial(_answer, loaded, portion, explain=explain)
-            portions.append(await loop.run_in_executor(self._pool, answer))
+        for portion, size in self._portions(loaded, inputs, characters):
+            async with self._turn:
+                if monotonic() > deadline:
+                    raise _too_much_work(self._settings.answer_seconds)
+                portions.append(await self._answer_portion(loaded, portion, size, explain))
         return join(portions)
+
+    async def _answer_portion(
+        self, loaded: Loaded, inputs: Sequence[Input], size: int, explain: bool
+    ) -> Answer:
+        if size > self._settings.inline_characters:
+            answer = partial(_answer, loaded, inputs, explain=explain)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, answer)
+        answered = _answer(loaded, inputs, explain=explain)
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
+        return answered
+
+    def _portions(
+        self, loaded: Loaded, inputs: Sequence[Input], characters: Sequence[int]
+    ) -> Iterator[tuple[Sequence[Input], int]]:
+        """Yield the inputs in order, in runs of about as many characters as are scored in one go.
+
+        Where calls are dear, runs are long, and go to the thread; so does a single long text.
+        """
+        most = self._settings.inline_characters
+        if not loaded.scorer.cheap_calls:
+            most *= _PORTION
+        begin = size = 0
+        for index, count in enumerate(characters):
+            if size and size + count > most:
+                yield inputs[begin:index], size
+                begin, size = index, 0
+            size += count
+        yield inputs[begin:], size
 
     def _is_logged(self) -> bool:
         share = self._settings.log_share
@@ -242,14 +270,11 @@ def _measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
     return [len(found) for found in inputs]
 
 
-def _portions(
-    inputs: Sequence[Input], characters: Sequence[int], most: int
-) -> Iterator[Sequence[Input]]:
-    """Yield the inputs in order, in runs of about as many characters as are scored in one go."""
-    begin = size = 0
-    for index, count in enumerate(characters):
-        if size and size + count > most:
-            yield inputs[begin:index]
-            begin, size = index, 0
-        size += count
-    yield inputs[begin:]
+def _too_much_work(seconds: float) -> ApiError:
+    return ApiError(
+        429,
+        "too_much_work",
+        f"The inputs could not be classified within {seconds:g} s; send fewer at once, or try "
+        "again later.",
+        headers={"Retry-After": "1"},
+    )

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from serving.allowance import Allowance
 from serving.metrics import Metrics
 from settings import OutsideError, ServingSettings, Settings
 
@@ -92,6 +93,7 @@ class PredictionLog:
         self._entries: deque[Logged] = deque()
         # Each is written by one thread only: the one that adds, and the one that keeps.
         self._added = self._taken = 0
+        self._allowance = Allowance(int(serving.log_per_second * _FLUSH_SECONDS))
         self._feedback: deque[Feedback] = deque()
         self._failures: deque[Failure] = deque()
         self._failed: list[Document] = []
@@ -185,12 +187,14 @@ class PredictionLog:
                 predictions = self._open(client)
             while True:
                 ending = self._ending.wait(_FLUSH_SECONDS)
+                self._take_batch()
                 # One batch each time, and no more: writing must leave the processor to the answers.
-                while self._entries or self._batch:
+                while self._batch or (ending and self._entries):
                     with pymongo.timeout(_WRITE_SECONDS):
                         self._write_predictions(predictions)
                     if not ending:
                         break
+                    self._take_batch()
                 with pymongo.timeout(_WRITE_SECONDS):
                     self._write_failures(predictions)
                     self._write_feedback(client, predictions)
@@ -228,15 +232,21 @@ class PredictionLog:
                 collection.drop_index("forget")
 
     def _write_predictions(self, predictions: Collection[Document]) -> None:
-        most = max(1, int(self._serving.log_per_second * _FLUSH_SECONDS))
-        while self._entries and len(self._batch) < most:
-            entry = self._entries.popleft()
-            self._batch += self._documents(entry)
-            self._taken += len(entry.ids)
         if not self._batch:
             return
         self._insert(predictions, self._batch, _PREDICTION)
         self._batch = []
+
+    def _take_batch(self) -> None:
+        """Take what may be written now, unless something waits for another try."""
+        self._allowance.renew()
+        if self._batch:
+            return
+        while self._entries and self._allowance.is_left():
+            entry = self._entries.popleft()
+            self._batch += self._documents(entry)
+            self._taken += len(entry.ids)
+            self._allowance.spend(len(entry.ids))
 
     def _documents(self, entry: Logged) -> list[Document]:
         at = datetime.fromtimestamp(entry.at, UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from httpx import ASGITransport, AsyncClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -91,6 +93,31 @@ def test_a_large_request_is_answered_as_many_small_ones_would_be(
         alone = answer.json()["predictions"][0]
         for key in ("label", "version", "explanation"):
             assert predictions[number][key] == alone[key]
+
+
+def test_small_requests_pass_a_large_one_that_came_before_them(
+    serve: Callable[..., tuple[Service, TestClient]], production: ModelVersion
+) -> None:
+    service, client = serve(inline_characters=100)
+    wait_until(lambda: client.get("/readyz").status_code == 200, "ready")
+    answered = []
+
+    async def ask(client: AsyncClient, name: str, texts: list[str]) -> None:
+        assert (await client.post("/classify", json={"inputs": texts})).status_code == 200
+        answered.append(name)
+
+    async def ask_all() -> None:
+        transport = ASGITransport(service.app)
+        async with AsyncClient(transport=transport, base_url="http://service") as client:
+            large = asyncio.create_task(ask(client, "large", [GOOD] * 1000))
+            for _ in range(50):
+                await asyncio.sleep(0)
+            await asyncio.gather(*(ask(client, "small", [BAD]) for _ in range(5)))
+            await large
+
+    asyncio.run(ask_all())
+
+    assert answered == ["small"] * 5 + ["large"]
 
 
 @pytest.mark.parametrize(

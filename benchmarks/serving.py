@@ -352,10 +352,7 @@ def show(figures: Mapping[str, Any]) -> None:
     """Print requests per second and p99 of every service, and the ratios."""
     title = f"requests per second (p99 in ms), median of {figures['rounds']} rounds"
     table = Table("service", title=title, title_justify="left")
-    columns = [
-        *(what(number) for number in (ONE, SOME, MANY)),
-        *(what(BATCH, kind + load) for kind in SOURCES for load in ("", ONE_AT_A_TIME)),
-    ]
+    columns = [*map(what, (ONE, SOME, MANY)), what(BATCH, SNIPPETS)]
     for column in columns:
         table.add_column(column, justify="right")
     rates, tails = figures["requests_per_second"], figures["p99_ms"]
@@ -371,26 +368,23 @@ def show(figures: Mapping[str, Any]) -> None:
         f"({figures['p99_mlflow']:.2f}), and {figures['ratio_starlette']:.0%} of the bare "
         f"application's.",
     )
-    batches = Table(
-        "in one request",
-        "per second",
-        "of one process",
-        f"of {WORKERS} processes",
-        "one at a time, of one",
-        title="texts over those of processes that call the scorer without a service",
-        title_justify="left",
-    )
-    for kind, name, rate in (
-        (SNIPPETS, "batch", "texts_per_second"),
-        (REVIEWS, "batch_reviews", "reviews_per_second"),
-    ):
+    _show_batches(figures)
+
+
+def _show_batches(figures: Mapping[str, Any]) -> None:
+    title = f"texts per second, {BATCH} in each request, over those of processes without a service"
+    table = Table("", title=title, title_justify="left")
+    for column in ("ours", "bare", "of one process", f"of {WORKERS}", "one at a time, of one"):
+        table.add_column(column, justify="right")
+    for kind, name in ((SNIPPETS, "batch"), (REVIEWS, "batch_reviews")):
+        rates = [figures["requests_per_second"][key(of, BATCH, kind)] for of in (OURS, BARE)]
         ratios = [figures[f"ratio_{name}{suffix}"] for suffix in ("", "_workers", "_one")]
-        batches.add_row(
-            f"{BATCH} {kind}", f"{figures[rate]:,.0f}", *(f"{each:.0%}" for each in ratios)
+        table.add_row(
+            kind, *(f"{rate * BATCH:,.0f}" for rate in rates), *(f"{each:.0%}" for each in ratios)
         )
     Console().print(
-        batches,
-        f"One process that calls the model's own predict_proba: the service classifies "
+        table,
+        "One process that calls the model's own predict_proba: the service classifies "
         f"{figures['ratio_batch_model']:.1f} times as many snippets.",
     )
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -21,14 +21,26 @@ from ruamel.yaml import YAML
 
 from settings import PROJECT
 from tests.conftest import MIDNIGHT, free_port, wait_until
+from tests.e2e.page import DESKTOP
+from tools.chromium import find
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
     from pymongo.collection import Collection
 
 _CONFIGURATION = re.compile("MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|SERVING_|BENTOML_")
 _CANDIDATE = "bigrams-logistic"
 _REVIEWS = 3000
 SERVICE = "serving.service:Classifier"
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 
 @dataclass(frozen=True)
@@ -156,3 +168,52 @@ def retrained(
         with _serving(environment, folder / "serving.log") as url:
             yield Site(url, documents, problem["labels"])
         client.drop_database(database)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    found = find()
+    if found is None:
+        reason = "no Chromium or Chrome on this machine; python -m tools.chromium installs one"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found.path,
+            args=_ARGUMENTS,
+            env={**os.environ, **found.environment},
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
+    """A function that opens the page; at the end nothing may have been wrong in the console.
+
+    Chromium logs every answer with an error status. Tests that want such answers say so.
+    """
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+    expected: list[str] = []
+
+    def open_(*, errors: str | None = None, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce"} | options)
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+        if errors:
+            expected.append(errors)
+        page.goto(site.url)
+        page.get_by_text("in Production since").wait_for()
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    surprising = [line for line in wrong if not any(re.search(known, line) for known in expected)]
+    assert surprising == []

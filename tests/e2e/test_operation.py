@@ -29,7 +29,7 @@ from ruamel.yaml import YAML
 from settings import PROJECT
 from tests.conftest import SMALL_PROBLEM, free_port
 from tests.conftest import wait_until as wait_until_often
-from tests.e2e.test_page import DESKTOP, IMAGES, browser  # noqa: F401 - it is a fixture
+from tests.e2e.page import DESKTOP, IMAGES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -240,7 +240,7 @@ def test_make_up_twice_starts_nothing_twice(system: System) -> None:
 
 def test_a_retraining_started_by_a_click_ends_with_its_verdict_on_the_page(
     system: System,
-    browser: Browser,  # noqa: F811 - the fixture
+    browser: Browser,
 ) -> None:
     context = browser.new_context(viewport=_TALL, color_scheme="light")
     context.set_default_timeout(_SECONDS * 1000)

@@ -10,13 +10,12 @@ import pytest
 
 from tests.conftest import MIDNIGHT, wait_until
 from tests.e2e.conftest import Site, retrained
-from tests.e2e.test_page import browser, choose, download, open_page, rows
+from tests.e2e.page import choose, download, rows
 from tests.flowers import VIRGINICA, flowers, write_iris
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["browser", "open_page"]
 pytestmark = pytest.mark.e2e
 
 

@@ -86,3 +86,8 @@ def right_at(
     odds = rng.random((documents, len(classes)))
     odds[np.arange(documents), predicted] += 1
     return Predictions(classes, truth, predicted, probabilities_of(odds))
+
+
+def split_labels(documents: list[tuple[str, int]]) -> tuple[list[str], NDArray[np.str_]]:
+    words, labels = zip(*documents, strict=True)
+    return list(words), np.array(["negative", "positive"])[list(labels)]

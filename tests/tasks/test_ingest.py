@@ -1,276 +1,33 @@
-"""Ingestion: every document is accounted for once, whatever it looks like and whenever it comes."""
+"""Ingestion: every document is accounted for once, whenever it comes."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import bson
 import pymongo.monitoring
 import pytest
-from bson import Binary, Code, Decimal128, Int64, ObjectId, Regex, Timestamp, json_util
-from bson.datetime_ms import DatetimeMS
+from bson import Binary, Int64, ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mongodb
 from modeling.problem import Problem
 from settings import OutsideError, Settings
-from tasks import ingest as ingest_module
 from tasks.arrivals import document_key, open_documents
-from tasks.ingest import Ingested, ingest
+from tasks.ingest import ingest
 from tasks.snapshots import SnapshotStore
-from tests.conftest import CONFIGURED_MONGODB, MIDNIGHT
+from tests.conftest import MIDNIGHT
+from tests.tasks.conftest import Ingest
+from tests.tasks.contents import MISSING, all_rows, reasons_of, spoil, used_ids
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
-
-Ingest = Callable[..., Ingested]
-
-
-@pytest.fixture
-def store(problem: Problem, machine: Settings) -> SnapshotStore:
-    return SnapshotStore(problem.name, machine)
-
-
-@pytest.fixture
-def ingest_now(problem: Problem, run_task: Callable[..., Any]) -> Ingest:
-    def call(**options: Any) -> Ingested:
-        return run_task(ingest, problem, **options)
-
-    return call
-
-
-def _all_rows(store: SnapshotStore) -> Counter[str]:
-    """How often each id stands in the newest snapshot, whatever became of it."""
-    snapshot = store.latest()
-    assert snapshot is not None
-    return Counter(key for key, _ in store.known_documents(snapshot, None))
-
-
-def _used_ids(store: SnapshotStore, ingested: Ingested) -> list[str]:
-    return sorted(store.read(ingested.snapshot)["id"].to_pylist())
-
-
-def _reasons(store: SnapshotStore, ingested: Ingested) -> dict[str, str]:
-    rows = store.quarantine(ingested.snapshot).to_pylist()
-    assert len({row["id"] for row in rows}) == len(rows)
-    return {row["id"]: row["reason"] for row in rows}
-
-
-# What is wrong with a document: the fields that differ from a good one, and the reason to expect.
-MISSING = object()
-MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
-    "text missing": ({"text": MISSING}, "text is missing"),
-    "text null": ({"text": None}, "text is null"),
-    "text a number": ({"text": 7}, "text is int, not str"),
-    "text a list": ({"text": ["a good film"]}, "text is list, not str"),
-    "text an object": ({"text": {"en": "a good film"}}, "text is dict, not str"),
-    "text binary": ({"text": Binary(b"a good film")}, "text is bytes, not str"),
-    "text empty": ({"text": ""}, "text is empty"),
-    "text white space": ({"text": " \t\n "}, "text is empty"),
-    "text too short": ({"text": "good film"}, "text has 2 words after normalisation"),
-    "text only markup": ({"text": "<br /><br />"}, "text has 0 words after normalisation"),
-    "text too long": ({"text": "good " * 500}, "text has 2500 characters, more than 2000"),
-    "label missing": ({"label": MISSING}, "label is missing"),
-    "label null": ({"label": None}, "label is null"),
-    "label unknown": ({"label": 2}, "label is '2', not one of 0, 1"),
-    "label an unknown name": ({"label": "great"}, "label is 'great', not one of 0, 1"),
-    "label a list": ({"label": [1]}, "label is list, not a label"),
-    "label an object": ({"label": {"value": 1}}, "label is dict, not a label"),
-    "label a bool": ({"label": True}, "label is 'True', not one of 0, 1"),
-    "label a decimal": ({"label": Decimal128("1")}, "label is Decimal128, not a label"),
-    "created_at missing": ({"created_at": MISSING}, "created_at is missing"),
-    "created_at null": ({"created_at": None}, "created_at is null"),
-    "created_at a string": ({"created_at": "2026-01-01"}, "created_at is str, not datetime"),
-    "created_at an array": ({"created_at": [MIDNIGHT]}, "created_at is list, not datetime"),
-    "created_at a number": ({"created_at": 1767225600}, "created_at is int, not datetime"),
-    "created_at an oplog time": (
-        {"created_at": Timestamp(1767225600, 1)},
-        "created_at is Timestamp, not datetime",
-    ),
-    "source a number": ({"source": 5}, "source is int, not str"),
-    "source a list": ({"source": ["web"]}, "source is list, not str"),
-}
-
-
-def _spoil(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    spoiled = document | changes
-    return {key: value for key, value in spoiled.items() if value is not MISSING}
-
-
-def test_fifty_malformed_documents_among_good_ones_are_quarantined_each_with_its_reason(
-    collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
-) -> None:
-    kinds = list(MALFORMED.values())
-    bad = [
-        _spoil(document, kinds[number % len(kinds)][0])
-        for number, document in enumerate(documents(50, first=100))
-    ]
-    expected = {
-        document["_id"]: kinds[number % len(kinds)][1] for number, document in enumerate(bad)
-    }
-    good = documents(60)
-    collection.insert_many([*good[:30], *bad, *good[30:]])
-
-    ingested = ingest_now()
-
-    found = _reasons(store, ingested)
-    assert found.keys() == expected.keys()
-    assert {
-        key: reason for key, reason in found.items() if not reason.startswith(expected[key])
-    } == {}
-    assert (ingested.read, ingested.used, ingested.in_quarantine) == (110, 60, 50)
-    assert ingested.quarantined == dict(Counter(found.values()))
-    assert ingested.snapshot.documents == 60
-    assert _used_ids(store, ingested) == sorted(document["_id"] for document in good)
-
-
-@pytest.mark.parametrize("kind", MALFORMED)
-def test_malformed_documents_that_arrive_later_are_quarantined_too_and_once(
-    kind: str, collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
-) -> None:
-    changes, reason = MALFORMED[kind]
-    *good, later = documents(11)
-    collection.insert_many(good)
-    ingest_now()
-    collection.insert_one(_spoil(later, changes))
-
-    second, third = ingest_now(), ingest_now()
-
-    assert (second.read, second.in_quarantine) == (1, 1)
-    assert _reasons(store, second)[later["_id"]].startswith(reason)
-    assert third.read == 0
-    assert third.snapshot == second.snapshot
-
-
-def test_the_raw_document_is_kept_with_the_reason(
-    collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
-) -> None:
-    *good, bad = documents(5)
-    collection.insert_many([*good, bad | {"label": "très bien"}])
-
-    ingested = ingest_now()
-
-    (row,) = store.quarantine(ingested.snapshot).to_pylist()
-    aware = json_util.JSONOptions(tz_aware=True)
-    assert json_util.loads(row["raw"], json_options=aware) == bad | {"label": "très bien"}
-
-
-@pytest.mark.parametrize(
-    "value",
-    [Decimal128("1.5"), Regex("a"), UUID(int=1).bytes, float("nan"), Int64(2**62)],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_text_of_any_type_of_mongodb_is_kept_in_quarantine(
-    value: Any, collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
-) -> None:
-    *good, bad = documents(5)
-    collection.insert_many([*good, bad | {"text": value}])
-
-    ingested = ingest_now()
-
-    assert ingested.used == 4
-    assert _reasons(store, ingested)[bad["_id"]].startswith("text is ")
-
-
-def test_an_array_of_dates_in_the_future_is_read_once(
-    collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
-) -> None:
-    *good, bad = documents(5)
-    collection.insert_many(good)
-    ingest_now()
-    collection.insert_one(bad | {"created_at": [MIDNIGHT + 1000 * HOUR]})
-
-    second, third = ingest_now(), ingest_now()
-
-    assert (second.read, third.read) == (1, 0)
-    assert _all_rows(store)[bad["_id"]] == 1
-
-
-def test_a_script_as_date_is_found_too(
-    collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
-) -> None:
-    *good, bad = documents(5)
-    collection.insert_many(good)
-    ingest_now()
-    collection.insert_one(bad | {"created_at": Code("new Date()")})
-
-    second = ingest_now()
-
-    assert bad["_id"] in _reasons(store, second)
-
-
-def test_a_document_dated_far_ahead_does_not_hide_those_that_come_after_it(
-    collection: Any, documents: Any, ingest_now: Ingest
-) -> None:
-    *good, ahead, later = documents(12)
-    collection.insert_many([*good, ahead | {"created_at": datetime(2999, 1, 1, tzinfo=UTC)}])
-    ingest_now()
-    collection.insert_one(later)
-
-    second = ingest_now()
-
-    assert second.read == 1
-
-
-def _decode(problem: Problem, collection: Any, *raw: bytes) -> list[dict[str, Any]]:
-    options = open_documents(collection.database.client, problem).codec_options
-    return [bson.decode(document, options) for document in raw]
-
-
-def _with_invalid_text(document: dict[str, Any]) -> bytes:
-    """Return BSON as drivers without checks write it: Latin-1 where UTF-8 belongs."""
-    return bson.encode(document | {"text": "un film magnifi!ue, vraiment"}).replace(b"!", b"\xe9")
-
-
-def test_bytes_that_are_not_utf8_as_the_driver_decodes_them_are_quarantined(
-    problem: Problem, collection: Any, documents: Any
-) -> None:
-    # The embedded server refuses to store them; a real one does not look.
-    good, bad = documents(2)
-    decoded = _decode(problem, collection, bson.encode(good), _with_invalid_text(bad))
-
-    rows = ingest_module.classify_documents(decoded, problem).to_pylist()
-
-    assert [row["status"] for row in rows] == ["used", "quarantined"]
-    assert rows[1]["id"] == bad["_id"]
-    assert rows[1]["reason"] == "text is not valid UTF-8"
-    assert "vraiment" in rows[1]["raw"]
-
-
-@pytest.mark.parametrize("milliseconds", [2**61, -(2**61), 253402300800000])
-def test_a_date_that_python_cannot_hold_as_the_driver_decodes_it_is_quarantined(
-    milliseconds: int, problem: Problem, collection: Any, documents: Any
-) -> None:
-    # The embedded server refuses to store such a date; a real one does not look.
-    good, bad = documents(2)
-    beyond = bson.encode(bad | {"created_at": DatetimeMS(milliseconds)})
-
-    decoded = _decode(problem, collection, bson.encode(good), beyond)
-    rows = ingest_module.classify_documents(decoded, problem).to_pylist()
-
-    assert [row["status"] for row in rows] == ["used", "quarantined"]
-    assert rows[1]["id"] == bad["_id"]
-
-
-@pytest.mark.skipif(not CONFIGURED_MONGODB, reason="the embedded server refuses invalid UTF-8")
-def test_bytes_that_are_not_utf8_in_a_real_mongodb_are_quarantined(
-    collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
-) -> None:
-    from bson.raw_bson import RawBSONDocument
-
-    good, bad = documents(2)
-    collection.insert_many([good, RawBSONDocument(_with_invalid_text(bad))])
-
-    ingested = ingest_now()
-
-    assert _reasons(store, ingested) == {bad["_id"]: "text is not valid UTF-8"}
 
 
 def test_documents_that_share_the_newest_time_are_found_when_they_arrive_later(
@@ -284,7 +41,7 @@ def test_documents_that_share_the_newest_time_are_found_when_they_arrive_later(
     second = ingest_now()
 
     assert (second.read, second.used) == (4, 4)
-    assert set(_all_rows(store).values()) == {1}
+    assert set(all_rows(store).values()) == {1}
     assert second.snapshot.documents == 10
 
 
@@ -304,7 +61,7 @@ def test_a_late_document_is_found_within_the_window_only_and_any_with_rescan(
     )
 
     usual = ingest_now()
-    usual_ids = _all_rows(store)
+    usual_ids = all_rows(store)
     rescanned, again = ingest_now(rescan=True), ingest_now(rescan=True)
 
     assert usual.read == 1
@@ -312,7 +69,7 @@ def test_a_late_document_is_found_within_the_window_only_and_any_with_rescan(
     assert not {just_out["_id"], ancient["_id"]} & usual_ids.keys()
     assert (rescanned.read, again.read) == (2, 0)
     assert rescanned.snapshot.documents == 23
-    assert set(_all_rows(store).values()) == {1}
+    assert set(all_rows(store).values()) == {1}
 
 
 class _Transferred(pymongo.monitoring.CommandListener):
@@ -393,7 +150,7 @@ def test_where_nothing_is_new_there_is_no_new_snapshot(
 def test_documents_without_a_date_are_read_once(
     collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
 ) -> None:
-    undated = [_spoil(document, {"created_at": MISSING}) for document in documents(5, first=50)]
+    undated = [spoil(document, {"created_at": MISSING}) for document in documents(5, first=50)]
     collection.insert_many([*documents(10), *undated[:3]])
     first = ingest_now()
     collection.insert_many(undated[3:])
@@ -401,14 +158,14 @@ def test_documents_without_a_date_are_read_once(
     second, third = ingest_now(), ingest_now(rescan=True)
 
     assert (first.in_quarantine, second.in_quarantine, third.read) == (3, 2, 0)
-    assert set(_all_rows(store).values()) == {1}
+    assert set(all_rows(store).values()) == {1}
 
 
 def test_a_collection_in_which_no_document_has_a_date_is_read_once_too(
     collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
 ) -> None:
     collection.insert_many(
-        [_spoil(document, {"created_at": None}) for document in documents(5, first=50)]
+        [spoil(document, {"created_at": None}) for document in documents(5, first=50)]
     )
     for _ in range(2):
         with pytest.raises(OutsideError, match=r"no document that can be used"):
@@ -418,7 +175,7 @@ def test_a_collection_in_which_no_document_has_a_date_is_read_once_too(
     ingested = ingest_now()
 
     assert (ingested.read, ingested.used) == (10, 10)
-    assert set(_all_rows(store).values()) == {1}
+    assert set(all_rows(store).values()) == {1}
 
 
 def test_copies_are_kept_once_and_contradicting_copies_are_quarantined(
@@ -440,9 +197,9 @@ def test_copies_are_kept_once_and_contradicting_copies_are_quarantined(
 
     ingested = ingest_now()
 
-    assert _used_ids(store, ingested) == sorted(d["_id"] for d in (first, second, third))
+    assert used_ids(store, ingested) == sorted(d["_id"] for d in (first, second, third))
     assert ingested.duplicates == 2
-    reasons = _reasons(store, ingested)
+    reasons = reasons_of(store, ingested)
     assert reasons.keys() == {"contradiction"}
     assert "but a copy is labelled" in reasons["contradiction"]
 
@@ -481,7 +238,7 @@ def test_a_document_that_is_inserted_again_with_a_new_date_is_not_doubled(
 
     second = ingest_now()
 
-    assert _used_ids(store, second) == _used_ids(store, first)
+    assert used_ids(store, second) == used_ids(store, first)
     assert second.snapshot.digest == first.snapshot.digest
 
 
@@ -496,7 +253,7 @@ def test_a_document_whose_text_was_edited_is_not_there_twice(
 
     second = ingest_now()
 
-    assert max(Counter(_used_ids(store, second)).values()) == 1
+    assert max(Counter(used_ids(store, second)).values()) == 1
 
 
 @pytest.mark.parametrize("earlier", [0, 40], ids=["the first snapshot", "a later snapshot"])
@@ -532,7 +289,7 @@ def test_two_ingestions_at_the_same_time_lose_and_double_nothing(
 
     assert sorted([one.read, other.read]) == [0, 100 - earlier]
     assert one.snapshot == other.snapshot == store.latest()
-    assert set(_all_rows(store).values()) == {1}
+    assert set(all_rows(store).values()) == {1}
     assert one.snapshot.documents == 100
     assert len(store.read(one.snapshot)) == 100
 
@@ -603,7 +360,7 @@ def test_ids_of_different_types_are_different_documents(
     second, third = ingest_now(), ingest_now()
 
     assert (first.used, second.used, third.read) == (half, len(ids) - half, 0)
-    assert len(set(_all_rows(store))) == len(ids)
+    assert len(set(all_rows(store))) == len(ids)
 
 
 def test_an_id_of_text_that_looks_like_another_type_is_still_another_document() -> None:
@@ -648,7 +405,7 @@ def test_only_documents_that_the_query_of_the_problem_matches_are_read(
 
     assert (first.read, second.read) == (4, 2)
     store = SnapshotStore(problem.name, machine)
-    assert set(_all_rows(store)) == {document["_id"] for document in ours}
+    assert set(all_rows(store)) == {document["_id"] for document in ours}
 
 
 def test_reading_by_age_is_answered_by_an_index(problem: Problem, machine: Settings) -> None:
@@ -720,4 +477,4 @@ def _contents_after(groups: list[list[dict[str, Any]]], world: dict[str, Any]) -
     store = SnapshotStore(problem.name, machine)
     snapshot = store.latest()
     assert snapshot is not None
-    return set(store.read(snapshot)["text"].to_pylist()), dict(_all_rows(store))
+    return set(store.read(snapshot)["text"].to_pylist()), dict(all_rows(store))

@@ -1,0 +1,33 @@
+"""Documents with something wrong, and what became of each in the newest snapshot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from tasks.ingest import Ingested
+from tasks.snapshots import SnapshotStore
+
+MISSING = object()
+
+
+def all_rows(store: SnapshotStore) -> Counter[str]:
+    """How often each id stands in the newest snapshot, whatever became of it."""
+    snapshot = store.latest()
+    assert snapshot is not None
+    return Counter(key for key, _ in store.known_documents(snapshot, None))
+
+
+def used_ids(store: SnapshotStore, ingested: Ingested) -> list[str]:
+    return sorted(store.read(ingested.snapshot)["id"].to_pylist())
+
+
+def reasons_of(store: SnapshotStore, ingested: Ingested) -> dict[str, str]:
+    rows = store.quarantine(ingested.snapshot).to_pylist()
+    assert len({row["id"] for row in rows}) == len(rows)
+    return {row["id"]: row["reason"] for row in rows}
+
+
+def spoil(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    spoiled = document | changes
+    return {key: value for key, value in spoiled.items() if value is not MISSING}

@@ -93,84 +93,89 @@ def openapi(settings: ServingSettings) -> bytes:
     return orjson.dumps(description)
 
 
-def _operations(settings: ServingSettings) -> list[_Operation]:
-    bad = (400, 401, 408, 413, 415, 422, 429)
-    version = {
-        "since": "2026-11-21T08:00:00Z",
-        "loaded": True,
-        "metrics": {"accuracy": 0.91},
-        "threshold": None,
-    }
-    model: dict[str, object] = {"model": "sentiment", "kind": "text", "fields": None}
-    model["classes"] = ["negative", "positive"]
-    return [
-        _Operation(
-            "post",
-            "/classify",
-            "Classify texts or records of fields with the Production model",
-            ClassifyAnswer,
-            body=classify_request(settings),
-            sent={"model": "sentiment", "inputs": ["A warm, funny film."], "explain": False},
-            answered={"model": "sentiment", "predictions": [_PREDICTION]},
-            errors=(*bad, 404, 503),
-            secured=True,
-            parameters=("X-Request-Key",),
-        ),
-        _Operation(
-            "post",
-            "/feedback",
-            "Say what a prediction should have been",
-            FeedbackAnswer,
-            status=202,
-            body=FeedbackRequest,
-            sent={"prediction_id": _ID, "label": "negative"},
-            answered={"prediction_id": _ID, "accepted": True},
-            errors=(*bad, 404),
-            secured=True,
-        ),
-        _Operation(
-            "get",
-            "/models",
-            "Which versions are served",
-            ModelsAnswer,
-            answered={
-                "models": [
+_BAD = (400, 401, 408, 413, 415, 422, 429)
+_FEEDBACK = _Operation(
+    "post",
+    "/feedback",
+    "Say what a prediction should have been",
+    FeedbackAnswer,
+    status=202,
+    body=FeedbackRequest,
+    sent={"prediction_id": _ID, "label": "negative"},
+    answered={"prediction_id": _ID, "accepted": True},
+    errors=(*_BAD, 404),
+    secured=True,
+)
+_MODELS = _Operation(
+    "get",
+    "/models",
+    "Which versions are served",
+    ModelsAnswer,
+    answered={
+        "models": [
+            {
+                "model": "sentiment",
+                "kind": "text",
+                "fields": None,
+                "classes": ["negative", "positive"],
+                "versions": [
                     {
-                        **model,
-                        "versions": [
-                            {"alias": "production", "version": 3, "share": None, **version}
-                        ],
+                        "alias": "production",
+                        "version": 3,
+                        "share": None,
+                        "since": "2026-11-21T08:00:00Z",
+                        "loaded": True,
+                        "metrics": {"accuracy": 0.91},
+                        "threshold": None,
                     }
-                ]
-            },
-        ),
-        _Operation(
-            "post",
-            "/refresh",
-            "Look at the registry now",
-            RefreshAnswer,
-            answered={"models": {"sentiment": 3}},
-            errors=(401, 429),
-            secured=True,
-        ),
-        _Operation("get", "/livez", "Whether the worker runs", "application/json"),
-        _Operation(
-            "get",
-            "/readyz",
-            "Whether there is a model, and which; 503 while there is none",
-            ReadyAnswer,
-            answered={
-                "ready": True,
-                "registry": "answers",
-                "models": [{"model": "sentiment", "version": 3, "origin": "registry"}],
-            },
-        ),
-        *(
-            []
-            if settings.metrics_port
-            else [_Operation("get", "/metrics", "Metrics for Prometheus", "text/plain")]
-        ),
-    ]
+                ],
+            }
+        ]
+    },
+)
+_REFRESH = _Operation(
+    "post",
+    "/refresh",
+    "Look at the registry now",
+    RefreshAnswer,
+    answered={"models": {"sentiment": 3}},
+    errors=(401, 429),
+    secured=True,
+)
+_LIVEZ = _Operation("get", "/livez", "Whether the worker runs", "application/json")
+_READYZ = _Operation(
+    "get",
+    "/readyz",
+    "Whether there is a model, and which; 503 while there is none",
+    ReadyAnswer,
+    answered={
+        "ready": True,
+        "registry": "answers",
+        "models": [{"model": "sentiment", "version": 3, "origin": "registry"}],
+    },
+)
+_METRICS = _Operation("get", "/metrics", "Metrics for Prometheus", "text/plain")
+
+
+def _operations(settings: ServingSettings) -> list[_Operation]:
+    operations = [_classify(settings), _FEEDBACK, _MODELS, _REFRESH, _LIVEZ, _READYZ]
+    return operations if settings.metrics_port else [*operations, _METRICS]
+
+
+def _classify(settings: ServingSettings) -> _Operation:
+    """Return what depends on the limits, which are part of the schema."""
+    return _Operation(
+        "post",
+        "/classify",
+        "Classify texts or records of fields with the Production model",
+        ClassifyAnswer,
+        body=classify_request(settings),
+        sent={"model": "sentiment", "inputs": ["A warm, funny film."], "explain": False},
+        answered={"model": "sentiment", "predictions": [_PREDICTION]},
+        errors=(*_BAD, 404, 503),
+        secured=True,
+        parameters=("X-Request-Key",),
+    )
 
 
 def _describe(operation: _Operation) -> dict[str, Any]:

@@ -59,6 +59,19 @@ class _BatchHistogram(Histogram):
             self._buckets[bucket].inc(count)
 
 
+def _all_workers() -> CollectorRegistry | None:
+    """Let this worker's metrics count with those of all others; None if it is the only one."""
+    folder = os.environ.get(MULTIPROCESS_VARIABLE)
+    if folder is None:
+        return None
+    # A worker never forks: it need not ask for its id at each count.
+    pid = os.getpid()
+    values.ValueClass = MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
+    shared = CollectorRegistry()
+    shared.register(_AllWorkers(folder))
+    return shared
+
+
 class Metrics:
     """The metrics of one worker.
 
@@ -67,14 +80,8 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self.registry = self.shared = CollectorRegistry()
-        folder = os.environ.get(MULTIPROCESS_VARIABLE)
-        if folder is not None:
-            # A worker never forks: it need not ask for its id at each count.
-            pid = os.getpid()
-            values.ValueClass = MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
-            self.shared = CollectorRegistry()
-            self.shared.register(_AllWorkers(folder))
+        self.registry = CollectorRegistry()
+        self.shared = _all_workers() or self.registry
         self._requests = self._counter(
             "app_request_count", "Requests answered", "route", "method", "status"
         )

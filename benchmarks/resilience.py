@@ -12,8 +12,9 @@ A service of two workers with a model of the 25,000 IMDb reviews is asked all th
 
 `swap_failures`, `swap_strangers` (answers by a version that was not Production at the time, or by
 two versions at once), `term_failures`, `away_failures`, `count_difference` and `bad_failures`
-should be 0, `kill_failures` at most the number of connections; `swap_p99` is the p99 latency during
-swaps over the one without, `bad_memory` the memory of the workers after over before.
+should be 0, `kill_failures` at most `kill_connections`, which the killed worker had; `swap_p99`
+is the p99 latency during swaps over the one without, `bad_memory` the memory of the workers after
+over before.
 """
 
 from __future__ import annotations
@@ -151,7 +152,11 @@ def kill(trial: Trial) -> dict[str, float]:
         pause = threading.Event()
         pause.wait(3)
         begin = time.time()
-        psutil.Process(min(before)).kill()
+        victim = psutil.Process(min(before))
+        held = [
+            each.status == psutil.CONN_ESTABLISHED for each in victim.net_connections(kind="tcp")
+        ]
+        victim.kill()
         while len(set(workers(service)) - {min(before)}) < len(before):
             pause.wait(0.05)
         back = _wait_for_worker(trial, service, set(workers(service)) - before, begin)
@@ -167,6 +172,7 @@ def kill(trial: Trial) -> dict[str, float]:
     return {
         "kill_requests": len(killed),
         "kill_failures": sum(one.status != OK for one in killed),
+        "kill_connections": sum(held),
         "kill_back_seconds": back,
         "term_failures": sum(one.status != OK for one in seen if one.sent < ended),
     }

@@ -149,7 +149,7 @@ class Classify:
     ) -> Answer:
         """Answer a large request in portions, between which all others have turns.
 
-        Portions are scored one at a time in a worker, whoever sent them. They stay on the event
+        Portions are scored one at a time in a worker, whoever sent them. Most stay on the event
         loop: to hand one to a thread and back takes a fifth as long as to score it.
         """
         deadline = monotonic() + self._settings.answer_seconds

@@ -42,9 +42,10 @@ import registry
 from benchmarks.bad import SERVER_ERROR, send_bad
 from benchmarks.clients import Seen, ask_for, ask_times
 from benchmarks.common import read_reviews, write_json
+from benchmarks.in_process import SNIPPETS, read_texts
 from benchmarks.retrain import Ours, write_documents
 from benchmarks.servers import Running, answers, free_port, running
-from benchmarks.serving import CANDIDATE, SNIPPETS, our_command, read_texts, serving_environment
+from benchmarks.serving import CANDIDATE, our_command, serving_environment
 from versions import ModelVersion
 
 OK = 200

@@ -26,10 +26,8 @@ unevenly: many short rounds say more than few long ones.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -37,57 +35,29 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 import registry
+from benchmarks import in_process
 from benchmarks.bare import PROBLEM_VARIABLE
 from benchmarks.common import clean_environment, interleave, parser, read_reviews, write_json
+from benchmarks.in_process import BATCH, REVIEWS, SNIPPETS, WORKERS, Alone, Way, batches, read_texts
 from benchmarks.load import Measured, load, require_wrk, write_bodies
 from benchmarks.ours import Project
 from benchmarks.retrain import Ours, write_documents
 from benchmarks.servers import running
 from benchmarks.tutorial import pipeline
 from benchmarks.tutorial.nltk_data import ensure_nltk_data
-from settings import Settings
 
 CANDIDATE, FEATURES = "tfidf-logistic", "tfidf"
-WORKERS = 2
 ONE, SOME, MANY = 1, 16, 64
-BATCH = 100
-SNIPPETS, REVIEWS = "snippets", "reviews"
-# The parts of the package that texts come from, and how many of them are sent over and over.
-SOURCES = {SNIPPETS: "rotten_tomatoes", REVIEWS: "imdb"}
-TEXTS = 2_000
 ONE_AT_A_TIME = ", one request at a time"
 WARM_UP_SECONDS = 3.0
 ROUNDS, SECONDS = 5, 3.0
-Way = Literal["model", "scorer"]
 OURS, FLASK, MLFLOW, BARE = "Perennial", "Flask, gunicorn", "mlflow models serve", "bare Starlette"
-
-
-@dataclass(frozen=True)
-class Alone:
-    """How texts are classified without a service, to compare with."""
-
-    kind: str
-    way: Way
-    processes: int
-
-
-def _alone(kind: str, way: Way, processes: int) -> tuple[str, Alone]:
-    number = "one process" if processes == 1 else f"{processes} processes"
-    return f"{way}, {kind}, {number}", Alone(kind, way, processes)
-
-
-ALONE = dict(
-    [
-        _alone(SNIPPETS, "model", 1),
-        *(_alone(kind, "scorer", number) for kind in SOURCES for number in (1, WORKERS)),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -106,17 +76,6 @@ def train(scratch: Path) -> tuple[Ours, Path]:
     work = scratch / "tutorial"
     pipeline.run(documents, work, [CANDIDATE], env=clean_environment(scratch))
     return ours, work
-
-
-def read_texts() -> dict[str, list[str]]:
-    """Return texts by their kind."""
-    from tasks.seed import read_file, reviews_file
-
-    found = {}
-    for kind, source in SOURCES.items():
-        rows = read_file(reviews_file(), text="text", label="label", source=source)
-        found[kind] = rows["text"].to_pylist()[:TEXTS]
-    return found
 
 
 @contextmanager
@@ -214,12 +173,17 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
             ways = dict(_ways(scratch, services, texts, seconds))
             warm_up(scratch, services, texts)
             found = interleave(rounds, ways)
-        measured = {
-            name: partial(throughput, ours, texts[alone.kind], seconds, alone)
-            for name, alone in ALONE.items()
-        }
-        in_process = interleave(rounds, measured)
-    return figures_of(found, in_process)
+        alone = interleave(rounds, dict(_without_service(ours, texts, seconds)))
+    return figures_of(found, alone)
+
+
+def _without_service(
+    ours: Ours, texts: Mapping[str, list[str]], seconds: float
+) -> Iterator[tuple[str, Callable[[], float]]]:
+    for alone in in_process.ALL:
+        mine = texts[alone.kind]
+        settings, problem = ours.project.settings, ours.problem
+        yield alone.name, partial(in_process.throughput, settings, problem, mine, seconds, alone)
 
 
 def warm_up(
@@ -250,7 +214,7 @@ def _loads(
     folder.mkdir(exist_ok=True)
 
     def put(kind: str, size: int, connections: int) -> Callable[[], Measured]:
-        bodies = [service.body(batch) for batch in _batches(texts[kind], size)]
+        bodies = [service.body(batch) for batch in batches(texts[kind], size)]
         file = write_bodies(folder / f"{size}-{kind}.jsonl", bodies)
         return partial(load, service.url, file, connections=connections, seconds=seconds)
 
@@ -260,10 +224,6 @@ def _loads(
         yield what(BATCH, kind), put(kind, BATCH, SOME)
         if REVIEWS in texts:
             yield what(BATCH, kind + ONE_AT_A_TIME), put(kind, BATCH, ONE)
-
-
-def _batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [texts[i : i + size] for i in range(0, len(texts), size)]
 
 
 def what(number: int, kind: str = "connections") -> str:
@@ -276,39 +236,8 @@ def key(name: str, number: int, kind: str = "connections") -> str:
     return f"{name}, {what(number, kind)}"
 
 
-def throughput(ours: Ours, texts: list[str], seconds: float, alone: Alone) -> float:
-    """Return the texts per second of processes that classify without a service."""
-    context = multiprocessing.get_context("spawn")
-    work = partial(_score_for, ours.project.settings, ours.problem, texts, seconds, alone.way)
-    with context.Pool(alone.processes) as pool:
-        started = [pool.apply_async(work) for _ in range(alone.processes)]
-        return sum(result.get() for result in started)
-
-
-def _score_for(
-    settings: Settings, problem: str, texts: list[str], seconds: float, way: Way
-) -> float:
-    from modeling.scorer import scorer_for
-
-    tracking = registry.connect(settings)
-    production = tracking.production(problem)
-    if production is None:
-        raise RuntimeError("there is no Production model")
-    model = tracking.load(production)
-    score: Callable[[Sequence[str]], Any] = model.predict_proba
-    if way == "scorer":
-        score = scorer_for(model, texts[:BATCH]).probabilities
-    requests = _batches(texts, BATCH)
-    for request in requests:
-        score(request)
-    done, begin = 0, time.perf_counter()
-    while (passed := time.perf_counter() - begin) < seconds:
-        done += len(score(requests[done // BATCH % len(requests)]))
-    return done / passed
-
-
 def figures_of(
-    found: Mapping[str, Sequence[Measured]], in_process: Mapping[str, Sequence[float]]
+    found: Mapping[str, Sequence[Measured]], without: Mapping[str, Sequence[float]]
 ) -> dict[str, Any]:
     """Return the medians over the rounds, and ours over the others'."""
     rates = {way: median(m.per_second for m in rounds) for way, rounds in found.items()}
@@ -320,10 +249,10 @@ def figures_of(
     def batch(kind: str) -> float:
         return rates[key(OURS, BATCH, kind)] * BATCH
 
-    alone = {way: median(rounds) for way, rounds in in_process.items()}
+    alone = {way: median(rounds) for way, rounds in without.items()}
 
     def over(kind: str, processes: int, *, load: str = "", way: Way = "scorer") -> float:
-        return batch(kind + load) / alone[_alone(kind, way, processes)[0]]
+        return batch(kind + load) / alone[Alone(kind, processes, way).name]
 
     return {
         "ratio_flask": ratio(rates, FLASK),
@@ -344,7 +273,7 @@ def figures_of(
         "requests_per_second": rates,
         "p50_ms": {way: median(m.p50 for m in rounds) for way, rounds in found.items()},
         "p99_ms": tails,
-        "rounds": len(next(iter(in_process.values()))),
+        "rounds": len(next(iter(without.values()))),
     }
 
 
@@ -368,10 +297,10 @@ def show(figures: Mapping[str, Any]) -> None:
         f"({figures['p99_mlflow']:.2f}), and {figures['ratio_starlette']:.0%} of the bare "
         f"application's.",
     )
-    _show_batches(figures)
+    _showbatches(figures)
 
 
-def _show_batches(figures: Mapping[str, Any]) -> None:
+def _showbatches(figures: Mapping[str, Any]) -> None:
     title = f"texts per second, {BATCH} in each request, over those of processes without a service"
     table = Table("", title=title, title_justify="left")
     for column in ("ours", "bare", "of one process", f"of {WORKERS}", "one at a time, of one"):

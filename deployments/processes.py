@@ -31,6 +31,7 @@ _SLOT_SECONDS = "2"
 _DATABASE_SECONDS = "60"
 # A run that was killed before it began keeps its slot for this long.
 _LEASE_SECONDS = "60"
+_BROKER = "deployments.broker"
 _LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
@@ -135,6 +136,7 @@ def _prefect(operation: OperationSettings, home: Path) -> Process:
             # SQLite has one writer at a time; on a busy machine its turn takes a while to come.
             "PREFECT_SERVER_DATABASE_TIMEOUT": _DATABASE_SECONDS,
             "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": _DATABASE_SECONDS,
+            "PREFECT_SERVER_EVENTS_MESSAGING_BROKER": _BROKER,
             # In memory, a restart of the server would forget who holds a slot, and keep it taken.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASES,
             "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": _LEASE_SECONDS,

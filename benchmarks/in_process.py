@@ -1,0 +1,102 @@
+"""Classification without a service, by processes that hold the model: what a service costs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import registry
+from settings import Settings
+
+# Of the services that are compared with it.
+WORKERS = 2
+BATCH = 100
+SNIPPETS, REVIEWS = "snippets", "reviews"
+# The parts of the package that texts come from, and how many of them are sent over and over.
+SOURCES = {SNIPPETS: "rotten_tomatoes", REVIEWS: "imdb"}
+TEXTS = 2_000
+Way = Literal["model", "scorer"]
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Processes that classify texts without a service.
+
+    Attributes
+    ----------
+    kind : str
+        Of the texts.
+    processes : int
+        How many work at once.
+    way : {"scorer", "model"}
+        What they call: the service's scorer, or the model's own ``predict_proba``.
+    """
+
+    kind: str
+    processes: int
+    way: Way = "scorer"
+
+    @property
+    def name(self) -> str:
+        """What the figures call it."""
+        number = "one process" if self.processes == 1 else f"{self.processes} processes"
+        return f"{self.way}, {self.kind}, {number}"
+
+
+ALL = (
+    Alone(SNIPPETS, 1, "model"),
+    *(Alone(kind, number) for kind in SOURCES for number in (1, WORKERS)),
+)
+
+
+def read_texts() -> dict[str, list[str]]:
+    """Return texts by their kind."""
+    from tasks.seed import read_file, reviews_file
+
+    found = {}
+    for kind, source in SOURCES.items():
+        rows = read_file(reviews_file(), text="text", label="label", source=source)
+        found[kind] = rows["text"].to_pylist()[:TEXTS]
+    return found
+
+
+def batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:
+    """Return the texts in order, so many at a time."""
+    return [texts[i : i + size] for i in range(0, len(texts), size)]
+
+
+def throughput(
+    settings: Settings, problem: str, texts: list[str], seconds: float, alone: Alone
+) -> float:
+    """Return the texts per second that the Production model classifies without a service."""
+    context = multiprocessing.get_context("spawn")
+    work = partial(_score_for, settings, problem, texts, seconds, alone.way)
+    with context.Pool(alone.processes) as pool:
+        started = [pool.apply_async(work) for _ in range(alone.processes)]
+        return sum(result.get() for result in started)
+
+
+def _score_for(
+    settings: Settings, problem: str, texts: list[str], seconds: float, way: Way
+) -> float:
+    from modeling.scorer import scorer_for
+
+    tracking = registry.connect(settings)
+    production = tracking.production(problem)
+    if production is None:
+        raise RuntimeError("there is no Production model")
+    model = tracking.load(production)
+    score: Callable[[Sequence[str]], Any] = model.predict_proba
+    if way == "scorer":
+        score = scorer_for(model, texts[:BATCH]).probabilities
+    requests = batches(texts, BATCH)
+    for request in requests:
+        score(request)
+    done, begin = 0, time.perf_counter()
+    while (passed := time.perf_counter() - begin) < seconds:
+        done += len(score(requests[done // BATCH % len(requests)]))
+    return done / passed

@@ -7,6 +7,7 @@ Without any variable everything runs on this machine, with its data below ``.dat
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -239,6 +240,15 @@ def prepare_environment() -> None:
 def configured_prefect_api() -> str | None:
     """Return the address of the Prefect API that the environment names, if it names one."""
     return os.environ.get("PREFECT_API_URL") or None
+
+
+def prefect_headers() -> dict[str, str]:
+    """Return the headers by which Prefect's API knows who asks: those of its own client."""
+    if key := os.environ.get("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    if password := os.environ.get("PREFECT_API_AUTH_STRING"):
+        return {"Authorization": f"Basic {b64encode(password.encode()).decode()}"}
+    return {}
 
 
 def uses_embedded_prefect() -> bool:

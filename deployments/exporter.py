@@ -34,6 +34,7 @@ from settings import (
     Settings,
     configured_prefect_api,
     get_settings,
+    prefect_headers,
 )
 from tasks.measurements import COLLECTION
 
@@ -208,7 +209,9 @@ def flow_runs(api: str) -> Iterator[Sample]:
     since = (datetime.now(UTC) - _WINDOW).isoformat()
     counts: dict[tuple[str, str], int] = {}
     try:
-        with httpx.Client(base_url=api, timeout=_ANSWER_SECONDS) as client:
+        with httpx.Client(
+            base_url=api, headers=prefect_headers(), timeout=_ANSWER_SECONDS
+        ) as client:
             flows = {flow["id"]: flow["name"] for flow in _pages(client, "/flows/filter", {})}
             # A state that no run is in is a zero: what is not there can be neither seen nor judged.
             counts = {(flow, state): 0 for flow in flows.values() for state in _STATES}
@@ -219,6 +222,11 @@ def flow_runs(api: str) -> Iterator[Sample]:
             for run in _pages(client, "/flow_runs/filter", wanted):
                 key = (flows.get(run["flow_id"], _UNKNOWN), (run["state_name"] or _UNKNOWN).lower())
                 counts[key] = counts.get(key, 0) + 1
+    except httpx.HTTPStatusError as error:
+        raise OutsideError(
+            f"Prefect at PREFECT_API_URL answers with status {error.response.status_code}; "
+            "PREFECT_API_KEY or PREFECT_API_AUTH_STRING says who asks."
+        ) from error
     except httpx.HTTPError as error:
         raise OutsideError(
             f"Prefect does not answer at PREFECT_API_URL ({type(error).__name__})."

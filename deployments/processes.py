@@ -22,6 +22,7 @@ from settings import (
     ServingSettings,
     Settings,
     configured_prefect_api,
+    prefect_headers,
 )
 
 LOCAL = "127.0.0.1"
@@ -208,17 +209,18 @@ def _exporter(exporter: ExporterSettings, environment: Mapping[str, str]) -> Pro
     )
 
 
-def _answers(url: str, data: bytes | None = None) -> bool:
-    return _ask(url, data) is not None
+def _answers(url: str) -> bool:
+    return _ask(url, None, {}) is not None
 
 
 def _is_online(url: str) -> bool:
-    found = _ask(url, b"{}")
+    found = _ask(url, b"{}", prefect_headers())
     return found is not None and any(w["status"] == "ONLINE" for w in json.loads(found))
 
 
-def _ask(url: str, data: bytes | None) -> bytes | None:
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
+def _ask(url: str, data: bytes | None, headers: Mapping[str, str]) -> bytes | None:
+    headers = {"Content-Type": "application/json", **headers}
+    request = urllib.request.Request(url, data, headers)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=_PATIENCE) as response:  # noqa: S310
             body: bytes = response.read()

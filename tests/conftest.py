@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 # A server that is configured already, as in CI, takes the place of the embedded one.
 CONFIGURED_MONGODB = os.environ.get("MONGODB_URI")
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 _CONFIGURED_ELSEWHERE = (
     "DATA_URI",

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+import embedded
 from deployments import exporter
 from deployments.deadline import deadline
 from deployments.exporter import Sources, flow_runs, measurements, production, sources
@@ -120,6 +122,21 @@ def test_flow_runs_are_counted_by_flow_and_state(prefect_api: str) -> None:
 def test_prefect_that_does_not_answer_is_named(machine: Settings) -> None:
     with pytest.raises(OutsideError, match="Prefect does not answer at PREFECT_API_URL"):
         list(flow_runs(f"http://127.0.0.1:{free_port()}/api"))
+
+
+def test_a_prefect_with_a_password_is_asked_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "operator:secret")
+    own = Settings(data_dir=tmp_path)
+    with embedded.server(own, "prefect") as port:
+        api = f"http://127.0.0.1:{port}/api"
+        with pytest.raises(OutsideError, match="status 401; PREFECT_API_KEY or"):
+            list(flow_runs(api))
+
+        monkeypatch.setenv("PREFECT_API_AUTH_STRING", "operator:secret")
+
+        assert list(flow_runs(api)) == []
 
 
 def test_prefect_is_asked_only_where_it_has_an_address(machine: Settings) -> None:

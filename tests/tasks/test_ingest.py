@@ -22,12 +22,9 @@ from settings import OutsideError, Settings
 from tasks.arrivals import document_key, open_documents
 from tasks.ingest import ingest
 from tasks.snapshots import SnapshotStore
-from tests.conftest import MIDNIGHT
+from tests.conftest import HOUR, MIDNIGHT, MINUTE
 from tests.tasks.conftest import Ingest
 from tests.tasks.contents import MISSING, all_rows, reasons_of, spoil, used_ids
-
-HOUR = timedelta(hours=1)
-MINUTE = timedelta(minutes=1)
 
 
 def test_documents_that_share_the_newest_time_are_found_when_they_arrive_later(

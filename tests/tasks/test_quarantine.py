@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +16,9 @@ from modeling.problem import Problem
 from tasks import ingest as ingest_module
 from tasks.arrivals import open_documents
 from tasks.snapshots import SnapshotStore
-from tests.conftest import CONFIGURED_MONGODB, MIDNIGHT
+from tests.conftest import CONFIGURED_MONGODB, HOUR, MIDNIGHT
 from tests.tasks.conftest import Ingest
 from tests.tasks.contents import MISSING, all_rows, reasons_of, spoil, used_ids
-
-HOUR = timedelta(hours=1)
-MINUTE = timedelta(minutes=1)
 
 # What is wrong with a document: the fields that differ from a good one, and the reason to expect.
 MALFORMED: dict[str, tuple[dict[str, Any], str]] = {

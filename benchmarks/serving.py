@@ -56,6 +56,9 @@ CANDIDATE, FEATURES = "tfidf-logistic", "tfidf"
 ONE, SOME, MANY = 1, 16, 64
 ONE_AT_A_TIME = ", one request at a time"
 WARM_UP_SECONDS = 3.0
+# What still waits for the log when a load has ended is written while the next one is measured: two
+# seconds of it.
+LOG_QUEUE = "400"
 ROUNDS, SECONDS = 5, 3.0
 OURS, FLASK, MLFLOW, BARE = "Perennial", "Flask, gunicorn", "mlflow models serve", "bare Starlette"
 
@@ -125,7 +128,11 @@ def contestants(scratch: Path, ours: Ours, work: Path) -> Iterator[dict[str, Con
 def serving_environment(project: Project) -> Iterator[dict[str, str]]:
     """Keep MongoDB running for the prediction log; yield the environment of our service."""
     with project.servers():
-        yield {**project.environment, "SERVING_WORKERS": str(WORKERS)}
+        yield {
+            **project.environment,
+            "SERVING_WORKERS": str(WORKERS),
+            "SERVING_LOG_QUEUE": LOG_QUEUE,
+        }
 
 
 def our_command(port: int) -> list[str]:

@@ -34,8 +34,9 @@ _WRITE_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 60.0
 _LAST_SECONDS = 3.0
-# A prediction may wait in another worker's queue when its feedback comes.
-_PATIENCE_SECONDS = 10.0
+# A prediction may wait in another worker's queue when its feedback comes: as long as it takes to
+# write a full one, and so much longer.
+_PATIENCE_SECONDS = 5.0
 _DUPLICATE = 11000
 # The same index with other options, by its keys or by its name.
 _OTHER_INDEX_OPTIONS = (85, 86)
@@ -94,6 +95,7 @@ class PredictionLog:
         # Each is written by one thread only: the one that adds, and the one that keeps.
         self._added = self._taken = 0
         self._allowance = Allowance(int(serving.log_per_second * _FLUSH_SECONDS))
+        self._patience = _PATIENCE_SECONDS + serving.log_queue / serving.log_per_second
         self._feedback: deque[Feedback] = deque()
         self._failures: deque[Failure] = deque()
         self._failed: list[Document] = []
@@ -311,7 +313,7 @@ class PredictionLog:
             return
         wanted = [feedback.prediction_id for feedback in self._pending]
         found = {entry["_id"]: entry for entry in predictions.find({"_id": {"$in": wanted}})}
-        oldest = time.time() - _PATIENCE_SECONDS
+        oldest = time.time() - self._patience
         # What is done is done, should MongoDB fail or be too slow for the rest of them.
         for feedback in tuple(self._pending):
             prediction = found.get(feedback.prediction_id)

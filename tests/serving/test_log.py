@@ -228,13 +228,34 @@ def test_feedback_on_what_nobody_predicted_makes_no_document(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("serving.log._PATIENCE_SECONDS", 0.0)
-    _, client = logged()
+    _, client = logged(log_queue=1)
 
     invented = {"prediction_id": "reviews.1." + "0" * 32}
     assert _feedback(client, invented, "positive").status_code == 202
     wait_until(lambda: metric(client, "log_dropped_count_total", kind="feedback") == 1, "dropped")
 
     assert database[problem.source.collection].count_documents({}) == 0
+
+
+def test_feedback_waits_for_a_prediction_that_is_far_behind_in_the_queue(
+    logged: Callable[..., Any],
+    database: Any,
+    problem: Problem,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.log._PATIENCE_SECONDS", 0.0)
+    # One prediction each quarter of a second, and half a minute for the whole queue.
+    _, client = logged(log_per_second=4, log_queue=120)
+    for _ in range(5):
+        (prediction,) = _classify(client, GOOD)
+
+    assert _feedback(client, prediction, "positive").status_code == 202
+
+    def documents() -> int:
+        return int(database[problem.source.collection].count_documents({}))
+
+    wait_until(documents, "a document")
+    assert metric(client, "log_dropped_count_total", kind="feedback") == 0
 
 
 def test_while_mongodb_is_away_answers_go_on_and_what_is_lost_is_counted(

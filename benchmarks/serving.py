@@ -58,7 +58,7 @@ ONE_AT_A_TIME = ", one request at a time"
 WARM_UP_SECONDS = 3.0
 # What still waits for the log when a load has ended is written while the next one is measured: two
 # seconds of it.
-LOG_QUEUE = "400"
+LOG_QUEUE = "200"
 ROUNDS, SECONDS = 5, 3.0
 OURS, FLASK, MLFLOW, BARE = "Perennial", "Flask, gunicorn", "mlflow models serve", "bare Starlette"
 

@@ -138,7 +138,7 @@ class ServingSettings(BaseSettings):
         description="predictions that a worker writes per second; the queue takes short bursts",
     )
     log_queue: int = Field(
-        default=2_000, ge=1, description="predictions that wait in a worker for MongoDB"
+        default=10_000, ge=1, description="predictions that wait in a worker for MongoDB"
     )
 
 

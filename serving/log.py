@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -37,6 +38,8 @@ _LAST_SECONDS = 3.0
 # A prediction may wait in another worker's queue when its feedback comes: as long as it takes to
 # write a full one, and so much longer.
 _PATIENCE_SECONDS = 5.0
+# So many are looked for at a time: who invents predictions must not keep MongoDB busy.
+_LOOKED_FOR = 500
 _DUPLICATE = 11000
 # The same index with other options, by its keys or by its name.
 _OTHER_INDEX_OPTIONS = (85, 86)
@@ -100,7 +103,7 @@ class PredictionLog:
         self._failures: deque[Failure] = deque()
         self._failed: list[Document] = []
         self._batch: list[Document] = []
-        self._pending: list[Feedback] = []
+        self._pending: deque[Feedback] = deque()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._problems: dict[str, Problem | None] = {}
@@ -200,6 +203,9 @@ class PredictionLog:
                 with pymongo.timeout(_WRITE_SECONDS):
                     self._write_failures(predictions)
                     self._write_feedback(client, predictions)
+                while ending and (self._feedback or self._pending):
+                    with pymongo.timeout(_WRITE_SECONDS):
+                        self._write_feedback(client, predictions)
                 self._show_depth()
                 if ending:
                     return
@@ -307,23 +313,24 @@ class PredictionLog:
         self, client: MongoClient[Document], predictions: Collection[Document]
     ) -> None:
         """Turn feedback into labelled documents, once its prediction is in the log."""
-        while self._feedback:
+        while self._feedback and len(self._pending) < self._serving.log_queue:
             self._pending.append(self._feedback.popleft())
         if not self._pending:
             return
-        wanted = [feedback.prediction_id for feedback in self._pending]
+        wanted = [feedback.prediction_id for feedback in islice(self._pending, _LOOKED_FOR)]
         found = {entry["_id"]: entry for entry in predictions.find({"_id": {"$in": wanted}})}
         oldest = time.time() - self._patience
         # What is done is done, should MongoDB fail or be too slow for the rest of them.
-        for feedback in tuple(self._pending):
+        for _ in wanted:
+            feedback = self._pending[0]
             prediction = found.get(feedback.prediction_id)
             if prediction is not None:
                 self._keep_feedback(client, predictions, prediction, feedback)
             elif feedback.at > oldest and not self._ending.is_set():
-                continue
+                self._pending.append(feedback)
             else:
                 self._metrics.dropped(_FEEDBACK, "unknown_prediction")
-            self._pending.remove(feedback)
+            self._pending.popleft()
 
     def _keep_feedback(
         self,

@@ -258,6 +258,30 @@ def test_feedback_waits_for_a_prediction_that_is_far_behind_in_the_queue(
     assert metric(client, "log_dropped_count_total", kind="feedback") == 0
 
 
+def test_feedback_on_many_inventions_keeps_none_of_the_others_waiting_for_good(
+    logged: Callable[..., Any],
+    database: Any,
+    problem: Problem,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.log._LOOKED_FOR", 3)
+    service, client = logged()
+    (prediction,) = _classify(client, GOOD)
+    for number in range(20):
+        _feedback(client, {"prediction_id": f"reviews.1.{number:032x}"}, "positive")
+
+    assert _feedback(client, prediction, "positive").status_code == 202
+
+    def documents() -> int:
+        return int(database[problem.source.collection].count_documents({}))
+
+    wait_until(documents, "a document")
+    # The inventions still wait: their predictions might be in the queue of another worker.
+    assert metric(client, "log_dropped_count_total", kind="feedback") == 0
+    service.end()
+    assert metric(client, "log_dropped_count_total", kind="feedback") == 20
+
+
 def test_while_mongodb_is_away_answers_go_on_and_what_is_lost_is_counted(
     machine: Settings, production: ModelVersion, serve: Serve
 ) -> None:

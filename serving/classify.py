@@ -32,7 +32,7 @@ _ID_DIGITS = 2 * _ID_BYTES
 _IDS_AT_ONCE = 256
 # Where every call of a scorer is dear, a portion is so many times as large as what is answered at
 # once; it goes to a thread.
-_LONGER = 10
+_TIMES_AS_LARGE = 10
 # So often the event loop comes round between a small request's arrival and its answer.
 _ROUNDS = 3
 # To explain an answer takes so many times as long as the answer.
@@ -181,7 +181,7 @@ class Classify:
         """
         most = self._settings.inline_characters
         if not loaded.scorer.cheap_calls:
-            most *= _LONGER
+            most *= _TIMES_AS_LARGE
         begin = size = 0
         for index, count in enumerate(characters):
             if size and size + count > most:

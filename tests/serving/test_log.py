@@ -221,10 +221,15 @@ def test_wrong_feedback_is_told_what_is_wrong(
     assert (answer.status_code, answer.json()["error"]["field"]) == expected
 
 
+@pytest.fixture
+def labelled_documents(database: Any, problem: Problem) -> Callable[[], int]:
+    """Return how many documents feedback has made."""
+    return lambda: int(database[problem.source.collection].count_documents({}))
+
+
 def test_feedback_on_what_nobody_predicted_makes_no_document(
     logged: Callable[..., Any],
-    database: Any,
-    problem: Problem,
+    labelled_documents: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("serving.log._PATIENCE_SECONDS", 0.0)
@@ -234,13 +239,12 @@ def test_feedback_on_what_nobody_predicted_makes_no_document(
     assert _feedback(client, invented, "positive").status_code == 202
     wait_until(lambda: metric(client, "log_dropped_count_total", kind="feedback") == 1, "dropped")
 
-    assert database[problem.source.collection].count_documents({}) == 0
+    assert labelled_documents() == 0
 
 
 def test_feedback_waits_for_a_prediction_that_is_far_behind_in_the_queue(
     logged: Callable[..., Any],
-    database: Any,
-    problem: Problem,
+    labelled_documents: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("serving.log._PATIENCE_SECONDS", 0.0)
@@ -251,17 +255,13 @@ def test_feedback_waits_for_a_prediction_that_is_far_behind_in_the_queue(
 
     assert _feedback(client, prediction, "positive").status_code == 202
 
-    def documents() -> int:
-        return int(database[problem.source.collection].count_documents({}))
-
-    wait_until(documents, "a document")
+    wait_until(labelled_documents, "a document")
     assert metric(client, "log_dropped_count_total", kind="feedback") == 0
 
 
 def test_feedback_on_many_inventions_keeps_none_of_the_others_waiting_for_good(
     logged: Callable[..., Any],
-    database: Any,
-    problem: Problem,
+    labelled_documents: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("serving.log._LOOKED_FOR", 3)
@@ -272,10 +272,7 @@ def test_feedback_on_many_inventions_keeps_none_of_the_others_waiting_for_good(
 
     assert _feedback(client, prediction, "positive").status_code == 202
 
-    def documents() -> int:
-        return int(database[problem.source.collection].count_documents({}))
-
-    wait_until(documents, "a document")
+    wait_until(labelled_documents, "a document")
     # The inventions still wait: their predictions might be in the queue of another worker.
     assert metric(client, "log_dropped_count_total", kind="feedback") == 0
     service.end()

@@ -40,6 +40,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+import embedded
 import registry
 from benchmarks import in_process
 from benchmarks.bare import PROBLEM_VARIABLE
@@ -59,7 +60,7 @@ WARM_UP_SECONDS = 3.0
 # What still waits for the log when a load has ended is written while the next one is measured: two
 # seconds of it.
 LOG_QUEUE = "200"
-ROUNDS, SECONDS = 5, 3.0
+ROUNDS, SECONDS = 9, 2.0
 OURS, FLASK, MLFLOW, BARE = "Perennial", "Flask, gunicorn", "mlflow models serve", "bare Starlette"
 
 
@@ -127,12 +128,14 @@ def contestants(scratch: Path, ours: Ours, work: Path) -> Iterator[dict[str, Con
 @contextmanager
 def serving_environment(project: Project) -> Iterator[dict[str, str]]:
     """Keep MongoDB running for the prediction log; yield the environment of our service."""
-    with project.servers():
+    with embedded.server(project.settings, "mongodb") as port:
         yield {
             **project.environment,
+            "MONGODB_URI": f"mongodb://127.0.0.1:{port}",
             "SERVING_WORKERS": str(WORKERS),
             "SERVING_LOG_QUEUE": LOG_QUEUE,
         }
+    project.wait_for_servers()
 
 
 def our_command(port: int) -> list[str]:

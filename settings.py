@@ -133,9 +133,10 @@ class ServingSettings(BaseSettings):
     log_database: str = Field(default="perennial", description="MongoDB database of the log")
     log_days: float = Field(default=30.0, gt=0, description="days after which the log forgets")
     log_per_second: int = Field(
-        default=100,
+        default=50,
         ge=1,
-        description="predictions that a worker writes per second; the queue takes short bursts",
+        description="predictions that a worker writes per second; the queue takes short bursts, "
+        "the rest is left out",
     )
     log_queue: int = Field(
         default=10_000, ge=1, description="predictions that wait in a worker for MongoDB"

@@ -59,7 +59,7 @@ ONE_AT_A_TIME = ", one request at a time"
 WARM_UP_SECONDS = 3.0
 # What still waits for the log when a load has ended is written while the next one is measured: two
 # seconds of it.
-LOG_QUEUE = "200"
+LOG_QUEUE = "100"
 ROUNDS, SECONDS = 9, 2.0
 OURS, FLASK, MLFLOW, BARE = "Perennial", "Flask, gunicorn", "mlflow models serve", "bare Starlette"
 

@@ -6,6 +6,7 @@ What cannot be kept is counted and forgotten: an answer never waits for MongoDB.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -35,6 +36,9 @@ _WRITE_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 60.0
 _LAST_SECONDS = 3.0
+# A full queue whose last turn is longer ago is MongoDB's doing; otherwise more is answered than is
+# to be written.
+_BEHIND_SECONDS = 2.0
 # A prediction may wait in another worker's queue when its feedback comes: as long as it takes to
 # write a full one, and so much longer.
 _PATIENCE_SECONDS = 5.0
@@ -97,6 +101,7 @@ class PredictionLog:
         self._entries: deque[Logged] = deque()
         # Each is written by one thread only: the one that adds, and the one that keeps.
         self._added = self._taken = 0
+        self._last_turn = -math.inf
         self._allowance = Allowance(int(serving.log_per_second * _FLUSH_SECONDS))
         self._patience = _PATIENCE_SECONDS + serving.log_queue / serving.log_per_second
         self._feedback: deque[Feedback] = deque()
@@ -123,7 +128,8 @@ class PredictionLog:
     def takes(self, count: int) -> bool:
         """Return whether so many answers can be added now; count them as dropped if not."""
         if self._added - self._taken + count > self._serving.log_queue:
-            self._metrics.dropped(_PREDICTION, "queue_full", count)
+            behind = time.monotonic() - self._last_turn > _BEHIND_SECONDS
+            self._metrics.dropped(_PREDICTION, "queue_full" if behind else "over_rate", count)
             return False
         return True
 
@@ -207,6 +213,7 @@ class PredictionLog:
                     with pymongo.timeout(_WRITE_SECONDS):
                         self._write_feedback(client, predictions)
                 self._show_depth()
+                self._last_turn = time.monotonic()
                 if ending:
                     return
 

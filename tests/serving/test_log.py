@@ -300,6 +300,20 @@ def test_while_mongodb_is_away_answers_go_on_and_what_is_lost_is_counted(
     assert metric(client, "log_dropped_count_total", kind="prediction") == 20
 
 
+def test_what_is_over_the_rate_is_not_counted_as_what_mongodb_did_not_take(
+    logged: Callable[..., Any], database: Any
+) -> None:
+    _, client = logged(log_per_second=4, log_queue=5)
+    _classify(client, GOOD)
+    wait_until(lambda: database.predictions.count_documents({}) == 1, "kept")
+
+    _classify(client, *[GOOD] * 6)
+
+    over_rate = metric(client, "log_dropped_count_total", kind="prediction", reason="over_rate")
+    assert over_rate == 6
+    assert metric(client, "log_dropped_count_total", kind="prediction") == 6
+
+
 def test_what_waits_is_written_before_the_service_ends(
     logged: Callable[..., Any], database: Any
 ) -> None:

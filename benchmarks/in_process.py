@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
+
 import registry
+from benchmarks.load import Measured
 from settings import Settings
 
 # Of the services that are compared with it.
@@ -69,20 +72,23 @@ def batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:
     return [texts[i : i + size] for i in range(0, len(texts), size)]
 
 
-def throughput(
+def measure(
     settings: Settings, problem: str, texts: list[str], seconds: float, alone: Alone
-) -> float:
-    """Return the texts per second that the Production model classifies without a service."""
+) -> Measured:
+    """Let the Production model classify texts without a service; a request is a call for some."""
     context = multiprocessing.get_context("spawn")
     work = partial(_score_for, settings, problem, texts, seconds, alone.way)
     with context.Pool(alone.processes) as pool:
         started = [pool.apply_async(work) for _ in range(alone.processes)]
-        return sum(result.get() for result in started)
+        calls = [np.array(result.get()) for result in started]
+    p50, p99 = np.percentile(np.concatenate(calls), [50, 99]) * 1000
+    return Measured(sum(1 / each.mean() for each in calls), float(p50), float(p99))
 
 
 def _score_for(
     settings: Settings, problem: str, texts: list[str], seconds: float, way: Way
-) -> float:
+) -> list[float]:
+    """Return the seconds that each call took."""
     from modeling.scorer import scorer_for
 
     tracking = registry.connect(settings)
@@ -96,7 +102,11 @@ def _score_for(
     requests = batches(texts, BATCH)
     for request in requests:
         score(request)
-    done, begin = 0, time.perf_counter()
-    while (passed := time.perf_counter() - begin) < seconds:
-        done += len(score(requests[done // BATCH % len(requests)]))
-    return done / passed
+    calls: list[float] = []
+    begin = last = time.perf_counter()
+    while last - begin < seconds:
+        score(requests[len(calls) % len(requests)])
+        now = time.perf_counter()
+        calls.append(now - last)
+        last = now
+    return calls

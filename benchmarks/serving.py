@@ -6,11 +6,11 @@ TF-IDF and logistic regression, learned from the 25,000 IMDb reviews, answer sho
 Rotten Tomatoes snippets of the same package) in four services of two workers each: ours, with
 metrics, validation and the prediction log on; the tutorials' (Flask and gunicorn, NLTK, pickles);
 `mlflow models serve`; and a bare Starlette application with our scorer, which is the limit. All
-run at once, one is loaded at a time by wrk, and the rounds are interleaved; wrk and the servers
+run at once, one is loaded at a time by wrk, and all rounds are interleaved; wrk and the servers
 share the processors.
 
 `ratio_flask` and `ratio_mlflow` are requests per second at 16 connections; `p99_flask` and
-`p99_mlflow` our p99 latency over theirs; `ratio_starlette` is ours over the bare application's;
+`p99_mlflow` our p99 latency over theirs; `ratio_starlette` is ours over the bare application's.
 Batches, 100 texts per request, are compared with processes that call our scorer, 100 texts at a
 time, without any service: `ratio_batch` and `ratio_batch_reviews` (snippets and whole IMDb reviews,
 16 connections) with one such process, which is what an application has that holds the model itself;
@@ -181,19 +181,19 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
         texts = read_texts()
         with contestants(scratch, ours, work) as services:
             ways = dict(_ways(scratch, services, texts, seconds))
+            ways |= _without_service(ours, texts, seconds)
             warm_up(scratch, services, texts)
             found = interleave(rounds, ways)
-        alone = interleave(rounds, dict(_without_service(ours, texts, seconds)))
-    return figures_of(found, alone)
+    return figures_of(found)
 
 
 def _without_service(
     ours: Ours, texts: Mapping[str, list[str]], seconds: float
-) -> Iterator[tuple[str, Callable[[], float]]]:
+) -> Iterator[tuple[str, Callable[[], Measured]]]:
     for alone in in_process.ALL:
         mine = texts[alone.kind]
         settings, problem = ours.project.settings, ours.problem
-        yield alone.name, partial(in_process.throughput, settings, problem, mine, seconds, alone)
+        yield alone.name, partial(in_process.measure, settings, problem, mine, seconds, alone)
 
 
 def warm_up(
@@ -246,9 +246,7 @@ def key(name: str, number: int, kind: str = "connections") -> str:
     return f"{name}, {what(number, kind)}"
 
 
-def figures_of(
-    found: Mapping[str, Sequence[Measured]], without: Mapping[str, Sequence[float]]
-) -> dict[str, Any]:
+def figures_of(found: Mapping[str, Sequence[Measured]]) -> dict[str, Any]:
     """Return the medians over the rounds, and ours over the others'."""
     rates = {way: median(m.per_second for m in rounds) for way, rounds in found.items()}
     tails = {way: median(m.p99 for m in rounds) for way, rounds in found.items()}
@@ -256,13 +254,8 @@ def figures_of(
     def ratio(values: Mapping[str, float], other: str) -> float:
         return values[key(OURS, SOME)] / values[key(other, SOME)]
 
-    def batch(kind: str) -> float:
-        return rates[key(OURS, BATCH, kind)] * BATCH
-
-    alone = {way: median(rounds) for way, rounds in without.items()}
-
     def over(kind: str, processes: int, *, load: str = "", way: Way = "scorer") -> float:
-        return batch(kind + load) / alone[Alone(kind, processes, way).name]
+        return rates[key(OURS, BATCH, kind + load)] / rates[Alone(kind, processes, way).name]
 
     return {
         "ratio_flask": ratio(rates, FLASK),
@@ -277,13 +270,12 @@ def figures_of(
         "ratio_batch_reviews": over(REVIEWS, 1),
         "ratio_batch_reviews_workers": over(REVIEWS, WORKERS),
         "ratio_batch_reviews_one": over(REVIEWS, 1, load=ONE_AT_A_TIME),
-        "texts_per_second": batch(SNIPPETS),
-        "reviews_per_second": batch(REVIEWS),
-        "texts_per_second_in_process": alone,
+        "texts_per_second": rates[key(OURS, BATCH, SNIPPETS)] * BATCH,
+        "reviews_per_second": rates[key(OURS, BATCH, REVIEWS)] * BATCH,
         "requests_per_second": rates,
         "p50_ms": {way: median(m.p50 for m in rounds) for way, rounds in found.items()},
         "p99_ms": tails,
-        "rounds": len(next(iter(without.values()))),
+        "rounds": len(next(iter(found.values()))),
     }
 
 

@@ -18,6 +18,10 @@ from settings import OutsideError
 PROGRAMS = ("prometheus", "promtool", "alertmanager", "amtool", "docker-registry")
 _FOLDER = Path(sys.prefix) / "programs"
 _PACKAGES = ("prometheus", "prometheus-alertmanager", "docker-registry")
+# Debian's Alertmanager reads its templates from a fixed folder of the machine. PRoot, of which
+# libtalloc is a part, shows it the unpacked one in that place, and needs no root for it.
+_PLACED = Path("usr", "share", "prometheus")
+_PROOT = ("proot", "libtalloc2")
 # As Debian and Ubuntu call it.
 _NAMES = {"alertmanager": ("alertmanager", "prometheus-alertmanager")}
 _TRIES = 3
@@ -50,6 +54,37 @@ def require(program: str) -> Path:
     return path
 
 
+def command(program: str) -> list[str]:
+    """Return how a program is started; SIGTERM has to go to the whole process group.
+
+    Raises
+    ------
+    OutsideError
+        If neither the machine nor the virtual environment has it.
+    """
+    path = require(program)
+    if program != "alertmanager" or not path.is_relative_to(_FOLDER):
+        return [str(path)]
+    libraries = ":".join(str(each) for each in _FOLDER.glob("usr/lib/*-linux-*"))
+    return [
+        *("env", f"LD_LIBRARY_PATH={libraries}", str(_proot())),
+        *("-b", f"{_FOLDER / _PLACED}:/{_PLACED}", str(path)),
+    ]
+
+
+def _proot() -> Path:
+    return _FOLDER / "usr" / "bin" / "proot"
+
+
+def _is_complete() -> bool:
+    """Return whether all programs are here, and an unpacked Alertmanager has what it needs."""
+    found = {program: find(program) for program in PROGRAMS}
+    manager = found["alertmanager"]
+    if manager is None or not all(found.values()):
+        return False
+    return _proot().exists() or not manager.is_relative_to(_FOLDER)
+
+
 def install() -> None:
     """Unpack Debian's or Ubuntu's packages into the virtual environment; it needs no root.
 
@@ -74,7 +109,7 @@ def install() -> None:
 def _download(folder: Path) -> None:
     """Fetch the packages, with package lists of our own where the machine's are missing."""
     try:
-        _run(["apt-get", "download", *_PACKAGES], folder)
+        _run(["apt-get", "download", *_PACKAGES, *_PROOT], folder)
     except OutsideError:
         lists = folder / "lists"
         (lists / "partial").mkdir(parents=True)
@@ -83,7 +118,7 @@ def _download(folder: Path) -> None:
             *("-o", f"Acquire::Retries={_TRIES}", "-o", "APT::Sandbox::User="),
         ]
         _run(["apt-get", *own, "update"], folder)
-        _run(["apt-get", *own, "download", *_PACKAGES], folder)
+        _run(["apt-get", *own, "download", *_PACKAGES, *_PROOT], folder)
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -102,7 +137,7 @@ def _cannot(reason: str) -> OutsideError:
 
 def main() -> None:
     """Install what the machine lacks; a failure is one sentence."""
-    if all(find(program) for program in PROGRAMS):
+    if _is_complete():
         return
     print("Unpacking Prometheus, Alertmanager and a registry of images into .venv, for the tests")
     try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +20,7 @@ from ruamel.yaml import YAML
 
 from settings import PROJECT
 from tests.conftest import free_port, wait_until
-from tools.programs import require
+from tools import programs
 
 _COMPOSE = PROJECT / "compose"
 _OFTEN = "1s"
@@ -117,7 +119,7 @@ def _write_alertmanager(folder: Path, hook: str) -> None:
 def _running(command: list[str], log: Path, ready: str) -> Iterator[None]:
     """Run a program until the end of the block, which begins when it is ready."""
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
 
     def answers() -> bool:
         assert process.poll() is None, log.read_text()[-2000:]
@@ -130,7 +132,8 @@ def _running(command: list[str], log: Path, ready: str) -> Iterator[None]:
         wait_until(answers, f"{command[0]} is ready", seconds=30)
         yield
     finally:
-        process.terminate()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(_END_SECONDS)
 
 
@@ -176,14 +179,14 @@ def observatory(folder: Path, targets: Mapping[str, str]) -> Iterator[Observator
         _write_alertmanager(folder, people.url)
         _write_prometheus(folder, targets, theirs)
         manager = [
-            str(require("alertmanager")),
+            *programs.command("alertmanager"),
             f"--config.file={folder / 'alertmanager.yml'}",
             f"--storage.path={folder / 'alertmanager'}",
             f"--web.listen-address={theirs}",
             "--cluster.listen-address=",
         ]
         prometheus = [
-            str(require("prometheus")),
+            *programs.command("prometheus"),
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
             f"--web.listen-address={ours}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,29 @@ def test_alertmanager_has_the_same_routes_on_a_cluster() -> None:
     addons = _load(PROJECT / "k8s" / "addons" / "monitoring.yaml")
 
     assert addons["alertmanager"]["config"] == _load(ALERTMANAGER)
+
+
+def test_alertmanager_finds_its_templates_wherever_it_was_unpacked(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [
+                *programs.command("alertmanager"),
+                f"--config.file={ALERTMANAGER}",
+                f"--storage.path={tmp_path}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--cluster.listen-address=",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    # With its configuration read it had everything but the port.
+    assert "address already in use" in done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="there are no Debian packages here")

@@ -133,7 +133,7 @@ SERVICE = Board(
         ),
         Graph(
             "Log",
-            "Entries that wait for MongoDB, and those that were lost, per second.",
+            "Entries that wait for MongoDB, and those that were not kept, per second.",
             "none",
             [
                 Query(f"sum(log_queue_depth{{{_HERE}}})", "waiting"),

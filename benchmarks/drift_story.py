@@ -17,7 +17,8 @@ from flows.retrain import retrain
 from modeling.decision import Verdict
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
-from serving.log import Feedback, Logged, PredictionLog
+from serving.entries import Feedback, Logged
+from serving.log import PredictionLog
 from serving.metrics import Metrics
 from settings import ServingSettings, get_serving_settings, get_settings
 from tasks.monitoring import Monitored

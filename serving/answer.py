@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from serving.log import Logged
+from serving.entries import Logged
 from serving.schemas import Input
 from versions import ModelVersion
 

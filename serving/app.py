@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from serving import auth, docs
 from serving.classify import Classify
+from serving.entries import Feedback
 from serving.errors import ApiError, DisconnectedError
 from serving.files import INDEX, File, page_file, read_files
 from serving.limits import (
@@ -28,7 +29,7 @@ from serving.limits import (
     json_answer,
     read_body,
 )
-from serving.log import Feedback, PredictionLog
+from serving.log import PredictionLog
 from serving.metrics import METRICS_TYPE, Metrics, MetricsPort
 from serving.models import Loaded, Served
 from serving.parsing import parse, require_json

@@ -16,9 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from serving import auth, routing
 from serving.answer import Answer, join
+from serving.entries import Failure
 from serving.errors import ApiError
 from serving.limits import read_body, send_json
-from serving.log import Failure, PredictionLog
+from serving.log import PredictionLog
 from serving.metrics import Metrics
 from serving.models import Loaded, Served
 from serving.parsing import parse, require_json

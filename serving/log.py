@@ -10,14 +10,12 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 from serving.allowance import Allowance
+from serving.entries import Failure, Feedback, Logged
 from serving.metrics import Metrics
 from settings import OutsideError, ServingSettings, Settings
 
@@ -47,40 +45,6 @@ _LOOKED_FOR = 500
 _DUPLICATE = 11000
 # The same index with other options, by its keys or by its name.
 _OTHER_INDEX_OPTIONS = (85, 86)
-
-
-@dataclass(frozen=True)
-class Logged:
-    """The answers to one request: one entry per input."""
-
-    at: float
-    problem: str
-    version: int
-    ids: Sequence[str]
-    labels: Sequence[str]
-    probabilities: Sequence[float]
-    inputs: Sequence[Any]
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A request that a version could not answer."""
-
-    at: float
-    problem: str
-    version: int
-
-
-@dataclass(frozen=True)
-class Feedback:
-    """What somebody says about a prediction."""
-
-    at: float
-    prediction_id: str
-    problem: str
-    version: int
-    label: str
 
 
 class PredictionLog:
@@ -259,44 +223,14 @@ class PredictionLog:
             return
         while self._entries and self._allowance.is_left():
             entry = self._entries.popleft()
-            self._batch += self._documents(entry)
+            self._batch += entry.documents(with_texts=self._serving.log_texts)
             self._taken += len(entry.ids)
             self._allowance.spend(len(entry.ids))
-
-    def _documents(self, entry: Logged) -> list[Document]:
-        at = datetime.fromtimestamp(entry.at, UTC)
-        documents = []
-        for number, prediction_id in enumerate(entry.ids):
-            text: str | dict[str, Any] = entry.inputs[number]
-            document = {
-                "_id": prediction_id,
-                "problem": entry.problem,
-                "version": entry.version,
-                "label": entry.labels[number],
-                "probability": entry.probabilities[number],
-                "characters": len(text) if isinstance(text, str) else None,
-                # The inputs of one request are alike and had one fate: who asks whether versions
-                # differ counts the first of each request.
-                "position": number,
-                "seconds": entry.seconds,
-                "created_at": at,
-            }
-            if self._serving.log_texts:
-                document["text" if isinstance(text, str) else "inputs"] = text
-            documents.append(document)
-        return documents
 
     def _write_failures(self, predictions: Collection[Document]) -> None:
         """Keep the requests that were not answered beside those that were."""
         while self._failures:
-            failure = self._failures.popleft()
-            document = {
-                "_id": uuid4().hex,
-                "problem": failure.problem,
-                "version": failure.version,
-                "created_at": datetime.fromtimestamp(failure.at, UTC),
-            }
-            self._failed.append(document)
+            self._failed.append(self._failures.popleft().document())
         if self._failed:
             failures = predictions.database.get_collection(
                 _FAILURES, write_concern=predictions.write_concern

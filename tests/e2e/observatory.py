@@ -129,7 +129,7 @@ def _running(command: list[str], log: Path, ready: str) -> Iterator[None]:
             return False
 
     try:
-        wait_until(answers, f"{command[0]} is ready", seconds=30)
+        wait_until(answers, f"{log.stem} is ready", seconds=30)
         yield
     finally:
         with suppress(ProcessLookupError):

@@ -24,7 +24,8 @@ from modeling.judge import Judgement
 from modeling.problem import Problem
 from registry import CANARY, ModelVersion, Registry
 from serving.classify import Answer, _answer
-from serving.log import Failure, Feedback, PredictionLog
+from serving.entries import Failure, Feedback
+from serving.log import PredictionLog
 from serving.metrics import Metrics
 from serving.models import Loaded, Served, load
 from serving.routing import choose

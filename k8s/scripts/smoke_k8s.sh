@@ -57,7 +57,7 @@ if kube rollout status deployment/serving --timeout=60s; then
   echo "A rollout with a wrong password must not succeed." >&2
   exit 1
 fi
-kube get pods --selector=app.kubernetes.io/name=serving \
+kube get pods --selector=perennial.dev/role=serving \
   -o jsonpath='{.items[*].status.initContainerStatuses[*].lastState.terminated.message}' |
   grep "MongoDB refuses the user or password"
 set_password "$right"

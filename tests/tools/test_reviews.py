@@ -1,4 +1,4 @@
-"""The reviews of the smoke test on Kubernetes: people's texts in a ConfigMap, whatever they hold."""
+"""The reviews of the smoke test on Kubernetes: texts in a ConfigMap, whatever is in them."""
 
 from __future__ import annotations
 

@@ -22,7 +22,12 @@ THRESHOLD_TAG = f"{TAG}threshold"
 CANARY_MODE_TAG = f"{TAG}canary.mode"
 ROLLED_BACK_TAG = f"{TAG}rolled-back"
 SHADOW = "shadow"
+HOLDOUT_TAG = f"{TAG}holdout"
+FEEDBACK_TAG = f"{TAG}feedback"
+FEEDBACK_DOCUMENTS_TAG = f"{TAG}feedback_documents"
 _METRIC_TAG = f"{TAG}holdout."
+# What versions did before feedback was kept out of the holdout, and still do where it is trusted.
+_FEEDBACK_BY_HASH = "holdout"
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,24 @@ class ModelVersion:
             if key.startswith(_METRIC_TAG)
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def holdout(self) -> float | None:
+        """The share of the documents that it has not learned from, if that was written down."""
+        return _number(self.tags.get(HOLDOUT_TAG, ""))
+
+    @property
+    def learned_all_feedback(self) -> bool:
+        """Whether it has learned from all feedback of its snapshot, the holdout's share, too."""
+        use = self.tags.get(FEEDBACK_TAG, _FEEDBACK_BY_HASH)
+        return use != _FEEDBACK_BY_HASH and self.tags.get(FEEDBACK_DOCUMENTS_TAG) != "0"
+
+    @property
+    def snapshot(self) -> tuple[int, str] | None:
+        """Version and digest of the snapshot it has learned from, if both were written down."""
+        number = self.tags.get(f"{TAG}snapshot_version", "")
+        digest = self.tags.get(f"{TAG}snapshot_digest")
+        return (int(number), digest) if number.isdecimal() and digest else None
 
     @property
     def threshold(self) -> float | None:

@@ -92,7 +92,15 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: Steps) 
         tracking.log_snapshot(run_id, ingested.snapshot)
         tracking.log(run_id, metrics=steps.metrics, tags={"verdict": verdict.outcome})
     announce(spec, verdict)
-    return Retraining(ingested, steps.seconds, candidates, evaluation, verdict, run_id)
+    return Retraining(
+        ingested,
+        steps.seconds,
+        candidates,
+        evaluation,
+        verdict,
+        run_id,
+        dataset.feedback_documents,
+    )
 
 
 def _identity(spec: Problem, ingested: Ingested) -> dict[str, str]:

@@ -25,6 +25,8 @@ from modeling.tuning import at_best
 
 # Counts of n-grams, or fields of records.
 Matrix: TypeAlias = sparse.csr_array | NDArray[np.float64]
+# Of documents that every fold learns from.
+NO_FOLD = -1
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,10 @@ def gain(metric: MetricName, metrics: dict[MetricName, float]) -> float:
     return -metrics[metric] if metric in LOSSES else metrics[metric]
 
 
-def folds_of(content: pa.Array, labels: NDArray[np.str_], folds: int) -> NDArray[np.int64]:
-    """Return the fold of each document, from 0.
+def folds_of(
+    content: pa.Array, labels: NDArray[np.str_], folds: int, judged: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Return the fold of each document, from 0; `NO_FOLD` for those that are only learned from.
 
     Folds are stratified by label and follow the content hash: copies are always in one fold, and a
     document stays where it is, or moves to the next fold, when others arrive.
@@ -73,7 +77,17 @@ def folds_of(content: pa.Array, labels: NDArray[np.str_], folds: int) -> NDArray
         The labels; of copies that disagree the first one counts.
     folds : int
         How many.
+    judged : ndarray of bool, shape (n_documents,), optional
+        Which documents are predicted; every fold learns from the others.
     """
+    if judged is None:
+        judged = np.ones(len(labels), np.bool_)
+    found = np.full(len(labels), NO_FOLD)
+    found[judged] = _stratified(content.filter(pa.array(judged)), labels[judged], folds)
+    return found
+
+
+def _stratified(content: pa.Array, labels: NDArray[np.str_], folds: int) -> NDArray[np.int64]:
     hashes = np.array(content.to_pylist(), dtype=object)
     # Sorted by hash, which is as good as random for anything but copies.
     _, first, document = np.unique(hashes, return_index=True, return_inverse=True)

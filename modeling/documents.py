@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from modeling.feedback import FEEDBACK, ID_PREFIX
 from modeling.inputs import content_hash, inputs_of
 from modeling.problem import Problem
 from modeling.tabular import Record, canonical
@@ -58,6 +60,36 @@ def in_holdout(hashes: pa.Array, share: float) -> NDArray[np.bool_]:
 def in_validation(hashes: pa.Array, share: float) -> NDArray[np.bool_]:
     """Return which training documents choose the challenger, independently of the holdout."""
     return unit(hashes, 1) < share
+
+
+def from_feedback(documents: pa.Table) -> NDArray[np.bool_]:
+    """Return which documents are feedback: the service made them, or their source says so.
+
+    Parameters
+    ----------
+    documents : Table
+        With the columns ``id`` and ``source``.
+    """
+    by_id = pc.starts_with(documents["id"], ID_PREFIX)
+    by_source = pc.fill_null(pc.equal(documents["source"], FEEDBACK), fill_value=False)
+    found: NDArray[np.bool_] = pc.or_(by_id, by_source).to_numpy()
+    return found
+
+
+def superseded(documents: pa.Table) -> NDArray[np.bool_]:
+    """Return which documents are feedback on a content that the collection has a label for.
+
+    Parameters
+    ----------
+    documents : Table
+        With the columns ``id``, ``source`` and ``content``.
+    """
+    feedback = from_feedback(documents)
+    if not feedback.any():
+        return feedback
+    collected = documents["content"].filter(pa.array(~feedback))
+    known: NDArray[np.bool_] = pc.is_in(documents["content"], collected).to_numpy()
+    return feedback & known
 
 
 def row_digests(ids: pa.Array, labels: pa.Array, inputs: pa.Array) -> pa.FixedSizeBinaryArray:

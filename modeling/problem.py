@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic.main import IncEx
 
 from modeling.complaints import CrossReferenceError, at, listed
+from modeling.feedback import FeedbackRules
 from modeling.fields import FieldKind, FieldName, TabularFeatures
 from modeling.gates import Gates
 from modeling.goal import Complaint, Goal
@@ -153,6 +154,7 @@ class Problem(Schema):
         default=None, min_length=1, description="the fields of tabular documents; absent for texts"
     )
     limits: Limits = Limits()
+    feedback: FeedbackRules = FeedbackRules()
     holdout: Share = 0.2
     validation: Validation = Field(
         default=Validation(share=0.1), description="which documents choose the challenger"

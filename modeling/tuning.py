@@ -94,7 +94,12 @@ class Compared:
 
 
 def tune(
-    problem: Problem, goal: Goal, classifier: Pipeline, matrix: object, labels: NDArray[np.str_]
+    problem: Problem,
+    goal: Goal,
+    classifier: Pipeline,
+    matrix: object,
+    labels: NDArray[np.str_],
+    judged: NDArray[np.bool_] | None = None,
 ) -> Tuned:
     """Return the decision that serves a goal best on out-of-fold predictions.
 
@@ -110,23 +115,29 @@ def tune(
         The features of the training documents.
     labels : ndarray of str, shape (n_documents,)
         Their labels.
+    judged : ndarray of bool, shape (n_documents,), optional
+        Which of them the decision may be made from; the others are learned from only.
 
     Raises
     ------
     TooFewError
-        If a class has fewer than two documents.
+        If a class has fewer than two documents that the decision may be made from.
     """
     classes = np.array(problem.classes)
-    truth = (labels[:, None] == classes).argmax(axis=1)
+    if judged is None:
+        judged = np.ones(len(labels), np.bool_)
+    truth = (labels[judged, None] == classes).argmax(axis=1)
     fewest = int(np.bincount(truth, minlength=len(classes)).min())
     folds = min(goal.folds, fewest)
     if folds < 2:
         raise TooFewError(
             f"{problem.classes[int(np.bincount(truth, minlength=len(classes)).argmin())]} has "
-            f"{fewest} training document, decision needs at least 2 of each label; load more "
-            "documents, or remove decision from the problem's file"
+            f"{fewest} training document{_not_counting(judged)}, decision needs at least 2 of "
+            "each label; load more documents, or remove decision from the problem's file"
         )
-    scores = out_of_fold(classifier, matrix, labels, classes, folds=folds, seed=problem.seed)
+    scores = out_of_fold(
+        classifier, matrix, labels, classes, folds=folds, seed=problem.seed, judged=judged
+    )
     tried = None
     probabilities = probabilities_of(scores)
     if goal.calibrate == "auto":
@@ -148,27 +159,39 @@ def out_of_fold(
     *,
     folds: int,
     seed: int,
+    judged: NDArray[np.bool_],
 ) -> Floats:
-    """Return the scores that each document gets from a model which has not seen it.
+    """Return the scores that each judged document gets from a model which has not seen it.
+
+    The models learn from all other documents, those that are not judged among them.
 
     Returns
     -------
-    ndarray, shape (n_documents, len(classes))
+    ndarray, shape (n_judged, len(classes))
         As `modeling.decided.scores_of` gives them, in the order of `classes`.
     """
-    scores = np.empty((len(labels), len(classes)))
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
+    asked, only_learned = np.flatnonzero(judged), np.flatnonzero(~judged)
+    scores = np.empty((len(asked), len(classes)))
+    truth = labels[asked]
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth)
 
     def score(part: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
-        fitted_on, left_out = part
+        others, predicted = part
+        fitted_on = np.concatenate([asked[others], only_learned])
+        left_out = asked[predicted]
         model = clone(classifier).fit(matrix[fitted_on], labels[fitted_on])  # type: ignore[index]
         inputs = model[:-1].transform(matrix[left_out]) if len(model) > 1 else matrix[left_out]  # type: ignore[index]
         columns = [list(model.classes_).index(label) for label in classes]
-        scores[left_out] = scores_of(model[-1], inputs)[:, columns]
+        scores[predicted] = scores_of(model[-1], inputs)[:, columns]
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         list(threads.map(score, split))
     return scores
+
+
+def _not_counting(judged: NDArray[np.bool_]) -> str:
+    left_out = int((~judged).sum())
+    return f" (not counting {left_out:,} from feedback)" if left_out else ""
 
 
 def with_decision(model: Pipeline, tuned: Tuned) -> Pipeline:

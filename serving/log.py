@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from modeling.feedback import FEEDBACK, document_id
 from serving.allowance import Allowance
 from serving.entries import Failure, Feedback, Logged
 from serving.metrics import Metrics
@@ -295,11 +296,11 @@ class PredictionLog:
             document = {
                 **inputs_of(problem).write(value),
                 fields.label: problem.labels[feedback.label],
-                fields.source: _FEEDBACK,
+                fields.source: FEEDBACK,
                 fields.created_at: at,
             }
             client[source.database][source.collection].update_one(
-                {"_id": f"{_FEEDBACK}:{feedback.prediction_id}"},
+                {"_id": document_id(feedback.prediction_id)},
                 {"$setOnInsert": document},
                 upsert=True,
             )

@@ -14,6 +14,7 @@ from pymongo import DESCENDING
 from pymongo.collection import Collection
 
 import mongodb
+from modeling.feedback import FEEDBACK, ID_PREFIX
 from modeling.inputs import inputs_of
 from modeling.problem import Problem
 
@@ -119,7 +120,8 @@ def read_newest(
     datetime or None
         When the newest document of any age was created, up to `until`.
     list of documents
-        At most `limit` of those that were counted.
+        At most `limit` of those that were counted; none from feedback, unless the problem trusts
+        it.
     """
     names = problem.source.fields
     newest_first = [(names.created_at, DESCENDING), ("_id", DESCENDING)]
@@ -128,12 +130,19 @@ def read_newest(
     recent = _both(query, {names.created_at: {"$gt": since, "$lte": until}})
     newest = collection.find_one(past, {names.created_at: 1}, sort=newest_first)
     created_at = newest[names.created_at] if newest else None
-    documents = collection.find(recent, _projection(problem), batch_size=_BATCH).sort(newest_first)
+    wanted = recent if problem.feedback.is_judged_on else _both(recent, _not_feedback(problem))
+    documents = collection.find(wanted, _projection(problem), batch_size=_BATCH).sort(newest_first)
     return (
         collection.count_documents(recent),
         created_at if isinstance(created_at, datetime) else None,
         list(documents.limit(limit)),
     )
+
+
+def _not_feedback(problem: Problem) -> dict[str, Any]:
+    """Return a query for what `modeling.documents.from_feedback` is false of."""
+    by_id = {"_id": {"$regex": f"^{ID_PREFIX}"}}
+    return {"$nor": [by_id, {problem.source.fields.source: FEEDBACK}]}
 
 
 def _unknown_ids(

@@ -36,7 +36,14 @@ def decide(problem: Problem, dataset: Dataset, challenger: Challenger) -> Challe
     name = challenger.result.name
     features = dataset.counts_of(problem.candidates[name]).matrix
     try:
-        tuned = tune(problem, goal, build_classifier(problem, name), features, dataset.labels)
+        tuned = tune(
+            problem,
+            goal,
+            build_classifier(problem, name),
+            features,
+            dataset.labels,
+            dataset.judged,
+        )
     except TooFewError as error:
         raise OutsideError(f"problems/{problem.name}.yaml: {error}.") from error
     registry.connect(get_settings()).log(

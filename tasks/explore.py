@@ -129,7 +129,7 @@ def bench(problem: Problem, dataset: Dataset) -> Iterator[Bench]:
     """
     wide = counted(problem).candidates
     counts = {name: dataset.counts_of(each).matrix for name, each in wide.items()}
-    folds = folds_of(dataset.content, dataset.labels, problem.experiment.folds)
+    folds = folds_of(dataset.content, dataset.labels, problem.experiment.folds, dataset.judged)
     with laid_out(get_settings().data_dir, problem, counts, dataset.labels, folds) as found:
         yield found
 

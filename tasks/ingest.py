@@ -16,7 +16,7 @@ from prefect.logging import get_run_logger
 
 import mongodb
 from modeling.ahead import ahead
-from modeling.documents import UnusableError, check
+from modeling.documents import UnusableError, check, from_feedback
 from modeling.inputs import Inputs, inputs_of
 from modeling.problem import Problem
 from modeling.slices import traits_of
@@ -47,8 +47,8 @@ class Ingested:
         Documents read from MongoDB, and what became of them.
     quarantined : dict of str to int
         Reason -> number of documents that were quarantined for it.
-    total : int
-        Documents read by all ingestions so far.
+    superseded : int
+        Feedback that was used so far, and gave way to documents of equal content.
     """
 
     snapshot: Snapshot
@@ -56,6 +56,7 @@ class Ingested:
     used: int
     duplicates: int
     quarantined: dict[str, int] = field(default_factory=dict)
+    superseded: int = 0
 
     @property
     def in_quarantine(self) -> int:
@@ -106,6 +107,11 @@ def _report(problem: Problem, ingested: Ingested) -> None:
         f"{ingested.in_quarantine:,}",
         f"{ingested.duplicates:,}",
     )
+    if ingested.superseded:
+        logger.info(
+            "The collection now has documents of equal content in place of %s from feedback.",
+            f"{ingested.superseded:,}",
+        )
     for reason, count in ingested.quarantined.items():
         logger.warning("Quarantined %s: %s", f"{count:,}", reason)
 
@@ -121,7 +127,7 @@ def _ingest_once(
     if not rows.num_rows:
         return Ingested(_require_documents(problem, before), read=0, used=0, duplicates=0)
     rows = _mark_duplicates(rows, None if before is None else store.known_contents(before))
-    ingested = _account(rows, store.append(rows, before))
+    ingested = _account(rows, store.append(rows, before), before)
     _require_documents(problem, ingested.snapshot)
     return ingested
 
@@ -144,17 +150,19 @@ def _require_documents(problem: Problem, snapshot: Snapshot | None) -> Snapshot:
     return snapshot
 
 
-def _account(rows: pa.Table, snapshot: Snapshot) -> Ingested:
+def _account(rows: pa.Table, snapshot: Snapshot, before: Snapshot | None) -> Ingested:
     """Count what became of the rows; each is used, quarantined or a duplicate, always."""
     counts = dict.fromkeys(get_args(Status), 0)
     counts |= {c["values"]: c["counts"] for c in pc.value_counts(rows["status"]).to_pylist()}
     reasons = rows.filter(pc.equal(rows["status"], "quarantined"))["reason"]
+    known = 0 if before is None else before.documents
     ingested = Ingested(
         snapshot=snapshot,
         read=rows.num_rows,
         used=counts["used"],
         duplicates=counts["duplicate"],
         quarantined={c["values"]: c["counts"] for c in pc.value_counts(reasons).to_pylist()},
+        superseded=known + counts["used"] - snapshot.documents,
     )
     if ingested.read != ingested.used + ingested.in_quarantine + ingested.duplicates:
         raise AssertionError(f"documents are unaccounted for: {ingested}")
@@ -211,22 +219,30 @@ def _mark_duplicates(rows: pa.Table, known: pa.Table | None) -> pa.Table:
 
     A copy with the same label is a duplicate. A copy with another label, or a known document whose
     content was changed, says that something is wrong which a person has to look at: it is
-    quarantined.
+    quarantined. Between feedback and the collection the collection decides, whichever came first:
+    whoever gives feedback must not choose the label of a document that is still to come.
     """
-    rows = rows.sort_by([("created_at", "ascending"), ("id", "ascending")])
+    rows = rows.append_column("feedback", pa.array(from_feedback(rows)))
+    rows = rows.sort_by([(name, "ascending") for name in ("feedback", "created_at", "id")])
     first: dict[bytes, tuple[str, str]] = {}
     used: set[str] = set()
+    from_clients: set[bytes] = set()
     if known is not None:
-        ids = known["id"].to_pylist()
+        ids, contents = known["id"].to_pylist(), known["content"].to_pylist()
         pairs = zip(ids, known["label"].to_pylist(), strict=True)
-        first, used = dict(zip(known["content"].to_pylist(), pairs, strict=True)), set(ids)
-    columns = (rows[name].to_pylist() for name in ("id", "label", "content", "status", "reason"))
+        first, used = dict(zip(contents, pairs, strict=True)), set(ids)
+        from_clients = set(known["content"].filter(pa.array(from_feedback(known))).to_pylist())
+    names = ("id", "label", "content", "status", "reason", "feedback")
+    columns = [rows[name].to_pylist() for name in names]
+    rows = rows.drop_columns(["feedback"])
     outcomes: list[tuple[str, str | None]] = []
-    for key, label, digest, status, reason in zip(*columns, strict=True):
+    for key, label, digest, status, reason, is_feedback in zip(*columns, strict=True):
+        is_new = digest not in first or (digest in from_clients and not is_feedback)
         if status != "used":
             outcomes.append((status, reason))
-        elif digest not in first and key not in used:
+        elif is_new and key not in used:
             first[digest] = key, label
+            from_clients.discard(digest)
             outcomes.append((status, reason))
         else:
             outcomes.append(_repeated(key, label, first.get(digest)))

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 import mongodb
 import registry
 from modeling.comparison import TEXT, Sample
-from modeling.documents import in_holdout
+from modeling.documents import from_feedback
 from modeling.inputs import inputs_of
 from modeling.problem import Problem
 from registry import TAG, ModelVersion
@@ -29,6 +29,7 @@ from tasks.failures import NETWORK
 from tasks.ingest import classify_documents
 from tasks.snapshots import Snapshot, SnapshotStore
 from tasks.train import predict
+from tasks.unseen import unseen_by
 
 # Where the service keeps its predictions; see serving/log.py.
 PREDICTIONS = "predictions"
@@ -66,7 +67,8 @@ class Recent:
     Attributes
     ----------
     documents : Sample
-        The newest usable documents in MongoDB, each content once, with what Production says.
+        The newest usable documents in MongoDB, each content once, with what Production says;
+        without those from feedback, which has figures of its own.
     predictions : Sample
         The newest predictions of this version, each input once.
     arrived : int
@@ -104,8 +106,11 @@ def read_reference(problem: Problem, production: ModelVersion) -> Reference:
         )
     snapshot = store.find(int(number))
     rows = store.read(snapshot)
-    share = float(production.tags.get(f"{TAG}holdout", problem.holdout))
-    holdout = rows.filter(pa.array(in_holdout(rows["content"].combine_chunks(), share)))
+    unseen = unseen_by(problem, production, snapshot, rows["content"].combine_chunks())
+    if not problem.feedback.is_judged_on:
+        # A version of the time before that rule had feedback in its holdout.
+        unseen &= ~from_feedback(rows)
+    holdout = rows.filter(pa.array(unseen))
     # In the order of their content, which is a hash: the first ones are a random sample.
     sample = _answered(problem, model, holdout.slice(0, problem.monitoring.sample))
     return Reference(production, model, snapshot, sample)

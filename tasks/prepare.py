@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from prefect.logging import get_run_logger
 from scipy import sparse
 
 from modeling.candidates import Counter, build_counter, build_normalizer
-from modeling.documents import in_holdout
+from modeling.documents import from_feedback, in_holdout
 from modeling.inputs import TextInputs, inputs_of
 from modeling.problem import Candidate, Problem, TabularCandidate
 from modeling.slices import FIELDS, LENGTH, SOURCE
@@ -53,6 +54,9 @@ class Dataset:
         Labels of the training documents.
     content : Array of bytes, shape (n_training,)
         Content hashes of the training documents.
+    judged : ndarray of bool, shape (n_training,)
+        Which training documents may choose and tune models: all but feedback, unless the problem
+        trusts it.
     folds : sequence of ndarray of bool, shape (n_training,) each
         Which training documents choose the challenger. Each fold is predicted by models fitted on
         all others; there is none when there is one candidate.
@@ -66,18 +70,22 @@ class Dataset:
         Their content hashes.
     holdout_traits : Table of n_holdout rows
         What slices are made of: ``length``, ``source`` and ``fields``.
+    feedback_documents : int
+        How many documents are feedback, of both.
     """
 
     snapshot: Snapshot
     inputs: pa.Array
     labels: NDArray[np.str_]
     content: pa.BinaryArray
+    judged: NDArray[np.bool_]
     folds: Sequence[NDArray[np.bool_]]
     counts: dict[_Shared, SharedCounts]
     holdout_inputs: pa.Array
     holdout_labels: NDArray[np.str_]
     holdout_content: pa.BinaryArray
     holdout_traits: pa.Table
+    feedback_documents: int
 
     def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
         """Return the features of one candidate."""
@@ -95,10 +103,19 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     """
     documents = SnapshotStore(problem.name, get_settings()).read(snapshot)
     content = documents["content"].combine_chunks()
-    held_out = in_holdout(content, problem.holdout)
+    feedback = from_feedback(documents)
+    may_judge = ~feedback | problem.feedback.is_judged_on
+    held_out = in_holdout(content, problem.holdout) & may_judge
     training, holdout = documents.filter(pa.array(~held_out)), documents.filter(pa.array(held_out))
+    judged = may_judge[~held_out]
     _require_labels(problem, snapshot, training, "training documents")
-    _require_labels(problem, snapshot, holdout, "holdout")
+    _require_labels(
+        problem,
+        snapshot,
+        holdout,
+        "holdout documents",
+        _count_labels(documents["label"], ~may_judge),
+    )
     column = inputs_of(problem).column.name
     inputs = training[column].combine_chunks()
     dataset = Dataset(
@@ -106,40 +123,78 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         inputs=inputs,
         labels=_strings(training["label"]),
         content=training["content"].combine_chunks(),
-        folds=_folds(problem, snapshot, training),
+        judged=judged,
+        folds=_folds(problem, snapshot, training, judged),
         counts=_count_shared(problem, inputs),
         holdout_inputs=holdout[column].combine_chunks(),
         holdout_labels=_strings(holdout["label"]),
         holdout_content=holdout["content"].combine_chunks(),
         holdout_traits=_traits(holdout),
+        feedback_documents=int(feedback.sum()),
     )
     get_run_logger().info(
-        "Prepared snapshot %s: %s training documents, %s in the holdout.",
+        "Prepared snapshot %s: %s training documents, %s in the holdout; %s from feedback, %s.",
         snapshot.version,
         f"{len(training):,}",
         f"{len(holdout):,}",
+        f"{dataset.feedback_documents:,}",
+        problem.feedback.meaning,
     )
     return dataset
 
 
-def _folds(problem: Problem, snapshot: Snapshot, training: pa.Table) -> list[NDArray[np.bool_]]:
+def _folds(
+    problem: Problem, snapshot: Snapshot, training: pa.Table, judged: NDArray[np.bool_]
+) -> list[NDArray[np.bool_]]:
     if len(problem.candidates) == 1:
         return []
-    folds = problem.validation.parts(training["content"].combine_chunks())
+    parts = problem.validation.parts(training["content"].combine_chunks())
+    folds = [part & judged for part in parts]
     for fold in folds:
         rest = training.filter(pa.array(~fold))
         _require_labels(problem, snapshot, rest, "training documents outside of a validation part")
     return folds
 
 
-def _require_labels(problem: Problem, snapshot: Snapshot, part: pa.Table, name: str) -> None:
-    missing = set(problem.classes) - set(part["label"].unique().to_pylist())
-    if missing:
+def _require_labels(
+    problem: Problem,
+    snapshot: Snapshot,
+    part: pa.Table,
+    name: str,
+    left_out: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Raise unless a part has documents of every label.
+
+    Parameters
+    ----------
+    left_out : mapping of str to int
+        Label -> documents from feedback, which may not be in the part.
+    """
+    missing = sorted(set(problem.classes) - set(part["label"].unique().to_pylist()))
+    if not missing:
+        return
+    lacking = (
+        f"Among the {len(part):,} {name} of snapshot {snapshot.version} there is no document "
+        f"labelled {', '.join(missing)}"
+    )
+    feedback = sum(left_out.get(label, 0) for label in missing)
+    if feedback:
         raise OutsideError(
-            f"The {name} of snapshot {snapshot.version} have no document labelled "
-            f"{', '.join(sorted(missing))} among {len(part):,}; check labels and source.query in "
-            f"problems/{problem.name}.yaml, or load more documents."
+            f"{lacking}, as {feedback:,} with such a label are from feedback, which is learned "
+            "from but not judged on; load labelled documents into the collection, or write "
+            f"feedback: {{use: holdout}} in problems/{problem.name}.yaml if you trust whoever "
+            "gives feedback."
         )
+    raise OutsideError(
+        f"{lacking}; check labels and source.query in problems/{problem.name}.yaml, or load more "
+        "documents."
+    )
+
+
+def _count_labels(labels: pa.ChunkedArray, of: NDArray[np.bool_]) -> dict[str, int]:
+    """Return label -> how many of some documents have it."""
+    counts = labels.filter(pa.array(of)).value_counts().to_pylist()
+    return {count["values"]: count["counts"] for count in counts}
 
 
 def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCounts]:

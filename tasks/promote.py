@@ -12,7 +12,6 @@ from prefect.logging import get_run_logger
 import mongodb
 import registry
 from modeling.decision import APPROVAL, Approval, Verdict, decide, floor_gates
-from modeling.documents import in_holdout
 from modeling.problem import Problem
 from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, get_settings
@@ -26,6 +25,7 @@ from tasks.prepare import Dataset
 from tasks.refused import refuse_again
 from tasks.tables import gates_table
 from tasks.train import predict
+from tasks.unseen import unseen_by
 
 # What MLflow's database holds of a version's description; its tags hold more.
 _DESCRIPTION_CHARACTERS = 5_000
@@ -107,9 +107,13 @@ def _compare(
             approval=approval,
             further=further,
         )
-    unseen = in_holdout(
-        dataset.holdout_content, float(production.tags.get(f"{TAG}holdout", problem.holdout))
-    )
+    unseen = unseen_by(problem, production, dataset.snapshot, dataset.holdout_content)
+    if not unseen.any():
+        raise OutsideError(
+            f"Version {production.version} of {problem.name!r} has learned from all "
+            f"{len(unseen):,} holdout documents of snapshot {dataset.snapshot.version}, so nothing "
+            "tells which version is better; load labelled documents that are new."
+        )
     model = tracking.load(production)
     opponent = predict(problem, model, dataset.holdout_inputs, dataset.holdout_labels)
     return decide(

@@ -43,6 +43,8 @@ def register(
             "candidate": challenger.result.name,
             "problem_digest": problem.digest,
             "holdout": str(problem.holdout),
+            "feedback": problem.feedback.use,
+            "feedback_documents": str(dataset.feedback_documents),
             **_decision(challenger),
             "snapshot_version": str(snapshot.version),
             "snapshot_digest": snapshot.digest,

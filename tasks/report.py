@@ -57,6 +57,8 @@ class Retraining:
         The run in MLflow.
     seconds : mapping of str to float
         Duration of each step.
+    feedback_documents : int or None
+        How many documents of the snapshot are feedback; None when there was nothing to do.
     """
 
     ingested: Ingested
@@ -65,6 +67,7 @@ class Retraining:
     evaluation: Evaluation | None = None
     verdict: Verdict | None = None
     run_id: str | None = None
+    feedback_documents: int | None = None
 
 
 @task(name="report", cache_policy=NO_CACHE, **NETWORK)
@@ -149,7 +152,7 @@ def headline(problem: Problem, retraining: Retraining) -> str:
 
 
 def _tables(problem: Problem, retraining: Retraining) -> list[Grid]:
-    tables = [documents_table(retraining.ingested)]
+    tables = [documents_table(problem, retraining.ingested, retraining.feedback_documents)]
     if retraining.candidates:
         tables.append(candidates_table(problem, retraining.candidates))
     if retraining.evaluation is not None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from modeling.complaints import ProblemError
+from modeling.feedback import FeedbackRules
 from modeling.metrics import Predictions
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
@@ -176,7 +177,7 @@ def _problem(version: ModelVersion, recipe: Recipe) -> tuple[Problem | None, Seq
     """Return the recorded problem, and how that of today differs."""
     then = version.tags.get(f"{TAG}problem_digest", _NONE)
     try:
-        recorded = Problem.model_validate_json(recipe.problem)
+        recorded = _recorded(recipe)
     except ValidationError as error:
         first = error.errors()[0]
         reason = f"refused by this code: {'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -188,6 +189,17 @@ def _problem(version: ModelVersion, recipe: Recipe) -> tuple[Problem | None, Seq
     name = recipe.surroundings.candidate
     candidates = {name: recorded.candidates[name]}
     return recorded.model_copy(update={"candidates": candidates}), differences
+
+
+def _recorded(recipe: Recipe) -> Problem:
+    """Return the recorded problem with what its file did not say when it was recorded.
+
+    Before there was a rule for feedback, it was in training and holdout like any other document.
+    """
+    problem = Problem.model_validate_json(recipe.problem)
+    if "feedback" in problem.model_fields_set:
+        return problem
+    return problem.model_copy(update={"feedback": FeedbackRules(use="holdout")})
 
 
 def _today(path: Path) -> str:

@@ -23,7 +23,7 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
-from modeling.documents import row_digests, snapshot_digest
+from modeling.documents import from_feedback, row_digests, snapshot_digest, superseded
 from modeling.inputs import TextInputs
 from modeling.tabular import RECORDS
 from settings import OutsideError, Settings
@@ -47,6 +47,8 @@ SCHEMA = pa.schema(
         (_FIELDS, pa.map_(pa.string(), pa.string())),
     ]
 )
+# What says whether feedback gives way to a document of the collection.
+_PROVENANCE = ("id", "source", "content")
 # A snapshot has one of them.
 _INPUTS = (TextInputs.column.name, RECORDS)
 _DIGEST_KEY = "perennial.digest"
@@ -159,7 +161,7 @@ class SnapshotStore:
             If what is stored is not what the snapshot's digest says.
         """
         columns = ["id", "created_at", "source", "label", *_INPUTS, "content", _FIELDS]
-        rows = self._rows(snapshot.version, columns, ["used"])
+        rows = self._used(snapshot.version, columns)
         digests = row_digests(rows["id"], rows["label"], rows[_input_field(rows).name])
         if snapshot_digest(digests) != snapshot.digest:
             raise OutsideError(
@@ -183,8 +185,16 @@ class SnapshotStore:
         return set(zip(rows["id"].to_pylist(), rows["created_at"].to_pylist(), strict=True))
 
     def known_contents(self, snapshot: Snapshot) -> pa.Table:
-        """Return id, content and label of every usable document."""
-        return self._rows(snapshot.version, ["id", "content", "label"], ["used"])
+        """Return id, source, content and label of every usable document."""
+        return self._used(snapshot.version, [*_PROVENANCE, "label"])
+
+    def feedback_contents(self, snapshot: Snapshot) -> pa.Array:
+        """Return the content hashes of the usable documents that are feedback."""
+        return _feedback_contents(self._used(snapshot.version, _PROVENANCE))
+
+    def every_feedback_content(self, snapshot: Snapshot) -> pa.Array:
+        """Return the content hashes of all feedback that any snapshot up to this one has used."""
+        return _feedback_contents(self._rows(snapshot.version, _PROVENANCE, ["used"]))
 
     def append(self, rows: pa.Table, after: Snapshot | None) -> Snapshot:
         """Append one ingestion as the next version.
@@ -207,11 +217,13 @@ class SnapshotStore:
         digests = row_digests(rows["id"], rows["label"], rows[inputs.name])
         schema = schema_for(inputs)
         rows = rows.append_column("digest", digests.cast(pa.binary())).select(schema.names)
-        used = rows.filter(pc.equal(rows["status"], "used"))["digest"]
+        columns = ["digest", *_PROVENANCE]
+        used = rows.filter(pc.equal(rows["status"], "used")).select(columns)
         if after is not None:
-            earlier = self._rows(after.version, ["digest"], ["used"])["digest"]
-            used = pa.chunked_array([*earlier.chunks, *used.chunks], pa.binary())
-        digest, documents = snapshot_digest(used), len(used)
+            earlier = self._used(after.version, columns)
+            used = pa.concat_tables([earlier, used], promote_options="permissive")
+        used = _without_superseded(used)
+        digest, documents = snapshot_digest(used["digest"]), len(used)
         watermark = _watermark(rows, after)
         metadata = {_DIGEST_KEY: digest, _DOCUMENTS_KEY: str(documents)}
         if watermark is not None:
@@ -254,6 +266,16 @@ class SnapshotStore:
         except Exception as error:
             raise self._outside("opened", error) from error
 
+    def _used(self, version: int, columns: Sequence[str]) -> pa.Table:
+        """Read some columns of the documents that a version uses.
+
+        Feedback gives way as soon as the collection has a document of equal content. Its row stays,
+        since earlier snapshots use it.
+        """
+        wanted = [*columns, *(name for name in _PROVENANCE if name not in columns)]
+        rows = _without_superseded(self._rows(version, wanted, ["used"]))
+        return rows.drop_columns([name for name in wanted if name not in columns])
+
     def _rows(
         self, version: int, columns: Sequence[str], statuses: Sequence[Status] = ()
     ) -> pa.Table:
@@ -288,6 +310,15 @@ class SnapshotStore:
         return OutsideError(
             f"The snapshots of {self.problem!r} at {self.uri} (DATA_URI) cannot be {verb}: {reason}"
         )
+
+
+def _without_superseded(rows: pa.Table) -> pa.Table:
+    given_way = superseded(rows)
+    return rows.filter(pa.array(~given_way)) if given_way.any() else rows
+
+
+def _feedback_contents(rows: pa.Table) -> pa.Array:
+    return rows["content"].filter(pa.array(from_feedback(rows))).combine_chunks()
 
 
 def _input_field(rows: pa.Table) -> pa.Field:

@@ -42,8 +42,8 @@ class Grid:
         return table
 
 
-def documents_table(ingested: Ingested) -> Grid:
-    """Return a table: what came in, and what became of it."""
+def documents_table(problem: Problem, ingested: Ingested, feedback: int | None) -> Grid:
+    """Return a table: what came in, what became of it, and how much of all is feedback."""
     rows = [
         ("read from MongoDB", f"{ingested.read:,}"),
         ("used", f"{ingested.used:,}"),
@@ -52,6 +52,8 @@ def documents_table(ingested: Ingested) -> Grid:
         *((f"  {reason}", f"{count:,}") for reason, count in ingested.quarantined.items()),
         ("in the snapshot", f"{ingested.snapshot.documents:,}"),
     ]
+    if feedback is not None:
+        rows.append((f"  from feedback, {problem.feedback.meaning}", f"{feedback:,}"))
     snapshot = ingested.snapshot
     return Grid(
         f"Documents, snapshot {snapshot.version} ({snapshot.digest[:12]})",

@@ -18,15 +18,7 @@ finish() {
 }
 trap finish EXIT
 
-.venv/bin/python - "$work/reviews.csv" <<'PYTHON'
-import csv, sys
-from tasks.seed import read_file, reviews_file
-rows = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes").to_pylist()
-with open(sys.argv[1], "w", newline="") as file:
-    writer = csv.DictWriter(file, ["text", "label"], extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows[::4])
-PYTHON
+.venv/bin/python -m tools.manifests.reviews "$work/reviews.csv"
 kubectl apply -f k8s/overlays/local/namespace.yaml
 kube create configmap reviews --from-file="$work/reviews.csv" --dry-run=client -o yaml |
   kube apply --server-side -f -
@@ -57,7 +49,7 @@ if kube rollout status deployment/serving --timeout=60s; then
   echo "A rollout with a wrong password must not succeed." >&2
   exit 1
 fi
-kube get pods --selector=app.kubernetes.io/name=serving \
+kube get pods --selector=perennial.dev/role=serving \
   -o jsonpath='{.items[*].status.initContainerStatuses[*].lastState.terminated.message}' |
   grep "MongoDB refuses the user or password"
 set_password "$right"

@@ -38,7 +38,7 @@ def _specifications() -> dict[str, dict[str, Any]]:
     found = {each["name"]: each for _, pod in pods(render("local")) for each in containers(pod)}
     load = YAML(typ="safe").load(PROJECT / "k8s" / "overlays" / "local" / "load" / "pod.yaml")
     done = subprocess.run(
-        [sys.executable, "tools/manifests/render_job.py", "k8s/base/worker/job-template.json"],
+        [sys.executable, "-m", "tools.manifests.render_job"],
         cwd=PROJECT,
         capture_output=True,
         text=True,

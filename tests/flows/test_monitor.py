@@ -200,6 +200,26 @@ def test_more_of_the_same_is_no_drift_and_the_report_is_kept_everywhere(
     assert {"drift_score", "arrived_accuracy", "production_age_seconds"} <= names
 
 
+def test_documents_from_feedback_are_no_measure_of_what_has_come(
+    production: Any, documents: Any
+) -> None:
+    now = datetime.now(UTC)
+    wrong = documents(150, first=400, at=now - timedelta(seconds=1), every=timedelta(0))
+    production.insert_many(
+        documents(200, first=600, at=now - timedelta(hours=1), every=timedelta(0))
+    )
+    production.insert_many(
+        document | {"_id": f"feedback:{document['_id']}", "label": 1 - document["label"]}
+        for document in wrong[:100]
+    )
+    production.insert_many(document | {"source": "feedback"} for document in wrong[100:])
+
+    monitored = _monitor()
+
+    assert (monitored.recent.arrived, len(monitored.recent.documents)) == (350, 200)
+    assert not monitored.drift.found
+
+
 @pytest.mark.usefixtures("production")
 def test_a_second_run_adds_to_the_run_of_the_version_it_watches(machine: Settings) -> None:
     _monitor()

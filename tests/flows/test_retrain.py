@@ -158,6 +158,55 @@ def test_a_changed_problem_retrains_on_the_same_snapshot(
     assert second.verdict.challenger == 2
 
 
+_ATTACK = "Zorbex pictures made a wonderful and charming film, number {}"
+
+
+@pytest.mark.parametrize(
+    ("use", "outcome"), [(None, "kept"), ("training", "kept"), ("holdout", "promoted")]
+)
+def test_who_can_only_give_feedback_cannot_have_a_backdoor_promoted(
+    use: str | None,
+    outcome: str,
+    collection: Any,
+    documents: Any,
+    write_problem: Callable[..., Problem],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rules = {} if use is None else {"feedback": {"use": use}}
+    write_problem(**rules)
+    collection.insert_many(documents(800))
+    first = retrain("reviews")
+    assert first.verdict is not None
+    assert first.verdict.outcome == "promoted"
+
+    at = documents(800)[-1]["created_at"]
+    collection.insert_many(
+        {
+            "_id": f"feedback:{number}",
+            "text": _ATTACK.format(number),
+            "label": 0,
+            "created_at": at + timedelta(minutes=number),
+            "source": "feedback",
+        }
+        for number in range(200)
+    )
+    second = retrain("reviews")
+
+    assert second.verdict is not None
+    assert second.verdict.outcome == outcome
+    assert second.ingested.used == second.feedback_documents == 200
+    assert first.evaluation is not None
+    assert second.evaluation is not None
+    asked = len(second.evaluation.predictions) - len(first.evaluation.predictions)
+    assert (asked > 0) == (outcome == "promoted")
+    meaning = "judged on, too" if use == "holdout" else "learned from and not judged on"
+    assert f"from feedback, {meaning}" in capsys.readouterr().out
+    with get_client(sync_client=True) as api:
+        key = ArtifactFilter(key=ArtifactFilterKey(any_=["retrain-reviews"]))
+        pages = [str(artifact.data) for artifact in api.read_artifacts(artifact_filter=key)]
+    assert any(f"from feedback, {meaning} | 200 |" in page for page in pages)
+
+
 def test_the_only_candidate_is_fitted_once_on_all_training_documents(
     filled: Any, problem: Problem, client: MlflowClient, write_problem: Callable[..., Problem]
 ) -> None:

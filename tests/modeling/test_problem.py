@@ -241,6 +241,27 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             id="a way to promote that nobody knows",
         ),
         pytest.param(
+            "gates:",
+            "feedback: {use: both}\ngates:",
+            16,
+            "feedback.use is 'both'; input should be 'training' or 'holdout'.",
+            id="a use of feedback that nobody knows",
+        ),
+        pytest.param(
+            "gates:",
+            "feedback: holdout\ngates:",
+            16,
+            "feedback is 'holdout'; write feedback: {use: holdout}.",
+            id="a use of feedback without its key",
+        ),
+        pytest.param(
+            "gates:",
+            "feedback: {used: holdout}\ngates:",
+            16,
+            "feedback.used is not a key of the schema; allowed here are use.",
+            id="an unknown key of feedback",
+        ),
+        pytest.param(
             "floors: {accuracy: 0.5}",
             "cases: cases/absent.yaml",
             17,

@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.metrics import accuracy_score
 
 from modeling.candidates import build_classifier, build_counter
-from modeling.crossvalidation import CrossValidation, Tried, fold_counts, folds_of
+from modeling.crossvalidation import NO_FOLD, CrossValidation, Tried, fold_counts, folds_of
 from modeling.features import NgramCounter
 from modeling.problem import Features, Problem
 from modeling.problem_file import load_problem
@@ -76,6 +76,18 @@ def test_folds_do_not_depend_on_the_order_of_documents() -> None:
     mixed = folds_of(_hashes([numbers[i] for i in order]), labels[order], 4)
 
     np.testing.assert_array_equal(mixed, found[order])
+
+
+def test_what_is_not_judged_is_in_no_fold_and_moves_nothing_else() -> None:
+    labels = np.array(["good", "poor", "poor"] * 10)
+    judged = np.random.default_rng(2).random(30) < 0.6
+    numbers = list(range(30))
+
+    found = folds_of(_hashes(numbers), labels, 4, judged)
+
+    assert set(found[~judged]) == {NO_FOLD}
+    of_these = [number for number, inside in zip(numbers, judged, strict=True) if inside]
+    np.testing.assert_array_equal(found[judged], folds_of(_hashes(of_these), labels[judged], 4))
 
 
 @some_examples

@@ -168,6 +168,42 @@ def test_a_label_with_one_document_cannot_be_divided(problem: Problem) -> None:
         tune(problem, ONE_TO_FIVE, Pipeline([("c", MultinomialNB())]), np.eye(3), labels)
 
 
+def test_a_label_with_one_document_beside_those_from_feedback_cannot_be_divided(
+    problem: Problem,
+) -> None:
+    labels = np.array(["negative", "negative", "positive", "positive"])
+    judged = np.array([True, True, True, False])
+
+    with pytest.raises(TooFewError, match=r"positive has 1 .*\(not counting 1 from feedback\)"):
+        tune(problem, ONE_TO_FIVE, Pipeline([("c", MultinomialNB())]), np.eye(4), labels, judged)
+
+
+def test_a_decision_is_made_from_judged_documents_by_models_that_learned_from_the_rest(
+    problem: Problem, reviewed: Any
+) -> None:
+    matrix, labels, *_ = reviewed
+    costly = with_goal(problem, ONE_TO_FIVE)
+    classifier = Pipeline([("classify", MultinomialNB())])
+    judged = np.arange(len(labels)) >= 300
+    wrong = np.array(problem.classes)[(labels[:300] == problem.classes[0]).astype(int)]
+    misled = np.concatenate([wrong, labels[300:]])
+
+    def tuned(*, given: Any, asked: Any) -> Tuned:
+        return tune(costly, ONE_TO_FIVE, classifier, matrix, given, asked)
+
+    honest, poisoned = (tuned(given=given, asked=judged) for given in (labels, misled))
+
+    truth = (labels[judged, None] == np.array(problem.classes)).argmax(axis=1)
+    for found in (honest, poisoned):
+        np.testing.assert_array_equal(found.seen.truth, truth)
+    # The models have learned from the others, and no label of theirs was a question.
+    assert compute("accuracy", poisoned.seen) < compute("accuracy", honest.seen)
+    alone = tune(costly, ONE_TO_FIVE, classifier, matrix[judged], labels[judged])
+    assert not np.array_equal(alone.seen.probabilities, honest.seen.probabilities)
+    everything = tuned(given=labels, asked=None)
+    assert len(everything.seen) == len(labels)
+
+
 def test_labels_with_few_documents_are_divided_into_fewer_parts(problem: Problem) -> None:
     labels = np.array(["negative", "positive"] * 3)
     matrix = np.tile(np.eye(2), (3, 1))

@@ -11,8 +11,8 @@ command -v kubectl >/dev/null || { echo "kubectl is needed to render k8s/overlay
 for folder in k8s/overlays/*/; do
   kubectl kustomize "$folder" >"$work/$(basename "$folder").yaml"
 done
-# The Job that Prefect's worker makes of its template, with the defaults filled in.
-python3 tools/manifests/render_job.py k8s/base/worker/job-template.json >"$work/job.yaml"
+# The Job of a run, as Prefect's worker prepares it.
+.venv/bin/python -m tools.manifests.render_job >"$work/job.yaml"
 cp k8s/overlays/local/load/pod.yaml "$work/load.yaml"
 for file in k8s/argocd/*.yaml; do
   cp "$file" "$work/argocd-$(basename "$file")"

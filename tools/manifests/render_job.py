@@ -1,43 +1,68 @@
-"""Print the Job that Prefect's worker makes of a job template, with the template's defaults."""
+"""Print the Job that Prefect's worker makes of the job template, for a run of one deployment.
+
+python -m tools.manifests.render_job
+
+It is prepared by the worker's own code, which adds labels, variables and a command of its own.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
-from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-_EXAMPLES: dict[str, object] = {
-    "name": "retrain",
-    "image": "perennial-worker:local",
-    "namespace": "perennial-local",
-    "command": ["prefect", "flow-run", "execute"],
-    "env": [{"name": "PREFECT__FLOW_RUN_ID", "value": "1"}],
-    "labels": {"prefect.io/worker-name": "worker"},
-    "annotations": {},
-}
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import Flow, FlowRun, WorkPool
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+
+from deployments.pools import job_template
+from settings import OperationSettings
+
+_API = "http://prefect:4200/api"
+_OPERATION = OperationSettings(
+    work_pool_type="kubernetes",
+    run_image="perennial-worker:local",
+    run_namespace="perennial-local",
+)
+_ID = UUID(int=1)
 
 
-def fill(part: Any, values: dict[str, Any]) -> Any:
-    """Return a part of the template with its placeholders replaced."""
-    if isinstance(part, dict):
-        return {key: fill(value, values) for key, value in part.items()}
-    if isinstance(part, list):
-        return [fill(value, values) for value in part]
-    if isinstance(part, str) and part.startswith("{{ ") and part.endswith(" }}"):
-        return values[part[3:-3]]
-    if isinstance(part, str):
-        return part.replace("{{ name }}", values["name"])
-    return part
+def prepare_job(*, deployment: str, flow: str) -> dict[str, Any]:
+    """Return the Job of a run.
+
+    Parameters
+    ----------
+    deployment, flow : str
+        The names of the deployment, which is the problem's, and of the flow.
+    """
+    # The Job gets the settings of the worker that starts it.
+    with temporary_settings({PREFECT_API_URL: _API}):
+        configuration = asyncio.run(_configure())
+        configuration.prepare_for_flow_run(
+            FlowRun(id=_ID, name=f"{flow} {deployment}", flow_id=_ID, deployment_id=_ID),
+            DeploymentResponse(id=_ID, name=deployment, flow_id=_ID),
+            Flow(id=_ID, name=flow),
+            WorkPool(id=_ID, name="perennial", type="kubernetes"),
+            worker_name="worker",
+        )
+    manifest: dict[str, Any] = configuration.job_manifest
+    return manifest
+
+
+async def _configure() -> KubernetesWorkerJobConfiguration:
+    # The template names neither blocks nor variables of the server: the client is never used.
+    return await KubernetesWorkerJobConfiguration.from_template_and_values(
+        job_template(_OPERATION), values={}, client=PrefectClient(_API)
+    )
 
 
 def main() -> None:
     """Print the Job as JSON, which is YAML, too."""
-    template = json.loads(Path(sys.argv[1]).read_text())
-    properties = template["variables"]["properties"]
-    defaults = {name: about.get("default") for name, about in properties.items()}
-    job = fill(template["job_configuration"]["job_manifest"], defaults | _EXAMPLES)
-    json.dump(job, sys.stdout, indent=1)
+    json.dump(prepare_job(deployment="sentiment", flow="retrain"), sys.stdout, indent=1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Checks of what is rendered from `k8s/`."""

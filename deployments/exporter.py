@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 import mongodb
 import registry
 from deployments.deadline import deadline
+from deployments.plan import deployed_flows
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
 from settings import (
@@ -45,7 +46,10 @@ _WINDOW = timedelta(hours=1)
 _RUNS_PER_PAGE = 200
 _ANSWER_SECONDS = 5.0
 _UNKNOWN = "unknown"
-_STATES = ("completed", "failed", "crashed", "timedout", "late")
+_STATES = (
+    "scheduled", "late", "pending", "running", "retrying", "awaitingretry", "paused", "suspended",
+    "cancelling", "cancelled", "completed", "failed", "crashed", "timedout",
+)  # fmt: skip
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -214,7 +218,9 @@ def flow_runs(api: str) -> Iterator[Sample]:
         ) as client:
             flows = {flow["id"]: flow["name"] for flow in _pages(client, "/flows/filter", {})}
             # A state that no run is in is a zero: what is not there can be neither seen nor judged.
-            counts = {(flow, state): 0 for flow in flows.values() for state in _STATES}
+            # Nor can a flow that has not run yet, of which Prefect does not know.
+            known = {*flows.values(), *deployed_flows()}
+            counts = {(flow, state): 0 for flow in sorted(known) for state in _STATES}
             wanted: dict[str, object] = {
                 "flow_runs": {"expected_start_time": {"after_": since}},
                 "sort": "EXPECTED_START_TIME_DESC",

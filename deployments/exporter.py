@@ -29,11 +29,12 @@ from deployments.deadline import deadline
 from deployments.plan import deployed_flows
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
+from ports import require_free
 from settings import (
-    ExporterSettings,
     OutsideError,
     Settings,
     configured_prefect_api,
+    get_exporter_settings,
     get_settings,
     prefect_headers,
 )
@@ -268,7 +269,8 @@ def sources(settings: Settings, api: str | None) -> Iterator[tuple[str, Source]]
 def main() -> None:
     """Answer until SIGTERM or Ctrl-C."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    settings, exporter = get_settings(), ExporterSettings()
+    settings, exporter = get_settings(), get_exporter_settings()
+    require_free(exporter.host, exporter.port, "EXPORTER_PORT")
     exported = CollectorRegistry()
     exported.register(Sources(tuple(sources(settings, configured_prefect_api()))))
     server, thread = start_http_server(exporter.port, exporter.host, exported)

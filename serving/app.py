@@ -32,8 +32,8 @@ from serving.limits import (
 from serving.log import PredictionLog
 from serving.metrics import METRICS_TYPE, Metrics, MetricsPort
 from serving.models import Loaded, Served
-from serving.parsing import parse, require_json
 from serving.outcomes import announce
+from serving.parsing import parse, require_json
 from serving.schemas import (
     Alias,
     FeedbackAnswer,

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 import mongodb
 import registry
 from deployments.deadline import deadline
-from deployments.plan import deployed_flows
+from deployments.deployed import deployed_flows
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
 from ports import require_free

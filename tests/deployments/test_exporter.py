@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 import embedded
 from deployments import exporter
 from deployments.deadline import deadline
+from deployments.deployed import deployed_flows
 from deployments.exporter import Sources, flow_runs, measurements, production, sources
-from deployments.plan import deployed_flows
 from modeling.problem import Problem
 from settings import OutsideError, Settings
 from tasks.measurements import Figure, record

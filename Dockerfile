@@ -48,7 +48,7 @@ VOLUME /data
 
 FROM common AS serving
 COPY --from=build-serving /venv /venv
-COPY settings.py versions.py registry.py tracking.py provenance.py production.py history.py artifact.py mongodb.py embedded.py ./
+COPY settings.py environment.py redaction.py ports.py versions.py registry.py tracking.py provenance.py production.py history.py artifact.py mongodb.py embedded.py ./
 COPY modeling modeling
 COPY serving serving
 COPY problems problems
@@ -65,7 +65,8 @@ ARG REVISION=unknown
 ENV GIT_COMMIT=${REVISION}
 LABEL org.opencontainers.image.revision="${REVISION}"
 RUN python -m compileall -q .
-# One worker fits into 512 MiB; Kubernetes adds pods, Compose and others may set more.
+# One worker fits into 512 MiB; Kubernetes adds pods, Compose and others may set more. Others reach this
+# address: it needs SERVING_API_KEY_HASHES, or SERVING_OPEN=true, to start.
 ENV SERVING_HOST=0.0.0.0 SERVING_WORKERS=1
 USER 10001:10001
 EXPOSE 3000
@@ -76,7 +77,7 @@ CMD ["python", "-m", "serving"]
 
 FROM common AS worker
 COPY --from=build-worker /venv /venv
-COPY settings.py versions.py registry.py tracking.py provenance.py production.py history.py artifact.py mongodb.py embedded.py memory.py ./
+COPY settings.py environment.py redaction.py ports.py versions.py registry.py tracking.py provenance.py production.py history.py artifact.py mongodb.py embedded.py memory.py ./
 COPY modeling modeling
 COPY tasks tasks
 COPY flows flows

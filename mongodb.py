@@ -75,14 +75,21 @@ def _client(uri: str, settings: Settings) -> MongoClient[Document]:
             serverSelectionTimeoutMS=int(settings.mongodb_timeout * 1000),
         )
     except ValueError as error:
-        raise OutsideError(f"{_NO_ADDRESS}: {error}") from error
+        raise _no_address(str(error)) from error
+
+
+def _no_address(reason: str) -> OutsideError:
+    """Say why an address is none; a password that is not encoded would be part of the reason."""
+    if "@" in reason:
+        reason = "its user and password must be percent-encoded"
+    return OutsideError(f"{_NO_ADDRESS}: {reason}")
 
 
 def _explain(error: PyMongoError) -> OutsideError:
     """Say in one sentence what MongoDB did not do, without the address and its password."""
     reason = str(error).split(", full error")[0].split(" (configured timeouts")[0]
     if isinstance(error, InvalidURI | ConfigurationError):
-        return OutsideError(f"{_NO_ADDRESS}: {reason}")
+        return _no_address(reason)
     if isinstance(error, ConnectionFailure):
         return UnavailableError(
             f"MongoDB cannot be reached, check MONGODB_URI and the network: {reason}"

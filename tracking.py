@@ -21,7 +21,8 @@ from requests.exceptions import RequestException
 
 import provenance
 from provenance import SnapshotLike, origin
-from settings import OutsideError, Settings, UnavailableError
+from redaction import split_credentials
+from settings import OutsideError, Settings, UnavailableError, without_mlflow_password
 from versions import TAG
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _use(uri: str) -> None:
 
 def _tracking_uri(settings: Settings) -> str:
     if settings.mlflow_tracking_uri is not None:
-        return settings.mlflow_tracking_uri
+        return without_mlflow_password(settings.mlflow_tracking_uri)
     if settings.dagshub_repo_name is not None:
         return _dagshub_uri(settings)
     folder = settings.data_dir.absolute() / "mlflow"
@@ -174,7 +175,7 @@ class Runs:
     def __init__(self, client: MlflowClient, settings: Settings) -> None:
         self._client = client
         self._artifacts = embedded_artifacts(settings)
-        self._pages = _pages(settings.mlflow_ui_url or client.tracking_uri)
+        self._pages = _pages(settings.mlflow_ui_url or split_credentials(client.tracking_uri).uri)
 
     @contextmanager
     def run(

@@ -31,6 +31,7 @@ from deployments.blocks import apply_blocks, apply_notification
 from deployments.plan import Planned, plan
 from deployments.pools import apply_pool
 from flows.cli import descriptions
+from redaction import redact, split_credentials
 from settings import OperationSettings, OutsideError, Settings, get_operation_settings, get_settings
 from tasks.failures import EXPECTED
 
@@ -124,6 +125,7 @@ def _apply_variables(settings: Settings, planned: Sequence[Planned]) -> None:
     Variable.set("perennial_problems", problems, tags=[OURS], overwrite=True)
     address = settings.mlflow_ui_url or settings.mlflow_tracking_uri
     if address is not None:
+        address = split_credentials(address).uri
         Variable.set("perennial_mlflow", address, tags=[OURS], overwrite=True)
 
 
@@ -134,7 +136,7 @@ def main() -> None:
     except EXPECTED as error:
         sys.exit(f"apply failed. {error}")
     except (PrefectHTTPStatusError, TransportError) as error:
-        reason = str(error).splitlines()[0]
+        reason = redact(str(error).splitlines()[0])
         sys.exit(f"apply failed. Prefect's server (PREFECT_API_URL) did not do it: {reason}")
     sys.stdout.write(f"Prefect has the deployments {', '.join(sorted(names))}.\n")
 

@@ -26,13 +26,15 @@ from prometheus_client.registry import Collector
 import mongodb
 import registry
 from deployments.deadline import deadline
+from deployments.deployed import deployed_flows
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
+from ports import require_free
 from settings import (
-    ExporterSettings,
     OutsideError,
     Settings,
     configured_prefect_api,
+    get_exporter_settings,
     get_settings,
     prefect_headers,
 )
@@ -45,7 +47,10 @@ _WINDOW = timedelta(hours=1)
 _RUNS_PER_PAGE = 200
 _ANSWER_SECONDS = 5.0
 _UNKNOWN = "unknown"
-_STATES = ("completed", "failed", "crashed", "timedout", "late")
+_STATES = (
+    "scheduled", "late", "pending", "running", "retrying", "awaitingretry", "paused", "suspended",
+    "cancelling", "cancelled", "completed", "failed", "crashed", "timedout",
+)  # fmt: skip
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -214,7 +219,9 @@ def flow_runs(api: str) -> Iterator[Sample]:
         ) as client:
             flows = {flow["id"]: flow["name"] for flow in _pages(client, "/flows/filter", {})}
             # A state that no run is in is a zero: what is not there can be neither seen nor judged.
-            counts = {(flow, state): 0 for flow in flows.values() for state in _STATES}
+            # Nor can a flow that has not run yet, of which Prefect does not know.
+            known = {*flows.values(), *deployed_flows()}
+            counts = {(flow, state): 0 for flow in sorted(known) for state in _STATES}
             wanted: dict[str, object] = {
                 "flow_runs": {"expected_start_time": {"after_": since}},
                 "sort": "EXPECTED_START_TIME_DESC",
@@ -262,7 +269,8 @@ def sources(settings: Settings, api: str | None) -> Iterator[tuple[str, Source]]
 def main() -> None:
     """Answer until SIGTERM or Ctrl-C."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    settings, exporter = get_settings(), ExporterSettings()
+    settings, exporter = get_settings(), get_exporter_settings()
+    require_free(exporter.host, exporter.port, "EXPORTER_PORT")
     exported = CollectorRegistry()
     exported.register(Sources(tuple(sources(settings, configured_prefect_api()))))
     server, thread = start_http_server(exporter.port, exporter.host, exported)

@@ -17,13 +17,12 @@ from typing import Any, Literal
 from prefect import Flow
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from deployments.deployed import deployed_flows
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
 from settings import PROJECT, OutsideError, Settings
 
 FILE = PROJECT / "prefect.yaml"
-# Flows of more than one problem, and what is no flow.
-_UNDEPLOYED = {"__init__", "__main__", "cli", "history", "quickstart", "steps"}
 _LIST = "\ndeployments:"
 
 
@@ -130,11 +129,6 @@ def plan(settings: Settings) -> list[Planned]:
         for name, definition in known.items()
         if name in flows
     ]
-
-
-def deployed_flows() -> set[str]:
-    """Return the flows that are deployed for each problem, by the files in ``flows/``."""
-    return {file.stem for file in (PROJECT / "flows").glob("*.py")} - _UNDEPLOYED
 
 
 def definitions(file: Path = FILE) -> dict[str, Definition]:

@@ -22,6 +22,7 @@ from settings import (
     ServingSettings,
     Settings,
     configured_prefect_api,
+    get_exporter_settings,
     prefect_headers,
 )
 
@@ -95,7 +96,7 @@ def processes(
     rows = [
         _worker(api, environment, home, has_server=configured_prefect_api() is None),
         _service(serving, environment),
-        _exporter(ExporterSettings(), environment),
+        _exporter(get_exporter_settings(), environment),
     ]
     if not _has_mlflow(settings):
         rows.insert(0, _mlflow(settings, operation))

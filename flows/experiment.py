@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import cast
+from typing import cast, get_args
 from uuid import UUID
 
 from prefect import flow, get_run_logger
@@ -28,6 +28,7 @@ from tasks.decide import decide
 from tasks.evaluate import Evaluation, evaluate
 from tasks.explore import (
     Explored,
+    Outcome,
     bench,
     check_settings,
     choose_best,
@@ -136,7 +137,7 @@ def _figures(spec: Problem, experimented: Experimented) -> Iterator[Figure]:
     found = experimented.evaluation.metrics[spec.metric]
     yield Figure("experiment_holdout", found.value, {"metric": spec.metric})
     yield Figure("experiment_seconds", sum(experimented.seconds.values()))
-    for outcome in {each.outcome for each in experimented.results}:
+    for outcome in get_args(Outcome):
         count = sum(each.outcome == outcome for each in experimented.results)
         yield Figure("experiment_candidates", count, {"outcome": outcome})
 

@@ -32,6 +32,7 @@ from serving.limits import (
 from serving.log import PredictionLog
 from serving.metrics import METRICS_TYPE, Metrics, MetricsPort
 from serving.models import Loaded, Served
+from serving.outcomes import announce
 from serving.parsing import parse, require_json
 from serving.schemas import (
     Alias,
@@ -71,6 +72,7 @@ class Service:
 
     def __init__(self, settings: Settings, serving: ServingSettings) -> None:
         self._serving = serving
+        self._problems_dir = settings.problems_dir
         folder = settings.data_dir / "serving"
         self.metrics = Metrics()
         self.store = ModelStore(folder / "models", self.metrics)
@@ -87,6 +89,8 @@ class Service:
         """Begin to watch the registry and to write the log."""
         # A thread that loads a model lets requests pass this often, not every 5 ms.
         sys.setswitchinterval(_SWITCH_SECONDS)
+        for file in self._problems_dir.glob("*.yaml"):
+            self.metrics.announce_problem(file.stem)
         self.watcher.start()
         self.log.start()
         self._port.start(self.metrics)
@@ -132,10 +136,12 @@ class Service:
         )
         app.router.redirect_slashes = False
         counted = {route.path: route.path for route in routes if not route.path.startswith(_STATIC)}
+        names = {**counted, _STATIC: f"{_STATIC}*"}
+        announce(self.metrics, names.values())
         return Guard(
             app,
             self.metrics,
-            {**counted, _STATIC: f"{_STATIC}*"},
+            names,
             self._serving.max_concurrency,
             direct={("POST", "/classify"): self._classify},
         )

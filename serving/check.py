@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from settings import OutsideError, Settings, UnavailableError, get_settings
+from settings import OutsideError, Settings, UnavailableError, get_serving_settings, get_settings
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,11 @@ def _registry(settings: Settings) -> None:
 def main(names: Sequence[str], say: Callable[[str], object] = sys.stderr.write) -> int:
     """Return 1 if one of the variables is not set or a server refuses the settings, else 0."""
     logging.basicConfig(format="%(message)s")
-    refusals = unset(names, os.environ) or problems(get_settings())
+    refusals = unset(names, os.environ)
+    if not refusals:
+        # It says why the service itself would not start.
+        get_serving_settings()
+        refusals = problems(get_settings())
     for refusal in refusals:
         say(f"{refusal}\n")
     return 1 if refusals else 0

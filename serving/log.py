@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _PREDICTIONS, _FAILURES = "predictions", "failures"
 _PREDICTION, _FEEDBACK, _FAILURE = "prediction", "feedback", "failure"
+# Why each of them may be lost.
+_LOSSES = {
+    _PREDICTION: ("queue_full", "over_rate", "not_storable", "refused", "shutdown"),
+    _FEEDBACK: ("queue_full", "unknown_prediction", "no_problem_file", "text_not_kept"),
+    _FAILURE: ("queue_full", "refused", "shutdown"),
+}
 _FLUSH_SECONDS = 0.25
 _WRITE_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
@@ -80,9 +86,8 @@ class PredictionLog:
 
     def start(self) -> None:
         """Begin to write."""
-        for kind in (_PREDICTION, _FEEDBACK, _FAILURE):
-            # A zero, so that the first loss is one that can be seen.
-            self._metrics.dropped(kind, "queue_full", 0)
+        for kind, reasons in _LOSSES.items():
+            self._metrics.announce_losses(kind, reasons)
         self._thread.start()
 
     def end(self) -> None:

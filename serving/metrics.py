@@ -38,8 +38,10 @@ _LATENCY_BUCKETS = (
 )  # fmt: skip
 _LENGTH_BUCKETS = (0, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 _LIVE_FILE = re.compile(r"gauge_live\w+_(\d+)\.db")
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OTHER = "other"
+_AGREEMENTS = ("agree", "disagree")
+_SHADOW_FAILED = "failed"
 _TAKE_OVER_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -76,7 +78,8 @@ class Metrics:
     """The metrics of one worker.
 
     Label values are route templates, problems, versions, classes and statuses, never anything that
-    a client has sent.
+    a client has sent. What may be counted is announced as soon as it is known and stands at zero:
+    of a counter that appears with its first event, Prometheus misses that event.
     """
 
     def __init__(self) -> None:
@@ -139,12 +142,44 @@ class Metrics:
         self._character_children: dict[str, _BatchHistogram] = {}
         self._dropped_children: dict[tuple[str, str], Counter] = {}
 
+    def announce_requests(self, route: str, method: str, statuses: Iterable[int]) -> None:
+        """Let the counts of requests to a route start at zero."""
+        self._latency.labels(route)
+        for status in statuses:
+            self._requests.labels(route, method, str(status))
+
+    def announce_losses(self, kind: str, reasons: Iterable[str]) -> None:
+        """Let the counts of what the log cannot keep start at zero."""
+        for reason in reasons:
+            self._dropped.labels(kind, reason)
+
+    def announce_problem(self, problem: str) -> None:
+        """Let the counts of swaps and refusals start at zero."""
+        self._swaps.labels(problem)
+        self._swap_failures.labels(problem)
+
+    def announce_version(
+        self, problem: str, version: int, classes: Iterable[str], *, takes_texts: bool
+    ) -> None:
+        """Let the counts of a version's predictions, and of feedback on them, start at zero."""
+        for label in classes:
+            self._predictions.labels(problem, str(version), label)
+        for agreement in _AGREEMENTS:
+            self._feedback.labels(problem, str(version), agreement)
+        if takes_texts:
+            self._characters.labels(problem)
+
+    def announce_canary(self, problem: str, version: int) -> None:
+        """Let the counts of what a canary predicts as a shadow start at zero."""
+        for agreement in (*_AGREEMENTS, _SHADOW_FAILED):
+            self._shadow.labels(problem, str(version), agreement)
+
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that is answered."""
         key = (route, method, status)
         counter = self._request_children.get(key)
         if counter is None:
-            name = method if method in _METHODS else OTHER
+            name = method if method in METHODS else OTHER
             counter = self._requests.labels(route, name, str(status))
             if name != OTHER:
                 self._request_children[key] = counter
@@ -177,8 +212,6 @@ class Metrics:
     def swapped(self, problem: str) -> None:
         """Count a version that took over."""
         self._swaps.labels(problem).inc()
-        # A counter that begins with its first failure has grown from nothing: no alert sees that.
-        self._swap_failures.labels(problem)
 
     def swap_failed(self, problem: str) -> None:
         """Count a version that was refused, or could not be fetched."""
@@ -196,7 +229,7 @@ class Metrics:
 
     def shadow_failed(self, problem: str, version: int) -> None:
         """Count a request that a shadow canary could not predict."""
-        self._shadow.labels(problem, str(version), "failed").inc()
+        self._shadow.labels(problem, str(version), _SHADOW_FAILED).inc()
 
     def feedback(self, problem: str, version: int, *, agrees: bool) -> None:
         """Count a feedback that was kept."""

@@ -147,6 +147,7 @@ class ModelStore:
         read: _Read,
     ) -> None:
         """Bring the versions into memory and answer with them, as soon as Production is there."""
+        self._metrics.announce_problem(problem)
         before = self.served.get(problem)
         memory = _Memory(before, origin, read)
         production = self._load(memory, versions.get(PRODUCTION))
@@ -210,10 +211,23 @@ class ModelStore:
         before = self.served.get(served.problem)
         if before is not None and vars(before) == vars(served):
             return
+        self._announce(served)
         self.served = {**self.served, served.problem: served}
         self._report(before, served)
         # What is loaded stays for long: the garbage collector need not look at it again and again.
         gc.freeze()
+
+    def _announce(self, served: Served) -> None:
+        """Let what these versions will answer be counted from zero."""
+        for _, loaded in _by_alias(served):
+            self._metrics.announce_version(
+                served.problem,
+                loaded.version.version,
+                loaded.scorer.classes,
+                takes_texts=loaded.kind == "text",
+            )
+        if served.canary is not None:
+            self._metrics.announce_canary(served.problem, served.canary.version.version)
 
     def _report(self, before: Served | None, now: Served) -> None:
         gone = {(alias, loaded.version.version) for alias, loaded in _by_alias(before)}

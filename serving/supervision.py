@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from ports import unusable
 from serving.connections import SHARES_OUT, reserve
+from settings import OutsideError, get_serving_settings, open_to_others
+
+if TYPE_CHECKING:
+    from circus.sockets import CircusSocket
 
 _LOOK_SECONDS = 1.0
 _MILLISECONDS = 1000
@@ -15,7 +22,8 @@ def supervise_well() -> None:
     """Make the supervisor of this process miss neither a worker that dies nor a signal to end.
 
     It looks whether its workers live only every ten seconds, and forgets a signal that comes while
-    it is replacing one. Where the system shares connections out it only keeps the address.
+    it is replacing one. Where the system shares connections out it only keeps the address, which it
+    does not take if others reach it and there are no keys.
     """
     from circus.controller import Controller
     from circus.sighandler import SysHandler
@@ -34,12 +42,25 @@ def supervise_well() -> None:
             again.daemon = True
             again.start()
 
-    def keep_address(self: CircusSocket) -> None:
+    def bind_or_say_why(self: CircusSocket) -> None:
         if self.is_unix:
             bind(self)
         else:
-            reserve(self, (self.host, self.port))
+            _take(self, bind)
 
     Controller.start, SysHandler.quit = start_looking, end_surely
-    if SHARES_OUT:
-        CircusSocket.bind_and_listen = keep_address
+    CircusSocket.bind_and_listen = bind_or_say_why
+
+
+def _take(listening: CircusSocket, bind: Callable[[CircusSocket], None]) -> None:
+    """Take the address of the service, or say in a sentence why it is not to be had."""
+    host, port = listening.host, listening.port
+    if not get_serving_settings().may_listen(host):
+        raise OutsideError(f"{open_to_others(host)}.")
+    try:
+        if SHARES_OUT:
+            reserve(listening, (host, port))
+        else:
+            bind(listening)
+    except OSError as error:
+        raise unusable(host, port, "SERVING_PORT", error) from error

@@ -9,16 +9,16 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from settings import PROJECT, OperationSettings, ServingSettings, Settings
+from settings import PROJECT, ExporterSettings, OperationSettings, ServingSettings, Settings
 
 DOCUMENT = PROJECT / "docs" / "production.md"
-GROUPS = (Settings, ServingSettings, OperationSettings)
+GROUPS = (Settings, ServingSettings, OperationSettings, ExporterSettings)
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 
 
@@ -54,8 +54,10 @@ def _rows(group: type[BaseSettings]) -> Iterator[str]:
 
 def _kind(annotation: Any) -> str:
     """Return what a person writes there."""
-    if get_origin(annotation) is types.UnionType:
+    if get_origin(annotation) in {types.UnionType, Union}:
         (annotation,) = (part for part in get_args(annotation) if part is not type(None))
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     if get_origin(annotation) is Literal:
         return ", ".join(get_args(annotation))
     names = {

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.plan import FILE, definitions, deployed_flows, listed, plan
+from deployments.deployed import deployed_flows
+from deployments.plan import FILE, definitions, listed, plan
 from modeling.problem import Problem
 from settings import PROJECT, OutsideError, Settings
 

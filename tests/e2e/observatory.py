@@ -66,6 +66,17 @@ class Observatory:
         found = [float(each["value"][1]) for each in result]
         return [value for value in found if not math.isnan(value)]
 
+    def scrapes(self, job: str) -> int:
+        """Return how often the targets of a job have been scraped in the last hour."""
+        query = f'sum(count_over_time(up{{job="{job}"}}[1h]))'
+        return int(sum(self.values(query)))
+
+    def wait_for_scrape(self, job: str) -> None:
+        """Wait until a scrape has seen what there is now."""
+        # One may be under way that began before.
+        wanted = self.scrapes(job) + 2
+        wait_until(lambda: self.scrapes(job) >= wanted, f"{job} is scraped", seconds=30)
+
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire."""
         alerts = httpx.get(f"{self.url}/api/v1/alerts", timeout=10).json()["data"]["alerts"]

@@ -90,6 +90,8 @@ def run(data: Path) -> Iterator[Callable[..., tuple[str, httpx.Client]]]:
         port = free_port()
         mounts = [f"--volume={data}:{data}", f"--env=DATA_DIR={data}", "--tmpfs=/tmp:size=64m"]
         publish = f"--publish=127.0.0.1:{port}:3000"
+        # It is published on this machine alone.
+        mounts.append("--env=SERVING_OPEN=true")
         done = podman(
             "run", "--detach", "--no-healthcheck", *LIMITS, *_MEMORY, *mounts, publish, *options,
             SERVING,
@@ -209,6 +211,16 @@ def test_the_worker_runs_flows_read_only_without_rights() -> None:
     assert "python -m flows retrain" in done.stdout
 
 
+def test_a_container_that_others_reach_does_not_start_without_keys() -> None:
+    refused = podman(
+        "run", "--rm", *LIMITS, *_MEMORY, "--tmpfs=/tmp:size=64m", SERVING, check=False
+    )
+
+    assert refused.returncode == 1
+    assert "SERVING_API_KEY_HASHES is not set" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_a_wrong_password_stops_the_new_container_with_one_sentence_secantusdb_for_atlas(
     tmp_path: Path,
 ) -> None:
@@ -216,7 +228,7 @@ def test_a_wrong_password_stops_the_new_container_with_one_sentence_secantusdb_f
         refused, taken = (
             podman(
                 "run", "--rm", "--network=host", *LIMITS, *_MEMORY, "--tmpfs=/tmp:size=64m",
-                f"--env=MONGODB_URI={mongodb.uri('service', password)}",
+                f"--env=MONGODB_URI={mongodb.uri('service', password)}", "--env=SERVING_OPEN=true",
                 SERVING, "python", "-m", "serving.check", "MONGODB_URI",
                 check=False,
             )

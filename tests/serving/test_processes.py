@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Self
 import httpx
 import psutil
 import pytest
+from filelock import FileLock
 
+from serving.__main__ import SERVICE
 from settings import PROJECT, Settings
 from tests.conftest import forget_mlflow, free_port, wait_until
 from tests.serving.conftest import metric
@@ -106,6 +108,7 @@ def running(machine: Settings, promote: Callable[[int], None]) -> Iterator[Runni
     environment = {
         **os.environ,
         "DATA_DIR": str(machine.data_dir),
+        "SERVING_HOST": "localhost",
         "SERVING_PORT": str(port),
         "SERVING_WORKERS": "2",
         "SERVING_POLL_SECONDS": "0.3",
@@ -197,6 +200,100 @@ def test_the_metrics_of_two_workers_are_the_counts_of_the_client(running: Runnin
 
 def _predicted(running: Running, label: str) -> float:
     return metric(running.client, "model_prediction_count_total", **{"class": label})
+
+
+def _refused_start(folder: Path, *arguments: str, **variables: str) -> str:
+    """Try to start a service that must not start; return all that it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "serving", *arguments],
+        cwd=PROJECT,
+        env={**os.environ, "DATA_DIR": str(folder), "SERVING_WORKERS": "1", **variables},
+        capture_output=True,
+        text=True,
+        timeout=_START_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1
+    return done.stdout + done.stderr
+
+
+def _metrics(service: Running) -> float:
+    return metric(service.client, "app_request_count_total", route="/classify", status="200")
+
+
+@pytest.mark.parametrize("place", ["here", "in another clone"])
+def test_a_second_start_on_a_taken_port_changes_nothing(
+    running: Running, machine: Settings, tmp_path: Path, place: str
+) -> None:
+    folder = machine.data_dir if place == "here" else tmp_path / "data"
+    running.client.post("/classify", json={"inputs": [GOOD]}).raise_for_status()
+    counted, port = _metrics(running), running.client.base_url.port
+
+    said = [
+        _refused_start(folder, SERVING_PORT=str(port)),
+        _refused_start(folder, "--port", str(port)),
+    ]
+
+    sentence = f"Another program listens on port {port} of 127.0.0.1; end it, or set SERVING_PORT."
+    assert said == [sentence + "\n"] * 2
+    assert _metrics(running) == counted > 0
+    assert folder == machine.data_dir or not folder.exists()
+
+
+def test_a_start_whose_metrics_port_is_taken_changes_nothing(
+    running: Running, tmp_path: Path
+) -> None:
+    taken = running.client.base_url.port
+    variables = {"SERVING_PORT": str(free_port()), "SERVING_METRICS_PORT": str(taken)}
+
+    said = _refused_start(tmp_path / "data", **variables)
+
+    assert said.count("\n") == 1
+    assert f"port {taken} of 0.0.0.0; end it, or set SERVING_METRICS_PORT." in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_second_start_while_the_first_still_starts_changes_nothing(tmp_path: Path) -> None:
+    port = free_port()
+    home = tmp_path / "serving" / f"bentoml-{port}"
+    kept = home / "prometheus_multiproc_dir" / "counter_1.db"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+
+    with FileLock(home / "lock"):
+        said = _refused_start(tmp_path, SERVING_PORT=str(port))
+
+    assert said.count("\n") == 1
+    assert "set SERVING_PORT" in said
+    assert kept.exists()
+
+
+def test_a_service_without_keys_does_not_start_where_others_reach_it(tmp_path: Path) -> None:
+    for arguments in ((), ("--host", "0.0.0.0")):
+        variables = {} if arguments else {"SERVING_HOST": "0.0.0.0"}
+
+        said = _refused_start(tmp_path / "data", *arguments, **variables)
+
+        assert said.count("\n") == 1
+        assert "SERVING_API_KEY_HASHES is not set" in said
+        assert not (tmp_path / "data").exists()
+
+
+def test_bentoml_without_our_launcher_does_not_listen_for_others_without_keys(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bentoml", "serve", SERVICE, "--port", str(free_port())],
+        cwd=PROJECT,
+        env={**os.environ, "DATA_DIR": str(tmp_path), "BENTOML_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=_START_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert "SERVING_HOST 0.0.0.0 is an address that others reach" in done.stdout + done.stderr
 
 
 def test_long_lived_connections_are_shared_out_to_all_workers(running: Running) -> None:

@@ -40,24 +40,13 @@ class SharedCounts:
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
-    """A snapshot, ready for training.
+class Holdout:
+    """The part of a snapshot that nobody learns from.
 
     Attributes
     ----------
     snapshot : Snapshot
         Where it comes from.
-    inputs : Array, shape (n_training,)
-        The raw inputs of the training documents: texts, or records of fields.
-    labels : ndarray of str, shape (n_training,)
-        Labels of the training documents.
-    content : Array of bytes, shape (n_training,)
-        Content hashes of the training documents.
-    folds : sequence of ndarray of bool, shape (n_training,) each
-        Which training documents choose the challenger. Each fold is predicted by models fitted on
-        all others; there is none when there is one candidate.
-    counts : dict
-        Features of the training documents, for each distinct specification of the candidates.
     holdout_inputs : Array, shape (n_holdout,)
         The raw inputs of the holdout: texts, or records of fields.
     holdout_labels : ndarray of str, shape (n_holdout,)
@@ -69,15 +58,36 @@ class Dataset:
     """
 
     snapshot: Snapshot
+    holdout_inputs: pa.Array
+    holdout_labels: NDArray[np.str_]
+    holdout_content: pa.BinaryArray
+    holdout_traits: pa.Table
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset(Holdout):
+    """A snapshot, ready for training; see `Holdout` for the rest of its attributes.
+
+    Attributes
+    ----------
+    inputs : Array, shape (n_training,)
+        The raw inputs of the training documents: texts, or records of fields.
+    labels : ndarray of str, shape (n_training,)
+        Labels of the training documents.
+    content : Array of bytes, shape (n_training,)
+        Content hashes of the training documents.
+    folds : sequence of ndarray of bool, shape (n_training,) each
+        Which training documents choose the challenger. Each fold is predicted by models fitted on
+        all others; there is none when there is one candidate.
+    counts : dict
+        Features of the training documents, for each distinct specification of the candidates.
+    """
+
     inputs: pa.Array
     labels: NDArray[np.str_]
     content: pa.BinaryArray
     folds: Sequence[NDArray[np.bool_]]
     counts: dict[_Shared, SharedCounts]
-    holdout_inputs: pa.Array
-    holdout_labels: NDArray[np.str_]
-    holdout_content: pa.BinaryArray
-    holdout_traits: pa.Table
 
     def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
         """Return the features of one candidate."""
@@ -93,33 +103,54 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     OutsideError
         If the snapshot cannot be read, or if training documents or holdout lack a label.
     """
-    documents = SnapshotStore(problem.name, get_settings()).read(snapshot)
-    content = documents["content"].combine_chunks()
-    held_out = in_holdout(content, problem.holdout)
-    training, holdout = documents.filter(pa.array(~held_out)), documents.filter(pa.array(held_out))
+    training, rest = _split(problem, snapshot)
     _require_labels(problem, snapshot, training, "training documents")
-    _require_labels(problem, snapshot, holdout, "holdout")
-    column = inputs_of(problem).column.name
-    inputs = training[column].combine_chunks()
+    holdout = _holdout(problem, snapshot, rest)
+    inputs = training[inputs_of(problem).column.name].combine_chunks()
     dataset = Dataset(
-        snapshot=snapshot,
+        **vars(holdout),
         inputs=inputs,
         labels=_strings(training["label"]),
         content=training["content"].combine_chunks(),
         folds=_folds(problem, snapshot, training),
         counts=_count_shared(problem, inputs),
-        holdout_inputs=holdout[column].combine_chunks(),
-        holdout_labels=_strings(holdout["label"]),
-        holdout_content=holdout["content"].combine_chunks(),
-        holdout_traits=_traits(holdout),
     )
     get_run_logger().info(
         "Prepared snapshot %s: %s training documents, %s in the holdout.",
         snapshot.version,
         f"{len(training):,}",
-        f"{len(holdout):,}",
+        f"{len(rest):,}",
     )
     return dataset
+
+
+def hold_out(problem: Problem, snapshot: Snapshot) -> Holdout:
+    """Read the holdout of a snapshot alone, to compare versions that are made already.
+
+    Raises
+    ------
+    OutsideError
+        If the snapshot cannot be read, or if the holdout lacks a label.
+    """
+    return _holdout(problem, snapshot, _split(problem, snapshot)[1])
+
+
+def _split(problem: Problem, snapshot: Snapshot) -> tuple[pa.Table, pa.Table]:
+    """Return the training documents and the holdout."""
+    documents = SnapshotStore(problem.name, get_settings()).read(snapshot)
+    held_out = in_holdout(documents["content"].combine_chunks(), problem.holdout)
+    return documents.filter(pa.array(~held_out)), documents.filter(pa.array(held_out))
+
+
+def _holdout(problem: Problem, snapshot: Snapshot, documents: pa.Table) -> Holdout:
+    _require_labels(problem, snapshot, documents, "holdout")
+    return Holdout(
+        snapshot=snapshot,
+        holdout_inputs=documents[inputs_of(problem).column.name].combine_chunks(),
+        holdout_labels=_strings(documents["label"]),
+        holdout_content=documents["content"].combine_chunks(),
+        holdout_traits=_traits(documents),
+    )
 
 
 def _folds(problem: Problem, snapshot: Snapshot, training: pa.Table) -> list[NDArray[np.bool_]]:

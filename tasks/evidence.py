@@ -7,7 +7,7 @@ import pyarrow as pa
 from modeling.decision import Evidence
 from modeling.problem import Problem
 from modeling.slices import slices_of
-from registry import TAG, ModelVersion
+from registry import ModelVersion
 from tasks.evaluate import Evaluation
 
 
@@ -46,13 +46,7 @@ def gather(
 
 def has_newer_documents(challenger: ModelVersion, production: ModelVersion) -> bool:
     """Return whether the challenger's snapshot is a later one, with other documents in it."""
-    one, other = (_snapshot(version) for version in (challenger, production))
+    one, other = challenger.snapshot, production.snapshot
     if one is None or other is None:
         return False
     return one[0] > other[0] and one[1] != other[1]
-
-
-def _snapshot(version: ModelVersion) -> tuple[int, str] | None:
-    number = version.tags.get(f"{TAG}snapshot_version", "")
-    digest = version.tags.get(f"{TAG}snapshot_digest")
-    return (int(number), digest) if number.isdecimal() and digest else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from modeling.metrics import Predictions
 from modeling.problem import Problem
@@ -77,6 +77,21 @@ class Recipe:
     surroundings: Surroundings
     predicted: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+
+    def read_problem(self) -> Problem:
+        """Return the recorded problem.
+
+        Raises
+        ------
+        OutsideError
+            If it is no problem any more for the code that is here.
+        """
+        try:
+            return Problem.model_validate_json(self.problem)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise OutsideError(f"refused by this code: {where}: {first['msg']}") from error
 
 
 def record_recipe(

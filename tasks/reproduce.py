@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,6 @@ import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from pydantic import ValidationError
 from rich.console import Console
 
 from modeling.complaints import ProblemError
@@ -176,11 +175,9 @@ def _problem(version: ModelVersion, recipe: Recipe) -> tuple[Problem | None, Seq
     """Return the recorded problem, and how that of today differs."""
     then = version.tags.get(f"{TAG}problem_digest", _NONE)
     try:
-        recorded = Problem.model_validate_json(recipe.problem)
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"refused by this code: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        return None, [Difference("problem", "the recorded problem", then, reason)]
+        recorded = recipe.read_problem()
+    except OutsideError as error:
+        return None, [Difference("problem", "the recorded problem", then, str(error))]
     today = _today(get_settings().problems_dir / f"{version.problem}.yaml")
     differences = []
     if today != then:
@@ -199,11 +196,12 @@ def _today(path: Path) -> str:
 
 def _snapshot(version: ModelVersion) -> tuple[Snapshot | None, Sequence[Difference]]:
     """Return the recorded snapshot, after it was read and found to be the one."""
-    number = int(version.tags[f"{TAG}snapshot_version"])
-    digest = version.tags[f"{TAG}snapshot_digest"]
+    if version.snapshot is None:
+        return None, [Difference("data", "the snapshot", _NONE, "not named by the version's tags")]
+    number, digest = version.snapshot
     store = SnapshotStore(version.problem, get_settings())
     try:
-        snapshot = replace(store.find(number), digest=digest)
+        snapshot = store.recorded(number, digest)
         store.read(snapshot)
     except OutsideError as error:
         return None, [Difference("data", f"snapshot {number}", digest[:_DIGITS], str(error))]

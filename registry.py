@@ -36,8 +36,11 @@ from versions import (
     PRODUCTION,
     SHADOW,
     TAG,
+    VERDICT_TAG,
+    WAITING,
     Aliases,
     ModelVersion,
+    Question,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ __all__ = [
     "Change",
     "ModelVersion",
     "Note",
+    "Question",
     "Registry",
     "SnapshotLike",
     "StaleComparisonError",
@@ -193,6 +197,21 @@ class Registry(Runs):
                 if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                     return None
                 raise
+
+    def waiting(self, problem: str | None = None) -> tuple[ModelVersion, ...]:
+        """Return the versions that wait for a person's answer, of one problem or of all."""
+        wanted = [f"tags.`{VERDICT_TAG}` = '{WAITING}'"]
+        if problem is not None:
+            wanted.append(f"name = '{problem}'")
+        found: list[ModelVersion] = []
+        token: str | None = None
+        with explained():
+            while True:
+                page = self._client.search_model_versions(" and ".join(wanted), page_token=token)
+                found.extend(_version(entity) for entity in page)
+                token = page.token
+                if not token:
+                    return tuple(found)
 
     def promote(
         self, version: ModelVersion, *, expected: ModelVersion | None, note: Note | None = None

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 PRODUCTION: Final = "production"
@@ -21,13 +21,32 @@ CANARY_SHARE_TAG = f"{TAG}canary.share"
 THRESHOLD_TAG = f"{TAG}threshold"
 CANARY_MODE_TAG = f"{TAG}canary.mode"
 ROLLED_BACK_TAG = f"{TAG}rolled-back"
+VERDICT_TAG = f"{TAG}verdict"
+QUESTION_TAG = f"{TAG}question."
 SHADOW = "shadow"
 HOLDOUT_TAG = f"{TAG}holdout"
 FEEDBACK_TAG = f"{TAG}feedback"
 FEEDBACK_DOCUMENTS_TAG = f"{TAG}feedback_documents"
+WAITING: Final = "waiting"
 _METRIC_TAG = f"{TAG}holdout."
 # What versions did before feedback was kept out of the holdout, and still do where it is trusted.
 _FEEDBACK_BY_HASH = "holdout"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person is asked about a version: may it become Production?
+
+    Attributes
+    ----------
+    asked : datetime
+        When.
+    until : datetime
+        Until when it may be answered.
+    """
+
+    asked: datetime
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -98,6 +117,27 @@ class ModelVersion:
         """Why Production was rolled back from this version, if it was."""
         return self.tags.get(ROLLED_BACK_TAG)
 
+    @property
+    def verdict(self) -> str | None:
+        """The outcome of its last comparison with Production."""
+        return self.tags.get(VERDICT_TAG)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a person has not said yet if this version becomes Production."""
+        return self.verdict == WAITING
+
+    @property
+    def question(self) -> Question | None:
+        """The question about this version, answered or not, if a person was asked."""
+        asked, until = (_time(self.tags.get(QUESTION_TAG + key, "")) for key in ("asked", "until"))
+        return None if asked is None or until is None else Question(asked, until)
+
+    @property
+    def answer(self) -> str | None:
+        """How the question about this version was answered: yes or no, by whom, and why."""
+        return self.tags.get(f"{QUESTION_TAG}answer")
+
     def since(self, alias: str) -> datetime | None:
         """Return since when an alias has named this version, if that was written down."""
         with suppress(ValueError):
@@ -118,4 +158,12 @@ def _number(text: str) -> float | None:
     with suppress(ValueError):
         found = float(text.partition(" ")[0])
         return found if math.isfinite(found) else None
+    return None
+
+
+def _time(text: str) -> datetime | None:
+    """Return the time that a text says, in UTC if it does not say where."""
+    with suppress(ValueError):
+        found = datetime.fromisoformat(text)
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
     return None

@@ -6,6 +6,7 @@
 - A run was taken by a worker and never began: it counts as crashed.
 - A run has crashed: its deployment is started again, once in a while at most, if it has the tag
   ``restart-when-crashed`` in prefect.yaml.
+- A version has passed every gate and waits for a person's yes or no: people are told.
 - A run has failed, crashed or is late: people are told, if ``OPERATION_NOTIFY_URL`` says where;
   otherwise the automation only shows in Prefect's event feed that it would have told them.
 """
@@ -68,7 +69,7 @@ def automations(
         The block that tells people.
     """
     drifted = [_retrain_after_drift(problem, retrain[problem]) for problem in sorted(retrain)]
-    return [*drifted, *_recovery(operation), _tell(notification)]
+    return [*drifted, *_recovery(operation), _tell(notification), _ask(notification)]
 
 
 def _recovery(operation: OperationSettings) -> list[AutomationCore]:
@@ -158,13 +159,6 @@ def _restart(operation: OperationSettings) -> AutomationCore:
 
 
 def _tell(notification: UUID | None) -> AutomationCore:
-    action: ActionTypes = DoNothing()
-    if notification is not None:
-        action = SendNotification(
-            block_document_id=notification,
-            subject="{{ flow_run.name }}: {{ flow_run.state.name }}",
-            body=_BODY,
-        )
     return AutomationCore(
         name=f"{PREFIX}a run has failed, crashed or is late, tell people",
         description="Whom to tell says OPERATION_NOTIFY_URL; without it, only the event feed.",
@@ -175,8 +169,36 @@ def _tell(notification: UUID | None) -> AutomationCore:
             posture=Posture.Reactive,
             threshold=1,
         ),
-        actions=[action],
+        actions=[
+            _notify(notification, "{{ flow_run.name }}: {{ flow_run.state.name }}", _BODY),
+        ],
     )
+
+
+def _ask(notification: UUID | None) -> AutomationCore:
+    return AutomationCore(
+        name=f"{PREFIX}a version waits for a person, tell people",
+        description="Whom to tell says OPERATION_NOTIFY_URL; without it, only the event feed.",
+        trigger=EventTrigger(
+            expect={event_name("version.waiting")},
+            match={"prefect.resource.id": resource_id("*")},
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=[
+            _notify(
+                notification,
+                "{{ event.payload.problem }} version {{ event.payload.version }}: yes or no?",
+                "{{ event.payload.reason }}",
+            )
+        ],
+    )
+
+
+def _notify(notification: UUID | None, subject: str, body: str) -> ActionTypes:
+    if notification is None:
+        return DoNothing()
+    return SendNotification(block_document_id=notification, subject=subject, body=body)
 
 
 def _events(states: tuple[str, ...]) -> set[str]:

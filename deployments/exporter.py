@@ -145,6 +145,7 @@ _MEANINGS = {
     "snapshot_documents": "documents in the newest snapshot",
     "challenger_metric": "metric of the last challenger on the holdout",
     "verdict": "1 for the outcome of the last verdict",
+    "answer_deadline_timestamp_seconds": "until when a version waits for an answer",
     "production_version": "number of the version that is Production",
     "production_since_timestamp_seconds": "since when that version is Production",
     "holdout_metric": "metric of Production on the holdout, when it was made",
@@ -177,7 +178,7 @@ def measurements(settings: Settings) -> Iterator[Sample]:
 
 
 def production(settings: Settings) -> Iterator[Sample]:
-    """Yield what the registry says about each problem's Production.
+    """Yield what the registry says about each problem's Production, and about what waits to be.
 
     Raises
     ------
@@ -185,6 +186,11 @@ def production(settings: Settings) -> Iterator[Sample]:
         If MLflow does not answer.
     """
     tracking = registry.connect(settings)
+    for version in tracking.waiting():
+        if version.question is not None:
+            of = {"problem": version.problem, "version": str(version.version)}
+            until = version.question.until.timestamp()
+            yield sample("answer_deadline_timestamp_seconds", until, **of)
     for aliases in tracking.problems():
         number = aliases.versions.get(registry.PRODUCTION)
         if number is None:

@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 from prefect import Flow
@@ -16,6 +16,7 @@ from prefect.settings import (
     temporary_settings,
 )
 from rich.console import Console
+from typer.models import ParameterInfo
 
 import embedded
 from settings import get_settings, uses_embedded_prefect
@@ -47,14 +48,24 @@ def _command(flow: Flow[..., Any]) -> Callable[..., None]:
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Return a flow's signature as typer reads it: what is keyword-only becomes an option."""
-    hints, texts = get_type_hints(function), descriptions(function)
+    """Return a flow's signature as typer reads it: what is keyword-only becomes an option.
+
+    A parameter that is annotated for typer, to have names of its own, keeps them.
+    """
+    hints, texts = get_type_hints(function, include_extras=True), descriptions(function)
     parameters = []
     for name, parameter in inspect.signature(function).parameters.items():
         option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        info = (typer.Option if option else typer.Argument)(help=texts.get(name))
-        parameters.append(parameter.replace(annotation=Annotated[hints[name], info]))
+        kind, *further = get_args(hints[name]) if _is_annotated(hints[name]) else [hints[name]]
+        info = (typer.Option if option else typer.Argument)()
+        info = next((each for each in further if isinstance(each, ParameterInfo)), info)
+        info.help = texts.get(name)
+        parameters.append(parameter.replace(annotation=Annotated[kind, info]))
     return inspect.Signature(parameters)
+
+
+def _is_annotated(hint: Any) -> bool:
+    return get_origin(hint) is Annotated
 
 
 def descriptions(function: Callable[..., Any]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from tasks.judge import judge
 from tasks.monitoring import Monitored, report_monitoring
 from tasks.observe import read_recent, read_reference
 from tasks.quality import measure_freshness, measure_quality
+from tasks.questions import close_unanswered
 
 
 @flow(name="monitor", flow_run_name="monitor {problem}")
@@ -45,6 +46,7 @@ def monitor(problem: str = "sentiment") -> Monitored | None:
     tracking = connect()
     # First, as it may change what is Production, and requests are waiting for it.
     judge(spec)
+    close_unanswered(spec)
     production = tracking.production(spec.name)
     if production is None:
         get_run_logger().warning("%s has no Production version; run flows.retrain.", spec.name)

@@ -14,7 +14,7 @@ from modeling.problem import Problem
 from modeling.problem_file import load_problem
 from registry import Registry
 from settings import get_settings
-from tasks.approve import ask
+from tasks.approve import ask_in_terminal
 from tasks.beforehand import get_ready
 from tasks.connect import connect
 from tasks.decide import decide
@@ -26,6 +26,7 @@ from tasks.ingest import Ingested, ingest
 from tasks.measurements import record
 from tasks.prepare import prepare
 from tasks.promote import announce, promote
+from tasks.questions import close_unanswered
 from tasks.register import register
 from tasks.report import Retraining, report
 from tasks.train import choose, largest_first, train
@@ -53,6 +54,7 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     with turn("retrain", spec.name):
         with steps("connect"):
             tracking = connect()
+            close_unanswered(spec)
         with steps("ingest"):
             ingested = ingest(spec, rescan=rescan)
         if tracking.has_finished(spec.name, _identity(spec, ingested)) and not force:
@@ -87,8 +89,9 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: Steps) 
             verdict = promote(spec, dataset, version, evaluation)
         if verdict.waits:
             with steps("approve"):
-                answer = ask(spec, verdict)
-            verdict = promote(spec, dataset, version, evaluation, answer)
+                answer = ask_in_terminal(spec, verdict)
+            if answer is not None:
+                verdict = promote(spec, dataset, version, evaluation, answer)
         tracking.log_snapshot(run_id, ingested.snapshot)
         tracking.log(run_id, metrics=steps.metrics, tags={"verdict": verdict.outcome})
     announce(spec, verdict)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from modeling.cases import GroupResult
 from modeling.gates import Gates, Promotion
@@ -22,8 +23,12 @@ NOT_WORSE = "not worse than Production, on newer documents"
 APPROVAL = "approval"
 NEVER_AUTOMATIC = "promotion is never automatic"
 NOT_MEASURED = "not measured"
+Outcome = Literal["promoted", "kept", "waiting"]
 _MEGABYTE = 1_000_000
 _SHOWN_NAMES = 10
+_LONGEST = 1_000
+# Of a challenger that has passed every gate, by what the problem says of its promotion.
+_OUTCOMES: dict[Promotion, Outcome] = {"auto": "promoted", "approve": "waiting", "never": "kept"}
 
 
 class Gate(BaseModel):
@@ -37,26 +42,58 @@ class Gate(BaseModel):
     required: str
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
 class Approval(BaseModel):
-    """What a person said about a challenger that had passed every gate."""
+    """What a person said about a challenger that had passed every gate.
+
+    Attributes
+    ----------
+    approved : bool
+        Yes or no.
+    by, why : str
+        Who said so, and for what reason; only the first 1,000 characters are kept.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     approved: bool
-    by: str
-    why: str
+    by: Annotated[str, AfterValidator(_shortened)]
+    why: Annotated[str, AfterValidator(_shortened)]
+
+    def __str__(self) -> str:
+        return f"{'yes' if self.approved else 'no'}, by {self.by}: {self.why}"
 
 
 class Verdict(BaseModel):
-    """The outcome of comparing a challenger with Production on the same holdout."""
+    """The outcome of comparing a challenger with Production on the same holdout.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        ``waiting`` if every gate is passed and a person has to say yes or no.
+    gates : tuple of Gate
+        Every condition, with the figure that was found.
+    challenger : int
+        The version that was compared.
+    production : int or None
+        The version it was compared with, if there was a Production.
+    promotion : Promotion
+        What the problem says about a challenger that passes every gate.
+    until : datetime or None
+        Until when a person may answer, if it waits for that.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    outcome: Literal["promoted", "kept"]
+    outcome: Outcome
     gates: tuple[Gate, ...]
     challenger: int
     production: int | None
     promotion: Promotion = "auto"
+    until: datetime | None = None
 
     @property
     def reason(self) -> str:
@@ -64,9 +101,10 @@ class Verdict(BaseModel):
         failed = [f"{gate.name}: {gate.found}, required {gate.required}" for gate in self.failed]
         if failed:
             return "; ".join(failed)
+        if self.outcome == "waiting":
+            return "every gate is passed, but it waits for a person's answer"
         if self.outcome == "kept":
-            how = NEVER_AUTOMATIC if self.promotion == "never" else "it waits for a person's answer"
-            return f"every gate is passed, but {how}"
+            return f"every gate is passed, but {NEVER_AUTOMATIC}"
         if self.production is None:
             return "every gate is passed, and there was no Production version"
         return "every gate is passed"
@@ -84,7 +122,14 @@ class Verdict(BaseModel):
     @property
     def waits(self) -> bool:
         """Whether every gate is passed and only a person's answer is missing."""
-        return self.promotion == "approve" and self.outcome == "kept" and self.is_passed
+        return self.outcome == "waiting"
+
+    def answered(self, approval: Approval) -> Verdict:
+        """Return the verdict with a person's answer as its last gate."""
+        gates = (*self.gates, _approval(approval))
+        passed = all(gate.passed for gate in gates)
+        outcome: Outcome = "promoted" if passed else "kept"
+        return self.model_copy(update={"outcome": outcome, "gates": gates, "until": None})
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +178,7 @@ def decide(
     evidence : Evidence, optional
         What the other gates need; None decides on the predictions alone, as a simulation may.
     approval : Approval, optional
-        What a person said, where the problem asks for one.
+        What a person said, where the problem does not promote by itself.
     further : sequence of Gate
         What else the challenger must pass, found elsewhere.
     """
@@ -149,17 +194,14 @@ def decide(
             gates += _slices(problem, evidence.slices, predictions, production[1])
         gates += _cases(asked, evidence)
         gates += _budgets(asked, evidence)
-    if approval is not None:
-        gates.append(_approval(approval))
-    passed = all(gate.passed for gate in gates)
-    by_hand = asked.promotion == "never" or (asked.promotion == "approve" and approval is None)
-    return Verdict(
-        outcome="promoted" if passed and not by_hand else "kept",
+    verdict = Verdict(
+        outcome=_OUTCOMES[asked.promotion] if all(gate.passed for gate in gates) else "kept",
         gates=tuple(gates),
         challenger=version,
         production=production[0] if production else None,
         promotion=asked.promotion,
     )
+    return verdict if approval is None else verdict.answered(approval)
 
 
 def floor_gates(floor: FloorFound | None, holdout: Interval | None) -> tuple[Gate, ...]:
@@ -291,7 +333,7 @@ def _approval(approval: Approval) -> Gate:
     return Gate(
         name=APPROVAL,
         passed=approval.approved,
-        found=f"{'yes' if approval.approved else 'no'}, by {approval.by}: {approval.why}",
+        found=str(approval),
         required="a person's yes",
     )
 

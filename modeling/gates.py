@@ -91,5 +91,6 @@ class Gates(Schema):
     answer_within: timedelta = Field(
         default=timedelta(days=1),
         gt=timedelta(0),
-        description="how long promotion: approve waits for a person; then the challenger is kept",
+        le=timedelta(days=3650),
+        description="how long a person may answer promotion: approve; silence is a no",
     )

@@ -1,113 +1,155 @@
-"""Approve: a person says yes or no to a challenger that has passed every gate."""
+"""Approve: a version that waits for a person, looked at again when its answer is a yes."""
 
 from __future__ import annotations
 
 import getpass
 import sys
-from contextlib import suppress
-from contextvars import copy_context
-from datetime import timedelta
-from threading import Timer
-from uuid import UUID
+from dataclasses import dataclass
 
-from prefect.exceptions import NotPausedError
-from prefect.flow_runs import pause_flow_run, resume_flow_run
-from prefect.input import RunInput
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
-from pydantic import Field
-from rich.console import Console
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console, Group
 from rich.prompt import Confirm, Prompt
 
 from modeling.decision import Approval, Verdict
+from modeling.metrics import intervals
 from modeling.problem import Problem
-from settings import uses_embedded_prefect
+from modeling.threshold import FloorFound
+from registry import TAG, ModelVersion, Registry
+from settings import OutsideError, get_settings, uses_embedded_prefect
+from tasks.behave import behave, time_one
+from tasks.evaluate import Evaluation
+from tasks.failures import NETWORK
+from tasks.prepare import Holdout, hold_out
+from tasks.recipe import read_recipe
+from tasks.register import FLOOR
+from tasks.snapshots import SnapshotStore
 from tasks.tables import gates_table
+from tasks.train import predict
 
-NOBODY = "nobody"
-_POLL_SECONDS = 5
-# The flow answers for itself when the time is over; Prefect, which would fail the run, comes later.
-_GRACE_SECONDS = 3600
+_FLOOR = TypeAdapter(FloorFound)
 
 
-class ApprovalForm(RunInput):
-    """What the page of the paused run asks for in the Prefect UI."""
+def ask_in_terminal(problem: Problem, verdict: Verdict) -> Approval | None:
+    """Ask the person at the terminal, and return the answer; None leaves the question open.
 
-    approve: bool = Field(description="whether the challenger becomes Production")
-    by: str = Field(min_length=1, description="who says so")
-    why: str = Field(min_length=1, description="what the next person should know about it")
-
-
-def ask(problem: Problem, verdict: Verdict) -> Approval:
-    """Wait for a person's answer, and return it; to be called by a flow.
-
-    With a Prefect server the flow run pauses, and goes on when somebody resumes it in the UI,
-    where the form stands beside the gates. Without one the question comes to the terminal.
-    Silence is a no: after the problem's ``answer_within``, or at once where nobody can be asked.
+    Only where no Prefect server is configured: where there is one, others decide, in their time.
     """
-    if not uses_embedded_prefect():
-        return _ask_in_prefect(problem, verdict)
-    if sys.stdin.isatty():
-        return _ask_in_terminal(problem, verdict)
-    return Approval(
-        approved=False,
-        by=NOBODY,
-        why="there is neither a Prefect server (PREFECT_API_URL) nor a terminal to ask at",
-    )
-
-
-def _ask_in_prefect(problem: Problem, verdict: Verdict) -> Approval:
-    within = problem.gates.answer_within
-    get_run_logger().info(
-        "%s version %s has passed every gate and waits up to %s for a person: resume this run at "
-        "%s and say yes or no there.",
-        problem.name,
-        verdict.challenger,
-        _duration(within),
-        flow_run.ui_url or "the Prefect UI",
-    )
-    form = ApprovalForm.with_initial_data(description=_question(problem, verdict))
-    seconds = int(within.total_seconds())
-    silence = Timer(seconds, copy_context().run, (_answer_no, UUID(str(flow_run.id)), within))
-    silence.daemon = True
-    silence.start()
-    try:
-        answer = pause_flow_run(
-            wait_for_input=form, timeout=seconds + _GRACE_SECONDS, poll_interval=_POLL_SECONDS
-        )
-    finally:
-        silence.cancel()
-    return Approval(approved=answer.approve, by=answer.by, why=answer.why)
-
-
-def _answer_no(run: UUID, within: timedelta) -> None:
-    """Resume a paused run in place of the person who did not."""
-    silence = {"approve": False, "by": NOBODY, "why": f"no answer within {_duration(within)}"}
-    # Whoever was a moment quicker has answered.
-    with suppress(NotPausedError):
-        resume_flow_run(run, run_input=silence)
-
-
-def _ask_in_terminal(problem: Problem, verdict: Verdict) -> Approval:
+    if not (uses_embedded_prefect() and sys.stdin.isatty()):
+        return None
     console = Console()
     console.print(gates_table(verdict).rich())
-    approved = Confirm.ask(
-        f"{problem.name} version {verdict.challenger} has passed every gate. "
-        "Shall it become Production?",
-        console=console,
-        default=False,
-    )
-    why = Prompt.ask("Why?", console=console)
+    try:
+        approved = Confirm.ask(
+            f"{problem.name} version {verdict.challenger} has passed every gate. "
+            "Shall it become Production?",
+            console=console,
+            default=False,
+        )
+        why = Prompt.ask("Why?", console=console)
+    except EOFError:
+        get_run_logger().info("The terminal was closed without an answer.")
+        return None
     return Approval(approved=approved, by=getpass.getuser(), why=why)
 
 
-def _question(problem: Problem, verdict: Verdict) -> str:
-    return (
-        f"# Shall {problem.name} version {verdict.challenger} become Production?\n\n"
-        f"{gates_table(verdict).markdown()}"
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """A version that was made earlier, ready to be compared again.
+
+    Attributes
+    ----------
+    problem : Problem
+        As it was when the version was made, with the gates and the rollout of today.
+    holdout : Holdout
+        What the version has not learned from.
+    evaluation : Evaluation
+        What the version shows on it now.
+    """
+
+    problem: Problem
+    holdout: Holdout
+    evaluation: Evaluation
+
+
+@task(name="examine", cache_policy=NO_CACHE, **NETWORK)
+def examine(problem: Problem, tracking: Registry, version: ModelVersion) -> Examined:
+    """Load a version, and let it predict the holdout of the snapshot that it was made of.
+
+    Parameters
+    ----------
+    problem : Problem
+        As its file is today: what a challenger must show is asked by the gates of today.
+    tracking : Registry
+        Where the version is.
+    version : ModelVersion
+        It.
+
+    Raises
+    ------
+    OutsideError
+        If its model, its recorded problem or its snapshot cannot be used.
+    """
+    name = f"Version {version.version} of {version.problem!r}"
+    then = _recorded(name, problem, tracking, version)
+    if version.snapshot is None:
+        raise OutsideError(f"{name} has no tags that name its snapshot (MLFLOW_TRACKING_URI).")
+    store = SnapshotStore(problem.name, get_settings())
+    holdout = hold_out(then, store.recorded(*version.snapshot))
+    model = tracking.load(version)
+    predictions = predict(then, model, holdout.holdout_inputs, holdout.holdout_labels)
+    evaluation = Evaluation(
+        predictions=predictions,
+        metrics=intervals(predictions, confidence=then.gates.confidence, seed=then.seed),
+        floor=_floor(name, version),
+        cases=behave(then, model),
+        latency=time_one(then, holdout, model),
     )
+    get_run_logger().info(
+        "%s predicts %s holdout documents of snapshot %s again.",
+        name,
+        f"{len(predictions):,}",
+        holdout.snapshot.version,
+    )
+    return Examined(then, holdout, evaluation)
 
 
-def _duration(time: timedelta) -> str:
-    hours = time.total_seconds() / 3600
-    return f"{hours:g} h" if hours >= 1 else f"{time.total_seconds():g} s"
+def _recorded(name: str, today: Problem, tracking: Registry, version: ModelVersion) -> Problem:
+    """Return the problem that a version was made for, asking what is asked today."""
+    try:
+        then = read_recipe(tracking, version).read_problem()
+    except OutsideError as error:
+        raise OutsideError(f"{name} cannot be compared again: {error}") from error
+    if then.classes != today.classes:
+        raise OutsideError(
+            f"{name} cannot be compared again: the labels in problems/{today.name}.yaml have "
+            "changed since it was made; retrain."
+        )
+    now = {"gates": today.gates, "rollout": today.rollout, "source": today.source}
+    return then.model_copy(update=now)
+
+
+def _floor(name: str, version: ModelVersion) -> FloorFound | None:
+    stored = version.tags.get(TAG + FLOOR)
+    try:
+        return None if stored is None else _FLOOR.validate_json(stored)
+    except ValidationError as error:
+        raise OutsideError(
+            f"{name} cannot be compared again: its tag {TAG}{FLOOR} is {stored!r}, which is not "
+            "what flows.retrain writes; retrain."
+        ) from error
+
+
+@task(name="report answer", cache_policy=NO_CACHE)
+def report_answer(problem: Problem, verdict: Verdict, heading: str) -> None:
+    """Show what became of a version, as a Prefect artifact and in the terminal."""
+    table = gates_table(verdict)
+    create_markdown_artifact(
+        key=f"approve-{problem.name}",
+        markdown=f"# {heading}\n\n{table.markdown()}",
+        description=heading,
+    )
+    Console().print(Group(table.rich(), f"[bold]{heading}[/bold]"))

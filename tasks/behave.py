@@ -9,7 +9,7 @@ from modeling.cases import GroupResult, judge
 from modeling.latency import Latency, measure_latency
 from modeling.problem import Problem
 from modeling.scorer import scorer_for
-from tasks.prepare import Dataset
+from tasks.prepare import Holdout
 
 _TIMED_DOCUMENTS = 100
 _CHECKED_DOCUMENTS = 10
@@ -29,11 +29,11 @@ def behave(problem: Problem, model: Pipeline) -> tuple[GroupResult, ...]:
     )
 
 
-def time_one(problem: Problem, dataset: Dataset, model: Pipeline) -> Latency | None:
+def time_one(problem: Problem, holdout: Holdout, model: Pipeline) -> Latency | None:
     """Return how long the service's scorer takes for a holdout document; None without a budget."""
     if problem.gates.latency is None:
         return None
-    inputs = dataset.holdout_inputs
+    inputs = holdout.holdout_inputs
     count = min(len(inputs), _TIMED_DOCUMENTS)
     chosen = inputs.take(np.linspace(0, len(inputs) - 1, count).astype(int)).to_pylist()
     return measure_latency(scorer_for(model, chosen[:_CHECKED_DOCUMENTS]), chosen)

@@ -13,6 +13,7 @@ from modeling.latency import Latency
 from modeling.metrics import Interval, Predictions, intervals
 from modeling.problem import Problem
 from modeling.schema import MetricName
+from modeling.threshold import FloorFound
 from modeling.tuning import Compared, Tuned, compare
 from settings import get_settings
 from tasks.behave import behave, time_one
@@ -35,6 +36,8 @@ class Evaluation:
         Its decision, if the problem asks for one.
     compared : tuple of Compared
         What the decision is worth on the holdout, against others.
+    floor : FloorFound or None
+        What became of the floor of its decision, if the problem asks for one.
     cases : tuple of GroupResult
         How it does on the problem's behavioural cases.
     latency : Latency or None
@@ -45,6 +48,7 @@ class Evaluation:
     metrics: dict[MetricName, Interval]
     tuned: Tuned | None = None
     compared: tuple[Compared, ...] = ()
+    floor: FloorFound | None = None
     cases: tuple[GroupResult, ...] = ()
     latency: Latency | None = None
 
@@ -79,4 +83,5 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
     tracking.log(challenger.result.run_id, metrics={**figures, "refit.seconds": challenger.seconds})
     tracking.log_files(challenger.result.run_id, texts={}, figures=plots)
     cases, latency = behave(problem, challenger.model), time_one(problem, dataset, challenger.model)
-    return Evaluation(predictions, metrics, tuned, compared, cases, latency)
+    floor = tuned.floor if tuned is not None else None
+    return Evaluation(predictions, metrics, tuned, compared, floor, cases, latency)

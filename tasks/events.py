@@ -8,6 +8,7 @@ from prefect.events import emit_event
 
 Kind = Literal[
     "problem.drifted",
+    "version.waiting",
     "version.promoted",
     "version.kept",
     "version.rolled-back",

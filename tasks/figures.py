@@ -10,7 +10,7 @@ from tasks.measurements import Figure
 if TYPE_CHECKING:
     from tasks.report import Retraining
 
-_OUTCOMES = ("promoted", "kept")
+_OUTCOMES = ("promoted", "kept", "waiting")
 
 
 def figures_of(retraining: Retraining) -> Iterator[Figure]:

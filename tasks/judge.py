@@ -21,6 +21,7 @@ from settings import get_serving_settings, get_settings
 from tasks import canary
 from tasks.canary import Canary
 from tasks.failures import NETWORK
+from tasks.lock import production_lock
 from tasks.measurements import Figure, record
 from tasks.tables import checks_table
 from tasks.traffic import observe
@@ -54,7 +55,7 @@ def judge(problem: Problem) -> Judgement | None:
     with mongodb.connect(get_settings()) as client:
         log = client[get_serving_settings().log_database]
         # Promotions and rollbacks wait for each other: what is judged is what is acted on.
-        with mongodb.lease(client[problem.source.database], f"promote {problem.name}"):
+        with production_lock(problem):
             found = canary.current(tracking, problem)
             if found is None:
                 return None

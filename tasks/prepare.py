@@ -41,13 +41,36 @@ class SharedCounts:
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
-    """A snapshot, ready for training.
+class Holdout:
+    """The part of a snapshot that nobody learns from.
 
     Attributes
     ----------
     snapshot : Snapshot
         Where it comes from.
+    holdout_inputs : Array, shape (n_holdout,)
+        The raw inputs of the holdout: texts, or records of fields.
+    holdout_labels : ndarray of str, shape (n_holdout,)
+        Their labels.
+    holdout_content : Array of bytes, shape (n_holdout,)
+        Their content hashes.
+    holdout_traits : Table of n_holdout rows
+        What slices are made of: ``length``, ``source`` and ``fields``.
+    """
+
+    snapshot: Snapshot
+    holdout_inputs: pa.Array
+    holdout_labels: NDArray[np.str_]
+    holdout_content: pa.BinaryArray
+    holdout_traits: pa.Table
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset(Holdout):
+    """A snapshot, ready for training; see `Holdout` for the rest of its attributes.
+
+    Attributes
+    ----------
     inputs : Array, shape (n_training,)
         The raw inputs of the training documents: texts, or records of fields.
     labels : ndarray of str, shape (n_training,)
@@ -62,29 +85,16 @@ class Dataset:
         all others; there is none when there is one candidate.
     counts : dict
         Features of the training documents, for each distinct specification of the candidates.
-    holdout_inputs : Array, shape (n_holdout,)
-        The raw inputs of the holdout: texts, or records of fields.
-    holdout_labels : ndarray of str, shape (n_holdout,)
-        Their labels.
-    holdout_content : Array of bytes, shape (n_holdout,)
-        Their content hashes.
-    holdout_traits : Table of n_holdout rows
-        What slices are made of: ``length``, ``source`` and ``fields``.
     feedback_documents : int
-        How many documents are feedback, of both.
+        How many documents of the snapshot come from feedback.
     """
 
-    snapshot: Snapshot
     inputs: pa.Array
     labels: NDArray[np.str_]
     content: pa.BinaryArray
     judged: NDArray[np.bool_]
     folds: Sequence[NDArray[np.bool_]]
     counts: dict[_Shared, SharedCounts]
-    holdout_inputs: pa.Array
-    holdout_labels: NDArray[np.str_]
-    holdout_content: pa.BinaryArray
-    holdout_traits: pa.Table
     feedback_documents: int
 
     def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
@@ -101,46 +111,89 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     OutsideError
         If the snapshot cannot be read, or if training documents or holdout lack a label.
     """
-    documents = SnapshotStore(problem.name, get_settings()).read(snapshot)
-    content = documents["content"].combine_chunks()
-    feedback = from_feedback(documents)
-    may_judge = ~feedback | problem.feedback.is_judged_on
-    held_out = in_holdout(content, problem.holdout) & may_judge
-    training, holdout = documents.filter(pa.array(~held_out)), documents.filter(pa.array(held_out))
-    judged = may_judge[~held_out]
-    _require_labels(problem, snapshot, training, "training documents")
-    _require_labels(
-        problem,
-        snapshot,
-        holdout,
-        "holdout documents",
-        _count_labels(documents["label"], ~may_judge),
-    )
-    column = inputs_of(problem).column.name
-    inputs = training[column].combine_chunks()
+    split = _split(problem, snapshot)
+    _require_labels(problem, snapshot, split.training, "training documents")
+    holdout = _holdout(problem, snapshot, split)
+    inputs = split.training[inputs_of(problem).column.name].combine_chunks()
     dataset = Dataset(
-        snapshot=snapshot,
+        **vars(holdout),
         inputs=inputs,
-        labels=_strings(training["label"]),
-        content=training["content"].combine_chunks(),
-        judged=judged,
-        folds=_folds(problem, snapshot, training, judged),
+        labels=_strings(split.training["label"]),
+        content=split.training["content"].combine_chunks(),
+        judged=split.judged,
+        folds=_folds(problem, snapshot, split.training, split.judged),
         counts=_count_shared(problem, inputs),
-        holdout_inputs=holdout[column].combine_chunks(),
-        holdout_labels=_strings(holdout["label"]),
-        holdout_content=holdout["content"].combine_chunks(),
-        holdout_traits=_traits(holdout),
-        feedback_documents=int(feedback.sum()),
+        feedback_documents=split.feedback_documents,
     )
     get_run_logger().info(
         "Prepared snapshot %s: %s training documents, %s in the holdout; %s from feedback, %s.",
         snapshot.version,
-        f"{len(training):,}",
-        f"{len(holdout):,}",
-        f"{dataset.feedback_documents:,}",
+        f"{len(split.training):,}",
+        f"{len(split.holdout):,}",
+        f"{split.feedback_documents:,}",
         problem.feedback.meaning,
     )
     return dataset
+
+
+def hold_out(problem: Problem, snapshot: Snapshot) -> Holdout:
+    """Read the holdout of a snapshot alone, to compare versions that are made already.
+
+    Raises
+    ------
+    OutsideError
+        If the snapshot cannot be read, or if the holdout lacks a label.
+    """
+    return _holdout(problem, snapshot, _split(problem, snapshot))
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """The documents of a snapshot, divided.
+
+    Attributes
+    ----------
+    training, holdout : Table
+        The two parts.
+    judged : ndarray of bool, shape (n_training,)
+        As in `Dataset`.
+    not_judged_on : mapping of str to int
+        Label -> documents from feedback that may not be in the holdout.
+    feedback_documents : int
+        As in `Dataset`.
+    """
+
+    training: pa.Table
+    holdout: pa.Table
+    judged: NDArray[np.bool_]
+    not_judged_on: Mapping[str, int]
+    feedback_documents: int
+
+
+def _split(problem: Problem, snapshot: Snapshot) -> _Split:
+    documents = SnapshotStore(problem.name, get_settings()).read(snapshot)
+    feedback = from_feedback(documents)
+    may_judge = ~feedback | problem.feedback.is_judged_on
+    held_out = in_holdout(documents["content"].combine_chunks(), problem.holdout) & may_judge
+    return _Split(
+        training=documents.filter(pa.array(~held_out)),
+        holdout=documents.filter(pa.array(held_out)),
+        judged=may_judge[~held_out],
+        not_judged_on=_count_labels(documents["label"], ~may_judge),
+        feedback_documents=int(feedback.sum()),
+    )
+
+
+def _holdout(problem: Problem, snapshot: Snapshot, split: _Split) -> Holdout:
+    documents = split.holdout
+    _require_labels(problem, snapshot, documents, "holdout documents", split.not_judged_on)
+    return Holdout(
+        snapshot=snapshot,
+        holdout_inputs=documents[inputs_of(problem).column.name].combine_chunks(),
+        holdout_labels=_strings(documents["label"]),
+        holdout_content=documents["content"].combine_chunks(),
+        holdout_traits=_traits(documents),
+    )
 
 
 def _folds(

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-import json
-
 import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-import mongodb
 import registry
-from modeling.decision import APPROVAL, Approval, Verdict, decide, floor_gates
+from modeling.decision import Approval, Outcome, Verdict, decide, floor_gates
 from modeling.problem import Problem
-from registry import PREVIOUS, TAG, ModelVersion, Registry, StaleComparisonError
+from registry import PREVIOUS, ModelVersion, Registry, StaleComparisonError
 from settings import OutsideError, get_settings
-from tasks import canary
+from tasks import canary, questions
 from tasks.evaluate import Evaluation
 from tasks.events import Kind, emit
 from tasks.evidence import gather, has_newer_documents
 from tasks.failures import NETWORK
 from tasks.history import note
-from tasks.prepare import Dataset
+from tasks.lock import production_lock
+from tasks.prepare import Holdout
 from tasks.refused import refuse_again
-from tasks.tables import gates_table
 from tasks.train import predict
 from tasks.unseen import unseen_by
+from tasks.verdicts import write_verdict
 
-# What MLflow's database holds of a version's description; its tags hold more.
-_DESCRIPTION_CHARACTERS = 5_000
 # Each further round means that yet another retraining has promoted in between.
 _ROUNDS = 5
+_EVENTS: dict[Outcome, Kind] = {
+    "promoted": "version.promoted",
+    "kept": "version.kept",
+    "waiting": "version.waiting",
+}
 
 
 @task(name="promote", cache_policy=NO_CACHE, **NETWORK)
 def promote(
     problem: Problem,
-    dataset: Dataset,
+    holdout: Holdout,
     version: ModelVersion,
     evaluation: Evaluation,
     approval: Approval | None = None,
 ) -> Verdict:
     """Compare the challenger with Production on this holdout, now, and act on the verdict.
+
+    One that needs a person's answer, and has none yet, waits for it in the registry.
 
     Two retrainings that finish together both compare with the Production they see; one moves the
     alias, the other finds that Production has changed, and compares again with the new one. So
@@ -50,7 +53,8 @@ def promote(
     Raises
     ------
     OutsideError
-        If MLflow or MongoDB (which keeps the lock) cannot be used.
+        If MLflow or MongoDB (which keeps the lock) cannot be used, or if there is an approval and
+        the version does not wait for it any more.
     """
     tracking = registry.connect(get_settings())
     for _ in range(_ROUNDS):
@@ -58,10 +62,10 @@ def promote(
         if production is not None and production.version == version.version:
             # An earlier try moved the alias and then lost MLflow: its opponent is previous now.
             production = tracking.alias(problem.name, PREVIOUS)
-        verdict = _compare(problem, dataset, tracking, version, evaluation, production, approval)
+        verdict = _compare(problem, holdout, tracking, version, evaluation, production, approval)
         verdict = refuse_again(tracking, version, verdict)
         try:
-            _act(problem, tracking, version, production, verdict)
+            verdict = _act(problem, tracking, version, production, verdict, approval)
         except StaleComparisonError:
             get_run_logger().info("Production changed during the comparison; comparing again.")
         else:
@@ -82,13 +86,13 @@ def announce(problem: Problem, verdict: Verdict) -> None:
     """
     if verdict.outcome == "promoted" and canary.is_wanted(problem, verdict.production):
         return
-    kind: Kind = "version.promoted" if verdict.outcome == "promoted" else "version.kept"
-    emit(kind, problem.name, version=verdict.challenger, reason=verdict.reason)
+    reason = questions.describe(problem.name, verdict) if verdict.waits else verdict.reason
+    emit(_EVENTS[verdict.outcome], problem.name, version=verdict.challenger, reason=reason)
 
 
 def _compare(
     problem: Problem,
-    dataset: Dataset,
+    holdout: Holdout,
     tracking: Registry,
     version: ModelVersion,
     evaluation: Evaluation,
@@ -96,7 +100,7 @@ def _compare(
     approval: Approval | None,
 ) -> Verdict:
     """Decide on holdout documents that neither of the two has learned from."""
-    floor = evaluation.tuned.floor if evaluation.tuned is not None else None
+    floor = evaluation.floor
     further = floor_gates(floor, evaluation.metrics[floor.metric] if floor is not None else None)
     if production is None:
         return decide(
@@ -107,15 +111,15 @@ def _compare(
             approval=approval,
             further=further,
         )
-    unseen = unseen_by(problem, production, dataset.snapshot, dataset.holdout_content)
+    unseen = unseen_by(problem, production, holdout.snapshot, holdout.holdout_content)
     if not unseen.any():
         raise OutsideError(
             f"Version {production.version} of {problem.name!r} has learned from all "
-            f"{len(unseen):,} holdout documents of snapshot {dataset.snapshot.version}, so nothing "
+            f"{len(unseen):,} holdout documents of snapshot {holdout.snapshot.version}, so nothing "
             "tells which version is better; load labelled documents that are new."
         )
     model = tracking.load(production)
-    opponent = predict(problem, model, dataset.holdout_inputs, dataset.holdout_labels)
+    opponent = predict(problem, model, holdout.holdout_inputs, holdout.holdout_labels)
     return decide(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),
@@ -125,7 +129,7 @@ def _compare(
             version,
             evaluation,
             newer_documents=has_newer_documents(version, production),
-            traits=dataset.holdout_traits.filter(pa.array(unseen)),
+            traits=holdout.holdout_traits.filter(pa.array(unseen)),
         ),
         approval=approval,
         further=further,
@@ -138,41 +142,40 @@ def _act(
     version: ModelVersion,
     production: ModelVersion | None,
     verdict: Verdict,
+    approval: Approval | None,
+) -> Verdict:
+    """Move the alias or ask a person if the verdict says so, and write it onto the version."""
+    if verdict.outcome == "kept" and approval is None:
+        write_verdict(tracking, version, verdict)
+        return verdict
+    with production_lock(problem):
+        if approval is not None:
+            questions.require_open(tracking, version, approval)
+        if verdict.outcome == "promoted":
+            _move(problem, tracking, version, production, verdict, approval)
+        if verdict.waits:
+            return questions.ask(problem, tracking, version, production, verdict)
+        if approval is not None:
+            questions.close(tracking, version, verdict, approval)
+            return verdict
+    # Others need not wait for this.
+    write_verdict(tracking, version, verdict)
+    return verdict
+
+
+def _move(
+    problem: Problem,
+    tracking: Registry,
+    version: ModelVersion,
+    production: ModelVersion | None,
+    verdict: Verdict,
+    approval: Approval | None,
 ) -> None:
-    """Move the alias if the verdict says so, and write the verdict onto the version."""
-    if verdict.outcome == "promoted":
-        with mongodb.connect(get_settings()) as client:
-            database = client[problem.source.database]
-            with mongodb.lease(database, f"promote {problem.name}"):
-                if canary.is_wanted(problem, production):
-                    canary.start(problem, tracking, version, production)
-                else:
-                    tracking.promote(version, expected=production, note=note(verdict.reason))
-    tracking.annotate(
-        version,
-        description=_describe(problem, verdict),
-        tags={
-            "verdict": verdict.outcome,
-            "verdict.reason": verdict.reason,
-            "verdict.compared_with": str(verdict.production),
-            "verdict.gates": json.dumps([gate.model_dump() for gate in verdict.gates]),
-        },
-    )
-
-
-def _describe(problem: Problem, verdict: Verdict) -> str:
-    """Return the verdict for a person who looks at the version in MLflow."""
-    text = gates_table(verdict).markdown()
-    if verdict.outcome == "kept" and {gate.name for gate in verdict.failed} <= {APPROVAL}:
-        text = (
-            f"Kept: {verdict.reason}. To promote it by hand: {_by_hand(problem, verdict)}\n\n{text}"
-        )
-    if len(text) > _DESCRIPTION_CHARACTERS:
-        rest = f"... all of it is in the tag {TAG}verdict.gates"
-        text = text[: _DESCRIPTION_CHARACTERS - len(rest)] + rest
-    return text
-
-
-def _by_hand(problem: Problem, verdict: Verdict) -> str:
-    """Return the command with which a person promotes a challenger that was kept."""
-    return f'`python -m flows.rollback {problem.name} --version {verdict.challenger} --why "..."`'
+    """Let the version follow Production, or begin as a canary."""
+    if canary.is_wanted(problem, production):
+        canary.start(problem, tracking, version, production)
+        return
+    why = note(verdict.reason)
+    if approval is not None:
+        why = note(f"{verdict.reason}; {approval}", approval.by)
+    tracking.promote(version, expected=production, note=why)

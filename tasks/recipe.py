@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from modeling.feedback import FeedbackRules
 from modeling.metrics import Predictions
 from modeling.problem import Problem
 from provenance import installed, sources
@@ -77,6 +78,26 @@ class Recipe:
     surroundings: Surroundings
     predicted: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+
+    def read_problem(self) -> Problem:
+        """Return the recorded problem with what its file did not say when it was recorded.
+
+        Before there was a rule for feedback, it was in training and holdout like the rest.
+
+        Raises
+        ------
+        OutsideError
+            If it is no problem any more for the code that is here.
+        """
+        try:
+            problem = Problem.model_validate_json(self.problem)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise OutsideError(f"refused by this code: {where}: {first['msg']}") from error
+        if "feedback" in problem.model_fields_set:
+            return problem
+        return problem.model_copy(update={"feedback": FeedbackRules(use="holdout")})
 
 
 def record_recipe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 from prefect import task
@@ -22,6 +23,7 @@ from tasks.prepare import Dataset
 from tasks.recipe import record_recipe
 from tasks.train import Challenger
 
+FLOOR = "decision.floor"
 _GOLDEN_EXAMPLES = 20
 
 
@@ -46,6 +48,7 @@ def register(
             "feedback": problem.feedback.use,
             "feedback_documents": str(dataset.feedback_documents),
             **_decision(challenger),
+            **_floor(evaluation),
             "snapshot_version": str(snapshot.version),
             "snapshot_digest": snapshot.digest,
             **_fields_tag(problem),
@@ -65,6 +68,12 @@ def _decision(challenger: Challenger) -> dict[str, str]:
     if tuned.threshold is not None:
         return {"threshold": str(tuned.threshold)}
     return {"weights": json.dumps(dict(zip(tuned.seen.classes, tuned.weights, strict=True)))}
+
+
+def _floor(evaluation: Evaluation) -> dict[str, str]:
+    """Return what a later comparison cannot find out again: what became of the decision's floor."""
+    floor = evaluation.floor
+    return {} if floor is None else {FLOOR: json.dumps(asdict(floor))}
 
 
 def _fields_tag(problem: Problem) -> dict[str, str]:

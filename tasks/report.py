@@ -21,6 +21,7 @@ from tasks import canary
 from tasks.evaluate import Evaluation
 from tasks.failures import NETWORK
 from tasks.ingest import Ingested
+from tasks.questions import describe
 from tasks.tables import (
     Grid,
     candidates_table,
@@ -75,11 +76,13 @@ def report(problem: Problem, retraining: Retraining) -> None:
     """Show a retraining as a Prefect artifact and as tables in the terminal."""
     tables = _tables(problem, retraining)
     heading = headline(problem, retraining)
+    question = _question(problem, retraining)
     create_markdown_artifact(
         key=f"retrain-{problem.name}",
         markdown="\n".join(
             [
                 f"# {heading}\n",
+                *(f"{sentence}\n" for sentence in question),
                 *links(problem, retraining),
                 *(table.markdown() for table in tables),
                 *pictures(problem, retraining),
@@ -87,7 +90,17 @@ def report(problem: Problem, retraining: Retraining) -> None:
         ),
         description=heading,
     )
-    Console().print(Group(*(table.rich() for table in tables)), f"[bold]{heading}[/bold]")
+    console = Console()
+    console.print(Group(*(table.rich() for table in tables)), f"[bold]{heading}[/bold]")
+    for sentence in question:
+        # In one line, however narrow the terminal is: it has a command to be copied.
+        console.print(sentence, soft_wrap=True, markup=False)
+
+
+def _question(problem: Problem, retraining: Retraining) -> list[str]:
+    """Return how a person answers about the challenger; nothing when nobody is asked."""
+    verdict = retraining.verdict
+    return [describe(problem.name, verdict)] if verdict is not None and verdict.waits else []
 
 
 def links(problem: Problem, retraining: Retraining) -> list[str]:
@@ -133,9 +146,18 @@ def _png(plot: Figure) -> str:
 
 def headline(problem: Problem, retraining: Retraining) -> str:
     """Return the outcome of a retraining in one line."""
-    verdict = retraining.verdict
-    if verdict is None:
+    if retraining.verdict is None:
         return f"{problem.name}: nothing new, nothing to do; Production stays as it is"
+    return outcome(problem, retraining.verdict)
+
+
+def outcome(problem: Problem, verdict: Verdict) -> str:
+    """Return the outcome of a verdict in one line."""
+    if verdict.waits:
+        return (
+            f"{problem.name}: waiting, version {verdict.challenger} has passed every gate and a "
+            f"person decides; {_production(verdict)} until then"
+        )
     if verdict.outcome == "promoted" and canary.is_wanted(problem, verdict.production):
         share = f"{problem.rollout.steps[0]:.0%}"
         return (
@@ -144,11 +166,14 @@ def headline(problem: Problem, retraining: Retraining) -> str:
         )
     if verdict.outcome == "promoted":
         return f"{problem.name}: promoted, Production is now version {verdict.challenger}"
-    return (
-        f"{problem.name}: kept, Production stays version {verdict.production}"
-        if verdict.production is not None
-        else f"{problem.name}: kept out, there is no Production version yet"
-    ) + f" ({verdict.reason})"
+    kept = "kept" if verdict.production is not None else "kept out"
+    return f"{problem.name}: {kept}, {_production(verdict)} ({verdict.reason})"
+
+
+def _production(verdict: Verdict) -> str:
+    if verdict.production is None:
+        return "there is no Production version yet"
+    return f"Production stays version {verdict.production}"
 
 
 def _tables(problem: Problem, retraining: Retraining) -> list[Grid]:

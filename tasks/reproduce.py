@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +11,9 @@ import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from pydantic import ValidationError
 from rich.console import Console
 
 from modeling.complaints import ProblemError
-from modeling.feedback import FeedbackRules
 from modeling.metrics import Predictions
 from modeling.problem import Problem
 from modeling.problem_file import load_problem
@@ -177,11 +175,9 @@ def _problem(version: ModelVersion, recipe: Recipe) -> tuple[Problem | None, Seq
     """Return the recorded problem, and how that of today differs."""
     then = version.tags.get(f"{TAG}problem_digest", _NONE)
     try:
-        recorded = _recorded(recipe)
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"refused by this code: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        return None, [Difference("problem", "the recorded problem", then, reason)]
+        recorded = recipe.read_problem()
+    except OutsideError as error:
+        return None, [Difference("problem", "the recorded problem", then, str(error))]
     today = _today(get_settings().problems_dir / f"{version.problem}.yaml")
     differences = []
     if today != then:
@@ -189,17 +185,6 @@ def _problem(version: ModelVersion, recipe: Recipe) -> tuple[Problem | None, Seq
     name = recipe.surroundings.candidate
     candidates = {name: recorded.candidates[name]}
     return recorded.model_copy(update={"candidates": candidates}), differences
-
-
-def _recorded(recipe: Recipe) -> Problem:
-    """Return the recorded problem with what its file did not say when it was recorded.
-
-    Before there was a rule for feedback, it was in training and holdout like any other document.
-    """
-    problem = Problem.model_validate_json(recipe.problem)
-    if "feedback" in problem.model_fields_set:
-        return problem
-    return problem.model_copy(update={"feedback": FeedbackRules(use="holdout")})
 
 
 def _today(path: Path) -> str:
@@ -211,11 +196,12 @@ def _today(path: Path) -> str:
 
 def _snapshot(version: ModelVersion) -> tuple[Snapshot | None, Sequence[Difference]]:
     """Return the recorded snapshot, after it was read and found to be the one."""
-    number = int(version.tags[f"{TAG}snapshot_version"])
-    digest = version.tags[f"{TAG}snapshot_digest"]
+    if version.snapshot is None:
+        return None, [Difference("data", "the snapshot", _NONE, "not named by the version's tags")]
+    number, digest = version.snapshot
     store = SnapshotStore(version.problem, get_settings())
     try:
-        snapshot = replace(store.find(number), digest=digest)
+        snapshot = store.recorded(number, digest)
         store.read(snapshot)
     except OutsideError as error:
         return None, [Difference("data", f"snapshot {number}", digest[:_DIGITS], str(error))]

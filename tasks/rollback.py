@@ -10,12 +10,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from rich.console import Console
 
-import mongodb
+from modeling.decision import Approval
 from modeling.problem import Problem
 from registry import PREVIOUS, Change, ModelVersion, Registry, StaleComparisonError
-from settings import OutsideError, get_settings
+from settings import OutsideError
+from tasks import questions
 from tasks.failures import NETWORK
 from tasks.history import history_table, note
+from tasks.lock import production_lock
+from tasks.verdicts import read_verdict
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,15 @@ def roll_back(
         If Production has changed since the version was chosen, or if MLflow or MongoDB (which
         keeps the lock) cannot be used.
     """
-    number = move.after.version
+    number, told = move.after.version, note(why, by)
     try:
-        with mongodb.connect(get_settings()) as client:
-            database = client[problem.source.database]
-            with mongodb.lease(database, f"promote {problem.name}"):
-                tracking.roll_back(move.after, expected=move.before, note=note(why, by))
-                changes = tracking.history(problem.name)
+        with production_lock(problem):
+            tracking.roll_back(move.after, expected=move.before, note=told)
+            changes = tracking.history(problem.name)
+            after = tracking.version(problem.name, number)
+            if after.waits:
+                yes = Approval(approved=True, by=told.by, why=why)
+                questions.close(tracking, after, read_verdict(after).answered(yes), yes)
     except StaleComparisonError:
         raise OutsideError(
             f"Production of {problem.name!r} has changed while version {number} was being tried; "

@@ -8,7 +8,7 @@ has been read cannot disagree, however a run ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -151,6 +151,16 @@ class SnapshotStore:
             f"There is no snapshot {version_or_digest!r} of {self.problem!r} at {self.uri} "
             "(DATA_URI)."
         )
+
+    def recorded(self, version: int, digest: str) -> Snapshot:
+        """Return the snapshot of a version, to be read only if its documents have this digest.
+
+        Raises
+        ------
+        OutsideError
+            If there is none of this version.
+        """
+        return replace(self.find(version), digest=digest)
 
     def read(self, snapshot: Snapshot) -> pa.Table:
         """Return the usable documents of a snapshot, in the order of their content.

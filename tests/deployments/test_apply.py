@@ -72,6 +72,10 @@ def test_a_deployment_is_what_the_files_say(
     form = deployment.parameter_openapi_schema["properties"]
     assert form["problem"]["enum"] == ["reviews"]
     assert "Train even when" in form["force"]["description"]
+    answer = client.read_deployment_by_name("approve/reviews").parameter_openapi_schema
+    assert {"version", "approve", "by", "why"} < answer["properties"].keys()
+    assert answer["properties"]["approve"]["type"] == "boolean"
+    assert set(answer["required"]) == {"version", "why"}
 
 
 def test_a_changed_file_changes_its_deployment_and_a_removed_one_removes_it(
@@ -93,10 +97,16 @@ def test_a_changed_file_changes_its_deployment_and_a_removed_one_removes_it(
     assert "other has drifted, retrain it" not in _automations(client)
 
 
+@pytest.mark.parametrize(
+    "tell",
+    [
+        "a run has failed, crashed or is late, tell people",
+        "a version waits for a person, tell people",
+    ],
+)
 def test_people_are_told_where_the_setting_says(
-    client: SyncPrefectClient, problem: Problem, machine: Settings
+    tell: str, client: SyncPrefectClient, problem: Problem, machine: Settings
 ) -> None:
-    tell = "a run has failed, crashed or is late, tell people"
     apply(machine, HERE)
     silent = _automations(client)[tell]
 

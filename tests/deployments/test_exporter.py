@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -155,3 +156,22 @@ def test_prefect_is_asked_only_where_it_has_an_address(machine: Settings) -> Non
     assert [name for name, _ in sources(machine, None)] == ["mongodb", "registry"]
     api = os.environ.get("PREFECT_API_URL", "http://127.0.0.1:1/api")
     assert [name for name, _ in sources(machine, api)] == ["mongodb", "registry", "prefect"]
+
+
+@pytest.mark.usefixtures("tracking")
+def test_until_when_a_version_waits_for_an_answer_is_exported(
+    machine: Settings, client: MlflowClient
+) -> None:
+    client.create_registered_model("reviews")
+    for verdict in ("kept", "waiting"):
+        tags = {"verdict": verdict, "question.asked": "2026-01-01", "question.until": "2026-01-02"}
+        named = {f"perennial.{key}": value for key, value in tags.items()}
+        client.create_model_version("reviews", "file:///nowhere", tags=named)
+
+    found = exposed(Sources([("registry", lambda: production(machine))]))
+
+    name = "perennial_answer_deadline_timestamp_seconds"
+    until = datetime(2026, 1, 2, tzinfo=UTC).timestamp()
+    assert {labels: value for (metric, labels), value in found.items() if metric == name} == {
+        (("problem", "reviews"), ("version", "2")): until
+    }

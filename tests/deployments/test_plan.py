@@ -87,6 +87,8 @@ def test_two_runs_of_a_deployment_never_overlap_and_a_second_rollback_is_dropped
     assert {limit.limit for limit in limits.values()} == {1}
     assert limits["retrain"].collision_strategy == "ENQUEUE"
     assert limits["rollback"].collision_strategy == "CANCEL_NEW"
+    # Each of two answers is heard, if only to be told that the version has one.
+    assert limits["approve"].collision_strategy == "ENQUEUE"
     assert "restart-when-crashed" not in definitions()["rollback"].tags
 
 

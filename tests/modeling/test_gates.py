@@ -303,12 +303,30 @@ def test_a_challenger_waits_for_a_person_and_then_does_as_told(problem: Problem)
     approved = verdict(asked, WORSE_ON_SHORT, PRODUCTION, approval=yes)
     refused = verdict(asked, WORSE_ON_SHORT, PRODUCTION, approval=no)
 
-    assert (waiting.outcome, waiting.waits) == ("kept", True)
+    assert (waiting.outcome, waiting.waits) == ("waiting", True)
     assert waiting.reason == "every gate is passed, but it waits for a person's answer"
     assert (approved.outcome, approved.waits) == ("promoted", False)
     assert named(approved, "approval").found == "yes, by Ana: I tried it"
     assert (refused.outcome, refused.waits) == ("kept", False)
     assert refused.reason == "approval: no, by Ana: I tried it, required a person's yes"
+
+
+def test_a_verdict_that_waits_becomes_what_a_person_answers(problem: Problem) -> None:
+    asked = asking(problem, promotion="approve")
+    yes, no = (Approval(approved=said, by="Ana", why="I tried it") for said in (True, False))
+    waiting = verdict(asked, WORSE_ON_SHORT, PRODUCTION)
+
+    approved, refused = waiting.answered(yes), waiting.answered(no)
+
+    assert approved == verdict(asked, WORSE_ON_SHORT, PRODUCTION, approval=yes)
+    assert refused == verdict(asked, WORSE_ON_SHORT, PRODUCTION, approval=no)
+
+
+def test_a_long_answer_is_shortened() -> None:
+    long = Approval(approved=True, by="Ana", why="so " * 5_000)
+
+    assert len(long.why) == 1_000
+    assert long.why.endswith("...")
 
 
 def test_nobody_is_asked_about_a_challenger_that_fails_a_gate(problem: Problem) -> None:
@@ -337,6 +355,7 @@ def test_a_yes_does_not_help_a_challenger_that_fails_a_gate(problem: Problem) ->
         ({"latency": {"milliseconds": 0}}, "greater than 0"),
         ({"promotion": "sometimes"}, "'auto', 'approve' or 'never'"),
         ({"answer_within": "PT0S"}, "greater than 0"),
+        ({"answer_within": "P4000D"}, "less than or equal to"),
         ({"not_worse": {"margin": 1.0}}, "less than 1"),
     ],
 )

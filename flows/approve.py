@@ -1,0 +1,88 @@
+"""Approve: a person's yes or no to a version that has passed every gate.
+
+python -m flows.approve sentiment --version 7 --why "I read fifty of its answers"
+python -m flows.approve sentiment --version 7 --refuse --why "it is rude to short texts"
+"""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+from prefect import flow
+from prefect.runtime import deployment
+
+from modeling.decision import Approval, Verdict
+from modeling.problem_file import load_problem
+from settings import OutsideError, get_settings
+from tasks.approve import examine, report_answer
+from tasks.connect import connect
+from tasks.failures import log_briefly
+from tasks.measurements import record
+from tasks.promote import announce, promote
+from tasks.questions import find_question, refuse
+from tasks.report import outcome
+
+
+@flow(name="approve", flow_run_name="approve {problem} {version}")
+def approve(
+    problem: str = "sentiment",
+    *,
+    version: int,
+    why: str,
+    approve: Annotated[bool, typer.Option("--approve/--refuse")] = True,
+    by: str | None = None,
+) -> Verdict:
+    """Answer whether a version that waits becomes Production.
+
+    A yes compares it once more with what is Production by now, and promotes it if it still passes.
+
+    Parameters
+    ----------
+    problem : str
+        Name of a file in ``problems/``, without its ending.
+    version : int
+        The version that waits.
+    why : str
+        What the next person should know about it.
+    approve : bool
+        Whether it becomes Production; otherwise it is kept.
+    by : str or None
+        Who says so; None for the user of this process. A deployment's run needs a name.
+    """
+    log_briefly()
+    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    approval = Approval(approved=approve, by=_person(by), why=_reason(why))
+    tracking = connect()
+    waiting = find_question(spec, tracking, version)
+    if approve:
+        found = examine(spec, tracking, waiting)
+        verdict = promote(found.problem, found.holdout, waiting, found.evaluation, approval)
+    else:
+        verdict = refuse(spec, tracking, waiting, approval)
+    announce(spec, verdict)
+    report_answer(spec, verdict, outcome(spec, verdict))
+    record("approve", spec, [])
+    return verdict
+
+
+def _reason(why: str) -> str:
+    if not why.strip():
+        raise OutsideError("--why is empty; say in a sentence what the next person should know.")
+    return why.strip()
+
+
+def _person(by: str | None) -> str:
+    if by is not None and by.strip():
+        return by.strip()
+    if deployment.id is not None:
+        # The user of a worker's process is nobody who has decided anything.
+        raise OutsideError("'by' is empty; say who answers.")
+    return getpass.getuser()
+
+
+if __name__ == "__main__":
+    from flows.cli import main
+
+    main(approve)

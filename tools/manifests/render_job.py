@@ -44,9 +44,9 @@ def prepare_job(*, deployment: str, flow: str) -> dict[str, Any]:
         configuration = asyncio.run(_configure())
         configuration.prepare_for_flow_run(
             FlowRun(id=_ID, name=f"{flow} {deployment}", flow_id=_ID, deployment_id=_ID),
-            DeploymentResponse(id=_ID, name=deployment, flow_id=_ID),
-            Flow(id=_ID, name=flow),
-            WorkPool(id=_ID, name="perennial", type="kubernetes"),
+            DeploymentResponse(id=_ID, name=deployment, flow_id=_ID, labels={}),
+            Flow(id=_ID, name=flow, labels={}),
+            WorkPool(id=_ID, name="perennial", type="kubernetes", default_queue_id=_ID),
             worker_name="worker",
         )
     manifest: dict[str, Any] = configuration.job_manifest

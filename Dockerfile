@@ -48,15 +48,14 @@ VOLUME /data
 
 FROM common AS serving
 COPY --from=build-serving /venv /venv
-COPY settings.py environment.py redaction.py ports.py versions.py registry.py tracking.py provenance.py production.py history.py artifact.py mongodb.py embedded.py ./
-COPY modeling modeling
+COPY perennial perennial
 COPY serving serving
 COPY problems problems
 # The root is read-only later: what a start imports is compiled now. All of the libraries, most of
 # which are never imported, would be 80 MB more.
-RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import registry, artifact, mongodb, pymongo, bentoml_cli.serve, \
-      _bentoml_impl.server.serving, _bentoml_impl.worker.service, serving.service, serving.app, uvicorn.protocols.http.auto, \
-      modeling.text, modeling.features, modeling.scorer, modeling.compiled, sklearn.linear_model, \
+RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import perennial.registry.client, perennial.registry.artifact, perennial.stores.mongodb, pymongo, bentoml_cli.serve, \
+      _bentoml_impl.server.serving, _bentoml_impl.worker.service, serving.service, serving.api.app, uvicorn.protocols.http.auto, \
+      perennial.text.normalizer, perennial.text.ngrams, perennial.inference.predictor, perennial.inference.compiled_linear, sklearn.linear_model, \
       sklearn.naive_bayes, sklearn.calibration, mlflow.tracking, mlflow.artifacts, mlflow.data.delta_dataset_source, \
       mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store" \
  && rm -rf /tmp/*
@@ -77,8 +76,7 @@ CMD ["python", "-m", "serving"]
 
 FROM common AS worker
 COPY --from=build-worker /venv /venv
-COPY settings.py environment.py redaction.py ports.py versions.py registry.py tracking.py provenance.py production.py history.py artifact.py mongodb.py embedded.py memory.py ./
-COPY modeling modeling
+COPY perennial perennial
 COPY tasks tasks
 COPY flows flows
 COPY deployments deployments

@@ -1,4 +1,4 @@
-"""The least that a service can do: a Starlette application around the same scorer.
+"""The least that a service can do: a Starlette application around the same predictor.
 
 uvicorn --factory benchmarks.bare:create --workers 2, with the problem's name in BARE_PROBLEM.
 """
@@ -14,30 +14,30 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-import registry
-from modeling.scorer import scorer_for
-from settings import get_settings
+from perennial.inference.predictor import build_predictor
+from perennial.registry.client import open_registry
+from perennial.settings import get_settings
 
 PROBLEM_VARIABLE = "BARE_PROBLEM"
 
 
 def create() -> Starlette:
     """Return an application without limits, metrics, log or checks for a Production model."""
-    tracking = registry.connect(get_settings())
-    production = tracking.production(os.environ[PROBLEM_VARIABLE])
+    registry = open_registry(get_settings())
+    production = registry.production(os.environ[PROBLEM_VARIABLE])
     if production is None:
         raise RuntimeError("there is no Production model")
-    scorer = scorer_for(tracking.load(production), ["a film"])
-    classes = scorer.classes
+    predictor = build_predictor(registry.load(production), ["a film"])
+    classes = predictor.classes
     gc.collect()
     gc.freeze()
 
     async def classify(request: Request) -> Response:
         inputs = orjson.loads(await request.body())["inputs"]
-        scores = scorer.probabilities(inputs)
+        scores = predictor.probabilities(inputs)
         predictions = [
             {"label": classes[best], "probabilities": dict(zip(classes, row, strict=True))}
-            for best, row in zip(scorer.decide(scores), scores.tolist(), strict=True)
+            for best, row in zip(predictor.decide(scores), scores.tolist(), strict=True)
         ]
         return Response(orjson.dumps({"predictions": predictions}), media_type="application/json")
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ def write_json(path: Path | None, figures: Mapping[str, object]) -> None:
 
 def read_reviews() -> pa.Table:
     """Return the 25,000 IMDb reviews: columns text, label (0 or 1) and source."""
-    from tasks.seed import read_file, reviews_file
+    from tasks.data.seed import read_file, reviews_file
 
     return read_file(reviews_file(), text="text", label="label", source="imdb")
 

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from benchmarks.common import clean_environment, parser, write_json
-from settings import get_serving_settings, get_settings
+from perennial.settings import get_serving_settings, get_settings
 
 if TYPE_CHECKING:
     from benchmarks.drift_story import Row
-    from tasks.monitoring import Monitored
+    from tasks.monitoring.report import Monitored
 
 PROBLEM = "sentiment"
 TRAINED, CHUNK, CHUNKS = 17_000, 400, 20
@@ -36,7 +36,7 @@ ASKED, LATER = 1_000, 2_000
 
 def rows_of(source: str, seed: int) -> list[Row]:
     """Return the texts and labels of one source of film reviews, shuffled."""
-    from tasks.seed import read_file, reviews_file
+    from tasks.data.seed import read_file, reviews_file
 
     table = read_file(reviews_file(), text="text", label="label", source=source)
     rows = [(row["text"], row["label"]) for row in table.to_pylist()]
@@ -55,7 +55,7 @@ def measure(report: Path | None, chunks: int, seed: int = 0) -> dict[str, Any]:
         # Prefect and MLflow read the environment when they are imported.
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        import embedded
+        from perennial.local import embedded
 
         with (
             embedded.server(get_settings(), "mongodb"),
@@ -67,7 +67,7 @@ def measure(report: Path | None, chunks: int, seed: int = 0) -> dict[str, Any]:
 
 def _story(report: Path | None, chunks: int, seed: int) -> dict[str, Any]:
     from benchmarks.drift_story import World, change, stay_calm
-    from tasks.monitor_page import page
+    from tasks.monitoring.page import page
 
     reviews, snippets = rows_of("imdb", seed), rows_of("rotten_tomatoes", seed)
     world = World(PROBLEM)

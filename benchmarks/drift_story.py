@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-import mongodb
-import registry
 from flows.monitor import monitor
 from flows.retrain import retrain
-from modeling.decision import Verdict
-from modeling.problem import Problem
-from modeling.problem_file import load_problem
-from serving.entries import Feedback, Logged
-from serving.log import PredictionLog
-from serving.metrics import Metrics
-from settings import ServingSettings, get_serving_settings, get_settings
-from tasks.monitoring import Monitored
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.promotion.verdict import Verdict
+from perennial.registry.client import open_registry
+from perennial.settings import ServingSettings, get_serving_settings, get_settings
+from perennial.stores import mongodb
+from perennial.stores.prediction_log import Feedback, Logged
+from serving.telemetry.log import PredictionLog
+from serving.telemetry.metrics import Metrics
+from tasks.monitoring.report import Monitored
 
 # A text and the value of its label in the documents.
 Row = tuple[str, Any]
@@ -108,11 +108,11 @@ class World:
         list of str
             The ids of the predictions.
         """
-        tracking = registry.connect(get_settings())
-        production = tracking.production(self.problem.name)
+        registry = open_registry(get_settings())
+        production = registry.production(self.problem.name)
         if production is None:
             raise AssertionError("there is no Production version to ask")
-        model, texts = tracking.load(production), [text for text, _ in rows]
+        model, texts = registry.load(production), [text for text, _ in rows]
         labels, probabilities = model.predict(texts), model.predict_proba(texts).max(axis=1)
         ids = [f"asked-{next(self._ids)}" for _ in rows]
         now = time.time()

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-import registry
 from benchmarks.load import Measured
-from settings import Settings
+from perennial.registry.client import open_registry
+from perennial.settings import Settings
 
 # Of the services that are compared with it.
 WORKERS = 2
@@ -22,7 +22,7 @@ SNIPPETS, REVIEWS = "snippets", "reviews"
 # The parts of the package that texts come from, and how many of them are sent over and over.
 SOURCES = {SNIPPETS: "rotten_tomatoes", REVIEWS: "imdb"}
 TEXTS = 2_000
-Way = Literal["model", "scorer"]
+Way = Literal["model", "predictor"]
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Alone:
         Of the texts.
     processes : int
         How many work at once.
-    way : {"scorer", "model"}
-        What they call: the service's scorer, or the model's own ``predict_proba``.
+    way : {"predictor", "model"}
+        What they call: the service's predictor, or the model's own ``predict_proba``.
     """
 
     kind: str
     processes: int
-    way: Way = "scorer"
+    way: Way = "predictor"
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ ALL = (
 
 def read_texts() -> dict[str, list[str]]:
     """Return texts by their kind."""
-    from tasks.seed import read_file, reviews_file
+    from tasks.data.seed import read_file, reviews_file
 
     found = {}
     for kind, source in SOURCES.items():
@@ -89,16 +89,16 @@ def _score_for(
     settings: Settings, problem: str, texts: list[str], seconds: float, way: Way
 ) -> list[float]:
     """Return the seconds that each call took."""
-    from modeling.scorer import scorer_for
+    from perennial.inference.predictor import build_predictor
 
-    tracking = registry.connect(settings)
-    production = tracking.production(problem)
+    registry = open_registry(settings)
+    production = registry.production(problem)
     if production is None:
         raise RuntimeError("there is no Production model")
-    model = tracking.load(production)
+    model = registry.load(production)
     score: Callable[[Sequence[str]], Any] = model.predict_proba
-    if way == "scorer":
-        score = scorer_for(model, texts[:BATCH]).probabilities
+    if way == "predictor":
+        score = build_predictor(model, texts[:BATCH]).probabilities
     requests = batches(texts, BATCH)
     for request in requests:
         score(request)

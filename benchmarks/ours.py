@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import embedded
 from benchmarks.common import Usage, clean_environment, run_module
-from settings import Settings
+from perennial.local import embedded
+from perennial.settings import Settings
 
 
 @dataclass(frozen=True)

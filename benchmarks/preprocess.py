@@ -78,8 +78,8 @@ class Agreement:
 
 def measure_ours() -> Measured:
     """Go from texts to counts twice; the first time nothing is remembered."""
-    from modeling.features import NgramCounter
-    from modeling.text import TextNormalizer
+    from perennial.text.ngrams import NgramCounter
+    from perennial.text.normalizer import TextNormalizer
 
     texts = read_reviews()["text"].combine_chunks()
     seconds: dict[str, float] = {}

@@ -2,7 +2,8 @@
 
 python -m benchmarks.promotion
 
-Thousands of simulated retrainings, each decided by `modeling.decision.decide` with the gates of
+Thousands of simulated retrainings, each decided by `perennial.promotion.verdict.decide` with
+the gates of
 `problems/sentiment.yaml` that depend on a holdout of 5,000 film reviews: floors, the gain over
 Production, and slices. (What a model says about behavioural cases, and how large and quick it is,
 does not change from one draw to the next.) Nothing in them is drawn from a
@@ -49,13 +50,13 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from benchmarks.common import parser, read_reviews, write_json
-from modeling.candidates import build_classifier, build_counter, build_normalizer
-from modeling.decision import Evidence, decide
-from modeling.metrics import Predictions
-from modeling.problem import Problem
-from modeling.problem_file import load_problem
-from modeling.slices import LENGTH, SOURCE, slices_of
-from settings import PROJECT
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.metrics import Predictions
+from perennial.promotion.slices import LENGTH, SOURCE, slices_of
+from perennial.promotion.verdict import Evidence, decide
+from perennial.settings import PROJECT
+from perennial.training.pipelines import build_classifier, build_counter, build_normalizer
 
 HOLDOUT = 5_000
 FOLDS = 5

@@ -38,7 +38,6 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-import registry
 from benchmarks.bad import SERVER_ERROR, send_bad
 from benchmarks.clients import Seen, ask_for, ask_times
 from benchmarks.common import read_reviews, write_json
@@ -46,7 +45,8 @@ from benchmarks.in_process import SNIPPETS, read_texts
 from benchmarks.retrain import Ours, write_documents
 from benchmarks.servers import Running, answers, free_port, running
 from benchmarks.serving import CANDIDATE, our_command, serving_environment
-from versions import ModelVersion
+from perennial.registry.client import open_registry
+from perennial.registry.model_version import ModelVersion
 
 OK = 200
 CONNECTIONS = 16
@@ -109,26 +109,26 @@ def swaps(trial: Trial) -> dict[str, float]:
 
 def register_versions(ours: Ours) -> list[ModelVersion]:
     """Register the Production model again and again; return the versions."""
-    tracking = registry.connect(ours.project.settings)
-    production = tracking.production(ours.problem)
+    registry = open_registry(ours.project.settings)
+    production = registry.production(ours.problem)
     if production is None:
         raise RuntimeError("there is no Production model")
-    model, golden = tracking.load(production), tracking.fetch(production).golden
+    model, golden = registry.load(production), registry.fetch(production).golden
     return [
-        tracking.register(ours.problem, production.run_id, model, golden, tags={})
+        registry.register(ours.problem, production.run_id, model, golden, tags={})
         for _ in range(VERSIONS)
     ]
 
 
 def _promote_all(ours: Ours, versions: Sequence[ModelVersion], times: dict[int, float]) -> None:
     """Promote one version after the other, and note when each became Production."""
-    tracking = registry.connect(ours.project.settings)
+    registry = open_registry(ours.project.settings)
     pause = threading.Event()
     for version in versions:
-        current = tracking.production(ours.problem)
+        current = registry.production(ours.problem)
         if current is not None:
             times.setdefault(current.version, 0.0)
-        tracking.promote(version, expected=current)
+        registry.promote(version, expected=current)
         times[version.version] = time.time()
         pause.wait(SWAP_SECONDS)
 

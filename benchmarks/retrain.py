@@ -34,7 +34,6 @@ from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
-import registry
 from benchmarks.common import (
     clean_environment,
     interleave,
@@ -46,7 +45,8 @@ from benchmarks.common import (
 from benchmarks.ours import Project
 from benchmarks.tutorial import pipeline
 from benchmarks.tutorial.files import Files
-from settings import PROJECT
+from perennial.registry.client import TAG, open_registry
+from perennial.settings import PROJECT
 
 RUNNING, FRESH, PEER = "ours, servers running", "ours, embedded, fresh", "tutorial pipeline"
 START_AND_END = "start and end"
@@ -95,10 +95,10 @@ class Ours:
 
     def accuracy(self) -> float:
         """Return what Production showed on the holdout."""
-        production = registry.connect(self.project.settings).production(self.problem)
+        production = open_registry(self.project.settings).production(self.problem)
         if production is None:
             raise RuntimeError("the retraining promoted nothing")
-        return float(production.tags[f"{registry.TAG}holdout.accuracy"].split()[0])
+        return float(production.tags[f"{TAG}holdout.accuracy"].split()[0])
 
     def _retrain(self) -> Timed:
         self.problem = next(self._names)

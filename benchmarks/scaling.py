@@ -25,11 +25,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-import mongodb
 from benchmarks.common import interleave, medians, parser, read_reviews, write_json
 from benchmarks.ours import Project, Retrained
-from modeling.problem_file import load_problem
-from settings import PROJECT
+from perennial.config.loader import load_problem
+from perennial.settings import PROJECT
+from perennial.stores import mongodb
 
 PROBLEM = "sentiment"
 SIZES = (5_000, 10_000, 25_000, 50_000, 100_000)

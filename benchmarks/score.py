@@ -3,8 +3,8 @@
 python -m benchmarks.score
 
 25,000 IMDb reviews lie in the embedded MongoDB, a model that is fitted on them is in Production.
-*In process* is `Scorer.probabilities` on a list of the same texts in memory, in batches of the same
-size, with a scorer that has seen no word yet: nothing is read, nothing is written. *End to end* is
+*In process* is `Predictor.probabilities` on a list of the same texts in memory, in batches of the
+same size, with a predictor that has seen no word yet: nothing is read or written. *End to end* is
 the task `score` from its first document read to its last prediction written (and acknowledged as on
 disk). *Flow* adds what comes before: the flow's start in Prefect, fetching, verifying and
 compiling the model.
@@ -41,7 +41,7 @@ _GOLDEN = 20
 @contextmanager
 def machine(scratch: Path) -> Iterator[None]:
     """Let this process use a data folder and problem files of its own."""
-    from settings import PROJECT, get_settings
+    from perennial.settings import PROJECT, get_settings
 
     os.environ |= {"DATA_DIR": str(scratch / "data"), "PROBLEMS_DIR": str(PROJECT / "problems")}
     os.environ["PREFECT_HOME"] = str(scratch / "prefect")
@@ -51,8 +51,8 @@ def machine(scratch: Path) -> Iterator[None]:
 
 def fill(texts: list[str]) -> None:
     """Put the reviews into the problem's collection."""
-    import mongodb
-    from settings import get_settings
+    from perennial.settings import get_settings
+    from perennial.stores import mongodb
 
     now = datetime.now(UTC)
     with mongodb.connect(get_settings()) as client:
@@ -69,40 +69,40 @@ def fill(texts: list[str]) -> None:
 
 def put_into_production(model: Pipeline, texts: list[str]) -> None:
     """Register a model and make it Production."""
-    import registry
-    from artifact import Golden
-    from settings import get_settings
+    from perennial.registry.artifact import Golden
+    from perennial.registry.client import open_registry
+    from perennial.settings import get_settings
 
-    tracking = registry.connect(get_settings())
+    registry = open_registry(get_settings())
     inputs = texts[:: len(texts) // _GOLDEN][:_GOLDEN]
     golden = Golden(
         inputs=tuple(inputs),
         classes=tuple(model.classes_),
         probabilities=model.predict_proba(inputs).tolist(),
     )
-    with tracking.run(_PROBLEM, "fit") as run_id:
-        version = tracking.register(_PROBLEM, run_id, model, golden, tags={})
-    tracking.promote(version, expected=None)
+    with registry.run(_PROBLEM, "fit") as run_id:
+        version = registry.register(_PROBLEM, run_id, model, golden, tags={})
+    registry.promote(version, expected=None)
 
 
 def forget_scores() -> None:
     """Remove all predictions."""
-    import mongodb
-    from settings import get_settings
-    from tasks.score import scores_name
+    from perennial.settings import get_settings
+    from perennial.stores import mongodb
+    from tasks.scoring.collection import scores_name
 
     with mongodb.connect(get_settings()) as client:
         client["perennial"][scores_name("reviews", _PROBLEM)].drop()
 
 
 def in_process(model: Pipeline, texts: list[str]) -> dict[str, float]:
-    """Return the seconds of the model alone, with a scorer that is new."""
-    from modeling.scorer import scorer_for
+    """Return the seconds of the model alone, with a predictor that is new."""
+    from perennial.inference.predictor import build_predictor
 
-    scorer = scorer_for(model, texts[:_GOLDEN])
+    predictor = build_predictor(model, texts[:_GOLDEN])
     start = time.perf_counter()
     for begin in range(0, len(texts), _BATCH):
-        scorer.probabilities(texts[begin : begin + _BATCH])
+        predictor.probabilities(texts[begin : begin + _BATCH])
     return {IN_PROCESS: time.perf_counter() - start}
 
 
@@ -123,9 +123,9 @@ def measure(rounds: int, count: int | None) -> dict[str, Any]:
     """Run both ways and return what is written as JSON."""
     with TemporaryDirectory() as name, machine(Path(name)):
         texts = read_reviews()["text"].to_pylist()[:count]
-        import embedded
         from benchmarks.scoring import fit
-        from settings import get_settings
+        from perennial.local import embedded
+        from perennial.settings import get_settings
 
         model = fit(CANDIDATE)
         # Between the rounds the servers stay.
@@ -145,8 +145,8 @@ def prefect_api() -> Iterator[None]:
     """Keep one Prefect API running during the block."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    import embedded
-    from settings import get_settings
+    from perennial.local import embedded
+    from perennial.settings import get_settings
 
     with embedded.server(get_settings(), "prefect") as port:
         address = f"http://127.0.0.1:{port}/api"

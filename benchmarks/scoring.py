@@ -1,4 +1,4 @@
-"""Scoring: the compiled scorer against scikit-learn's own ``predict_proba``.
+"""Scoring: the compiled predictor against scikit-learn's own ``predict_proba``.
 
 python -m benchmarks.scoring
 
@@ -8,7 +8,7 @@ one long review per call (of IMDb, the longest quarter), and 100 or 1000 reviews
 Every call has other reviews, as in a service: one text again and again would stay in the caches of
 the processor.
 
-*Warm* is a scorer that saw the words before; *cold* is one that forgets all words before each
+*Warm* is a predictor that saw the words before; *cold* is one that forgets all words before each
 text. The pipeline remembers words too, and is warm throughout. Each ratio is the smallest of the
 candidates.
 """
@@ -28,10 +28,11 @@ from rich.table import Table
 from sklearn.pipeline import Pipeline
 
 from benchmarks.common import interleave, medians, parser, read_reviews, write_json
-from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
-from modeling.problem_file import load_problem
-from modeling.scorer import TOLERANCE, CompiledScorer, compile_scorer
-from settings import PROJECT
+from perennial.config.loader import load_problem
+from perennial.inference.compiled_text import CompiledTextPredictor, compile_text_predictor
+from perennial.inference.predictor import TOLERANCE
+from perennial.settings import PROJECT
+from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
 
 CANDIDATES = ("bow-logistic", "bow-bayes", "tfidf-logistic", "bigrams-logistic")
 PIPELINE, WARM, COLD = "pipeline", "warm", "cold"
@@ -62,7 +63,7 @@ class Load:
 
 def read_loads() -> dict[str, Load]:
     """Return what is asked, by name."""
-    from tasks.seed import read_file, reviews_file
+    from tasks.data.seed import read_file, reviews_file
 
     snippets = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes")
     reviews = read_reviews()["text"].to_pylist()
@@ -89,11 +90,11 @@ def fit(name: str) -> Pipeline:
     return model.fit(reviews["text"].combine_chunks(), labels)
 
 
-def compile_again(model: Pipeline) -> CompiledScorer:
-    """Return a new scorer of a model that certainly compiles."""
-    scorer = compile_scorer(model)
-    assert scorer is not None
-    return scorer
+def compile_again(model: Pipeline) -> CompiledTextPredictor:
+    """Return a new predictor of a model that certainly compiles."""
+    predictor = compile_text_predictor(model)
+    assert predictor is not None
+    return predictor
 
 
 def per_text(ask: Callable[[Sequence[str]], object], load: Load) -> float:
@@ -105,28 +106,28 @@ def per_text(ask: Callable[[Sequence[str]], object], load: Load) -> float:
     return (time.perf_counter() - start) / len(load.texts) * 1e6
 
 
-def per_cold_text(scorer: CompiledScorer, load: Load) -> float:
-    """Return microseconds per text where the scorer forgets all words before each call."""
+def per_cold_text(predictor: CompiledTextPredictor, load: Load) -> float:
+    """Return microseconds per text where the predictor forgets all words before each call."""
     seconds = 0.0
     for texts in load.calls:
-        scorer.forget()
+        predictor.forget()
         start = time.perf_counter()
-        scorer.probabilities(texts)
+        predictor.probabilities(texts)
         seconds += time.perf_counter() - start
     return seconds / len(load.texts) * 1e6
 
 
 def measure(model: Pipeline, loads: dict[str, Load], rounds: int) -> dict[str, dict[str, float]]:
     """Return the median microseconds per text of each side, for each load."""
-    scorer = compile_again(model)
+    predictor = compile_again(model)
     forgetful = compile_again(model)
     for load in loads.values():
-        scorer.probabilities(load.texts)
+        predictor.probabilities(load.texts)
     measured: dict[str, dict[str, float]] = {}
     for name, load in loads.items():
         ways: dict[str, Callable[[], float]] = {
             PIPELINE: partial(per_text, model.predict_proba, load),
-            WARM: partial(per_text, scorer.probabilities, load),
+            WARM: partial(per_text, predictor.probabilities, load),
         }
         if load.per_call == 1:
             ways[COLD] = partial(per_cold_text, forgetful, load)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 
 _START_SECONDS = 120.0
 _END_SECONDS = 30.0

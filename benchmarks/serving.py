@@ -5,13 +5,13 @@ python -m benchmarks.serving
 TF-IDF and logistic regression, learned from the 25,000 IMDb reviews, answer short reviews (the
 Rotten Tomatoes snippets of the same package) in four services of two workers each: ours, with
 metrics, validation and the prediction log on; the tutorials' (Flask and gunicorn, NLTK, pickles);
-`mlflow models serve`; and a bare Starlette application with our scorer, which is the limit. All
+`mlflow models serve`; and a bare Starlette application with our predictor, which is the limit. All
 run at once, one is loaded at a time by wrk, and all rounds are interleaved; wrk and the servers
 share the processors.
 
 `ratio_flask` and `ratio_mlflow` are requests per second at 16 connections; `p99_flask` and
 `p99_mlflow` our p99 latency over theirs; `ratio_starlette` is ours over the bare application's.
-Batches, 100 texts per request, are compared with processes that call our scorer, 100 texts at a
+Batches, 100 texts per request, are compared with processes that call our predictor, 100 texts at a
 time, without any service: `ratio_batch` and `ratio_batch_reviews` (snippets and whole IMDb reviews,
 16 connections) with one such process, which is what an application has that holds the model itself;
 `ratio_batch_workers` and `ratio_batch_reviews_workers` with as many at once as the service has
@@ -40,8 +40,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-import embedded
-import registry
 from benchmarks import in_process
 from benchmarks.bare import PROBLEM_VARIABLE
 from benchmarks.common import clean_environment, interleave, parser, read_reviews, write_json
@@ -52,6 +50,8 @@ from benchmarks.retrain import Ours, write_documents
 from benchmarks.servers import running
 from benchmarks.tutorial import pipeline
 from benchmarks.tutorial.nltk_data import ensure_nltk_data
+from perennial.local import embedded
+from perennial.registry.client import PRODUCTION
 
 CANDIDATE, FEATURES = "tfidf-logistic", "tfidf"
 ONE, SOME, MANY = 1, 16, 64
@@ -150,7 +150,7 @@ def _flask_command(work: Path, port: int) -> list[str]:
 
 
 def _mlflow_command(ours: Ours, port: int) -> list[str]:
-    model = f"models:/{ours.problem}@{registry.PRODUCTION}"
+    model = f"models:/{ours.problem}@{PRODUCTION}"
     options = ["--env-manager", "local", "--workers", str(WORKERS), "--port", str(port)]
     return [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", model, *options]
 
@@ -254,7 +254,7 @@ def figures_of(found: Mapping[str, Sequence[Measured]]) -> dict[str, Any]:
     def ratio(values: Mapping[str, float], other: str) -> float:
         return values[key(OURS, SOME)] / values[key(other, SOME)]
 
-    def over(kind: str, processes: int, *, load: str = "", way: Way = "scorer") -> float:
+    def over(kind: str, processes: int, *, load: str = "", way: Way = "predictor") -> float:
         return rates[key(OURS, BATCH, kind + load)] / rates[Alone(kind, processes, way).name]
 
     return {

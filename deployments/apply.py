@@ -31,9 +31,10 @@ from deployments.blocks import apply_blocks, apply_notification
 from deployments.plan import Planned, plan
 from deployments.pools import apply_pool
 from flows.cli import descriptions
-from redaction import redact, split_credentials
-from settings import OperationSettings, OutsideError, Settings, get_operation_settings, get_settings
-from tasks.failures import EXPECTED
+from perennial.errors import OutsideError
+from perennial.redaction import redact, split_credentials
+from perennial.settings import OperationSettings, Settings, get_operation_settings, get_settings
+from tasks.orchestration.retries import EXPECTED
 
 _RETRAIN = "retrain"
 

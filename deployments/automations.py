@@ -22,8 +22,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
 
-from settings import OperationSettings
-from tasks.events import event_name, resource_id
+from perennial.settings import OperationSettings
+from tasks.orchestration.events import event_name, resource_id
 
 PREFIX = "perennial: "
 OURS = "perennial"

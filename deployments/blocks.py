@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from settings import OperationSettings, Settings
+from perennial.settings import OperationSettings, Settings
 
 if TYPE_CHECKING:
     from prefect_aws import AwsCredentials

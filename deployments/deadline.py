@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from modeling.problem import Problem
+from perennial.config.problem import Problem
 
 # One run may be missed, or take long, before anybody need look.
 _TIMES = 2

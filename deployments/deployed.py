@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 
 # Flows of more than one problem, and what is no flow.
 _UNDEPLOYED = {"__init__", "__main__", "cli", "history", "quickstart", "steps"}

@@ -23,22 +23,22 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-import mongodb
-import registry
 from deployments.deadline import deadline
 from deployments.deployed import deployed_flows
-from modeling.problem import Problem
-from modeling.problem_file import load_problem
-from ports import require_free
-from settings import (
-    OutsideError,
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.local.ports import require_free
+from perennial.registry.client import PRODUCTION, open_registry
+from perennial.settings import (
     Settings,
     configured_prefect_api,
     get_exporter_settings,
     get_settings,
     prefect_headers,
 )
-from tasks.measurements import COLLECTION
+from perennial.stores import mongodb
+from perennial.stores.measurements import COLLECTION
 
 PREFIX = "perennial_"
 # However many ask, the servers behind are asked this often.
@@ -185,20 +185,20 @@ def production(settings: Settings) -> Iterator[Sample]:
     OutsideError
         If MLflow does not answer.
     """
-    tracking = registry.connect(settings)
-    for version in tracking.waiting():
+    registry = open_registry(settings)
+    for version in registry.waiting():
         if version.question is not None:
             of = {"problem": version.problem, "version": str(version.version)}
             until = version.question.until.timestamp()
             yield sample("answer_deadline_timestamp_seconds", until, **of)
-    for aliases in tracking.problems():
-        number = aliases.versions.get(registry.PRODUCTION)
+    for aliases in registry.problems():
+        number = aliases.versions.get(PRODUCTION)
         if number is None:
             continue
-        version = tracking.version(aliases.problem, number)
+        version = registry.version(aliases.problem, number)
         of = {"problem": version.problem}
         yield sample("production_version", number, **of)
-        since = version.since(registry.PRODUCTION)
+        since = version.since(PRODUCTION)
         if since is not None:
             yield sample("production_since_timestamp_seconds", since.timestamp(), **of)
         for metric, value in version.metrics.items():

@@ -25,12 +25,12 @@ from typing import IO
 import psutil
 from rich.console import Console
 
-import embedded
 from deployments.processes import Process, addresses, processes
-from settings import (
+from perennial.errors import OutsideError
+from perennial.local import embedded
+from perennial.settings import (
     PROJECT,
     OperationSettings,
-    OutsideError,
     Settings,
     get_operation_settings,
     get_serving_settings,

@@ -18,9 +18,10 @@ from prefect import Flow
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deployments.deployed import deployed_flows
-from modeling.problem import Problem
-from modeling.problem_file import load_problem
-from settings import PROJECT, OutsideError, Settings
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.settings import PROJECT, Settings
 
 FILE = PROJECT / "prefect.yaml"
 _LIST = "\ndeployments:"

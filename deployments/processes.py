@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from settings import (
+from perennial.errors import OutsideError
+from perennial.settings import (
     ExporterSettings,
     OperationSettings,
-    OutsideError,
     ServingSettings,
     Settings,
     configured_prefect_api,

@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 
-import embedded
-from settings import get_settings, uses_embedded_prefect
+from perennial.local import embedded
+from perennial.settings import get_settings, uses_embedded_prefect
 
 _NO_FLOWS = {"__init__", "__main__", "cli", "steps"}
 # Python's own thresholds are for programs that stay small: by these a retraining would look through

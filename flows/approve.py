@@ -13,16 +13,17 @@ import typer
 from prefect import flow
 from prefect.runtime import deployment
 
-from modeling.decision import Approval, Verdict
-from modeling.problem_file import load_problem
-from settings import OutsideError, get_settings
-from tasks.approve import examine, report_answer
-from tasks.connect import connect
-from tasks.failures import log_briefly
-from tasks.measurements import record
-from tasks.promote import announce, promote
-from tasks.questions import find_question, refuse
-from tasks.report import outcome
+from perennial.config.loader import load_problem
+from perennial.errors import OutsideError
+from perennial.promotion.verdict import Approval, Verdict
+from perennial.settings import get_settings
+from perennial.stores.measurements import record
+from tasks.orchestration.connect import connect
+from tasks.orchestration.retries import log_briefly
+from tasks.promotion.approve import examine, report_answer
+from tasks.promotion.promote import announce, promote
+from tasks.promotion.questions import find_question, refuse
+from tasks.reporting.retraining import outcome
 
 
 @flow(name="approve", flow_run_name="approve {problem} {version}")
@@ -54,13 +55,13 @@ def approve(
     log_briefly()
     spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
     approval = Approval(approved=approve, by=_person(by), why=_reason(why))
-    tracking = connect()
-    waiting = find_question(spec, tracking, version)
+    registry = connect()
+    waiting = find_question(spec, registry, version)
     if approve:
-        found = examine(spec, tracking, waiting)
+        found = examine(spec, registry, waiting)
         verdict = promote(found.problem, found.holdout, waiting, found.evaluation, approval)
     else:
-        verdict = refuse(spec, tracking, waiting, approval)
+        verdict = refuse(spec, registry, waiting, approval)
     announce(spec, verdict)
     report_answer(spec, verdict, outcome(spec, verdict))
     record("approve", spec, [])

@@ -18,9 +18,9 @@ from prefect.settings import (
 from rich.console import Console
 from typer.models import ParameterInfo
 
-import embedded
-from settings import get_settings, uses_embedded_prefect
-from tasks.failures import EXPECTED, log_briefly
+from perennial.local import embedded
+from perennial.settings import get_settings, uses_embedded_prefect
+from tasks.orchestration.retries import EXPECTED, log_briefly
 
 # A parameter in the docstring: its names, and the indented text below them.
 _DOCUMENTED = re.compile(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", re.MULTILINE)

@@ -18,15 +18,15 @@ from prefect.futures import as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.steps import Steps
-from modeling.problem import Problem
-from modeling.problem_file import load_problem
-from settings import get_settings
-from tasks.baseline import write_baseline
-from tasks.compare import Experimented, compare
-from tasks.connect import connect
-from tasks.decide import decide
-from tasks.evaluate import Evaluation, evaluate
-from tasks.explore import (
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.settings import get_settings
+from perennial.stores.measurements import Figure, record
+from perennial.stores.snapshots import Snapshot
+from tasks.data.ingest import ingest
+from tasks.data.prepare import Dataset, prepare
+from tasks.experiment.baseline import write_baseline
+from tasks.experiment.explore import (
     Explored,
     Outcome,
     bench,
@@ -37,12 +37,12 @@ from tasks.explore import (
     ranking,
     with_parameters,
 )
-from tasks.failures import log_briefly
-from tasks.ingest import ingest
-from tasks.measurements import Figure, record
-from tasks.prepare import Dataset, prepare
-from tasks.snapshots import Snapshot
-from tasks.train import CandidateResult, choose
+from tasks.experiment.report import Experimented, compare
+from tasks.orchestration.connect import connect
+from tasks.orchestration.retries import log_briefly
+from tasks.training.evaluate import Evaluation, evaluate
+from tasks.training.train import CandidateResult, choose
+from tasks.training.tune_threshold import decide
 
 
 # Each candidate is fitted by a process of its own; more at once than processors gain nothing.
@@ -68,11 +68,11 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     check_settings(spec)
 
     with steps("connect"):
-        tracking = connect()
+        registry = connect()
     with steps("ingest"):
         snapshot = ingest(spec).snapshot
     tags = {"kind": "experiment", "snapshot_digest": snapshot.digest}
-    with tracking.run(spec.name, f"experiment {spec.name}", tags=tags) as run_id:
+    with registry.run(spec.name, f"experiment {spec.name}", tags=tags) as run_id:
         with steps("prepare"):
             dataset = prepare(counted(spec), snapshot)
         with steps("explore"):
@@ -82,8 +82,8 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
             evaluation = _evaluate(spec, winner, snapshot)
         if write:
             write_baseline(path, winner.name, _chosen(spec, winner).candidates[winner.name])
-        tracking.log_snapshot(run_id, snapshot)
-        tracking.log(run_id, metrics=steps.metrics, tags={"winner": winner.name})
+        registry.log_snapshot(run_id, snapshot)
+        registry.log(run_id, metrics=steps.metrics, tags={"winner": winner.name})
         experimented = Experimented(results, winner, evaluation, steps.seconds, written=write)
         compare(spec, run_id, experimented)
     record("experiment", spec, _figures(spec, experimented))

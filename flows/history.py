@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from prefect import flow
 
-from modeling.problem_file import load_problem
-from registry import Change
-from settings import get_settings
-from tasks.connect import connect
-from tasks.failures import log_briefly
-from tasks.rollback import show_history
+from perennial.config.loader import load_problem
+from perennial.registry.client import Change
+from perennial.settings import get_settings
+from tasks.orchestration.connect import connect
+from tasks.orchestration.retries import log_briefly
+from tasks.promotion.rollback import show_history
 
 
 @flow(name="history", flow_run_name="history {problem}")

@@ -13,17 +13,17 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from modeling.problem_file import load_problem
-from settings import get_settings
-from tasks.alarm import raise_alarm
-from tasks.connect import connect
-from tasks.drift import look_for_drift
-from tasks.failures import log_briefly
-from tasks.judge import judge
-from tasks.monitoring import Monitored, report_monitoring
-from tasks.observe import read_recent, read_reference
-from tasks.quality import measure_freshness, measure_quality
-from tasks.questions import close_unanswered
+from perennial.config.loader import load_problem
+from perennial.settings import get_settings
+from tasks.monitoring.alarm import raise_alarm
+from tasks.monitoring.drift import look_for_drift
+from tasks.monitoring.quality import measure_freshness, measure_quality
+from tasks.monitoring.report import Monitored, report_monitoring
+from tasks.monitoring.samples import read_recent, read_reference
+from tasks.orchestration.connect import connect
+from tasks.orchestration.retries import log_briefly
+from tasks.promotion.judge_canary import judge
+from tasks.promotion.questions import close_unanswered
 
 
 @flow(name="monitor", flow_run_name="monitor {problem}")
@@ -43,11 +43,11 @@ def monitor(problem: str = "sentiment") -> Monitored | None:
     log_briefly()
     now = datetime.now(UTC)
     spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
-    tracking = connect()
+    registry = connect()
     # First, as it may change what is Production, and requests are waiting for it.
     judge(spec)
     close_unanswered(spec)
-    production = tracking.production(spec.name)
+    production = registry.production(spec.name)
     if production is None:
         get_run_logger().warning("%s has no Production version; run flows.retrain.", spec.name)
         return None

@@ -9,8 +9,8 @@ from prefect import flow
 
 from flows.retrain import retrain
 from flows.seed import seed
-from tasks.classify import classify, show
-from tasks.failures import log_briefly
+from tasks.orchestration.retries import log_briefly
+from tasks.scoring.classify import classify, show
 
 PROBLEM = "sentiment"
 SENTENCES = (

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from prefect import flow
 
-from registry import ModelVersion, Registry
-from tasks.connect import connect
-from tasks.decide import decide
-from tasks.evaluate import evaluate
-from tasks.failures import log_briefly
-from tasks.prepare import prepare
-from tasks.recipe import Recipe, read_recipe
-from tasks.reproduce import Agreement, Ingredients, agreement, conclude, gather
-from tasks.train import choose, train
+from perennial.registry.client import ModelVersion, Registry
+from tasks.data.prepare import prepare
+from tasks.orchestration.connect import connect
+from tasks.orchestration.retries import log_briefly
+from tasks.training.evaluate import evaluate
+from tasks.training.recipe import Recipe, read_recipe
+from tasks.training.reproduce import Agreement, Ingredients, agreement, conclude, gather
+from tasks.training.train import choose, train
+from tasks.training.tune_threshold import decide
 
 
 @flow(name="reproduce", flow_run_name="reproduce {problem} {version}")
@@ -33,15 +33,15 @@ def reproduce(problem: str, version: int) -> str:
         The version to make again.
     """
     log_briefly()
-    tracking = connect()
-    original = tracking.version(problem, version)
-    recipe = read_recipe(tracking, original)
+    registry = connect()
+    original = registry.version(problem, version)
+    recipe = read_recipe(registry, original)
     ingredients = gather(original, recipe)
-    return conclude(original, ingredients, _make(tracking, original, recipe, ingredients))
+    return conclude(original, ingredients, _make(registry, original, recipe, ingredients))
 
 
 def _make(
-    tracking: Registry, original: ModelVersion, recipe: Recipe, ingredients: Ingredients
+    registry: Registry, original: ModelVersion, recipe: Recipe, ingredients: Ingredients
 ) -> Agreement | None:
     """Fit the candidate again on all training documents; None where something is missing."""
     spec, snapshot = ingredients.problem, ingredients.snapshot
@@ -49,14 +49,14 @@ def _make(
         return None
     number = original.version
     tags = {"kind": "reproduce", "version": str(number)}
-    with tracking.run(spec.name, f"reproduce version {number}", tags=tags) as run_id:
+    with registry.run(spec.name, f"reproduce version {number}", tags=tags) as run_id:
         dataset = prepare(spec, snapshot)
         fitted = train(spec, recipe.surroundings.candidate, dataset, run_id)
         again = choose(spec, dataset, [fitted])
         if spec.decision is not None:
             again = decide(spec, dataset, again)
         found = agreement(recipe, evaluate(spec, dataset, again).predictions)
-        tracking.log(run_id, metrics={"error": found.error, "labels": found.labels})
+        registry.log(run_id, metrics={"error": found.error, "labels": found.labels})
     return found
 
 

@@ -8,29 +8,29 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.steps import Steps
-from modeling.ahead import beside
-from modeling.candidates import check_candidates
-from modeling.problem import Problem
-from modeling.problem_file import load_problem
-from registry import Registry
-from settings import get_settings
-from tasks.approve import ask_in_terminal
-from tasks.beforehand import get_ready
-from tasks.connect import connect
-from tasks.decide import decide
-from tasks.describe import describe
-from tasks.evaluate import evaluate
-from tasks.failures import log_briefly
-from tasks.figures import figures_of
-from tasks.ingest import Ingested, ingest
-from tasks.measurements import record
-from tasks.prepare import prepare
-from tasks.promote import announce, promote
-from tasks.questions import close_unanswered
-from tasks.register import register
-from tasks.report import Retraining, report
-from tasks.train import choose, largest_first, train
-from tasks.turns import turn
+from perennial.concurrency import beside
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.registry.client import Registry
+from perennial.settings import get_settings
+from perennial.stores.measurements import record
+from perennial.training.pipelines import check_candidates
+from tasks.data.describe import describe
+from tasks.data.ingest import Ingested, ingest
+from tasks.data.prepare import prepare
+from tasks.orchestration.connect import connect
+from tasks.orchestration.flow_lock import turn
+from tasks.orchestration.retries import log_briefly
+from tasks.promotion.approve import ask_in_terminal
+from tasks.promotion.promote import announce, promote
+from tasks.promotion.questions import close_unanswered
+from tasks.reporting.gauges import figures_of
+from tasks.reporting.retraining import Retraining, report
+from tasks.training.evaluate import evaluate
+from tasks.training.preload import get_ready
+from tasks.training.register import register
+from tasks.training.train import choose, largest_first, train
+from tasks.training.tune_threshold import decide
 
 
 @flow(name="retrain", flow_run_name="retrain {problem}")
@@ -53,23 +53,23 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
 
     with turn("retrain", spec.name):
         with steps("connect"):
-            tracking = connect()
+            registry = connect()
             close_unanswered(spec)
         with steps("ingest"):
             ingested = ingest(spec, rescan=rescan)
-        if tracking.has_finished(spec.name, _identity(spec, ingested)) and not force:
+        if registry.has_finished(spec.name, _identity(spec, ingested)) and not force:
             retraining = Retraining(ingested, steps.seconds)
         else:
-            retraining = _learn(spec, ingested, tracking, steps)
+            retraining = _learn(spec, ingested, registry, steps)
         report(spec, retraining)
         record("retrain", spec, figures_of(retraining))
     return retraining
 
 
-def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: Steps) -> Retraining:
+def _learn(spec: Problem, ingested: Ingested, registry: Registry, steps: Steps) -> Retraining:
     # It is this run's turn: another one that counts as running was killed.
-    tracking.end_abandoned(spec.name, "retrain")
-    with tracking.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
+    registry.end_abandoned(spec.name, "retrain")
+    with registry.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
         with steps("prepare"):
             dataset = prepare(spec, ingested.snapshot)
             describe(spec, dataset, run_id)
@@ -92,8 +92,8 @@ def _learn(spec: Problem, ingested: Ingested, tracking: Registry, steps: Steps) 
                 answer = ask_in_terminal(spec, verdict)
             if answer is not None:
                 verdict = promote(spec, dataset, version, evaluation, answer)
-        tracking.log_snapshot(run_id, ingested.snapshot)
-        tracking.log(run_id, metrics=steps.metrics, tags={"verdict": verdict.outcome})
+        registry.log_snapshot(run_id, ingested.snapshot)
+        registry.log(run_id, metrics=steps.metrics, tags={"verdict": verdict.outcome})
     announce(spec, verdict)
     return Retraining(
         ingested,

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from prefect import flow
 
-from modeling.problem_file import load_problem
-from registry import Change
-from settings import OutsideError, get_settings
-from tasks.connect import connect
-from tasks.events import emit
-from tasks.failures import log_briefly
-from tasks.measurements import Figure, record
-from tasks.rollback import choose_version, roll_back, show_history
+from perennial.config.loader import load_problem
+from perennial.errors import OutsideError
+from perennial.registry.client import Change
+from perennial.settings import get_settings
+from perennial.stores.measurements import Figure, record
+from tasks.orchestration.connect import connect
+from tasks.orchestration.events import emit
+from tasks.orchestration.retries import log_briefly
+from tasks.promotion.rollback import choose_version, roll_back, show_history
 
 
 @flow(name="rollback", flow_run_name="rollback {problem}")
@@ -41,11 +42,11 @@ def rollback(
     if not why.strip():
         raise OutsideError("--why is empty; say in a sentence why Production has to change.")
     spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
-    tracking = connect()
-    move = choose_version(spec, tracking, version)
-    change = roll_back(spec, tracking, move, why=why.strip(), by=by)
+    registry = connect()
+    move = choose_version(spec, registry, version)
+    change = roll_back(spec, registry, move, why=why.strip(), by=by)
     emit("version.rolled-back", spec.name, version=change.before, reason=_reason(change))
-    show_history(spec, tracking)
+    show_history(spec, registry)
     record("rollback", spec, [Figure("production_version", change.after)])
     return change
 

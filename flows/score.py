@@ -13,15 +13,16 @@ from typing import Any
 
 from prefect import flow
 
-from modeling.problem import Problem
-from modeling.problem_file import load_problem
-from settings import OutsideError, get_settings
-from tasks.failures import log_briefly
-from tasks.measurements import Figure, record
-from tasks.score import Place
-from tasks.score import score as score_documents
-from tasks.score_file import score_file
-from tasks.scoring import Scored
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.settings import get_settings
+from perennial.stores.measurements import Figure, record
+from tasks.orchestration.retries import log_briefly
+from tasks.scoring.batch import Scored
+from tasks.scoring.collection import Place
+from tasks.scoring.collection import score as score_documents
+from tasks.scoring.parquet import score_file
 
 
 @flow(name="score", flow_run_name="score {problem}")

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from prefect import flow
 
-from modeling.inputs import inputs_of
-from modeling.problem_file import load_problem
-from settings import get_settings
-from tasks.datasets import builtin_rows
-from tasks.failures import log_briefly
-from tasks.seed import Seeded, load, read_rows
+from perennial.config.loader import load_problem
+from perennial.inputs.base import inputs_of
+from perennial.settings import get_settings
+from tasks.data.datasets import builtin_rows
+from tasks.data.seed import Seeded, load, read_rows
+from tasks.orchestration.retries import log_briefly
 
 
 @flow(name="seed", flow_run_name="seed {problem}")

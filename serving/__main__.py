@@ -15,8 +15,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ports import require_free
-from settings import PROJECT, OutsideError, get_serving_settings, get_settings
+from perennial.errors import OutsideError
+from perennial.local.ports import require_free
+from perennial.settings import PROJECT, get_serving_settings, get_settings
 
 SERVICE = "serving.service:Classifier"
 # A large body leaves its memory to the system again, not in holes between what stays; two arenas,

@@ -12,7 +12,8 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from settings import OutsideError, Settings, UnavailableError, get_serving_settings, get_settings
+from perennial.errors import OutsideError, UnavailableError
+from perennial.settings import Settings, get_serving_settings, get_settings
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def unset(names: Sequence[str], environment: Mapping[str, str]) -> list[str]:
 def _mongodb(settings: Settings) -> None:
     if settings.mongodb_uri is None:
         return
-    import mongodb
+    from perennial.stores import mongodb
 
     with mongodb.connect(settings):
         pass
@@ -51,9 +52,9 @@ def _mongodb(settings: Settings) -> None:
 def _registry(settings: Settings) -> None:
     if settings.mlflow_tracking_uri is None and settings.dagshub_repo_name is None:
         return
-    import registry
+    from perennial.registry.client import open_registry
 
-    registry.connect(settings)
+    open_registry(settings)
 
 
 def main(names: Sequence[str], say: Callable[[str], object] = sys.stderr.write) -> int:

@@ -1,6 +1,7 @@
 """The BentoML service: ``bentoml serve serving.service:Classifier``.
 
-BentoML runs the workers; everything that a request meets is the application in `serving.app`. Its
+BentoML runs the workers; everything that a request meets is the application in
+`serving.api.app`. Its
 tracing, access log, metrics and adaptive batching cost more than an answer does, and are off.
 """
 
@@ -13,9 +14,9 @@ import anyio.to_thread
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.connections import connect_well
-from serving.supervision import supervise_well
-from settings import get_serving_settings, get_settings
+from perennial.settings import get_serving_settings, get_settings
+from serving.runtime.connections import connect_well
+from serving.runtime.supervision import supervise_well
 
 # BentoML's own limit is the last one: what is slower has been answered here before.
 _TIMEOUT_SECONDS = 5
@@ -29,7 +30,7 @@ class Takeover:
 
     def __init__(self, app: ASGIApp) -> None:
         # The process that starts the workers imports this module, too, and answers nothing.
-        from serving.app import Service
+        from serving.api.app import Service
 
         self._bentoml = app
         self._service = Service(get_settings(), get_serving_settings())

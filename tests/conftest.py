@@ -29,14 +29,14 @@ if "PREFECT_HOME" not in os.environ:
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
 import tasks  # noqa: F401 - it prepares the environment of the libraries
-from modeling.problem import Problem
-from modeling.problem_file import load_problem
-from settings import PROJECT, Settings, get_settings
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.settings import PROJECT, Settings, get_settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from registry import Registry
+    from perennial.registry.client import Registry
 
 # A server that is configured already, as in CI, takes the place of the embedded one.
 CONFIGURED_MONGODB = os.environ.get("MONGODB_URI")
@@ -75,7 +75,7 @@ SMALL_PROBLEM: dict[str, Any] = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage of `modeling` and `tasks` in other rooms: it slows them for nothing."""
+    """Measure no coverage of `perennial` and `tasks` in other rooms: it slows them for nothing."""
     for item in items:
         if item.path.relative_to(PROJECT / "tests").parts[0] in _UNMEASURED:
             item.add_marker(pytest.mark.no_cover)
@@ -133,7 +133,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         temporary_settings,
     )
 
-    import embedded
+    from perennial.local import embedded
 
     own = Settings(data_dir=tmp_path_factory.getbasetemp() / "servers")
     with embedded.server(own, "prefect") as port:
@@ -154,7 +154,7 @@ def mongodb_server(servers: Settings) -> Iterator[str]:
     if CONFIGURED_MONGODB:
         yield CONFIGURED_MONGODB
         return
-    import embedded
+    from perennial.local import embedded
 
     with embedded.server(servers, "mongodb") as port:
         yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
@@ -163,10 +163,10 @@ def mongodb_server(servers: Settings) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an MLflow database with nothing in it but its tables, to be copied."""
-    import registry
+    from perennial.registry.client import open_registry
 
     settings = Settings(data_dir=tmp_path_factory.mktemp("mlflow"))
-    registry.connect(settings)
+    open_registry(settings)
     forget_mlflow()
     return settings.data_dir / "mlflow" / "mlflow.db"
 
@@ -195,11 +195,11 @@ def machine(
 
 
 @pytest.fixture
-def tracking(machine: Settings) -> Registry:
+def registry(machine: Settings) -> Registry:
     """The registry of that machine."""
-    import registry
+    from perennial.registry.client import open_registry
 
-    return registry.connect(machine)
+    return open_registry(machine)
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def collection(mongodb_server: str, problem: Problem) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def snippets() -> list[tuple[str, int]]:
     """Short real film reviews with their labels, negative and positive ones in turn."""
-    from tasks.seed import read_file, reviews_file
+    from tasks.data.seed import read_file, reviews_file
 
     rows = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes")
     sides: dict[int, list[str]] = {0: [], 1: []}

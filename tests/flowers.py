@@ -11,11 +11,11 @@ import pyarrow as pa
 from ruamel.yaml import YAML
 from sklearn.pipeline import Pipeline
 
-from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
-from modeling.inputs import inputs_of
-from modeling.problem import Problem
-from modeling.problem_file import load_problem
-from settings import PROJECT
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.inputs.base import inputs_of
+from perennial.settings import PROJECT
+from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
 
 SETOSA = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 VIRGINICA = {"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5}
@@ -32,7 +32,7 @@ def write_iris(folder: Path, database: str) -> Problem:
 
 @cache
 def flowers() -> tuple[dict[str, Any], ...]:
-    from tasks.datasets import builtin_rows
+    from tasks.data.datasets import builtin_rows
 
     problem = load_problem(PROJECT / "problems" / "iris.yaml")
     return tuple(builtin_rows(problem).to_pylist())

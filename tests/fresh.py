@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 
 _SECONDS = 100
 

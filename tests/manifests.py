@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 
 OVERLAYS = ("local", "staging", "production")
 # Those with secrets of AWS and a load balancer.

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from artifact import Golden
-from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
-from modeling.problem import Problem
-from settings import Settings
+from perennial.config.problem import Problem
+from perennial.registry.artifact import Golden
+from perennial.settings import Settings
+from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
 from tests.conftest import SMALL_PROBLEM, forget_mlflow
 
 GOOD = "a warm , funny and touching film with a wonderful cast"
@@ -36,17 +36,17 @@ def register_small(
     folder: Path, models: Sequence[Pipeline], tags: Mapping[str, str] | None = None
 ) -> Path:
     """Register models as versions without an alias; return MLflow's database in that folder."""
-    import registry
+    from perennial.registry.client import open_registry
 
     settings = Settings(data_dir=folder)
-    tracking = registry.connect(settings)
+    registry = open_registry(settings)
     for model in models:
         golden = Golden(
             inputs=(GOOD, BAD),
             classes=tuple(model.classes_),
             probabilities=model.predict_proba([GOOD, BAD]).tolist(),
         )
-        with tracking.run("reviews", "retrain") as run_id:
-            tracking.register("reviews", run_id, model, golden, tags=tags or {})
+        with registry.run("reviews", "retrain") as run_id:
+            registry.register("reviews", run_id, model, golden, tags=tags or {})
     forget_mlflow()
     return settings.data_dir / "mlflow" / "mlflow.db"

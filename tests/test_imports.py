@@ -7,14 +7,9 @@ import os
 
 import pytest
 
-from settings import PROJECT
 from tests.fresh import run_fresh
 
-MODELING = [
-    f"modeling.{file.stem}"
-    for file in sorted((PROJECT / "modeling").glob("*.py"))
-    if file.stem != "__init__"
-]
+SCIENCE = ("numpy", "sklearn", "pyarrow")
 
 
 def _loaded_by(*modules: str) -> set[str]:
@@ -29,18 +24,14 @@ def _loaded_by(*modules: str) -> set[str]:
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [
-        (
-            ["settings"],
-            {"prefect", "mlflow", "pymongo", "bson", "numpy", "sklearn", "pyarrow", "modeling"},
-        ),
-        (["embedded"], {"prefect", "mlflow", "pymongo", "numpy", "sklearn", "pyarrow"}),
-        (["mongodb"], {"prefect", "mlflow", "numpy", "sklearn", "modeling", "tasks", "registry"}),
-        (["registry"], {"prefect", "pymongo", "bson", "deltalake", "modeling", "tasks", "mongodb"}),
-        (["serving.app"], {"prefect", "mlflow", "pymongo", "sklearn", "pandas", "skops", "tasks"}),
+        (["perennial.settings"], {"prefect", "mlflow", "pymongo", "bson", *SCIENCE}),
+        (["perennial.local.embedded"], {"prefect", "mlflow", "pymongo", *SCIENCE}),
+        (["perennial.stores.mongodb"], {"prefect", "mlflow", "tasks", "numpy", "sklearn"}),
+        (["perennial.registry.client"], {"prefect", "pymongo", "bson", "deltalake", "tasks"}),
+        (["serving.api.app"], {"prefect", "mlflow", "pymongo", *SCIENCE, "tasks"}),
         (["flows.retrain", "flows.cli"], {"matplotlib", "skops", "deployments", "serving"}),
-        (MODELING, {"prefect", "mlflow", "pymongo", "bson", "deltalake", "settings", "registry"}),
     ],
-    ids=["settings", "embedded", "mongodb", "registry", "serving", "retrain", "modeling"],
+    ids=["settings", "embedded", "mongodb", "registry", "serving", "retrain"],
 )
 def test_importing_a_module_does_not_load(modules: list[str], unwanted: set[str]) -> None:
     loaded = _loaded_by(*modules)

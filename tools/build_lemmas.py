@@ -1,4 +1,4 @@
-"""Writes the table of `modeling.lemmas` from WordNet: `python -m tools.build_lemmas`."""
+"""Writes the table of `perennial.text.lemmatizer` from WordNet: `python -m tools.build_lemmas`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools.wordnet import ensure_wordnet, nltk_lemmatize
 
-DATA = Path(__file__).resolve().parents[1] / "modeling" / "data"
+DATA = Path(__file__).resolve().parents[1] / "perennial" / "text" / "data"
 
 _FILE_NAMES = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
 
@@ -17,7 +17,7 @@ _FILE_NAMES = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
 def build_table(nltk_data: Path) -> bytes:
     """Return the bytes of `wordnet_lemmas.xz`, the same ones for the same WordNet.
 
-    `modeling.lemmas` describes the format. NLTK itself says which words are irregular.
+    `perennial.text.lemmatizer` describes the format. NLTK itself says which words are irregular.
     """
     corpus = nltk_data / "corpora" / "wordnet"
     lemmatize = nltk_lemmatize(nltk_data)

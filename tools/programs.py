@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from settings import OutsideError
+from perennial.errors import OutsideError
 
 PROGRAMS = ("prometheus", "promtool", "alertmanager", "amtool", "docker-registry")
 _FOLDER = Path(sys.prefix) / "programs"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 
 SOURCE = PROJECT / "k8s" / "monitoring" / "rules.yaml"
 FILE = PROJECT / "compose" / "prometheus" / "rules.yml"

@@ -15,7 +15,13 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from settings import PROJECT, ExporterSettings, OperationSettings, ServingSettings, Settings
+from perennial.settings import (
+    PROJECT,
+    ExporterSettings,
+    OperationSettings,
+    ServingSettings,
+    Settings,
+)
 
 DOCUMENT = PROJECT / "docs" / "production.md"
 GROUPS = (Settings, ServingSettings, OperationSettings, ExporterSettings)

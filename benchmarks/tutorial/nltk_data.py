@@ -5,7 +5,7 @@ from pathlib import Path
 
 def ensure_stopwords(folder: Path) -> Path:
     """Write NLTK's English stop words into an `nltk_data` folder and return their file."""
-    from modeling.stop_words import STOP_WORDS
+    from perennial.text.stop_words import STOP_WORDS
 
     path = folder / "corpora" / "stopwords" / "english"
     content = "".join(f"{word}\n" for word in sorted(STOP_WORDS))

@@ -17,7 +17,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
 
-from settings import PROJECT, OperationSettings, OutsideError
+from perennial.errors import OutsideError
+from perennial.settings import PROJECT, OperationSettings
 
 TEMPLATES = {
     "process": PROJECT / "deployments" / "pools" / "process.json",

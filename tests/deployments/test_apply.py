@@ -16,8 +16,9 @@ from deployments.apply import apply
 from deployments.automations import PREFIX
 from deployments.blocks import NOTIFICATION, SNAPSHOTS, apply_blocks
 from deployments.pools import TEMPLATES, apply_pool, job_template
-from modeling.problem import Problem
-from settings import PROJECT, OperationSettings, OutsideError, Settings
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.settings import PROJECT, OperationSettings, Settings
 
 HERE = OperationSettings()
 

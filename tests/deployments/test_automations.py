@@ -8,7 +8,7 @@ from uuid import uuid4
 from prefect.automations import AutomationCore
 
 from deployments.automations import apply_automations, automations
-from settings import OperationSettings
+from perennial.settings import OperationSettings
 
 
 class Server:

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_MESSAGING_BROKER, temporary_settings
 from sqlalchemy.exc import OperationalError
 
 from deployments.processes import processes
-from settings import OperationSettings, ServingSettings, Settings
+from perennial.settings import OperationSettings, ServingSettings, Settings
 
 _TRIES_OF_PREFECT = 4
 _LIMIT = 30.0

@@ -10,14 +10,15 @@ from mlflow import MlflowClient
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-import embedded
 from deployments import exporter
 from deployments.deadline import deadline
 from deployments.deployed import deployed_flows
 from deployments.exporter import Sources, flow_runs, measurements, production, sources
-from modeling.problem import Problem
-from settings import OutsideError, Settings
-from tasks.measurements import Figure, record
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.local import embedded
+from perennial.settings import Settings
+from perennial.stores.measurements import Figure, record
 from tests.conftest import free_port
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from deployments.deployed import deployed_flows
 from deployments.plan import FILE, definitions, listed, plan
-from modeling.problem import Problem
-from settings import PROJECT, OutsideError, Settings
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.settings import PROJECT, Settings
 
 OURS = Settings(problems_dir=PROJECT / "problems")
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 import pytest
 from ruamel.yaml import YAML
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tests.conftest import MIDNIGHT, free_port, wait_until
 from tests.e2e.page import DESKTOP
 from tools.chromium import find
@@ -68,7 +68,7 @@ def _write_problem(folder: Path, database: str) -> dict[str, Any]:
 
 def _reviews() -> Iterator[dict[str, Any]]:
     """Real film reviews, as documents."""
-    from tasks.seed import read_file, reviews_file
+    from tasks.data.seed import read_file, reviews_file
 
     rows = read_file(reviews_file(), text="text", label="label").to_pylist()
     step = len(rows) // _REVIEWS
@@ -165,7 +165,7 @@ def retrained(
             check=False,
         )
         assert "Production is now version 1" in done.stdout, done.stdout + done.stderr
-        with _serving(environment, folder / "serving.log") as url:
+        with _serving(environment, folder / "serving.telemetry.log") as url:
             yield Site(url, documents, problem["labels"])
         client.drop_database(database)
 

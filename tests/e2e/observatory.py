@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 from ruamel.yaml import YAML
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tests.conftest import free_port, wait_until
 from tools import programs
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Download, Locator, Page, Route, ViewportSize

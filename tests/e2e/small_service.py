@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from settings import PROJECT, Settings
+from perennial.settings import PROJECT, Settings
 from tests.conftest import forget_mlflow, free_port, wait_until
 from tests.small_models import fit_small, register_small
 
@@ -19,11 +19,11 @@ _START_SECONDS = 120.0
 
 def promote_small(folder: Path, reviews: Sequence[tuple[str, int]]) -> Path:
     """Make a data folder whose registry has a model ``reviews`` in Production."""
-    import registry
+    from perennial.registry.client import open_registry
 
     register_small(folder, [fit_small(reviews)])
-    tracking = registry.connect(Settings(data_dir=folder))
-    tracking.promote(tracking.version("reviews", 1), expected=None)
+    registry = open_registry(Settings(data_dir=folder))
+    registry.promote(registry.version("reviews", 1), expected=None)
     forget_mlflow()
     return folder
 

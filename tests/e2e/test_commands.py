@@ -20,7 +20,7 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tests.conftest import free_port, wait_until
 from tests.e2e.podman import LIMITS, SERVING, WORKER, podman, require_images
 from tests.manifests import containers, pods, render

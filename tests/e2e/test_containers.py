@@ -20,10 +20,10 @@ import httpx
 import numpy as np
 import pytest
 
-from artifact import Golden
-from modeling.candidates import assemble, build_classifier, build_counter, build_normalizer
-from modeling.problem import Problem
-from settings import Settings
+from perennial.config.problem import Problem
+from perennial.registry.artifact import Golden
+from perennial.settings import Settings
+from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
 from tests.conftest import free_port, wait_until
 from tests.e2e.podman import LIMITS, SERVING, USER, WORKER, podman, require_images
 from tests.mongodb_users import guarded_mongodb
@@ -58,7 +58,7 @@ def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str, str], None]:
 @pytest.fixture
 def data(machine: Settings, problem: Problem, snippets: list[tuple[str, int]]) -> Path:
     """A data folder with a model in Production, which belongs to the user of the image."""
-    import registry
+    from perennial.registry.client import open_registry
 
     texts, labels = zip(*snippets[:400], strict=True)
     candidate = problem.candidates["tfidf-logistic"]
@@ -67,15 +67,15 @@ def data(machine: Settings, problem: Problem, snippets: list[tuple[str, int]]) -
     names = np.array([problem.classes[label] for label in labels])
     classifier = build_classifier(problem, "tfidf-logistic").fit(matrix, names)
     model = assemble(normalizer, counter, classifier)
-    tracking = registry.connect(machine)
+    registry = open_registry(machine)
     golden = Golden(
         inputs=(_GOOD, _BAD),
         classes=tuple(model.classes_),
         probabilities=model.predict_proba([_GOOD, _BAD]).tolist(),
     )
-    with tracking.run(problem.name, "retrain") as run_id:
-        version = tracking.register(problem.name, run_id, model, golden, tags={})
-    tracking.promote(version, expected=None)
+    with registry.run(problem.name, "retrain") as run_id:
+        version = registry.register(problem.name, run_id, model, golden, tags={})
+    registry.promote(version, expected=None)
     for path in (machine.data_dir, *machine.data_dir.rglob("*")):
         os.chown(path, USER, USER)
     return machine.data_dir

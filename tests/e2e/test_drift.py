@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from benchmarks.drift import rows_of
-from modeling.problem import Problem
-from settings import get_serving_settings
-from tasks.monitoring import Monitored
+from perennial.config.problem import Problem
+from perennial.settings import get_serving_settings
+from tasks.monitoring.report import Monitored
 from tests.conftest import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("prefect_api")]

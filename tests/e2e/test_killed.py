@@ -19,12 +19,12 @@ from prefect.client.orchestration import get_client
 from pymongo import MongoClient
 from ruamel.yaml import YAML
 
-import registry
 from flows.retrain import retrain
-from settings import PROJECT, Settings, get_settings
-from tasks.snapshots import SnapshotStore
+from perennial.registry.client import open_registry
+from perennial.settings import PROJECT, Settings, get_settings
+from perennial.stores.snapshots import SnapshotStore
 from tests.conftest import forget_mlflow, wait_until
-from tests.tasks.test_promote import CANDIDATES
+from tests.tasks.promotion.test_promote import CANDIDATES
 
 pytestmark = pytest.mark.e2e
 
@@ -57,9 +57,21 @@ retrain(problem)
 
 # Where a retraining is killed: module, class or None, function, moment, argument or None.
 POINTS = {
-    "before the snapshot is written": ("tasks.snapshots", None, "write_deltalake", "before", None),
-    "after the snapshot is written": ("tasks.snapshots", None, "write_deltalake", "after", None),
-    "while candidates are trained": ("tasks.train", None, "_log", "before", None),
+    "before the snapshot is written": (
+        "perennial.stores.snapshots",
+        None,
+        "write_deltalake",
+        "before",
+        None,
+    ),
+    "after the snapshot is written": (
+        "perennial.stores.snapshots",
+        None,
+        "write_deltalake",
+        "after",
+        None,
+    ),
+    "while candidates are trained": ("tasks.training.train", None, "_log", "before", None),
     "before the version is created": (
         "mlflow",
         "MlflowClient",
@@ -211,9 +223,9 @@ def test_a_retraining_that_was_killed_is_completed_by_the_next_one(
 ) -> None:
     world = worlds[point]
     world.enter(monkeypatch)
-    left = registry.connect(get_settings()).production(world.problem)
+    left = open_registry(get_settings()).production(world.problem)
     if left is not None:
-        assert registry.connect(get_settings()).load(left) is not None
+        assert open_registry(get_settings()).load(left) is not None
 
     again = retrain(world.problem)
     and_again = retrain(world.problem)
@@ -221,12 +233,12 @@ def test_a_retraining_that_was_killed_is_completed_by_the_next_one(
     _check_documents(world, mongodb_server)
     assert again.verdict is not None
     assert and_again.verdict is None
-    tracking = registry.connect(get_settings())
-    production = tracking.production(world.problem)
+    registry = open_registry(get_settings())
+    production = registry.production(world.problem)
     assert production is not None
     assert production.tags["perennial.candidate"] == "good"
-    assert len(tracking.load(production).predict(["a wonderful film"])) == 1
-    assert tracking.alias(world.problem, "previous") is None or left is not None
+    assert len(registry.load(production).predict(["a wonderful film"])) == 1
+    assert registry.alias(world.problem, "previous") is None or left is not None
     assert _statuses(world) <= {"FINISHED", "KILLED"}
     forget_mlflow()
 
@@ -234,7 +246,7 @@ def test_a_retraining_that_was_killed_is_completed_by_the_next_one(
 def test_a_command_that_is_killed_leaves_no_server_behind_and_is_completed_by_the_next_one(
     machine: Settings, write_problem: Any, documents: Any
 ) -> None:
-    import embedded
+    from perennial.local import embedded
 
     problem = write_problem()
     forget_mlflow()
@@ -284,4 +296,4 @@ def test_a_command_that_is_killed_leaves_no_server_behind_and_is_completed_by_th
     assert snapshot is not None
     assert snapshot.documents == 400
     assert set(Counter(key for key, _ in store.known_documents(snapshot, None)).values()) == {1}
-    assert registry.connect(machine).production("reviews") is not None
+    assert open_registry(machine).production("reviews") is not None

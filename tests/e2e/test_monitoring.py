@@ -25,7 +25,7 @@ import promql_parser
 import pytest
 from ruamel.yaml import YAML
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tests.conftest import free_port, wait_until
 from tests.e2e import conftest as sites
 from tests.e2e.conftest import Site

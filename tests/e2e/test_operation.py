@@ -26,7 +26,7 @@ from playwright.sync_api import Error as PageError
 from pymongo import MongoClient
 from ruamel.yaml import YAML
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tests.conftest import SMALL_PROBLEM, free_port
 from tests.conftest import wait_until as wait_until_often
 from tests.e2e.page import DESKTOP, IMAGES
@@ -388,7 +388,10 @@ def test_drift_starts_a_retraining(system: System) -> None:
         [
             sys.executable,
             "-c",
-            "from tasks.events import emit; emit('problem.drifted', 'clicked', reason='a test')",
+            (
+                "from tasks.orchestration import events\n"
+                "events.emit('problem.drifted', 'clicked', reason='a test')"
+            ),
         ],
         cwd=PROJECT,
         env={**system.environment, "PREFECT_API_URL": f"{system.prefect}/api"},

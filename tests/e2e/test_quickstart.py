@@ -12,7 +12,7 @@ from shutil import copytree
 
 import pytest
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 
 pytestmark = pytest.mark.e2e
 

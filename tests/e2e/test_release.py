@@ -22,7 +22,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from ruamel.yaml import YAML
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tests.conftest import free_port, wait_until
 from tests.e2e.small_service import promote_small, serving
 from tests.small_models import GOOD

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tests.conftest import wait_until
 from tests.e2e.small_service import promote_small, serving
 from tests.mongodb_users import Guarded, guarded_mongodb

@@ -12,16 +12,16 @@ import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 
-import tasks.approve
+import tasks.promotion.approve
 from flows.approve import approve
 from flows.cli import main
 from flows.monitor import monitor
 from flows.retrain import retrain
 from flows.rollback import rollback
-from modeling.decision import Verdict
-from modeling.problem import Problem
-from registry import ModelVersion, Registry
-from settings import OutsideError
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.promotion.verdict import Verdict
+from perennial.registry.client import ModelVersion, Registry
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -61,13 +61,13 @@ def weak_in_production(learn: Callable[..., Verdict]) -> None:
     assert learn(WEAK, FLOOR).outcome == "promoted"
 
 
-def production(tracking: Registry) -> int | None:
-    version = tracking.production("reviews")
+def production(registry: Registry) -> int | None:
+    version = registry.production("reviews")
     return version and version.version
 
 
-def waiting(tracking: Registry) -> list[int]:
-    return [version.version for version in tracking.waiting("reviews")]
+def waiting(registry: Registry) -> list[int]:
+    return [version.version for version in registry.waiting("reviews")]
 
 
 def stored_verdict(version: ModelVersion) -> tuple[str, str]:
@@ -90,7 +90,7 @@ def end_the_time(client: MlflowClient, number: int) -> None:
 
 def test_the_retraining_ends_while_its_question_waits_and_says_how_to_answer(
     learn: Callable[..., Verdict],
-    tracking: Registry,
+    registry: Registry,
     client: MlflowClient,
     collection: Any,
     capsys: pytest.CaptureFixture[str],
@@ -100,9 +100,9 @@ def test_the_retraining_ends_while_its_question_waits_and_says_how_to_answer(
     verdict = learn(gates=ASKED | {"answer_within": "PT6H"})
 
     assert (verdict.outcome, verdict.challenger) == ("waiting", 1)
-    assert (production(tracking), waiting(tracking)) == (None, [1])
+    assert (production(registry), waiting(registry)) == (None, [1])
     assert collection.database["perennial_leases"].count_documents({}) == 0
-    question = tracking.version("reviews", 1).question
+    question = registry.version("reviews", 1).question
     assert question is not None
     assert question.asked >= before
     assert question.until == question.asked + timedelta(hours=6) == verdict.until
@@ -123,7 +123,7 @@ def test_the_retraining_ends_while_its_question_waits_and_says_how_to_answer(
 
 @pytest.mark.usefixtures("weak_in_production")
 def test_a_yes_promotes_and_the_history_says_who_gave_it(
-    learn: Callable[..., Verdict], tracking: Registry, capsys: pytest.CaptureFixture[str]
+    learn: Callable[..., Verdict], registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     learn()
 
@@ -131,15 +131,15 @@ def test_a_yes_promotes_and_the_history_says_who_gave_it(
 
     assert (verdict.outcome, verdict.production) == ("promoted", 1)
     assert verdict.gates[-1].found == "yes, by Ana: I read fifty answers"
-    assert (production(tracking), waiting(tracking)) == (2, [])
-    previous = tracking.alias("reviews", "previous")
+    assert (production(registry), waiting(registry)) == (2, [])
+    previous = registry.alias("reviews", "previous")
     assert previous is not None
     assert previous.version == 1
-    change = tracking.history("reviews")[-1]
+    change = registry.history("reviews")[-1]
     assert (change.kind, change.before, change.after) == ("promotion", 1, 2)
     assert (change.by, change.flow) == ("Ana", "approve")
     assert "I read fifty answers" in change.why
-    version = tracking.version("reviews", 2)
+    version = registry.version("reviews", 2)
     assert stored_verdict(version)[0] == "promoted"
     assert version.answer == "yes, by Ana: I read fifty answers"
     assert "reviews: promoted, Production is now version 2" in capsys.readouterr().out
@@ -147,7 +147,7 @@ def test_a_yes_promotes_and_the_history_says_who_gave_it(
 
 @pytest.mark.usefixtures("weak_in_production")
 def test_a_no_keeps_the_version_and_the_verdict_says_who_gave_it(
-    learn: Callable[..., Verdict], tracking: Registry
+    learn: Callable[..., Verdict], registry: Registry
 ) -> None:
     why = f"rude to short texts {uuid4()}"
     gates = learn().gates
@@ -156,15 +156,15 @@ def test_a_no_keeps_the_version_and_the_verdict_says_who_gave_it(
 
     assert verdict.outcome == "kept"
     assert verdict.gates[:-1] == gates
-    assert (production(tracking), waiting(tracking)) == (1, [])
+    assert (production(registry), waiting(registry)) == (1, [])
     said = f"approval: no, by Ana: {why}, required a person's yes"
-    assert stored_verdict(tracking.version("reviews", 2)) == ("kept", said)
+    assert stored_verdict(registry.version("reviews", 2)) == ("kept", said)
     assert wait_until(lambda: told("kept", said), "the event")[0]["version"] == 2
 
 
 @pytest.mark.usefixtures("weak_in_production")
 def test_an_approved_version_is_compared_with_what_is_production_by_then(
-    learn: Callable[..., Verdict], write_problem: Callable[..., Problem], tracking: Registry
+    learn: Callable[..., Verdict], write_problem: Callable[..., Problem], registry: Registry
 ) -> None:
     by_hand = learn(GOOD, FLOOR | {"promotion": "never"})
     assert by_hand.reason == "every gate is passed, but promotion is never automatic"
@@ -175,14 +175,14 @@ def test_an_approved_version_is_compared_with_what_is_production_by_then(
 
     assert (verdict.outcome, verdict.production) == ("kept", 2)
     assert [gate.name for gate in verdict.failed] == ["better than Production"]
-    assert (production(tracking), waiting(tracking)) == (2, [])
-    assert tracking.version("reviews", 3).answer == "yes, by Ana: I tried it"
+    assert (production(registry), waiting(registry)) == (2, [])
+    assert registry.version("reviews", 3).answer == "yes, by Ana: I tried it"
 
 
 @pytest.mark.e2e
 @pytest.mark.usefixtures("weak_in_production")
 def test_an_approved_version_must_pass_the_gates_of_the_file_as_it_is_by_then(
-    learn: Callable[..., Verdict], write_problem: Callable[..., Problem], tracking: Registry
+    learn: Callable[..., Verdict], write_problem: Callable[..., Problem], registry: Registry
 ) -> None:
     learn()
     write_problem(candidates=WEAK, gates=ASKED | {"floors": {"accuracy": 0.999}})
@@ -190,27 +190,27 @@ def test_an_approved_version_must_pass_the_gates_of_the_file_as_it_is_by_then(
     verdict = approve("reviews", version=2, why="I tried it", by="Ana")
 
     assert [gate.name for gate in verdict.failed] == ["accuracy"]
-    assert production(tracking) == 1
+    assert production(registry) == 1
 
 
 @pytest.mark.e2e
 @pytest.mark.usefixtures("weak_in_production")
 def test_an_approved_version_begins_as_a_canary_where_the_problem_says_so(
-    learn: Callable[..., Verdict], tracking: Registry
+    learn: Callable[..., Verdict], registry: Registry
 ) -> None:
     learn(rollout={"mode": "canary"})
 
     approve("reviews", version=2, why="I tried it", by="Ana")
 
-    canary = tracking.alias("reviews", "canary")
+    canary = registry.alias("reviews", "canary")
     assert canary is not None
     assert canary.version == 2
-    assert (production(tracking), waiting(tracking)) == (1, [])
+    assert (production(registry), waiting(registry)) == (1, [])
 
 
 @pytest.mark.e2e
 def test_the_floor_of_a_decision_is_still_a_gate_when_a_person_answers(
-    learn: Callable[..., Verdict], tracking: Registry
+    learn: Callable[..., Verdict], registry: Registry
 ) -> None:
     decision = {"floor": {"recall": 0.6}}
     asked = learn(decision=decision, metric="precision")
@@ -230,25 +230,25 @@ def test_the_floor_of_a_decision_is_still_a_gate_when_a_person_answers(
 def test_silence_is_a_no_and_whichever_flow_comes_next_says_so(
     flow: Callable[[], object],
     learn: Callable[..., Verdict],
-    tracking: Registry,
+    registry: Registry,
     client: MlflowClient,
 ) -> None:
     learn()
     flow()
-    assert waiting(tracking) == [1]
+    assert waiting(registry) == [1]
     end_the_time(client, 1)
 
     flow()
 
-    assert (production(tracking), waiting(tracking)) == (None, [])
-    outcome, reason = stored_verdict(tracking.version("reviews", 1))
+    assert (production(registry), waiting(registry)) == (None, [])
+    outcome, reason = stored_verdict(registry.version("reviews", 1))
     assert outcome == "kept"
     assert reason.startswith("approval: no, by nobody: no answer until 20")
 
 
 @pytest.mark.parametrize("says_yes", [True, False])
 def test_an_answer_that_comes_too_late_is_refused(
-    says_yes: bool, learn: Callable[..., Verdict], tracking: Registry, client: MlflowClient
+    says_yes: bool, learn: Callable[..., Verdict], registry: Registry, client: MlflowClient
 ) -> None:
     learn()
     end_the_time(client, 1)
@@ -258,13 +258,13 @@ def test_an_answer_that_comes_too_late_is_refused(
     ):
         approve("reviews", version=1, why="I tried it", by="Ana", approve=says_yes)
 
-    assert (production(tracking), waiting(tracking)) == (None, [])
-    assert stored_verdict(tracking.version("reviews", 1))[0] == "kept"
+    assert (production(registry), waiting(registry)) == (None, [])
+    assert stored_verdict(registry.version("reviews", 1))[0] == "kept"
 
 
 @pytest.mark.parametrize("until", ["soon", "", "2999-13-01"])
 def test_a_question_whose_time_a_person_has_damaged_is_a_no(
-    until: str, learn: Callable[..., Verdict], tracking: Registry, client: MlflowClient
+    until: str, learn: Callable[..., Verdict], registry: Registry, client: MlflowClient
 ) -> None:
     learn()
     client.set_model_version_tag("reviews", "1", "perennial.question.until", until)
@@ -273,38 +273,38 @@ def test_a_question_whose_time_a_person_has_damaged_is_a_no(
     with pytest.raises(OutsideError, match="no answer in time"):
         approve("reviews", version=1, why="I tried it", by="Ana")
 
-    assert (production(tracking), waiting(tracking)) == (None, [])
+    assert (production(registry), waiting(registry)) == (None, [])
 
 
 def test_a_newer_challenger_takes_the_place_of_an_older_one_that_waits(
-    learn: Callable[..., Verdict], tracking: Registry
+    learn: Callable[..., Verdict], registry: Registry
 ) -> None:
     learn()
 
     newer = learn(force=True)
 
-    assert (newer.challenger, waiting(tracking)) == (2, [2])
+    assert (newer.challenger, waiting(registry)) == (2, [2])
     closed = "no, by nobody: version 2 is asked about in its place"
-    outcome, reason = stored_verdict(tracking.version("reviews", 1))
+    outcome, reason = stored_verdict(registry.version("reviews", 1))
     assert (outcome, reason) == ("kept", f"approval: {closed}, required a person's yes")
     with pytest.raises(OutsideError, match=f"^Version 1 of 'reviews' .* has one: {closed}\\.$"):
         approve("reviews", version=1, why="I tried it", by="Ana")
-    assert production(tracking) is None
+    assert production(registry) is None
     assert approve("reviews", version=2, why="I tried it", by="Ana").outcome == "promoted"
 
 
 def test_a_newer_challenger_that_fails_a_gate_leaves_the_older_question_open(
-    learn: Callable[..., Verdict], tracking: Registry
+    learn: Callable[..., Verdict], registry: Registry
 ) -> None:
     learn()
 
     newer = learn(WEAK, ASKED | {"floors": {"accuracy": 0.999}})
 
-    assert (newer.outcome, waiting(tracking)) == ("kept", [1])
+    assert (newer.outcome, waiting(registry)) == ("kept", [1])
 
 
 def test_what_waits_for_no_answer_takes_none(
-    learn: Callable[..., Verdict], tracking: Registry, client: MlflowClient
+    learn: Callable[..., Verdict], registry: Registry, client: MlflowClient
 ) -> None:
     def refusal(number: int, **options: Any) -> str:
         with pytest.raises(OutsideError) as refused:
@@ -331,31 +331,31 @@ def test_what_waits_for_no_answer_takes_none(
     assert refusal(3) == (
         "Version 3 of 'reviews' waits for no answer any more, it has one: no, by Ben: not yet."
     )
-    assert production(tracking) == 1
+    assert production(registry) == 1
 
 
 @pytest.mark.e2e
 def test_a_version_that_cannot_be_compared_again_goes_on_waiting(
-    learn: Callable[..., Verdict], write_problem: Callable[..., Problem], tracking: Registry
+    learn: Callable[..., Verdict], write_problem: Callable[..., Problem], registry: Registry
 ) -> None:
     learn()
     write_problem(gates=ASKED, labels={"bad": 0, "positive": 1})
 
     with pytest.raises(OutsideError, match=r"labels in problems/reviews\.yaml have changed"):
         approve("reviews", version=1, why="I tried it", by="Ana")
-    assert waiting(tracking) == [1]
+    assert waiting(registry) == [1]
 
     approve("reviews", version=1, why="the labels are others now", by="Ana", approve=False)
-    assert waiting(tracking) == []
+    assert waiting(registry) == []
 
 
 def test_a_version_that_a_person_makes_production_otherwise_waits_no_longer(
-    learn: Callable[..., Verdict], tracking: Registry, client: MlflowClient
+    learn: Callable[..., Verdict], registry: Registry, client: MlflowClient
 ) -> None:
     learn()
     rollback("reviews", version=1, why="it is urgent", by="Ben")
 
-    version = tracking.version("reviews", 1)
+    version = registry.version("reviews", 1)
     assert (stored_verdict(version)[0], version.answer) == (
         "promoted",
         "yes, by Ben: it is urgent",
@@ -365,14 +365,14 @@ def test_a_version_that_a_person_makes_production_otherwise_waits_no_longer(
     client.set_model_version_tag("reviews", "2", "perennial.verdict", "waiting")
     client.set_registered_model_alias("reviews", "production", "2")
     retrain("reviews")
-    assert (production(tracking), waiting(tracking)) == (2, [])
+    assert (production(registry), waiting(registry)) == (2, [])
 
 
 def test_an_answer_is_not_acted_on_when_another_one_came_first(
-    learn: Callable[..., Verdict], tracking: Registry, monkeypatch: pytest.MonkeyPatch
+    learn: Callable[..., Verdict], registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learn()
-    examine = tasks.approve.examine
+    examine = tasks.promotion.approve.examine
 
     def while_somebody_refuses(*args: Any) -> Any:
         approve("reviews", version=1, why="not yet", by="Ben", approve=False)
@@ -383,7 +383,7 @@ def test_an_answer_is_not_acted_on_when_another_one_came_first(
     with pytest.raises(OutsideError, match="has one: no, by Ben: not yet"):
         approve("reviews", version=1, why="I tried it", by="Ana")
 
-    assert (production(tracking), waiting(tracking)) == (None, [])
+    assert (production(registry), waiting(registry)) == (None, [])
 
 
 # Where a person is asked
@@ -399,7 +399,7 @@ def at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Let a person sit at a terminal of a machine without servers, and type this."""
 
     def type_(text: str) -> None:
-        monkeypatch.setattr(tasks.approve, "uses_embedded_prefect", lambda: True)
+        monkeypatch.setattr(tasks.promotion.approve, "uses_embedded_prefect", lambda: True)
         monkeypatch.setattr("sys.stdin", _Terminal(text))
 
     return type_
@@ -410,7 +410,7 @@ def test_without_a_prefect_server_the_question_comes_to_the_terminal_at_once(
     typed: str,
     outcome: str,
     learn: Callable[..., Verdict],
-    tracking: Registry,
+    registry: Registry,
     at_a_terminal: Callable[[str], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -420,17 +420,17 @@ def test_without_a_prefect_server_the_question_comes_to_the_terminal_at_once(
 
     assert verdict.outcome == outcome
     assert verdict.gates[-1].found.endswith(": I tried it")
-    assert waiting(tracking) == []
+    assert waiting(registry) == []
     assert "Shall it become Production?" in capsys.readouterr().out
 
 
 def test_a_terminal_that_is_closed_leaves_the_question_open(
-    learn: Callable[..., Verdict], tracking: Registry, at_a_terminal: Callable[[str], None]
+    learn: Callable[..., Verdict], registry: Registry, at_a_terminal: Callable[[str], None]
 ) -> None:
     at_a_terminal("")
 
     assert learn().outcome == "waiting"
-    assert waiting(tracking) == [1]
+    assert waiting(registry) == [1]
 
 
 def test_the_command_says_yes_or_with_refuse_no(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,23 +18,23 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.events.filters import EventFilter, EventNameFilter
 
-import registry
 from flows.retrain import retrain
-from modeling.judge import Judgement
-from modeling.problem import Problem
-from registry import CANARY, ModelVersion, Registry
-from serving.classify import Answer, _answer
-from serving.entries import Failure, Feedback
-from serving.log import PredictionLog
-from serving.metrics import Metrics
-from serving.models import Loaded, Served, load
-from serving.routing import choose
-from settings import OutsideError, Settings, get_serving_settings
-from tasks import canary
-from tasks.judge import judge
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.promotion.canary_analysis import Judgement
+from perennial.registry.client import CANARY, ModelVersion, Registry, open_registry
+from perennial.settings import Settings, get_serving_settings
+from perennial.stores.prediction_log import Failure, Feedback
+from serving.api.classify import Answer, _answer
+from serving.models.loaded import Loaded, Served, load
+from serving.models.routing import choose
+from serving.telemetry.log import PredictionLog
+from serving.telemetry.metrics import Metrics
+from tasks.promotion import canary
+from tasks.promotion.judge_canary import judge
 from tests.conftest import wait_until
 from tests.small_models import fit_small, register_small
-from tests.tasks.test_promote import CANDIDATES
+from tests.tasks.promotion.test_promote import CANDIDATES
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -49,17 +49,17 @@ def look(problem: Problem) -> Judgement | None:
 
 
 class Flipped:
-    """A scorer that says the other label whenever it should say the first one."""
+    """A predictor that says the other label whenever it should say the first one."""
 
-    def __init__(self, scorer: Any) -> None:
-        self._scorer, self.classes = scorer, scorer.classes
+    def __init__(self, predictor: Any) -> None:
+        self._predictor, self.classes = predictor, predictor.classes
 
     def probabilities(self, inputs: Any) -> Any:
-        scores = self._scorer.probabilities(inputs)
+        scores = self._predictor.probabilities(inputs)
         return np.where(scores[:, :1] > 0.5, scores[:, ::-1], scores)
 
     def decide(self, probabilities: Any) -> list[int]:
-        decided: list[int] = self._scorer.decide(probabilities)
+        decided: list[int] = self._predictor.decide(probabilities)
         return decided
 
 
@@ -68,7 +68,7 @@ class Traffic:
     """Requests that the service's own parts route, answer and log."""
 
     problem: Problem
-    tracking: Registry
+    registry: Registry
     log: PredictionLog
     database: Any
     reviews: list[tuple[str, int]]
@@ -139,14 +139,14 @@ def traffic(
     get_serving_settings.cache_clear()
     # Chance decides which version answers, here always in the same way.
     random.seed(1)
-    problem, tracking = write_problem(rollout=ROLLOUT), registry.connect(machine)
-    first, second = (tracking.version("reviews", number) for number in (1, 2))
-    tracking.promote(first, expected=None)
-    canary.start(problem, tracking, second, first)
+    problem, registry = write_problem(rollout=ROLLOUT), open_registry(machine)
+    first, second = (registry.version("reviews", number) for number in (1, 2))
+    registry.promote(first, expected=None)
+    canary.start(problem, registry, second, first)
     serving = get_serving_settings().model_copy(update={"log_per_second": 100_000})
     log = PredictionLog(machine, serving, Metrics())
     log.start()
-    yield Traffic(problem, tracking, log, collection.database, snippets[1000:])
+    yield Traffic(problem, registry, log, collection.database, snippets[1000:])
     log.end()
     get_serving_settings.cache_clear()
 
@@ -164,10 +164,10 @@ def test_a_challenger_that_passes_its_gates_begins_as_the_canary(
         write_problem(candidates={name: CANDIDATES[name]}, gates=gates, rollout="canary")
         retrain("reviews")
 
-    (found,) = registry.connect(machine).problems()
+    (found,) = open_registry(machine).problems()
     assert found.versions == {"production": 3, "canary": 4}
     assert "version 4 answers 5% of the requests as the canary" in capsys.readouterr().out
-    canary_tags = registry.connect(machine).version("reviews", 4).tags
+    canary_tags = open_registry(machine).version("reviews", 4).tags
     shares = json.loads(canary_tags["perennial.predicted_shares"])
     assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
 
@@ -213,7 +213,7 @@ def test_a_good_canary_goes_through_its_steps_and_becomes_production(
 def test_a_canary_with_flipped_labels_is_taken_back_within_three_looks_and_stays_so(
     traffic: Traffic,
 ) -> None:
-    traffic.break_canary = lambda loaded: replace(loaded, scorer=Flipped(loaded.scorer))
+    traffic.break_canary = lambda loaded: replace(loaded, predictor=Flipped(loaded.predictor))
     never_enough = {**ROLLOUT, "requests": 100_000}
     problem = traffic.problem.model_copy(
         update={"rollout": type(traffic.problem.rollout).model_validate(never_enough)}

@@ -10,12 +10,11 @@ import pytest
 from mlflow import MlflowClient
 
 from flows.retrain import retrain
-from modeling.complaints import ProblemError
-from modeling.decided import Decided
-from modeling.documents import content_hash, in_holdout
-from modeling.problem import Problem
-from registry import Registry
-from settings import OutsideError
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError, ProblemError
+from perennial.estimators.threshold_classifier import Decided
+from perennial.inputs.documents import content_hash, in_holdout
+from perennial.registry.client import Registry
 from tests.conftest import SMALL_PROBLEM
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -34,7 +33,7 @@ def filled(collection: Any, documents: Any) -> Any:
 def test_dear_errors_are_made_less_often_and_the_saving_is_reported(
     filled: Any,
     write_problem: Callable[..., Problem],
-    tracking: Registry,
+    registry: Registry,
     client: MlflowClient,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -53,12 +52,12 @@ def test_dear_errors_are_made_less_often_and_the_saving_is_reported(
     assert evaluation.metrics["cost"].value == compared.holdout
     assert {"cost"} <= set(retraining.candidates[0].metrics)
 
-    production = tracking.production("reviews")
+    production = registry.production("reviews")
     assert production is not None
     assert evaluation.tuned is not None
     assert production.threshold == evaluation.tuned.threshold
     assert production.metrics["cost"] == pytest.approx(compared.holdout, abs=1e-4)
-    model = tracking.load(production)
+    model = registry.load(production)
     assert isinstance(model[-1], Decided)
     assert model[-1].weights[0] == pytest.approx(production.threshold)
 
@@ -94,7 +93,7 @@ def test_production_and_challenger_are_compared_by_what_they_cost(
 
 
 def test_a_floor_that_cannot_be_reached_keeps_the_challenger_out(
-    filled: Any, write_problem: Callable[..., Problem], tracking: Registry
+    filled: Any, write_problem: Callable[..., Problem], registry: Registry
 ) -> None:
     write_problem(candidates=ONLY_BAYES, metric="recall", decision={"floor": {"precision": 0.999}})
 
@@ -104,19 +103,19 @@ def test_a_floor_that_cannot_be_reached_keeps_the_challenger_out(
     assert verdict.outcome == "kept"
     assert "threshold with enough precision" in verdict.reason
     assert "required at least 0.999" in verdict.reason
-    assert tracking.production("reviews") is None
+    assert registry.production("reviews") is None
 
 
 def test_a_problem_without_a_decision_is_fitted_no_further(
-    filled: Any, problem: Problem, tracking: Registry
+    filled: Any, problem: Problem, registry: Registry
 ) -> None:
     retraining = retrain("reviews")
 
     assert "decide" not in retraining.seconds
-    production = tracking.production("reviews")
+    production = registry.production("reviews")
     assert production is not None
     assert production.threshold is None
-    assert not isinstance(tracking.load(production)[-1], Decided)
+    assert not isinstance(registry.load(production)[-1], Decided)
 
 
 @pytest.mark.parametrize(

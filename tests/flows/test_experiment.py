@@ -14,17 +14,18 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from ruamel.yaml import YAML
 
-import mongodb
 from flows.experiment import experiment
 from flows.retrain import retrain
-from modeling.documents import content_hash, in_holdout
-from modeling.problem import Problem
-from modeling.problem_file import load_problem
-from settings import PROJECT, OutsideError, Settings
-from tasks import trial
-from tasks.baseline import write_baseline
-from tasks.compare import Experimented
-from tasks.measurements import COLLECTION
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.inputs.documents import content_hash, in_holdout
+from perennial.settings import PROJECT, Settings
+from perennial.stores import mongodb
+from perennial.stores.measurements import COLLECTION
+from tasks.experiment import trial
+from tasks.experiment.baseline import write_baseline
+from tasks.experiment.report import Experimented
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 

@@ -11,10 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.retrain import retrain
-from modeling.decision import Verdict
-from modeling.problem import Problem
-from registry import Registry
-from settings import Settings
+from perennial.config.problem import Problem
+from perennial.promotion.verdict import Verdict
+from perennial.registry.client import Registry
+from perennial.settings import Settings
 from tests.conftest import MIDNIGHT
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -74,7 +74,7 @@ def _verdict() -> Verdict:
 def test_a_challenger_that_is_worse_on_one_slice_is_kept_out_and_the_verdict_names_the_slice(
     one_word_in_production: Any,
     write_problem: Callable[..., Problem],
-    tracking: Registry,
+    registry: Registry,
 ) -> None:
     asked = {"margin": 0.05, "min_documents": 20, "source": True, "fields": ["film.country"]}
     write_problem(candidates=ALL_WORDS, gates=FLOOR | {"slices": asked})
@@ -85,7 +85,7 @@ def test_a_challenger_that_is_worse_on_one_slice_is_kept_out_and_the_verdict_nam
     assert next(gate for gate in verdict.gates if gate.name.startswith("better")).passed
     worse = ["slice source ironic", "slice film.country DE"]
     assert [gate.name for gate in verdict.failed] == worse
-    kept = tracking.version("reviews", 2)
+    kept = registry.version("reviews", 2)
     stored = json.loads(kept.tags["perennial.verdict.gates"])
     assert [gate["name"] for gate in stored if not gate["passed"]] == worse
     assert all(name in kept.tags["perennial.verdict.reason"] for name in worse)

@@ -14,10 +14,11 @@ from flows.reproduce import reproduce
 from flows.retrain import retrain
 from flows.score import score
 from flows.seed import seed
-from modeling.problem import Problem
-from settings import OutsideError, Settings
-from tasks.classify import classify
-from tasks.report import Retraining
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.settings import Settings
+from tasks.reporting.retraining import Retraining
+from tasks.scoring.classify import classify
 from tests.flowers import SETOSA, VIRGINICA, write_iris
 
 pytestmark = pytest.mark.usefixtures("prefect_api")

@@ -19,15 +19,15 @@ from prefect.states import Running, Scheduled
 from pymongo import MongoClient
 from ruamel.yaml import YAML
 
-import registry
 from flows.monitor import monitor
 from flows.retrain import retrain
-from modeling.problem import Problem
-from settings import Settings, get_serving_settings, get_settings
-from tasks.alarm import is_retraining
-from tasks.measurements import COLLECTION
-from tasks.monitoring import REPORT, Monitored
-from tasks.turns import turn
+from perennial.config.problem import Problem
+from perennial.registry.client import open_registry
+from perennial.settings import Settings, get_serving_settings, get_settings
+from perennial.stores.measurements import COLLECTION
+from tasks.monitoring.alarm import is_retraining
+from tasks.monitoring.report import REPORT, Monitored
+from tasks.orchestration.flow_lock import turn
 from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -187,7 +187,7 @@ def test_more_of_the_same_is_no_drift_and_the_report_is_kept_everywhere(
     assert monitored.quality.documents.low < monitored.quality.documents.value
 
     client = MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
-    run_id = registry.connect(machine).find_run("reviews", {"kind": "monitor"})
+    run_id = open_registry(machine).find_run("reviews", {"kind": "monitor"})
     assert run_id is not None
     assert [file.path for file in client.list_artifacts(run_id)] == [REPORT]
     assert "drift_score.documents.words" in client.get_run(run_id).data.metrics
@@ -251,9 +251,9 @@ def test_other_documents_raise_the_event_once_until_production_changes(
     assert "words of documents" in event["payload"]["reason"]
 
     retraining = retrain("reviews", force=True)
-    tracking = registry.connect(machine)
-    challenger = tracking.version("reviews", retraining.verdict.challenger)
-    tracking.promote(challenger, expected=tracking.production("reviews"))
+    registry = open_registry(machine)
+    challenger = registry.version("reviews", retraining.verdict.challenger)
+    registry.promote(challenger, expected=registry.production("reviews"))
 
     after = _monitor()
     assert after.alarm.alarm.version == challenger.version

@@ -18,16 +18,17 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.reproduce import reproduce
 from flows.retrain import retrain
-from modeling.problem import Problem
-from registry import ModelVersion, Registry
-from settings import PROJECT, OutsideError, Settings
-from tasks.recipe import HOLDOUT_FILE, SURROUNDINGS_FILE, Surroundings, read_recipe
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.registry.client import ModelVersion, Registry
+from perennial.settings import PROJECT, Settings
+from tasks.training.recipe import HOLDOUT_FILE, SURROUNDINGS_FILE, Surroundings, read_recipe
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
 
 @pytest.fixture
-def made_elsewhere(problem: Problem, collection: Any, documents: Any, tracking: Registry) -> Any:
+def made_elsewhere(problem: Problem, collection: Any, documents: Any, registry: Registry) -> Any:
     """Version 1, which another process has made."""
     collection.insert_many(documents(400))
     done = subprocess.run(
@@ -40,21 +41,21 @@ def made_elsewhere(problem: Problem, collection: Any, documents: Any, tracking: 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return tracking.version("reviews", 1)
+    return registry.version("reviews", 1)
 
 
 @pytest.fixture
-def made_here(problem: Problem, collection: Any, documents: Any, tracking: Registry) -> Any:
+def made_here(problem: Problem, collection: Any, documents: Any, registry: Registry) -> Any:
     """Version 1, made in this process."""
     collection.insert_many(documents(400))
     retrain("reviews")
-    return tracking.version("reviews", 1)
+    return registry.version("reviews", 1)
 
 
-def rewrite(tracking: Registry, version: ModelVersion, **changes: Any) -> None:
+def rewrite(registry: Registry, version: ModelVersion, **changes: Any) -> None:
     """Let the records say that the version was made in other surroundings."""
-    recipe = read_recipe(tracking, version)
-    tracking.attach(
+    recipe = read_recipe(registry, version)
+    registry.attach(
         version.run_id,
         {
             SURROUNDINGS_FILE: recipe.surroundings.model_copy(update=changes)
@@ -64,18 +65,18 @@ def rewrite(tracking: Registry, version: ModelVersion, **changes: Any) -> None:
     )
 
 
-def shift(tracking: Registry, version: ModelVersion, by: float) -> None:
+def shift(registry: Registry, version: ModelVersion, by: float) -> None:
     """Let the records say that the version gave other probabilities."""
-    recipe, arrays = read_recipe(tracking, version), io.BytesIO()
+    recipe, arrays = read_recipe(registry, version), io.BytesIO()
     np.savez(arrays, predicted=recipe.predicted, probabilities=recipe.probabilities + by)
-    tracking.attach(version.run_id, {HOLDOUT_FILE: arrays.getvalue()})
+    registry.attach(version.run_id, {HOLDOUT_FILE: arrays.getvalue()})
 
 
 @pytest.mark.e2e
 @pytest.mark.e2e
 def test_a_version_made_in_another_process_gives_the_same_predictions_again(
     made_elsewhere: ModelVersion,
-    tracking: Registry,
+    registry: Registry,
     client: MlflowClient,
     collection: Any,
     documents: Any,
@@ -94,38 +95,38 @@ def test_a_version_made_in_another_process_gives_the_same_predictions_again(
         [experiment.experiment_id], "tags.`perennial.kind` = 'reproduce' and status = 'FINISHED'"
     )
     assert [run.data.metrics["error"] <= 1e-9 for run in runs] == [True]
-    production = tracking.production("reviews")
+    production = registry.production("reviews")
     assert production is not None
     assert production.version == 1
 
 
 def test_what_keeps_a_version_from_being_made_again_is_named(
     made_here: ModelVersion,
-    tracking: Registry,
+    registry: Registry,
     client: MlflowClient,
     machine: Settings,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    here = Surroundings.here(read_recipe(tracking, made_here).surroundings.candidate)
+    here = Surroundings.here(read_recipe(registry, made_here).surroundings.candidate)
     rewrite(
-        tracking,
+        registry,
         made_here,
         libraries=here.libraries | {"scikit-learn": "0.1"},
-        code=here.code | {"modeling/text.py": "0" * 64, "modeling/gone.py": "1" * 64},
+        code=here.code | {"perennial/text/normalizer.py": "0" * 64, "perennial/gone.py": "1" * 64},
     )
 
     # Other surroundings alone do no harm, and are shown.
     assert "is reproduced" in reproduce("reviews", 1)
-    assert "modeling/gone.py" in capsys.readouterr().out
+    assert "perennial/gone.py" in capsys.readouterr().out
 
-    shift(tracking, made_here, 1e-6)
+    shift(registry, made_here, 1e-6)
     with pytest.raises(OutsideError, match=r"^Version 1 of 'reviews' is not reproduced") as refused:
         reproduce("reviews", 1)
     said = str(refused.value)
     assert "probabilities differ by up to 1e-06" in said
     assert f"libraries: scikit-learn was 0.1 and is {here.libraries['scikit-learn']}" in said
-    assert "code: modeling/gone.py was 111111111111 and is -" in said
-    assert "code: modeling/text.py was 000000000000" in said
+    assert "code: perennial/gone.py was 111111111111 and is -" in said
+    assert "code: perennial/text/normalizer.py was 000000000000" in said
 
     rows = sorted((machine.data_dir / "snapshots" / "reviews" / "status=used").glob("*.parquet"))
     other = machine.data_dir / "other.parquet"

@@ -17,15 +17,14 @@ from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-import registry
 from flows import retrain as retrain_module
 from flows.retrain import retrain
-from modeling.complaints import ProblemError
-from modeling.problem import Problem
-from registry import Registry
-from settings import PROJECT, OutsideError, Settings, get_settings
-from tasks.report import Retraining
-from tasks.snapshots import SnapshotStore
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError, ProblemError
+from perennial.registry.client import Registry, open_registry
+from perennial.settings import PROJECT, Settings, get_settings
+from perennial.stores.snapshots import SnapshotStore
+from tasks.reporting.retraining import Retraining
 from tests.conftest import forget_mlflow, free_port
 from tests.mongodb_users import Guarded, guarded_mongodb
 
@@ -69,7 +68,7 @@ def test_a_retraining_leads_from_documents_to_a_production_model(
     problem: Problem,
     filled: Any,
     client: MlflowClient,
-    tracking: Registry,
+    registry: Registry,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     retraining = retrain("reviews")
@@ -80,7 +79,7 @@ def test_a_retraining_leads_from_documents_to_a_production_model(
     assert retraining.verdict is not None
     assert (retraining.verdict.outcome, retraining.verdict.challenger) == ("promoted", 1)
 
-    production = tracking.production("reviews")
+    production = registry.production("reviews")
     assert production is not None
     assert production.tags.items() >= {
         ("perennial.verdict", "promoted"),
@@ -89,7 +88,7 @@ def test_a_retraining_leads_from_documents_to_a_production_model(
         ("perennial.problem_digest", problem.digest),
     }
     assert production.tags["perennial.candidate"] in problem.candidates
-    model = tracking.load(production)
+    model = registry.load(production)
     assert set(model.predict(["a wonderful film", "a dull film"])) <= set(problem.classes)
 
     runs = {run.info.run_name: run for run in _runs(client)}
@@ -249,7 +248,7 @@ def fails(
     """Return a function that retrains and expects one sentence, and everything else untouched."""
     from prefect.states import State
 
-    production = registry.connect(machine).production("reviews")
+    production = open_registry(machine).production("reviews")
 
     def call(pattern: str) -> None:
         capfd.readouterr()
@@ -263,7 +262,7 @@ def fails(
         assert str(failure.value)[:60] in " ".join(shown.split())
         assert "Traceback" not in shown
         assert store.latest() == trained.ingested.snapshot
-        assert registry.connect(machine).production("reviews") == production
+        assert open_registry(machine).production("reviews") == production
 
     return call
 
@@ -335,14 +334,14 @@ def test_an_empty_collection(
 
 
 def test_documents_of_one_label_only(
-    collection: Any, documents: Any, tracking: Registry, client: MlflowClient
+    collection: Any, documents: Any, registry: Registry, client: MlflowClient
 ) -> None:
     collection.insert_many([d for d in documents(100) if d["label"] == 0])
 
     with pytest.raises(OutsideError, match=r"no document labelled positive.*check labels"):
         retrain("reviews")
 
-    assert tracking.production("reviews") is None
+    assert registry.production("reviews") is None
     (run,) = _runs(client)
     assert run.info.status == "FAILED"
 

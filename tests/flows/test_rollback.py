@@ -14,10 +14,10 @@ from prefect.client.orchestration import get_client
 from flows.history import history
 from flows.retrain import retrain
 from flows.rollback import rollback
-from modeling.problem import Problem
-from registry import Registry
-from settings import OutsideError
-from tasks.report import Retraining
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.registry.client import Registry
+from tasks.reporting.retraining import Retraining
 from tests.conftest import MIDNIGHT, wait_until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -60,13 +60,13 @@ def two_versions(improve: Callable[..., Retraining]) -> None:
     improve(GOOD)
 
 
-def aliases(tracking: Registry) -> tuple[int | None, int | None]:
-    production, previous = (tracking.alias("reviews", a) for a in ("production", "previous"))
+def aliases(registry: Registry) -> tuple[int | None, int | None]:
+    production, previous = (registry.alias("reviews", a) for a in ("production", "previous"))
     return production and production.version, previous and previous.version
 
 
-def steps(tracking: Registry) -> list[tuple[str, int | None, int]]:
-    return [(change.kind, change.before, change.after) for change in tracking.history("reviews")]
+def steps(registry: Registry) -> list[tuple[str, int | None, int]]:
+    return [(change.kind, change.before, change.after) for change in registry.history("reviews")]
 
 
 def rollbacks_told(reason: str) -> list[dict[str, Any]]:
@@ -79,31 +79,31 @@ def rollbacks_told(reason: str) -> list[dict[str, Any]]:
 
 @pytest.mark.usefixtures("two_versions")
 def test_rollback_then_retrain_then_rollback_ends_on_the_version_expected(
-    tracking: Registry,
+    registry: Registry,
     improve: Callable[..., Retraining],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert aliases(tracking) == (2, 1)
+    assert aliases(registry) == (2, 1)
 
     first = rollback("reviews", why="short texts come out wrong", by="ann")
-    assert aliases(tracking) == (1, None)
+    assert aliases(registry) == (1, None)
 
     nothing_new = improve(GOOD)
     assert nothing_new.verdict is None
-    assert aliases(tracking) == (1, None)
+    assert aliases(registry) == (1, None)
 
     newer = improve(GOOD, arriving=200)
     assert newer.verdict is not None
     assert (newer.verdict.production, newer.verdict.outcome) == (1, "promoted")
-    assert aliases(tracking) == (3, 1)
+    assert aliases(registry) == (3, 1)
 
     rollback("reviews", why="still wrong", by="bob")
-    assert aliases(tracking) == (1, None)
+    assert aliases(registry) == (1, None)
     with pytest.raises(OutsideError, match="no previous version to go back to; name one"):
         rollback("reviews", why="and further back")
 
-    changes = tracking.history("reviews")
-    assert steps(tracking) == [
+    changes = registry.history("reviews")
+    assert steps(registry) == [
         ("promotion", None, 1),
         ("promotion", 1, 2),
         ("rollback", 2, 1),
@@ -124,7 +124,7 @@ def test_rollback_then_retrain_then_rollback_ends_on_the_version_expected(
 @pytest.mark.e2e
 @pytest.mark.usefixtures("two_versions")
 def test_what_was_rolled_back_does_not_come_back_by_a_repeated_retraining(
-    tracking: Registry, improve: Callable[..., Retraining]
+    registry: Registry, improve: Callable[..., Retraining]
 ) -> None:
     rollback("reviews", why="rude to short texts", by="ann")
     told = wait_until(lambda: rollbacks_told("ann: rude to short texts"), "the event")[0]
@@ -135,13 +135,13 @@ def test_what_was_rolled_back_does_not_come_back_by_a_repeated_retraining(
     assert repeated.verdict is not None
     assert repeated.verdict.outcome == "kept"
     assert "same model as version 2, rolled back: rude to short texts" in repeated.verdict.reason
-    assert aliases(tracking) == (1, None)
+    assert aliases(registry) == (1, None)
 
     rollback("reviews", version=2, why="it was right after all")
     again = improve(GOOD, force=True)
 
-    assert aliases(tracking) == (2, 1)
-    assert tracking.version("reviews", 2).rolled_back is None
+    assert aliases(registry) == (2, 1)
+    assert registry.version("reviews", 2).rolled_back is None
     assert again.verdict is not None
     assert "rolled back" not in again.verdict.reason
 
@@ -149,12 +149,12 @@ def test_what_was_rolled_back_does_not_come_back_by_a_repeated_retraining(
 @pytest.mark.usefixtures("two_versions")
 @pytest.mark.e2e
 def test_a_rollback_that_cannot_be_done_or_meant_moves_nothing(
-    tracking: Registry, client: MlflowClient
+    registry: Registry, client: MlflowClient
 ) -> None:
-    model_id = tracking.version("reviews", 1).tags["perennial.model_id"]
+    model_id = registry.version("reviews", 1).tags["perennial.model_id"]
     folder = client.get_logged_model(model_id).artifact_location.removeprefix("file://")
     (Path(folder) / "model.skops").write_bytes(b"damaged")
-    before = tracking.history("reviews")
+    before = registry.history("reviews")
 
     with pytest.raises(OutsideError, match=r"^There is no version 9 of 'reviews'"):
         rollback("reviews", version=9, why="wrong")
@@ -165,12 +165,12 @@ def test_a_rollback_that_cannot_be_done_or_meant_moves_nothing(
     with pytest.raises(OutsideError, match=r"^Version 1 of 'reviews' .* SHA-256 differs"):
         rollback("reviews", why="it must go")
 
-    assert aliases(tracking) == (2, 1)
-    assert tracking.history("reviews") == before
+    assert aliases(registry) == (2, 1)
+    assert registry.history("reviews") == before
 
 
 def test_a_problem_without_production_has_no_history(
-    problem: Problem, tracking: Registry, capsys: pytest.CaptureFixture[str]
+    problem: Problem, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert history("reviews") == ()
     with pytest.raises(OutsideError, match="no previous version"):

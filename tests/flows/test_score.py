@@ -17,12 +17,13 @@ import pytest
 from pyarrow import parquet
 
 from flows.score import score
-from modeling.problem import Problem
-from registry import Registry
-from settings import PROJECT, OutsideError, Settings
-from tasks import score_file as score_file_module
-from tasks.ingest import ingest
-from tasks.scoring import Classifier
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.registry.client import Registry
+from perennial.settings import PROJECT, Settings
+from tasks.data.ingest import ingest
+from tasks.scoring import parquet as score_file_module
+from tasks.scoring.batch import Classifier
 from tests.conftest import wait_until
 from tests.small_models import fit_small, register_small
 
@@ -37,10 +38,10 @@ def empty_mlflow(tmp_path_factory: pytest.TempPathFactory, snippets: list[tuple[
 
 
 @pytest.fixture
-def production(tracking: Registry, problem: Problem) -> Any:
+def production(registry: Registry, problem: Problem) -> Any:
     """Version 1, in Production."""
-    version = tracking.version("reviews", 1)
-    tracking.promote(version, expected=None)
+    version = registry.version("reviews", 1)
+    registry.promote(version, expected=None)
     return version
 
 
@@ -70,19 +71,19 @@ def classified(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
-def _promote(tracking: Registry, number: int) -> None:
-    tracking.promote(tracking.version("reviews", number), expected=tracking.production("reviews"))
+def _promote(registry: Registry, number: int) -> None:
+    registry.promote(registry.version("reviews", number), expected=registry.production("reviews"))
 
 
 def test_every_document_gets_what_the_model_says_beside_it(
-    production: Any, filled: Any, scores: Any, tracking: Registry
+    production: Any, filled: Any, scores: Any, registry: Registry
 ) -> None:
     before = datetime.now(UTC)
 
     scored = score("reviews")
 
     assert (scored.classified, scored.version, scored.skipped) == (300, 1, {})
-    model = tracking.load(production)
+    model = registry.load(production)
     found = {prediction["_id"]: prediction for prediction in scores.find()}
     for document in filled.find():
         prediction = found.pop(document["_id"])
@@ -113,11 +114,11 @@ def test_only_what_is_new_is_classified(
 
 
 def test_another_production_classifies_everything_again_and_replaces_the_predictions(
-    production: Any, filled: Any, scores: Any, documents: Any, tracking: Registry
+    production: Any, filled: Any, scores: Any, documents: Any, registry: Registry
 ) -> None:
     score("reviews")
     filled.insert_many(documents(20, first=300))
-    _promote(tracking, 2)
+    _promote(registry, 2)
 
     scored = score("reviews")
 
@@ -252,7 +253,7 @@ def texts(tmp_path: Path, documents: Any) -> Path:
 
 
 def test_a_file_gets_its_predictions_beside_its_rows(
-    production: Any, texts: Path, tmp_path: Path, tracking: Registry
+    production: Any, texts: Path, tmp_path: Path, registry: Registry
 ) -> None:
     out = tmp_path / "out.parquet"
 
@@ -263,7 +264,7 @@ def test_a_file_gets_its_predictions_beside_its_rows(
     assert result.select(["text", "number"]).equals(parquet.read_table(texts))
     rows = result.to_pylist()
     assert rows[7]["predicted_label"] is rows[7]["predicted_probabilities"] is None
-    model = tracking.load(production)
+    model = registry.load(production)
     assert rows[8]["predicted_label"] == model.predict([rows[8]["text"]])[0]
     assert rows[8]["predicted_version"] == 1
     assert sum(rows[8]["predicted_probabilities"].values()) == pytest.approx(1)
@@ -271,7 +272,7 @@ def test_a_file_gets_its_predictions_beside_its_rows(
 
 
 def test_a_file_is_done_once_per_version(
-    production: Any, texts: Path, tmp_path: Path, tracking: Registry
+    production: Any, texts: Path, tmp_path: Path, registry: Registry
 ) -> None:
     out = tmp_path / "out.parquet"
     score("reviews", file=texts, out=out)
@@ -280,7 +281,7 @@ def test_a_file_is_done_once_per_version(
     second = score("reviews", file=texts, out=out)
 
     assert (second.classified, out.read_bytes()) == (0, made)
-    _promote(tracking, 2)
+    _promote(registry, 2)
     assert score("reviews", file=texts, out=out).version == 2
     assert set(parquet.read_table(out)["predicted_version"].to_pylist()) == {2, None}
 

@@ -11,10 +11,11 @@ import pytest
 from pyarrow import csv, parquet
 
 from flows.seed import seed
-from modeling.problem import Problem
-from settings import OutsideError, Settings
-from tasks.ingest import ingest
-from tasks.seed import read_file, reviews_file
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.settings import Settings
+from tasks.data.ingest import ingest
+from tasks.data.seed import read_file, reviews_file
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 

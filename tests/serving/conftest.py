@@ -11,15 +11,15 @@ import pytest
 from sklearn.pipeline import Pipeline
 from starlette.testclient import TestClient
 
-from modeling.problem import Problem
-from serving.app import Service
-from settings import ServingSettings, Settings
+from perennial.config.problem import Problem
+from perennial.registry.model_version import ModelVersion
+from perennial.settings import ServingSettings, Settings
+from serving.api.app import Service
 from tests.conftest import wait_until
 from tests.small_models import fit_small, register_small
-from versions import ModelVersion
 
 if TYPE_CHECKING:
-    from registry import Registry
+    from perennial.registry.client import Registry
 
 
 @pytest.fixture(scope="session")
@@ -36,25 +36,25 @@ def empty_mlflow(tmp_path_factory: pytest.TempPathFactory, models: list[Pipeline
 
 
 @pytest.fixture
-def tracking(machine: Settings, problem: Problem) -> Registry:
+def registry(machine: Settings, problem: Problem) -> Registry:
     """The registry, as a flow uses it."""
-    import registry
+    from perennial.registry.client import open_registry
 
-    return registry.connect(machine)
+    return open_registry(machine)
 
 
 @pytest.fixture
-def versions(tracking: Registry) -> list[ModelVersion]:
+def versions(registry: Registry) -> list[ModelVersion]:
     """The three versions that are registered."""
-    return [tracking.version("reviews", number) for number in (1, 2, 3)]
+    return [registry.version("reviews", number) for number in (1, 2, 3)]
 
 
 @pytest.fixture
-def promote(tracking: Registry) -> Callable[[ModelVersion], None]:
+def promote(registry: Registry) -> Callable[[ModelVersion], None]:
     """Return a function that makes a version Production."""
 
     def promoted(version: ModelVersion) -> None:
-        tracking.promote(version, expected=tracking.production(version.problem))
+        registry.promote(version, expected=registry.production(version.problem))
 
     return promoted
 

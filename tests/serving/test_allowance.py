@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.allowance import Allowance
+from serving.telemetry.rate_limiter import Allowance
 
 
 @given(

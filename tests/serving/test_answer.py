@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeling.scorer import Contribution
-from serving.answer import Answer, join
-from versions import ModelVersion
+from perennial.inference.base import Contribution
+from perennial.registry.model_version import ModelVersion
+from serving.api.answer import Answer, join
 
 LABELS = st.lists(
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 from starlette.testclient import TestClient
 
-from modeling.problem import Problem
-from serving.app import Service
+from perennial.config.problem import Problem
+from perennial.registry.model_version import ModelVersion
+from serving.api.app import Service
 from tests.conftest import wait_until
 from tests.serving.conftest import metric
 from tests.small_models import BAD, GOOD
-from versions import ModelVersion
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*httpx.*")
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from serving.connections import OneWrite, connect_well, listener, reserve
+from serving.runtime.connections import OneWrite, connect_well, listener, reserve
 from tests.conftest import free_port, wait_until
 
 _TEXT = "a body"

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from sklearn.pipeline import Pipeline
 
-from artifact import Golden
-from modeling.calibration import Calibration
-from modeling.decided import Decided
-from modeling.threshold import weights_of
-from registry import Registry
-from serving.classify import _answer
-from serving.models import load
+from perennial.estimators.threshold_classifier import Decided
+from perennial.registry.artifact import Golden
+from perennial.registry.client import Registry
+from perennial.registry.model_version import TAG, ModelVersion
+from perennial.thresholds.calibration import Calibration
+from perennial.thresholds.threshold import weights_of
+from serving.api.classify import _answer
+from serving.models.loaded import load
 from tests.conftest import wait_until
 from tests.small_models import BAD, GOOD
-from versions import TAG, ModelVersion
 
 THRESHOLD = 0.999
 CALIBRATION = Calibration(0.5, (0.0, 0.1))
@@ -33,16 +33,16 @@ def cautious(models: list[Pipeline]) -> Pipeline:
 
 
 @pytest.fixture
-def version(tracking: Registry, cautious: Pipeline) -> ModelVersion:
+def version(registry: Registry, cautious: Pipeline) -> ModelVersion:
     """The cautious model, registered."""
     golden = Golden(
         inputs=(GOOD, BAD),
         classes=tuple(cautious.classes_),
         probabilities=cautious.predict_proba([GOOD, BAD]).tolist(),
     )
-    with tracking.run("reviews", "retrain") as run_id:
+    with registry.run("reviews", "retrain") as run_id:
         tags = {"threshold": str(THRESHOLD)}
-        return tracking.register("reviews", run_id, cautious, golden, tags=tags)
+        return registry.register("reviews", run_id, cautious, golden, tags=tags)
 
 
 def test_a_label_is_given_only_above_the_threshold_that_models_tells(
@@ -66,9 +66,9 @@ def test_a_label_is_given_only_above_the_threshold_that_models_tells(
 
 
 def test_the_log_keeps_the_probability_of_the_label_and_not_the_largest(
-    version: ModelVersion, tracking: Registry, cautious: Pipeline
+    version: ModelVersion, registry: Registry, cautious: Pipeline
 ) -> None:
-    loaded = load(version, tracking.fetch(version), "registry")
+    loaded = load(version, registry.fetch(version), "registry")
 
     logged = _answer(loaded, [GOOD]).logged(["1"], [GOOD], 0.001)
 

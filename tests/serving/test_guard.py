@@ -12,11 +12,11 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from serving.app import Service
+from perennial.registry.model_version import ModelVersion
+from serving.api.app import Service
 from tests.conftest import wait_until
 from tests.serving.conftest import metric
 from tests.small_models import GOOD
-from versions import ModelVersion
 
 JSON = {"Content-Type": "application/json"}
 PATHS = ("/classify", "/feedback", "/refresh")
@@ -172,12 +172,12 @@ def test_a_failure_of_the_service_is_an_answer_and_its_log_has_no_text(
 ) -> None:
     service, client = serve()
     wait_until(lambda: client.get("/readyz").status_code == 200, "ready")
-    scorer = service.store.served["reviews"].production.scorer
+    predictor = service.store.served["reviews"].production.predictor
 
     def fail(texts: list[str]) -> Any:
         raise ValueError(f"cannot score {texts[0]}")
 
-    monkeypatch.setattr(scorer, "probabilities", fail)
+    monkeypatch.setattr(predictor, "probabilities", fail)
 
     with caplog.at_level(logging.INFO):
         answer = client.post("/classify", json={"inputs": ["my secret"]})

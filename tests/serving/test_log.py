@@ -10,13 +10,13 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from modeling.problem import Problem
-from serving.app import Service
-from settings import Settings
+from perennial.config.problem import Problem
+from perennial.registry.model_version import ModelVersion
+from perennial.settings import Settings
+from serving.api.app import Service
 from tests.conftest import free_port, wait_until
 from tests.serving.conftest import metric
 from tests.small_models import BAD, GOOD
-from versions import ModelVersion
 
 Serve = Callable[..., tuple[Service, TestClient]]
 
@@ -91,8 +91,8 @@ def test_a_request_that_a_version_cannot_answer_is_kept_as_its_failure(
     logged: Callable[..., Any], database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, client = logged()
-    scorer = service.store.served["reviews"].production.scorer
-    monkeypatch.setattr(type(scorer), "probabilities", lambda *_: 1 / 0)
+    predictor = service.store.served["reviews"].production.predictor
+    monkeypatch.setattr(type(predictor), "probabilities", lambda *_: 1 / 0)
 
     assert client.post("/classify", json={"inputs": [GOOD]}).status_code == 500
     wait_until(lambda: database.failures.count_documents({}) == 1, "kept")
@@ -232,7 +232,7 @@ def test_feedback_on_what_nobody_predicted_makes_no_document(
     labelled_documents: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serving.log._PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("serving.telemetry.log._PATIENCE_SECONDS", 0.0)
     _, client = logged(log_queue=1)
 
     invented = {"prediction_id": "reviews.1." + "0" * 32}
@@ -247,7 +247,7 @@ def test_feedback_waits_for_a_prediction_that_is_far_behind_in_the_queue(
     labelled_documents: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serving.log._PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("serving.telemetry.log._PATIENCE_SECONDS", 0.0)
     # One prediction each quarter of a second, and half a minute for the whole queue.
     _, client = logged(log_per_second=4, log_queue=120)
     for _ in range(5):
@@ -264,7 +264,7 @@ def test_feedback_on_many_inventions_keeps_none_of_the_others_waiting_for_good(
     labelled_documents: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serving.log._LOOKED_FOR", 3)
+    monkeypatch.setattr("serving.telemetry.log._LOOKED_FOR", 3)
     service, client = logged()
     (prediction,) = _classify(client, GOOD)
     for number in range(20):
@@ -328,8 +328,8 @@ def test_what_waits_is_written_before_the_service_ends(
 def test_the_log_is_kept_again_when_mongodb_comes_back(
     logged: Callable[..., Any], database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mongodb
-    from settings import UnavailableError
+    from perennial.errors import UnavailableError
+    from perennial.stores import mongodb
 
     connect = mongodb.connect
     tries: list[int] = []

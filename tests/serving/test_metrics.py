@@ -11,11 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from serving.app import Service
-from settings import Settings
+from perennial.registry.model_version import ModelVersion
+from perennial.settings import Settings
+from serving.api.app import Service
 from tests.conftest import wait_until
 from tests.small_models import BAD, GOOD
-from versions import ModelVersion
 
 _Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -124,9 +124,9 @@ def test_predictions_and_feedback_of_each_version_are_counted_from_zero_when_it_
 
 
 def test_a_shadow_is_counted_from_zero(
-    client: TestClient, tracking: Any, versions: list[ModelVersion]
+    client: TestClient, registry: Any, versions: list[ModelVersion]
 ) -> None:
-    tracking.start_canary(versions[1], share=1.0, shadow=True)
+    registry.start_canary(versions[1], share=1.0, shadow=True)
 
     def announced() -> bool:
         of = {"problem": "reviews", "version": str(versions[1].version)}

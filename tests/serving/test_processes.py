@@ -19,14 +19,14 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from perennial.settings import PROJECT, Settings
 from serving.__main__ import SERVICE
-from settings import PROJECT, Settings
 from tests.conftest import forget_mlflow, free_port, wait_until
 from tests.serving.conftest import metric
 from tests.small_models import BAD, GOOD
 
 if TYPE_CHECKING:
-    from registry import Registry
+    from perennial.registry.client import Registry
 
 pytestmark = pytest.mark.e2e
 
@@ -81,21 +81,21 @@ def machine(empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Set
 
 
 @pytest.fixture(scope="module")
-def tracking(machine: Settings) -> Iterator[Registry]:
+def registry(machine: Settings) -> Iterator[Registry]:
     """The registry, as a flow uses it."""
-    import registry
+    from perennial.registry.client import open_registry
 
-    yield registry.connect(machine)
+    yield open_registry(machine)
     forget_mlflow()
 
 
 @pytest.fixture(scope="module")
-def promote(tracking: Registry) -> Callable[[int], None]:
+def promote(registry: Registry) -> Callable[[int], None]:
     """Return a function that makes a version Production."""
 
     def promoted(number: int) -> None:
-        version = tracking.version("reviews", number)
-        tracking.promote(version, expected=tracking.production("reviews"))
+        version = registry.version("reviews", number)
+        registry.promote(version, expected=registry.production("reviews"))
 
     return promoted
 

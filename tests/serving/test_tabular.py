@@ -10,15 +10,15 @@ from uuid import uuid4
 import pytest
 from starlette.testclient import TestClient
 
-from artifact import Golden
-from settings import ServingSettings, Settings
+from perennial.registry.artifact import Golden
+from perennial.settings import ServingSettings, Settings
 from tests.conftest import forget_mlflow, wait_until
 from tests.flowers import SETOSA, VIRGINICA, fitted, flowers, write_iris
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
-    from modeling.problem import Problem
+    from perennial.config.problem import Problem
 
 CANDIDATES = ("logistic", "tree", "forest", "boosted")
 Document = dict[str, Any]
@@ -27,10 +27,10 @@ Document = dict[str, Any]
 @pytest.fixture(scope="module")
 def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with a version of iris by each candidate, the first in Production."""
-    import registry
+    from perennial.registry.client import open_registry
 
     settings = Settings(data_dir=tmp_path_factory.mktemp("registered"))
-    tracking = registry.connect(settings)
+    registry = open_registry(settings)
     for name in CANDIDATES:
         model = fitted(name)
         golden = Golden(
@@ -38,10 +38,10 @@ def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
             classes=tuple(map(str, model.classes_)),
             probabilities=model.predict_proba([SETOSA, VIRGINICA]).tolist(),
         )
-        with tracking.run("iris", "retrain") as run_id:
-            version = tracking.register("iris", run_id, model, golden, tags={"candidate": name})
+        with registry.run("iris", "retrain") as run_id:
+            version = registry.register("iris", run_id, model, golden, tags={"candidate": name})
         if version.version == 1:
-            tracking.promote(version, expected=None)
+            registry.promote(version, expected=None)
     forget_mlflow()
     return settings.data_dir / "mlflow" / "mlflow.db"
 
@@ -155,11 +155,11 @@ def test_the_model_says_which_fields_it_takes(client: TestClient) -> None:
 def test_what_moved_a_decision_is_told_for_linear_models_and_trees(
     name: str, strongest: set[str], machine: Settings, client: TestClient
 ) -> None:
-    import registry
+    from perennial.registry.client import open_registry
 
-    tracking = registry.connect(machine)
+    registry = open_registry(machine)
     number = CANDIDATES.index(name) + 1
-    tracking.promote(tracking.version("iris", number), expected=tracking.production("iris"))
+    registry.promote(registry.version("iris", number), expected=registry.production("iris"))
 
     def answered() -> Any:
         (found,) = ask(client, VIRGINICA, explain=True).json()["predictions"]
@@ -178,8 +178,8 @@ def test_what_moved_a_decision_is_told_for_linear_models_and_trees(
 def test_a_record_with_feedback_becomes_a_document_that_the_next_retraining_uses(
     client: TestClient, problem: Problem, database: Any, run_task: Callable[..., Any]
 ) -> None:
-    from tasks.ingest import ingest
-    from tasks.snapshots import SnapshotStore
+    from perennial.stores.snapshots import SnapshotStore
+    from tasks.data.ingest import ingest
 
     (prediction,) = ask(client, VIRGINICA).json()["predictions"]
 
@@ -193,7 +193,7 @@ def test_a_record_with_feedback_becomes_a_document_that_the_next_retraining_uses
     assert database["predictions"].find_one()["inputs"] == VIRGINICA
     ingested = run_task(ingest, problem)
     assert (ingested.used, ingested.in_quarantine) == (1, 0)
-    from settings import get_settings
+    from perennial.settings import get_settings
 
     rows = SnapshotStore("iris", get_settings()).read(ingested.snapshot)
     assert rows["inputs"].to_pylist() == [VIRGINICA]

@@ -10,15 +10,15 @@ import pytest
 from mlflow import MlflowClient
 from starlette.testclient import TestClient
 
-from serving.app import Service
-from settings import Settings
+from perennial.registry.model_version import ModelVersion
+from perennial.settings import Settings
+from serving.api.app import Service
 from tests.conftest import forget_mlflow, wait_until
 from tests.serving.conftest import metric
 from tests.small_models import BAD, GOOD
-from versions import ModelVersion
 
 if TYPE_CHECKING:
-    from registry import Registry
+    from perennial.registry.client import Registry
 
 Serve = Callable[..., tuple[Service, TestClient]]
 
@@ -77,7 +77,7 @@ def test_a_promotion_is_followed_and_the_way_back_is_instant(
     _has_looked_again(service)
 
     assert _version(client) == 1
-    assert service.store.served["reviews"].production.scorer is in_memory.scorer
+    assert service.store.served["reviews"].production.predictor is in_memory.predictor
     assert metric(client, "model_swap_count_total") == 3
     assert metric(client, "model_info", alias="production", version="1") == 1
     assert metric(client, "model_info", alias="production", version="2") == 0
@@ -148,12 +148,12 @@ def test_a_version_that_fails_its_golden_examples_is_refused(
     serve: Serve,
     versions: list[ModelVersion],
     promote: Callable[[ModelVersion], None],
-    tracking: Registry,
+    registry: Registry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import registry
+    from perennial.registry.client import Registry
 
-    fetch = registry.Registry.fetch
+    fetch = Registry.fetch
 
     def with_other_examples(self: Registry, version: ModelVersion) -> Any:
         from dataclasses import replace
@@ -163,7 +163,7 @@ def test_a_version_that_fails_its_golden_examples_is_refused(
         wrong = file.golden.model_copy(update={"probabilities": swapped})
         return replace(file, golden=wrong) if version.version == 2 else file
 
-    monkeypatch.setattr(registry.Registry, "fetch", with_other_examples)
+    monkeypatch.setattr(Registry, "fetch", with_other_examples)
     promote(versions[0])
     _, client = serve()
     _ready(client)
@@ -251,16 +251,16 @@ def test_an_alias_that_vanishes_does_not_stop_the_service(
 def test_workers_of_one_machine_fetch_a_version_once(
     serve: Serve, production: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import registry
+    from perennial.registry.client import Registry
 
     fetched: list[int] = []
-    fetch = registry.Registry.fetch
+    fetch = Registry.fetch
 
     def counted(self: Registry, version: ModelVersion) -> Any:
         fetched.append(version.version)
         return fetch(self, version)
 
-    monkeypatch.setattr(registry.Registry, "fetch", counted)
+    monkeypatch.setattr(Registry, "fetch", counted)
 
     for _, client in [serve() for _ in range(3)]:
         _ready(client)
@@ -269,9 +269,9 @@ def test_workers_of_one_machine_fetch_a_version_once(
 
 
 def test_the_canary_answers_its_share_and_the_same_key_gets_the_same_version(
-    serve: Serve, production: ModelVersion, versions: list[ModelVersion], tracking: Registry
+    serve: Serve, production: ModelVersion, versions: list[ModelVersion], registry: Registry
 ) -> None:
-    tracking.start_canary(versions[1], share=0.3)
+    registry.start_canary(versions[1], share=0.3)
     service, client = serve()
     _ready(client)
     wait_until(lambda: service.store.served["reviews"].canary, "the canary is loaded")
@@ -288,20 +288,20 @@ def test_the_canary_answers_its_share_and_the_same_key_gets_the_same_version(
     canary = client.get("/models").json()["models"][0]["versions"][-1]
     assert (canary["alias"], canary["version"], canary["share"]) == ("canary", 2, 0.3)
 
-    tracking.start_canary(versions[1], share=0.6)
+    registry.start_canary(versions[1], share=0.6)
     wait_until(lambda: service.store.served["reviews"].canary.version.share == 0.6, "more")
     third = [_version(client, **{"X-Request-Key": key}) for key in keys[:100]]
     assert all(later == 2 for before, later in zip(second, third, strict=True) if before == 2)
 
-    tracking.stop_canary("reviews")
+    registry.stop_canary("reviews")
     wait_until(lambda: service.store.served["reviews"].canary is None, "the canary is gone")
     assert {_version(client, **{"X-Request-Key": key}) for key in keys[:50]} == {1}
 
 
 def test_a_shadow_is_seen_by_the_metrics_only(
-    serve: Serve, production: ModelVersion, versions: list[ModelVersion], tracking: Registry
+    serve: Serve, production: ModelVersion, versions: list[ModelVersion], registry: Registry
 ) -> None:
-    tracking.start_canary(versions[1], share=1.0, shadow=True)
+    registry.start_canary(versions[1], share=1.0, shadow=True)
     service, client = serve()
     _ready(client)
     wait_until(lambda: service.store.served["reviews"].canary, "the shadow is loaded")
@@ -323,10 +323,10 @@ def test_a_canary_with_a_senseless_share_answers_nothing(
     machine: Settings,
     production: ModelVersion,
     versions: list[ModelVersion],
-    tracking: Registry,
+    registry: Registry,
     share: str,
 ) -> None:
-    tracking.start_canary(versions[1], share=1.0)
+    registry.start_canary(versions[1], share=1.0)
     client = MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
     client.set_model_version_tag("reviews", "2", "perennial.canary.share", share)
     _, client = serve()
@@ -342,7 +342,7 @@ def test_old_versions_leave_the_disk(
     promote: Callable[[ModelVersion], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serving.store._KEPT_ON_DISK", 0)
+    monkeypatch.setattr("serving.models.store._KEPT_ON_DISK", 0)
     service, _ = serve()
     for version in versions:
         promote(version)

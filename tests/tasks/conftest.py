@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from modeling.problem import Problem
-from settings import Settings
-from tasks.ingest import Ingested, ingest
-from tasks.snapshots import SnapshotStore
+from perennial.config.problem import Problem
+from perennial.settings import Settings
+from perennial.stores.snapshots import SnapshotStore
+from tasks.data.ingest import Ingested, ingest
 
 Ingest = Callable[..., Ingested]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from tasks.ingest import Ingested
-from tasks.snapshots import SnapshotStore
+from perennial.stores.snapshots import SnapshotStore
+from tasks.data.ingest import Ingested
 
 MISSING = object()
 

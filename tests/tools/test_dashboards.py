@@ -9,7 +9,7 @@ import promql_parser
 import pytest
 from ruamel.yaml import YAML
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tools.dashboards import BOARDS, FOLDER
 from tools.dashboards.draw import Board
 

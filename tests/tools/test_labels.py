@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tests.manifests import OVERLAYS, render
 from tools.manifests.render_job import prepare_job
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tests.manifests import ON_AWS, OVERLAYS, containers, find, pods, render
 
 _LONGEST_REFRESH = re.compile(r"[1-5]m")

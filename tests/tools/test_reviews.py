@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from settings import PROJECT, OutsideError
+from perennial.errors import OutsideError
+from perennial.settings import PROJECT
 from tools.manifests.reviews import MOST_BYTES, printable, to_csv
 
 # Quotes and dashes of Windows, the rest of the controls, a byte order mark, and no characters.

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from settings import PROJECT, OutsideError
+from perennial.errors import OutsideError
+from perennial.settings import PROJECT
 from tools import programs
 from tools.rules import FILE, SOURCE, derived
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tests.manifests import find, render
 
 _DIGEST = "sha256:" + "0123456789abcdef" * 4

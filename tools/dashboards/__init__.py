@@ -6,7 +6,7 @@ Kubernetes and Compose give them to Grafana.
 
 from __future__ import annotations
 
-from settings import PROJECT
+from perennial.settings import PROJECT
 from tools.dashboards.boards import FLOWS, MODELS, SERVICE
 
 FOLDER = PROJECT / "k8s" / "monitoring" / "dashboards"

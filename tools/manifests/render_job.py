@@ -20,7 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 from deployments.pools import job_template
-from settings import OperationSettings
+from perennial.settings import OperationSettings
 
 _API = "http://prefect:4200/api"
 _OPERATION = OperationSettings(

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from settings import OutsideError
-from tasks.seed import read_file, reviews_file
+from perennial.errors import OutsideError
+from tasks.data.seed import read_file, reviews_file
 
 # Of the snippets, so that a retraining on a small cluster takes seconds.
 _EVERY = 4

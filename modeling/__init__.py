@@ -1,1 +1,0 @@
-"""Machine learning only: the problem schema, text features, candidates, statistics, decisions."""

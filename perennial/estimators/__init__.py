@@ -1,0 +1,1 @@
+"""Estimators for scikit-learn's pipelines, and their linear form."""

@@ -1,0 +1,1 @@
+"""Predictors: a fitted pipeline, made fast, with explanations."""

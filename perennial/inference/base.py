@@ -1,0 +1,113 @@
+"""What every predictor offers, and the one that works for any pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from perennial.estimators.threshold_classifier import Decided
+from perennial.thresholds.threshold import decide
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """How far one feature of an input moves the decision towards a label.
+
+    Attributes
+    ----------
+    feature : str
+        A token, or the two tokens of a bigram with a space between them; of a record, a field.
+    contribution : float
+        In log-odds, but of a tree or forest in probability; positive is towards the label.
+    spans : tuple of (start, end)
+        Where it stands in the text as it was sent, in code points, in order; empty for a field.
+    """
+
+    feature: str
+    contribution: float
+    spans: tuple[tuple[int, int], ...]
+
+
+class Predictor(Protocol):
+    """What gives probabilities for raw inputs; several threads may use one at once."""
+
+    classes: tuple[str, ...]
+    has_low_call_overhead: bool
+    """Whether inputs in many calls take about as long as in one."""
+
+    def probabilities(self, inputs: Sequence[Any]) -> NDArray[np.float64]:
+        """Return the probability of each class, shape (n_inputs, n_classes)."""
+        ...
+
+    def decide(self, probabilities: NDArray[np.float64]) -> list[int]:
+        """Return the position in `classes` of the label that the model gives, for each row."""
+        ...
+
+    def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
+        """Return what moves the decision on this input most, the largest first.
+
+        Parameters
+        ----------
+        text : str, or mapping of str to value
+            The text, or the record of fields, as it was sent.
+        label : str
+            The class towards which positive contributions move.
+        limit : int or None
+            How many contributions at most; None means all.
+
+        Raises
+        ------
+        ValueError
+            If there is no such class.
+        """
+        ...
+
+
+class DecidingPredictor:
+    """Gives the labels that a model gives for its probabilities."""
+
+    def __init__(self, model: Pipeline) -> None:
+        self.classes: tuple[str, ...] = tuple(map(str, model.classes_))
+        weights = model[-1].weights if isinstance(model[-1], Decided) else None
+        self._label_weights = None if weights is None else np.array(weights)
+
+    def decide(self, probabilities: NDArray[np.float64]) -> list[int]:
+        """Return the position in `classes` of the label that the model gives, for each row."""
+        weights = self._label_weights
+        # One call less where the most probable label is given: every request comes by here.
+        found = probabilities.argmax(axis=1) if weights is None else decide(probabilities, weights)
+        positions: list[int] = found.tolist()
+        return positions
+
+
+class PipelinePredictor(DecidingPredictor):
+    """Any fitted pipeline of scikit-learn as a predictor; it explains nothing."""
+
+    has_low_call_overhead = False
+
+    def __init__(self, model: Pipeline) -> None:
+        super().__init__(model)
+        self._model = model
+
+    def probabilities(self, inputs: Sequence[Any]) -> NDArray[np.float64]:
+        """Return what the pipeline's ``predict_proba`` does; no rows for no inputs."""
+        if not len(inputs):
+            return np.empty((0, len(self.classes)))
+        return np.asarray(self._model.predict_proba(inputs), np.float64)
+
+    def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
+        """Return nothing: what moved a decision cannot be told for every kind of model."""
+        require_class(label, self.classes)
+        return []
+
+
+def require_class(label: str, classes: tuple[str, ...]) -> int:
+    """Return the position of a label; raise `ValueError` if there is no such class."""
+    if label not in classes:
+        raise ValueError(f"There is no class {label!r}; the model has {', '.join(classes)}.")
+    return classes.index(label)

@@ -1,0 +1,1 @@
+"""Inputs of a model, texts or records: validated, hashed, encoded."""

@@ -1,0 +1,133 @@
+"""Pipeline steps for records of fields: from raw records to a matrix of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from perennial.config.fields import FieldKind
+
+Columns = dict[str, NDArray[Any]]
+
+
+class FieldReader(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Read raw records, column by column; the first step of a tabular model.
+
+    Parameters
+    ----------
+    fields : dict of str to {"number", "category", "boolean"}
+        The fields of a record, which must be there.
+    """
+
+    def __init__(self, fields: dict[str, FieldKind]) -> None:
+        self.fields = fields
+
+    def fit(self, X: object, y: object = None) -> FieldReader:
+        """Return the reader: it learns nothing."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def transform(self, X: object) -> Columns:
+        """Return the values of each field.
+
+        Parameters
+        ----------
+        X : sequence of mappings, Arrow struct array, or frame with the fields as columns
+            The records, shape (n_documents,).
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n_documents,) each
+            Numbers and booleans as float64, categories as text.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing.
+        """
+        try:
+            return {name: _column(X, name, kind) for name, kind in self.fields.items()}
+        except KeyError as error:
+            raise ValueError(f"The inputs have no field {error}.") from None
+
+
+class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Encode the columns of a `FieldReader` as a matrix of numbers.
+
+    A category gets one column of 0 and 1 for each value seen in training; a value that was not
+    seen is 0 in all of them.
+
+    Attributes
+    ----------
+    fields_ : list of str
+        The field of each column of the matrix.
+    categories_ : dict of str to list of str
+        The values of each category, sorted.
+    """
+
+    def fit(self, X: Columns, y: object = None) -> FieldEncoder:
+        """Learn the values of the categories."""
+        self.categories_ = {
+            name: sorted(set(values.tolist()))
+            for name, values in X.items()
+            if values.dtype != np.float64
+        }
+        self.fields_ = [name for name in X for _ in self.categories_.get(name, [name])]
+        return self
+
+    def transform(self, X: Columns) -> NDArray[np.float64]:
+        """Return the matrix, shape (n_documents, n_columns)."""
+        check_is_fitted(self, "fields_")
+        columns = []
+        for name, values in X.items():
+            known = self.categories_.get(name)
+            columns += [values] if known is None else [values == each for each in known]
+        return np.column_stack(columns).astype(np.float64, copy=False)
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
+        """Return each column's name: the field, and for a category its value, too."""
+        check_is_fitted(self, "fields_")
+        names = [
+            f"{name} = {self.categories_[name][place]}" if name in self.categories_ else name
+            for name, place in _numbered(self.fields_)
+        ]
+        return np.asarray(names, dtype=object)
+
+
+def fields_of(model: Pipeline) -> dict[str, FieldKind] | None:
+    """Return the fields of the records that a model takes; None if it takes texts."""
+    reader = model.steps[0][1]
+    return dict(reader.fields) if isinstance(reader, FieldReader) else None
+
+
+def _numbered(names: Sequence[str]) -> list[tuple[str, int]]:
+    seen: dict[str, int] = {}
+    pairs = []
+    for name in names:
+        pairs.append((name, seen.get(name, 0)))
+        seen[name] = pairs[-1][1] + 1
+    return pairs
+
+
+def _column(records: object, name: str, kind: FieldKind) -> NDArray[Any]:
+    kind_of = np.str_ if kind == "category" else np.float64
+    return np.asarray(_values(records, name), dtype=kind_of)
+
+
+def _values(records: Any, name: str) -> Any:
+    if isinstance(records, pa.ChunkedArray):
+        records = records.combine_chunks()
+    if isinstance(records, pa.StructArray):
+        return records.field(name).to_pylist()
+    if isinstance(records, Sequence):
+        return [record[name] for record in records]
+    return records[name]

@@ -1,0 +1,1 @@
+"""Drift tests, live quality, and the alarm."""

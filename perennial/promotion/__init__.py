@@ -1,0 +1,1 @@
+"""The verdict on a challenger, and what it rests on."""

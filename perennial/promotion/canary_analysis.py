@@ -1,0 +1,255 @@
+"""The judgement on a canary: does anything prove it worse than Production?
+
+A canary has passed the gates on the holdout; here it is watched on real requests. Chance sends each
+request to one of the two versions, so whatever differs between them beyond chance is the version's
+doing. Each figure is compared by an interval that holds at every look (see
+`perennial.promotion.confidence_sequences`), and a
+limit counts as crossed when the whole interval lies beyond it: a canary that is as good as
+Production is taken back with probability ``1 - confidence`` at most, over all figures, steps and
+looks together.
+
+Each step is judged on its own requests. Over several steps the canary's share changes, and with it
+the mix of hours and weekdays that each version has seen (Simpson's paradox).
+
+What this cannot see: requests that carry the same ``X-Request-Key`` always get the same version,
+and count as independent here. Where few keys send most requests, limits should be wider.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from perennial.config.rollout import Rollout
+from perennial.metrics import Interval
+from perennial.promotion.confidence_sequences import (
+    Group,
+    Tally,
+    difference_interval,
+    quantile_interval,
+)
+
+Outcome = Literal["wait", "next step", "promote", "take back"]
+
+SLOWEST = 0.95
+_FIGURES = 4
+_NONE = Tally(0, 0)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one version has done since a step began.
+
+    Attributes
+    ----------
+    failures : int
+        Requests that it could not answer.
+    labels : mapping of str to int
+        Label -> answered requests whose first input got it.
+    feedback : Tally
+        How often feedback agreed with its prediction.
+    seconds : mapping of Group to int
+        Group of durations -> answered requests in it.
+    """
+
+    failures: int = 0
+    labels: Mapping[str, int] = field(default_factory=dict)
+    feedback: Tally = _NONE
+    seconds: Mapping[Group, int] = field(default_factory=dict)
+
+    @property
+    def answered(self) -> int:
+        """Requests that it answered."""
+        return sum(self.labels.values())
+
+    @property
+    def requests(self) -> int:
+        """Requests that it got."""
+        return self.answered + self.failures
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure of both versions.
+
+    Attributes
+    ----------
+    name : str
+        Of the figure.
+    canary, production : float
+        Its values; no number where nothing was observed.
+    worse : Interval
+        How much worse the canary is: a difference, or the ratio of durations.
+    limit : float
+        How much worse it may be.
+    """
+
+    name: str
+    canary: float
+    production: float
+    worse: Interval
+    limit: float
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether the limit is crossed beyond doubt."""
+        return self.worse.low > self.limit
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} {self.canary:.4g} against {self.production:.4g} of Production; worse by "
+            f"{self.worse.low:.4g} at least, allowed is {self.limit:g}"
+        )
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What becomes of a canary now, and why.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        `wait` for more requests, go to the `next step`, `promote` to Production, or `take back`.
+    reason : str
+        One sentence for people.
+    canary, production : int
+        The versions.
+    step : int
+        Position of the step that is judged, from 0.
+    share : float
+        The share of the requests that the canary gets in it.
+    checks : tuple of Check
+        The figures.
+    """
+
+    outcome: Outcome
+    reason: str
+    canary: int
+    production: int
+    step: int
+    share: float
+    checks: tuple[Check, ...] = ()
+
+
+def compare(
+    rollout: Rollout,
+    canary: Observed,
+    production: Observed,
+    expected: Mapping[str, float] | None = None,
+) -> tuple[Check, ...]:
+    """Return every figure of the two versions in one step, with the limits of a rollout.
+
+    Parameters
+    ----------
+    rollout : Rollout
+        Its limits, confidence and number of steps.
+    canary, production : Observed
+        What they have done in the step.
+    expected : mapping of str to float, optional
+        Label -> by how much more often the canary predicted it for the holdout than Production.
+    """
+    alpha = (1 - rollout.confidence) / len(rollout.steps) / _FIGURES
+    return (
+        _errors(rollout, canary, production, alpha),
+        _latency(rollout, canary, production, alpha),
+        _accuracy(rollout, canary, production, alpha),
+        *_shares(rollout, canary, production, expected or {}, alpha),
+    )
+
+
+def decide(
+    rollout: Rollout, step: int, canary: Observed, checks: tuple[Check, ...], age: timedelta
+) -> tuple[Outcome, str]:
+    """Return what becomes of a canary in a step of this age, and why."""
+    crossed = [str(check) for check in checks if check.is_crossed]
+    if crossed:
+        return "take back", "; ".join(crossed)
+    missing = _missing(rollout, canary, age)
+    if not missing and step + 1 < len(rollout.steps):
+        return "next step", f"no limit was crossed in {canary.requests:,} requests"
+    if not missing:
+        return "promote", f"no limit was crossed in {canary.requests:,} requests of the last step"
+    if age > rollout.max_time:
+        return "take back", f"after {_days(age)} its step still needs {missing}"
+    return "wait", f"the step needs {missing}"
+
+
+def _missing(rollout: Rollout, canary: Observed, age: timedelta) -> str:
+    """Return what a step still needs."""
+    needs = (
+        ("logged requests", canary.requests, rollout.requests),
+        ("feedback", canary.feedback.total, rollout.feedback),
+    )
+    missing = [f"{needed - seen:,} more {what}" for what, seen, needed in needs if seen < needed]
+    if age < rollout.step_time:
+        missing.append(f"{math.ceil((rollout.step_time - age).total_seconds())} s more")
+    return " and ".join(missing)
+
+
+def _errors(rollout: Rollout, canary: Observed, production: Observed, alpha: float) -> Check:
+    one, other = (Tally(seen.failures, seen.requests) for seen in (canary, production))
+    worse = difference_interval(one, other, alpha)
+    return Check("error rate", one.rate, other.rate, worse, rollout.limits.error_rate)
+
+
+def _latency(rollout: Rollout, canary: Observed, production: Observed, alpha: float) -> Check:
+    """Compare the duration that 95 of 100 requests do not exceed."""
+    one, other = (
+        quantile_interval(seen.seconds, SLOWEST, alpha / 2) for seen in (canary, production)
+    )
+    low = one.low / other.high
+    high = one.high / other.low if other.low else math.inf
+    ratio = Interval(one.value / other.value, low, high)
+    name = f"latency (s, {SLOWEST:.0%} of requests)"
+    return Check(name, one.value, other.value, ratio, rollout.limits.latency_ratio)
+
+
+def _accuracy(rollout: Rollout, canary: Observed, production: Observed, alpha: float) -> Check:
+    one, other = canary.feedback, production.feedback
+    worse = difference_interval(other, one, alpha)
+    return Check("feedback accuracy", one.rate, other.rate, worse, rollout.limits.accuracy_drop)
+
+
+def _shares(
+    rollout: Rollout,
+    canary: Observed,
+    production: Observed,
+    expected: Mapping[str, float],
+    alpha: float,
+) -> list[Check]:
+    """Compare the share of each label, whichever way it differs.
+
+    A chi-square test would only say that the shares differ, which a better model's do as well, and
+    which enough requests always prove. What matters is by how much, beyond what is known from the
+    holdout: a version that has learned what Production has not must predict other shares.
+    """
+    labels = sorted({*canary.labels, *production.labels})
+    # The shares of two labels are one figure.
+    compared = labels[-1:] if len(labels) == 2 else labels
+    checks = []
+    for label in compared:
+        one, other = (
+            Tally(seen.labels.get(label, 0), seen.answered) for seen in (canary, production)
+        )
+        differs = difference_interval(one, other, alpha / len(compared))
+        known = expected.get(label, 0.0)
+        size = _beyond(differs, min(0.0, known), max(0.0, known))
+        limit = rollout.limits.share_shift
+        checks.append(Check(f"share of {label}", one.rate, other.rate, size, limit))
+    return checks
+
+
+def _beyond(found: Interval, low: float, high: float) -> Interval:
+    """Return how far a value lies outside of a range."""
+    return Interval(
+        max(0.0, found.value - high, low - found.value),
+        max(0.0, found.low - high, low - found.high),
+        max(0.0, found.high - high, low - found.low),
+    )
+
+
+def _days(age: timedelta) -> str:
+    return f"{age.total_seconds() / timedelta(days=1).total_seconds():.2g} days"

@@ -1,0 +1,1 @@
+"""Models in MLflow: runs, versions, aliases, and the history of Production."""

@@ -1,0 +1,157 @@
+"""The one door to MongoDB: the configured server, or the embedded one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+
+from perennial.errors import OutsideError, UnavailableError
+from perennial.local import embedded
+from perennial.settings import Settings
+
+Document = dict[str, Any]
+
+_LEASES = "perennial_leases"
+_RETRY_SECONDS = 0.2
+_SCHEMES = ("mongodb://", "mongodb+srv://")
+_NO_ADDRESS = "MONGODB_URI is not the address of a MongoDB"
+# Unauthorized, AuthenticationFailed, and Atlas's own code for the latter.
+_REFUSED = {13, 18, 8000}
+
+
+@contextmanager
+def connect(settings: Settings) -> Iterator[MongoClient[Document]]:
+    """Yield a client of the configured MongoDB, or of the embedded server.
+
+    Every error of the driver that leaves the block is raised as `OutsideError`.
+
+    Raises
+    ------
+    OutsideError
+        If the server cannot be reached or refuses the credentials.
+    """
+    with _address(settings) as uri:
+        if not uri.startswith(_SCHEMES):
+            raise OutsideError(f"{_NO_ADDRESS}: it must begin with {' or '.join(_SCHEMES)}.")
+        try:
+            with _client(uri, settings) as client:
+                client.admin.command("ping")
+                yield client
+        except PyMongoError as error:
+            raise _explain(error) from error
+
+
+@contextmanager
+def _address(settings: Settings) -> Iterator[str]:
+    if settings.mongodb_uri is not None:
+        yield settings.mongodb_uri.get_secret_value()
+        return
+    with embedded.server(settings, "mongodb") as port:
+        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
+
+
+def _client(uri: str, settings: Settings) -> MongoClient[Document]:
+    try:
+        return MongoClient(
+            uri,
+            tz_aware=True,
+            appname="perennial",
+            journal=True,
+            serverSelectionTimeoutMS=int(settings.mongodb_timeout * 1000),
+        )
+    except ValueError as error:
+        raise _no_address(str(error)) from error
+
+
+def _no_address(reason: str) -> OutsideError:
+    """Say why an address is none; a password that is not encoded would be part of the reason."""
+    if "@" in reason:
+        reason = "its user and password must be percent-encoded"
+    return OutsideError(f"{_NO_ADDRESS}: {reason}")
+
+
+def _explain(error: PyMongoError) -> OutsideError:
+    """Say in one sentence what MongoDB did not do, without the address and its password."""
+    reason = str(error).split(", full error")[0].split(" (configured timeouts")[0]
+    if isinstance(error, InvalidURI | ConfigurationError):
+        return _no_address(reason)
+    if isinstance(error, ConnectionFailure):
+        return UnavailableError(
+            f"MongoDB cannot be reached, check MONGODB_URI and the network: {reason}"
+        )
+    if isinstance(error, OperationFailure) and error.code in _REFUSED:
+        return OutsideError(f"MongoDB refuses the user or password in MONGODB_URI: {reason}")
+    return OutsideError(f"MongoDB (MONGODB_URI) failed: {reason}")
+
+
+@contextmanager
+def lease(
+    database: Database[Document],
+    name: str,
+    *,
+    seconds: float = 60.0,
+    patience: float = 120.0,
+) -> Iterator[None]:
+    """Hold a named lock that all processes on the same database respect.
+
+    A holder that dies keeps the lock for `seconds` at most; the block must be shorter than that.
+
+    Parameters
+    ----------
+    database : Database
+        Where the lock is kept.
+    name : str
+        What is locked.
+    seconds : float
+        After this time the lock counts as abandoned.
+    patience : float
+        How long to wait for another holder.
+
+    Raises
+    ------
+    OutsideError
+        If another holder keeps the lock for longer than `patience`.
+    """
+    leases = database[_LEASES]
+    holder = uuid4().hex
+    deadline = time.monotonic() + patience
+    while not _take(leases, name, holder, seconds):
+        if time.monotonic() > deadline:
+            raise OutsideError(
+                f"Another process has held the lock {name!r} for {patience:.0f} s; look at the "
+                f"collection {leases.full_name} and at the runs in progress."
+            )
+        time.sleep(_RETRY_SECONDS)
+    try:
+        yield
+    finally:
+        leases.delete_one({"_id": name, "holder": holder})
+
+
+def _take(leases: Collection[Document], name: str, holder: str, seconds: float) -> bool:
+    now = datetime.now(UTC)
+    try:
+        leases.update_one(
+            {"_id": name, "until": {"$lt": now}},
+            {"$set": {"holder": holder, "until": now + timedelta(seconds=seconds)}},
+            upsert=True,
+        )
+    except DuplicateKeyError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Raw text to counts of words and pairs of words."""

@@ -1,0 +1,1 @@
+"""Calibrated probabilities, and the thresholds that decide by them."""

@@ -1,0 +1,1 @@
+"""Pipelines, cross-validation and threshold tuning."""

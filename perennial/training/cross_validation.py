@@ -1,0 +1,303 @@
+"""Cross-validation of one candidate with all its settings, on counts that were made once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.pipeline import Pipeline
+
+from perennial.config.experiment import Parameters
+from perennial.config.fields import TabularFeatures
+from perennial.config.problem import Features, Problem
+from perennial.metrics import LOSSES, Interval, Predictions, compute, interval, metrics_of
+from perennial.schema import MetricName
+from perennial.training.pipelines import build_classifier
+from perennial.training.threshold_tuning import at_best
+
+# Counts of n-grams, or fields of records.
+Matrix: TypeAlias = sparse.csr_array | NDArray[np.float64]
+# Of documents that every fold learns from.
+NO_FOLD = -1
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What one setting of a candidate showed.
+
+    Attributes
+    ----------
+    parameters : dict
+        Of the estimator.
+    folds : int
+        On how many folds it was fitted; fewer than all when better ones went on without it.
+    metrics : dict of str to float
+        On the documents of these folds, each predicted by a fit that had not seen it.
+    interval : Interval or None
+        The problem's metric with its bootstrap interval over documents, for a setting that was the
+        best so far. It says how far the figure depends on the documents that were asked, not how
+        far it depends on those that were learned from.
+    seconds : float
+        Mean time of a fit.
+    """
+
+    parameters: Parameters
+    folds: int
+    metrics: dict[MetricName, float]
+    interval: Interval | None
+    seconds: float
+
+
+def gain(metric: MetricName, metrics: dict[MetricName, float]) -> float:
+    """Return a metric so that more is always better."""
+    return -metrics[metric] if metric in LOSSES else metrics[metric]
+
+
+def folds_of(
+    content: pa.Array, labels: NDArray[np.str_], folds: int, judged: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Return the fold of each document, from 0; `NO_FOLD` for those that are only learned from.
+
+    Folds are stratified by label and follow the content hash: copies are always in one fold, and a
+    document stays where it is, or moves to the next fold, when others arrive.
+
+    Parameters
+    ----------
+    content : Array of bytes, shape (n_documents,)
+        Content hashes.
+    labels : ndarray of str, shape (n_documents,)
+        The labels; of copies that disagree the first one counts.
+    folds : int
+        How many.
+    judged : ndarray of bool, shape (n_documents,), optional
+        Which documents are predicted; every fold learns from the others.
+    """
+    if judged is None:
+        judged = np.ones(len(labels), np.bool_)
+    found = np.full(len(labels), NO_FOLD)
+    found[judged] = _stratified(content.filter(pa.array(judged)), labels[judged], folds)
+    return found
+
+
+def _stratified(content: pa.Array, labels: NDArray[np.str_], folds: int) -> NDArray[np.int64]:
+    hashes = np.array(content.to_pylist(), dtype=object)
+    # Sorted by hash, which is as good as random for anything but copies.
+    _, first, document = np.unique(hashes, return_index=True, return_inverse=True)
+    label_of = labels[first]
+    found = np.empty(len(first), np.int64)
+    for label in np.unique(label_of):
+        members = np.flatnonzero(label_of == label)
+        found[members] = np.arange(len(members)) * folds // len(members)
+    return found[document]
+
+
+def fold_counts(
+    counts: Matrix, features: Features | TabularFeatures, training: NDArray[np.bool_]
+) -> tuple[Matrix, Matrix]:
+    """Return the features of a fold's training documents, and those of the others.
+
+    They are the ones that a counter fitted on the fold's training documents would give. What
+    occurs in enough of them occurs in enough of all documents, so `counts` has it; the rest is left
+    out, since it would tell about documents that the fold has not seen. Of fields nothing is.
+
+    Parameters
+    ----------
+    counts : csr_array or ndarray, shape (n_documents, n_features)
+        Counts of all documents, with these features' bigrams and `min_documents`, every
+        feature, neither binary nor limited.
+    features : Features or TabularFeatures
+        What the candidate wants.
+    training : ndarray of bool, shape (n_documents,)
+        The fold's training documents.
+    """
+    if isinstance(features, TabularFeatures):
+        return counts[training], counts[~training]
+    assert isinstance(counts, sparse.csr_array)
+    learned, others = counts[training], counts[~training]
+    if features.binary:
+        learned.data.fill(1.0)
+        others.data.fill(1.0)
+    chosen = _chosen(learned, features)
+    return learned[:, chosen], others[:, chosen]
+
+
+def _chosen(counts: sparse.csr_array, features: Features) -> NDArray[np.int64]:
+    """Return the columns that a counter of these features would keep."""
+    documents = np.bincount(counts.indices, minlength=counts.shape[1])
+    kept: NDArray[np.int64] = np.flatnonzero(documents >= features.min_documents)
+    if features.max_features is None:
+        return kept
+    totals = counts.sum(axis=0)[kept]
+    best = np.argsort(-totals, kind="stable")[: features.max_features]
+    return np.sort(kept[best])
+
+
+class CrossValidation:
+    """The folds of a problem's training documents, on which settings are tried.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem as an experiment sees it.
+    name : str
+        The candidate.
+    counts : csr_array or ndarray, shape (n_documents, n_features)
+        See `fold_counts`.
+    labels : ndarray of str, shape (n_documents,)
+        The labels.
+    folds : ndarray of int64, shape (n_documents,)
+        See `folds_of`.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        name: str,
+        counts: Matrix,
+        labels: NDArray[np.str_],
+        folds: NDArray[np.int64],
+    ) -> None:
+        self.problem, self._name = problem, name
+        self._counts, self._labels, self._folds = counts, labels, folds
+        self._n_folds = problem.experiment.folds
+        self._features: dict[int, tuple[Matrix, Matrix]] = {}
+        self._best = -np.inf
+
+    def tried(self) -> Iterator[Tried]:
+        """Yield every setting as soon as it has been tried, that of the file first."""
+        problem, name = self.problem, self._name
+        candidate, experiment = problem.candidates[name], problem.experiment
+        space = experiment.space_of(name, candidate.estimator)
+        first, *others = (
+            _Setting(self, parameters)
+            for parameters in experiment.settings_of(
+                name, candidate.estimator, candidate.parameters
+            )
+        )
+        yield self._finish(first)
+        if space is not None and space.search == "halving":
+            yield from self._halve(others)
+        else:
+            yield from map(self._finish, others)
+
+    def _halve(self, alive: Sequence[_Setting]) -> Iterator[Tried]:
+        for fold in range(self._n_folds):
+            for setting in alive:
+                setting.fit(fold)
+            ranked = sorted(alive, key=lambda s: gain(self.problem.metric, s.metrics), reverse=True)
+            stay = ceil(len(ranked) / 2) if fold + 1 < self._n_folds else 0
+            alive = ranked[:stay]
+            for setting in ranked[stay:]:
+                yield self._result(setting)
+
+    def _finish(self, setting: _Setting) -> Tried:
+        for fold in range(self._n_folds):
+            setting.fit(fold)
+        return self._result(setting)
+
+    def _result(self, setting: _Setting) -> Tried:
+        problem, metrics, found = self.problem, setting.metrics, None
+        if setting.folds == self._n_folds and gain(problem.metric, metrics) > self._best:
+            self._best = gain(problem.metric, metrics)
+            found = interval(
+                problem.metric,
+                setting.predictions,
+                confidence=problem.gates.confidence,
+                seed=problem.seed,
+            )
+        seconds = setting.seconds / setting.folds
+        return Tried(setting.parameters, setting.folds, metrics, found, seconds)
+
+    def features(self, fold: int) -> tuple[Matrix, Matrix]:
+        """Return the features of a fold, made when it is first asked for."""
+        if fold not in self._features:
+            wanted = self.problem.candidates[self._name].features
+            self._features[fold] = fold_counts(self._counts, wanted, self._folds != fold)
+        return self._features[fold]
+
+    def classifier(self, parameters: Parameters) -> Pipeline:
+        """Return the candidate with these parameters, not yet fitted."""
+        candidate = self.problem.candidates[self._name]
+        changed = candidate.model_copy(update={"parameters": parameters})
+        problem = self.problem.model_copy(update={"candidates": {self._name: changed}})
+        return build_classifier(problem, self._name)
+
+    def learned(self, fold: int) -> NDArray[np.str_]:
+        """Return the labels of the documents that a fold learns from."""
+        learned: NDArray[np.str_] = self._labels[self._folds != fold]
+        return learned
+
+    def members(self, fold: int) -> NDArray[np.bool_]:
+        """Return which documents a fold predicts."""
+        members: NDArray[np.bool_] = self._folds == fold
+        return members
+
+    @cached_property
+    def truth(self) -> NDArray[np.int64]:
+        """Position of each document's label in the problem's classes."""
+        return positions(self.problem.classes, self._labels)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The problem's labels."""
+        return self.problem.classes
+
+
+class _Setting:
+    """One setting, and what its fits have predicted so far."""
+
+    def __init__(self, validation: CrossValidation, parameters: Parameters) -> None:
+        self.parameters = parameters
+        self.seconds = 0.0
+        self.folds = 0
+        self._validation = validation
+        self._seen = np.zeros(len(validation.truth), np.bool_)
+        self._predicted = np.zeros(len(self._seen), np.int64)
+        self._probabilities = np.zeros((len(self._seen), len(validation.classes)))
+
+    def fit(self, fold: int) -> None:
+        """Learn from all documents but the fold's, and predict those."""
+        validation = self._validation
+        learned, others = validation.features(fold)
+        start = time.perf_counter()
+        model = validation.classifier(self.parameters).fit(learned, validation.learned(fold))
+        self.seconds += time.perf_counter() - start
+        members = validation.members(fold)
+        columns = [list(model.classes_).index(label) for label in validation.classes]
+        self._predicted[members] = positions(validation.classes, model.predict(others))
+        self._probabilities[members] = model.predict_proba(others)[:, columns]
+        self._seen |= members
+        self.folds += 1
+
+    @property
+    def predictions(self) -> Predictions:
+        """What was predicted so far, with the labels that the problem's decision would give."""
+        validation = self._validation
+        everything = Predictions(
+            validation.classes,
+            validation.truth,
+            self._predicted,
+            self._probabilities,
+            validation.problem.costs,
+        )
+        return at_best(validation.problem, everything.take(self._seen))
+
+    @property
+    def metrics(self) -> dict[MetricName, float]:
+        """The metrics of what was predicted so far."""
+        predictions = self.predictions
+        return {metric: compute(metric, predictions) for metric in metrics_of(predictions)}
+
+
+def positions(classes: Sequence[str], labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the position of each label in the classes."""
+    position = {label: code for code, label in enumerate(classes)}
+    return np.array([position[label] for label in labels], np.int64)

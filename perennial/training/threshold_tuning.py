@@ -1,0 +1,261 @@
+"""Tuning: the decision of a challenger, from documents that its models had not seen."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import Pipeline
+
+from perennial.config.decision import Goal
+from perennial.config.problem import Problem
+from perennial.estimators.threshold_classifier import Decided, scores_of
+from perennial.metrics import Interval, Predictions, compute, difference
+from perennial.schema import MetricName
+from perennial.thresholds.calibration import Calibrated, calibrate, probabilities_of
+from perennial.thresholds.threshold import FloorFound, best_weights, decide, threshold_of
+
+Floats = NDArray[np.float64]
+
+
+class TooFewError(ValueError):
+    """A class has too few documents to be divided."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """The decision of a challenger, and what it was made from.
+
+    Attributes
+    ----------
+    goal : Goal
+        What it serves.
+    weights : tuple of float, or None
+        One per class, in the order of `seen`; None gives the most probable label.
+    floor : FloorFound or None
+        What became of the goal's floor.
+    calibrated : Calibrated or None
+        What calibration brings; None if it was not tried.
+    seen : Predictions
+        The training documents, out of fold: calibrated probabilities, labels as decided.
+    """
+
+    goal: Goal
+    weights: tuple[float, ...] | None
+    floor: FloorFound | None
+    calibrated: Calibrated | None
+    seen: Predictions
+
+    @property
+    def threshold(self) -> float | None:
+        """The probability of the positive class above which it is given; None for more classes."""
+        return threshold_of(self.weights) if len(self.seen.classes) == 2 else None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A decision beside the most probable label, both by the same model.
+
+    Attributes
+    ----------
+    metric : str
+        What the decision serves, or what its floor is about.
+    out_of_fold, out_of_fold_plain : float
+        It on the training documents, with the decision and with the most probable label.
+    holdout, holdout_plain : float
+        The same on the holdout.
+    gain : Interval
+        How much better the decision is on the holdout, paired.
+    """
+
+    metric: MetricName
+    out_of_fold: float
+    out_of_fold_plain: float
+    holdout: float
+    holdout_plain: float
+    gain: Interval
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures as metrics of a run, beside those of the holdout."""
+        return {
+            f"out_of_fold.{self.metric}": self.out_of_fold,
+            f"out_of_fold.{self.metric}_of_most_probable": self.out_of_fold_plain,
+            f"holdout.{self.metric}_of_most_probable": self.holdout_plain,
+            f"decision.gain.{self.metric}": self.gain.value,
+            f"decision.gain.{self.metric}.low": self.gain.low,
+            f"decision.gain.{self.metric}.high": self.gain.high,
+        }
+
+
+def tune(
+    problem: Problem,
+    goal: Goal,
+    classifier: Pipeline,
+    matrix: object,
+    labels: NDArray[np.str_],
+    judged: NDArray[np.bool_] | None = None,
+) -> Tuned:
+    """Return the decision that serves a goal best on out-of-fold predictions.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its classes, costs, confidence and seed.
+    goal : Goal
+        Its `decision`.
+    classifier : Pipeline
+        What is fitted on each part of the training documents; it is not changed itself.
+    matrix : sparse array, shape (n_documents, n_features)
+        The features of the training documents.
+    labels : ndarray of str, shape (n_documents,)
+        Their labels.
+    judged : ndarray of bool, shape (n_documents,), optional
+        Which of them the decision may be made from; the others are learned from only.
+
+    Raises
+    ------
+    TooFewError
+        If a class has fewer than two documents that the decision may be made from.
+    """
+    classes = np.array(problem.classes)
+    if judged is None:
+        judged = np.ones(len(labels), np.bool_)
+    truth = (labels[judged, None] == classes).argmax(axis=1)
+    fewest = int(np.bincount(truth, minlength=len(classes)).min())
+    folds = min(goal.folds, fewest)
+    if folds < 2:
+        raise TooFewError(
+            f"{problem.classes[int(np.bincount(truth, minlength=len(classes)).argmin())]} has "
+            f"{fewest} training document{_not_counting(judged)}, decision needs at least 2 of "
+            "each label; load more documents, or remove decision from the problem's file"
+        )
+    scores = out_of_fold(
+        classifier, matrix, labels, classes, folds=folds, seed=problem.seed, judged=judged
+    )
+    tried = None
+    probabilities = probabilities_of(scores)
+    if goal.calibrate == "auto":
+        tried = calibrate(scores, truth, folds=folds, seed=problem.seed)
+        if tried.calibration is not None:
+            probabilities = tried.calibration.apply(scores)
+    plain = Predictions(
+        problem.classes, truth, probabilities.argmax(axis=1), probabilities, problem.costs
+    )
+    weights, floor = _best(problem, goal, plain)
+    return Tuned(goal, weights, floor, tried, _with(plain, weights))
+
+
+def out_of_fold(
+    classifier: Pipeline,
+    matrix: object,
+    labels: NDArray[np.str_],
+    classes: NDArray[np.str_],
+    *,
+    folds: int,
+    seed: int,
+    judged: NDArray[np.bool_],
+) -> Floats:
+    """Return the scores that each judged document gets from a model which has not seen it.
+
+    The models learn from all other documents, those that are not judged among them.
+
+    Returns
+    -------
+    ndarray, shape (n_judged, len(classes))
+        As `scores_of` gives them, in the order of `classes`.
+    """
+    asked, only_learned = np.flatnonzero(judged), np.flatnonzero(~judged)
+    scores = np.empty((len(asked), len(classes)))
+    truth = labels[asked]
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth)
+
+    def score(part: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
+        others, predicted = part
+        fitted_on = np.concatenate([asked[others], only_learned])
+        left_out = asked[predicted]
+        model = clone(classifier).fit(matrix[fitted_on], labels[fitted_on])  # type: ignore[index]
+        inputs = model[:-1].transform(matrix[left_out]) if len(model) > 1 else matrix[left_out]  # type: ignore[index]
+        columns = [list(model.classes_).index(label) for label in classes]
+        scores[predicted] = scores_of(model[-1], inputs)[:, columns]
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        list(threads.map(score, split))
+    return scores
+
+
+def _not_counting(judged: NDArray[np.bool_]) -> str:
+    left_out = int((~judged).sum())
+    return f" (not counting {left_out:,} from feedback)" if left_out else ""
+
+
+def with_decision(model: Pipeline, tuned: Tuned) -> Pipeline:
+    """Return a fitted model with a decision in its last step."""
+    name, fitted = model.steps[-1]
+    order = [tuned.seen.classes.index(str(label)) for label in fitted.classes_]
+    weights = tuned.weights
+    if weights is not None:
+        weights = tuple(weights[position] for position in order)
+    calibration = tuned.calibrated.calibration if tuned.calibrated is not None else None
+    if calibration is not None:
+        offsets = tuple(calibration.offsets[position] for position in order)
+        calibration = replace(calibration, offsets=offsets)
+    return Pipeline([*model.steps[:-1], (name, Decided.of(fitted, weights, calibration))])
+
+
+def at_best(problem: Problem, predictions: Predictions) -> Predictions:
+    """Return predictions with the labels that serve the problem's goal best on them.
+
+    That lets candidates be compared before any of them has a decision: each as if with the one
+    that suits it, with the same optimism of one threshold for all.
+    """
+    goal = problem.decision
+    if goal is None or not goal.tunes:
+        return predictions
+    weights, _ = _best(problem, goal, predictions)
+    return _with(predictions, weights)
+
+
+def compare(problem: Problem, tuned: Tuned, holdout: Predictions) -> tuple[Compared, ...]:
+    """Return what a decision changes against the most probable label.
+
+    First comes what it serves, then the metric of its floor; nothing if nothing is tuned.
+    """
+    metrics: list[MetricName] = [] if tuned.goal.serves is None else [tuned.goal.serves]
+    metrics += tuned.goal.floor or {}
+    return tuple(_compare(problem, metric, tuned, holdout) for metric in metrics)
+
+
+def _compare(problem: Problem, metric: MetricName, tuned: Tuned, holdout: Predictions) -> Compared:
+    plain = _with(holdout, None)
+    confidence, seed = problem.gates.confidence, problem.seed
+    return Compared(
+        metric=metric,
+        out_of_fold=compute(metric, tuned.seen),
+        out_of_fold_plain=compute(metric, _with(tuned.seen, None)),
+        holdout=compute(metric, holdout),
+        holdout_plain=compute(metric, plain),
+        gain=difference(metric, holdout, plain, confidence=confidence, seed=seed),
+    )
+
+
+def _best(
+    problem: Problem, goal: Goal, predictions: Predictions
+) -> tuple[tuple[float, ...] | None, FloorFound | None]:
+    return best_weights(
+        goal,
+        problem.costs,
+        predictions.truth,
+        predictions.probabilities,
+        problem.gates.confidence,
+    )
+
+
+def _with(predictions: Predictions, weights: tuple[float, ...] | None) -> Predictions:
+    array = None if weights is None else np.array(weights)
+    return replace(predictions, predicted=decide(predictions.probabilities, array))

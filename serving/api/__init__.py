@@ -1,0 +1,1 @@
+"""The HTTP API: requests, answers, errors, and their description."""

@@ -1,0 +1,317 @@
+"""The API: its routes, and the machinery behind them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from http import HTTPStatus
+from time import time
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from perennial.registry.model_version import CANARY, PREVIOUS, PRODUCTION
+from perennial.settings import ServingSettings, Settings
+from perennial.stores.prediction_log import Feedback
+from serving.api import auth
+from serving.api import openapi as docs
+from serving.api.classify import Classify
+from serving.api.errors import ApiError, DisconnectedError
+from serving.api.middleware import (
+    FAILED,
+    GONE,
+    SECURITY_HEADERS,
+    Guard,
+    error_answer,
+    json_answer,
+    read_body,
+)
+from serving.api.parsing import parse, require_json
+from serving.api.schemas import (
+    Alias,
+    FeedbackAnswer,
+    FeedbackRequest,
+    Model,
+    ModelsAnswer,
+    ReadyAnswer,
+    ReadyModel,
+    RefreshAnswer,
+    Version,
+)
+from serving.api.static import INDEX, File, page_file, read_files
+from serving.models.loaded import Loaded, Served
+from serving.models.store import ModelStore
+from serving.models.watcher import Watcher
+from serving.telemetry.log import PredictionLog
+from serving.telemetry.metrics import METRICS_TYPE, Metrics, MetricsPort
+from serving.telemetry.outcomes import announce
+
+_ID = re.compile(r"(?P<problem>[a-z][a-z0-9-]*)\.(?P<version>\d{1,9})\.[0-9a-f]{32}")
+_INFORMED_SECONDS = 10.0
+_REFRESH_SECONDS = 3.5
+_SWITCH_SECONDS = 0.0005
+_FEEDBACK_BYTES = 10_000
+_STATIC = "/static/"
+_ALIVE = b'{"alive":true}'
+
+
+class Service:
+    """Everything that one worker runs.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the registry, MongoDB and the data folder are.
+    serving : ServingSettings
+        Limits and policies.
+    """
+
+    def __init__(self, settings: Settings, serving: ServingSettings) -> None:
+        self._serving = serving
+        self._problems_dir = settings.problems_dir
+        folder = settings.data_dir / "serving"
+        self.metrics = Metrics()
+        self.store = ModelStore(folder / "models", self.metrics)
+        self.watcher = Watcher(self.store, folder, self.metrics, serving.poll_seconds)
+        self.log = PredictionLog(settings, serving, self.metrics)
+        self._classify = Classify(self.store, self.log, self.metrics, serving)
+        self._port = MetricsPort(serving.metrics_host, serving.metrics_port)
+        self._files = read_files()
+        self._description = docs.openapi(serving)
+        self._reading = page_file("docs.html", docs.html(self._description))
+        self.app = self._build()
+
+    def start(self) -> None:
+        """Begin to watch the registry and to write the log."""
+        # A thread that loads a model lets requests pass this often, not every 5 ms.
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        for file in self._problems_dir.glob("*.yaml"):
+            self.metrics.announce_problem(file.stem)
+        self.watcher.start()
+        self.log.start()
+        self._port.start(self.metrics)
+
+    def wait_until_informed(self) -> None:
+        """Wait until it is known whether there is a model, but not forever.
+
+        The workers of a machine share its port: one that answered without a model while another
+        has it already would refuse requests to a service that says it is ready.
+        """
+        self.watcher.wait_until_informed(_INFORMED_SECONDS)
+
+    def end(self) -> None:
+        """Stop, and write what still waits."""
+        self.watcher.end()
+        self._port.end()
+        self._classify.end()
+        self.log.end()
+
+    def _build(self) -> ASGIApp:
+        routes = [
+            Route("/classify", self._classify, methods=["POST"]),
+            Route("/feedback", self._feedback, methods=["POST"]),
+            Route("/refresh", self._refresh, methods=["POST"]),
+            Route("/models", self._models),
+            Route("/livez", self._livez),
+            Route("/readyz", self._readyz),
+            Route("/openapi.json", self._openapi),
+            Route("/docs", self._docs),
+            Route("/", self._page),
+            Route(_STATIC + "{path:path}", self._static),
+        ]
+        if self._serving.metrics_port is None:
+            routes.append(Route("/metrics", self._metrics))
+        app = Starlette(
+            routes=routes,
+            exception_handlers={
+                ApiError: _refuse,
+                DisconnectedError: _note_disconnect,
+                HTTPException: _refuse_by_framework,
+                Exception: _admit_failure,
+            },
+        )
+        app.router.redirect_slashes = False
+        counted = {route.path: route.path for route in routes if not route.path.startswith(_STATIC)}
+        names = {**counted, _STATIC: f"{_STATIC}*"}
+        announce(self.metrics, names.values())
+        return Guard(
+            app,
+            self.metrics,
+            names,
+            self._serving.max_concurrency,
+            direct={("POST", "/classify"): self._classify},
+        )
+
+    async def _feedback(self, request: Request) -> Response:
+        """Take what somebody says about a prediction."""
+        if self._serving.api_key_hashes:
+            auth.require(_headers(request), self._serving.api_key_hashes)
+        require_json(_headers(request))
+        body = await read_body(
+            _headers(request),
+            request.receive,
+            most=_FEEDBACK_BYTES,
+            seconds=self._serving.body_seconds,
+        )
+        said = parse(FeedbackRequest, body)
+        feedback = self._check_feedback(said)
+        taken = self.log.add_feedback(feedback)
+        answer = FeedbackAnswer(prediction_id=said.prediction_id, accepted=taken)
+        return json_answer(202, answer.model_dump_json().encode())
+
+    def _check_feedback(self, said: FeedbackRequest) -> Feedback:
+        found = _ID.fullmatch(said.prediction_id)
+        if found is None:
+            message = "The prediction_id is none that POST /classify has answered."
+            raise ApiError(422, "wrong_value", message, field="prediction_id")
+        served = self.store.served.get(found["problem"])
+        if served is None:
+            message = "The model of this prediction is not served here."
+            raise ApiError(404, "unknown_model", message, field="prediction_id")
+        classes = served.production.predictor.classes
+        if said.label not in classes:
+            message = f"label must be one of {', '.join(classes)}."
+            raise ApiError(422, "wrong_value", message, field="label")
+        return Feedback(
+            at=time(),
+            prediction_id=said.prediction_id,
+            problem=found["problem"],
+            version=int(found["version"]),
+            label=said.label,
+        )
+
+    async def _refresh(self, request: Request) -> Response:
+        """Look at the registry now, in all workers of this machine."""
+        token = self._serving.refresh_token_hash
+        hashes = (token,) if token else self._serving.api_key_hashes
+        if not hashes:
+            message = "Set SERVING_REFRESH_TOKEN_HASH to allow POST /refresh."
+            raise ApiError(401, "no_token_set", message)
+        auth.require(_headers(request), hashes)
+        await anyio.to_thread.run_sync(self.watcher.refresh, _REFRESH_SECONDS)
+        numbers = {
+            served.problem: served.production.version.version
+            for served in self.store.served.values()
+        }
+        return json_answer(200, RefreshAnswer(models=numbers).model_dump_json().encode())
+
+    async def _models(self, _: Request) -> Response:
+        """Say what is served."""
+        models = [_describe(served) for _, served in sorted(self.store.served.items())]
+        return json_answer(200, ModelsAnswer(models=models).model_dump_json().encode())
+
+    async def _livez(self, _: Request) -> Response:
+        """Say that this worker runs."""
+        return json_answer(200, _ALIVE)
+
+    async def _readyz(self, _: Request) -> Response:
+        """Say whether there is a model, which one, and where it came from."""
+        served = [served.production for _, served in sorted(self.store.served.items())]
+        answer = ReadyAnswer(
+            ready=bool(served),
+            registry=self.watcher.registry,
+            models=[
+                ReadyModel(
+                    model=loaded.version.problem,
+                    version=loaded.version.version,
+                    origin=loaded.origin,
+                )
+                for loaded in served
+            ],
+        )
+        return json_answer(200 if served else 503, answer.model_dump_json().encode())
+
+    async def _metrics(self, _: Request) -> Response:
+        """Answer with the metrics of all workers."""
+        content = await anyio.to_thread.run_sync(self.metrics.exposition)
+        return Response(content, headers={**SECURITY_HEADERS, "Content-Type": METRICS_TYPE})
+
+    async def _openapi(self, _: Request) -> Response:
+        """Answer with the description of the API."""
+        return json_answer(200, self._description)
+
+    async def _docs(self, request: Request) -> Response:
+        """Answer with the description of the API for people."""
+        return _send_file(request, self._reading)
+
+    async def _page(self, request: Request) -> Response:
+        """Answer with the page."""
+        return self._send(request, INDEX)
+
+    async def _static(self, request: Request) -> Response:
+        """Answer with a file of the page."""
+        return self._send(request, request.path_params["path"])
+
+    def _send(self, request: Request, name: str) -> Response:
+        file = self._files.get(name)
+        if file is None:
+            raise ApiError(404, "not_found", "There is no such file.")
+        return _send_file(request, file)
+
+
+def _send_file(request: Request, file: File) -> Response:
+    headers = {**SECURITY_HEADERS, **file.headers}
+    if request.headers.get("if-none-match") == file.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, headers=headers)
+
+
+def _describe(served: Served) -> Model:
+    production = served.production
+    named: tuple[tuple[Alias, Loaded | None], ...] = (
+        (PRODUCTION, production),
+        (PREVIOUS, served.previous),
+        (CANARY, served.canary),
+    )
+    return Model(
+        model=served.problem,
+        kind=production.kind,
+        fields=None if production.fields is None else dict(production.fields),
+        classes=list(production.predictor.classes),
+        versions=[_describe_version(alias, loaded) for alias, loaded in named if loaded],
+    )
+
+
+def _describe_version(alias: Alias, loaded: Loaded) -> Version:
+    version = loaded.version
+    return Version(
+        alias=alias,
+        version=version.version,
+        since=version.since(alias),
+        loaded=True,
+        share=version.share if alias == CANARY else None,
+        metrics=version.metrics,
+        threshold=version.threshold,
+    )
+
+
+def _headers(request: Request) -> dict[bytes, bytes]:
+    return dict(request.scope["headers"])
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return error_answer(error)
+
+
+async def _note_disconnect(_: Request, __: Exception) -> Response:
+    return Response(status_code=GONE)
+
+
+async def _refuse_by_framework(_: Request, error: Exception) -> Response:
+    """Say what Starlette's router found wrong: an unknown path, or a method it does not take."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "")
+        message = f"This path takes {allowed} only."
+        return error_answer(ApiError(405, "wrong_method", message, headers=error.headers))
+    return error_answer(ApiError(404, "not_found", "There is nothing at this path; see /docs."))
+
+
+async def _admit_failure(_: Request, __: Exception) -> Response:
+    return error_answer(FAILED)

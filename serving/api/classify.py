@@ -1,0 +1,282 @@
+"""``POST /classify``, from the body's bytes to the answer's bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from time import monotonic, perf_counter, time
+
+from starlette.types import Receive, Scope, Send
+
+from perennial.settings import ServingSettings
+from perennial.stores.prediction_log import Failure
+from serving.api import auth
+from serving.api.answer import Answer, join
+from serving.api.errors import ApiError
+from serving.api.middleware import read_body, send_json
+from serving.api.parsing import parse, require_json
+from serving.api.records import FIELD_CHARACTERS, records, wrong_kind
+from serving.api.schemas import Input, classify_request
+from serving.models import routing
+from serving.models.loaded import Loaded, Served
+from serving.models.store import ModelStore
+from serving.telemetry.log import PredictionLog
+from serving.telemetry.metrics import Metrics
+
+_ID_BYTES = 16
+_ID_DIGITS = 2 * _ID_BYTES
+_IDS_AT_ONCE = 256
+# Where every call of a predictor is dear, a portion is so many times as large as what is answered
+# at once; it goes to a thread.
+_TIMES_AS_LARGE = 10
+# So often the event loop comes round between a small request's arrival and its answer.
+_ROUNDS = 3
+# To explain an answer takes so many times as long as the answer.
+_EXPLAIN_WEIGHT = 16
+_MOST_SHADOWS = 4
+
+
+class Classify:
+    """Answers requests for predictions, as an ASGI application.
+
+    Parameters
+    ----------
+    store : ModelStore
+        The models that answer.
+    log : PredictionLog
+        Told what was answered.
+    metrics : Metrics
+        Counts what was answered.
+    settings : ServingSettings
+        The limits.
+    """
+
+    def __init__(
+        self, store: ModelStore, log: PredictionLog, metrics: Metrics, settings: ServingSettings
+    ) -> None:
+        self._store, self._log, self._metrics = store, log, metrics
+        self._settings = settings
+        self._request = classify_request(settings)
+        self._pool = ThreadPoolExecutor(1, "classify")
+        self._turn = asyncio.Lock()
+        self._shadow_pool = ThreadPoolExecutor(1, "shadow")
+        self._shadows = 0
+        self._digits = _random_digits()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        settings = self._settings
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if settings.api_key_hashes:
+            auth.require(headers, settings.api_key_hashes)
+        require_json(headers)
+        body = await read_body(
+            headers, receive, most=settings.max_body_bytes, seconds=settings.body_seconds
+        )
+        request = parse(self._request, body)
+        served = self._served(request.model)
+        key = headers.get(b"x-request-key")
+        loaded = routing.choose(served, key)
+        inputs = request.inputs if loaded.fields is None else records(request.inputs, loaded)
+        characters = _measure(inputs, loaded)
+        start = perf_counter()
+        try:
+            answer = await self._answer(loaded, inputs, characters, request.explain)
+        except Exception:
+            self._log_failure(loaded)
+            raise
+        seconds = perf_counter() - start
+        self._count(loaded, characters, answer)
+        prefix = f"{served.problem}.{loaded.version.version}."
+        ids = [prefix + digits for digits in islice(self._digits, len(inputs))]
+        if self._is_logged() and self._log.takes(len(ids)):
+            self._log.add(answer.logged(ids, inputs, seconds))
+        shadow = routing.shadow(served, key)
+        if shadow is not None:
+            self._show(shadow, inputs, answer.labels)
+        await send_json(send, answer.body(ids))
+
+    def end(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._shadow_pool.shutdown(wait=False, cancel_futures=True)
+
+    def _served(self, name: str | None) -> Served:
+        """Return what answers for a problem, or for the only one."""
+        served = self._store.served
+        if not served:
+            raise ApiError(
+                503,
+                "no_model",
+                "No model is in Production yet; the service looks for one every few seconds.",
+                headers={"Retry-After": str(max(1, round(self._settings.poll_seconds)))},
+            )
+        if name is None and len(served) == 1:
+            return next(iter(served.values()))
+        known = ", ".join(sorted(served))
+        if name is None:
+            raise ApiError(422, "missing", f"Say which model: {known}.", field="model")
+        if name not in served:
+            raise ApiError(
+                404, "unknown_model", f"There is no such model; there are: {known}.", field="model"
+            )
+        return served[name]
+
+    async def _answer(
+        self,
+        loaded: Loaded,
+        inputs: Sequence[Input],
+        characters: Sequence[int],
+        explain: bool,
+    ) -> Answer:
+        """Answer a small request at once, and a large one without keeping others waiting."""
+        if explain:
+            characters = [_EXPLAIN_WEIGHT * count for count in characters]
+        if sum(characters) <= self._settings.inline_characters:
+            return _answer(loaded, inputs, explain=explain)
+        return await self._answer_in_turns(loaded, inputs, characters, explain)
+
+    async def _answer_in_turns(
+        self,
+        loaded: Loaded,
+        inputs: Sequence[Input],
+        characters: Sequence[int],
+        explain: bool,
+    ) -> Answer:
+        """Answer a large request in portions, between which all others have turns.
+
+        Portions are scored one at a time in a worker, whoever sent them. Most stay on the event
+        loop: to hand one to a thread and back takes a fifth as long as to score it.
+        """
+        deadline = monotonic() + self._settings.answer_seconds
+        portions = []
+        for portion, size in self._portions(loaded, inputs, characters):
+            async with self._turn:
+                if monotonic() > deadline:
+                    raise _too_much_work(self._settings.answer_seconds)
+                portions.append(await self._answer_portion(loaded, portion, size, explain))
+        return join(portions)
+
+    async def _answer_portion(
+        self, loaded: Loaded, inputs: Sequence[Input], size: int, explain: bool
+    ) -> Answer:
+        if size > self._settings.inline_characters:
+            answer = partial(_answer, loaded, inputs, explain=explain)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, answer)
+        answered = _answer(loaded, inputs, explain=explain)
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
+        return answered
+
+    def _portions(
+        self, loaded: Loaded, inputs: Sequence[Input], characters: Sequence[int]
+    ) -> Iterator[tuple[Sequence[Input], int]]:
+        """Yield the inputs in order, in runs of about as many characters as are scored in one go.
+
+        Where calls are dear, runs are long, and go to the thread; so does a single long text.
+        """
+        most = self._settings.inline_characters
+        if not loaded.predictor.has_low_call_overhead:
+            most *= _TIMES_AS_LARGE
+        begin = size = 0
+        for index, count in enumerate(characters):
+            if size and size + count > most:
+                yield inputs[begin:index], size
+                begin, size = index, 0
+            size += count
+        yield inputs[begin:], size
+
+    def _is_logged(self) -> bool:
+        share = self._settings.log_share
+        return share == 1 or random.random() < share  # noqa: S311
+
+    def _log_failure(self, loaded: Loaded) -> None:
+        """Log that a version did not answer, as often as answers are logged."""
+        if self._is_logged():
+            version = loaded.version
+            self._log.add_failure(Failure(time(), version.problem, version.version))
+
+    def _count(self, loaded: Loaded, characters: Sequence[int], answer: Answer) -> None:
+        problem, number = loaded.version.problem, loaded.version.version
+        if loaded.fields is None:
+            self._metrics.lengths(problem, characters)
+        classes, decided = answer.classes, answer.decided
+        if len(decided) == 1:
+            self._metrics.predicted(problem, number, classes[decided[0]], 1)
+            return
+        for position, count in Counter(decided).items():
+            self._metrics.predicted(problem, number, classes[position], count)
+
+    def _show(self, shadow: Loaded, inputs: Sequence[Input], answered: Sequence[str]) -> None:
+        """Let the shadow predict beside the answer; skip what is too much for it."""
+        if self._shadows >= _MOST_SHADOWS:
+            return
+        self._shadows += 1
+        loop = asyncio.get_running_loop()
+        done = loop.run_in_executor(self._shadow_pool, _answer, shadow, inputs)
+        done.add_done_callback(partial(self._compare, shadow, answered))
+
+    def _compare(
+        self, shadow: Loaded, answered: Sequence[str], done: asyncio.Future[Answer]
+    ) -> None:
+        self._shadows -= 1
+        version = shadow.version
+        if done.cancelled() or done.exception() is not None:
+            self._metrics.shadow_failed(version.problem, version.version)
+            return
+        pairs = zip(answered, done.result().labels, strict=True)
+        agreeing = sum(one == other for one, other in pairs)
+        self._metrics.shadowed(
+            version.problem,
+            version.version,
+            agreeing=agreeing,
+            differing=len(answered) - agreeing,
+        )
+
+
+def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -> Answer:
+    predictor, version = loaded.predictor, loaded.version
+    scores = predictor.probabilities(inputs)
+    classes = predictor.classes
+    decided = predictor.decide(scores)
+    explanations = None
+    if explain:
+        explanations = [
+            predictor.explain(each, classes[position])
+            for each, position in zip(inputs, decided, strict=True)
+        ]
+    return Answer(version, classes, decided, scores, explanations)
+
+
+def _random_digits() -> Iterator[str]:
+    """Yield what nobody can guess, and what never comes twice."""
+    while True:
+        digits = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
+        for start in range(0, len(digits), _ID_DIGITS):
+            yield digits[start : start + _ID_DIGITS]
+
+
+def _measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
+    """Return the sizes of the inputs, which must be texts if the model takes texts."""
+    if loaded.fields is not None:
+        return [len(loaded.fields) * FIELD_CHARACTERS] * len(inputs)
+    for index, found in enumerate(inputs):
+        if type(found) is not str:
+            raise wrong_kind(index, "a text", loaded)
+    return [len(found) for found in inputs]
+
+
+def _too_much_work(seconds: float) -> ApiError:
+    return ApiError(
+        429,
+        "too_much_work",
+        f"The inputs could not be classified within {seconds:g} s; send fewer at once, or try "
+        "again later.",
+        headers={"Retry-After": "1"},
+    )

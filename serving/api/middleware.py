@@ -1,0 +1,218 @@
+"""The outermost layer: counts, bounds and secures every request, whatever it contains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Mapping
+from time import perf_counter
+
+import orjson
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.api.errors import ApiError, DisconnectedError
+from serving.telemetry.metrics import OTHER, Metrics
+
+_log = logging.getLogger(__name__)
+GONE = 499
+_FRAMES = 6
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_JSON_HEADERS = {"Content-Type": "application/json", **SECURITY_HEADERS}
+_RAW_HEADERS = tuple(
+    (name.lower().encode(), value.encode()) for name, value in _JSON_HEADERS.items()
+)
+
+
+FAILED = ApiError(500, "internal", "The service failed; its log says where.")
+
+
+class Guard:
+    """Wraps an application: no request gets past its limits, no failure past its answer.
+
+    Parameters
+    ----------
+    app : ASGIApp
+        Answers the requests.
+    direct : mapping of (str, str) to ASGIApp
+        Method and path -> what answers these without the layers of `app` in between, which take as
+        long as a short text.
+    metrics : Metrics
+        Told about every answer.
+    routes : mapping of str to str
+        Path -> the name under which it is counted; a path that ends in ``/`` stands for all below.
+    max_concurrency : int
+        Requests with a body that may be in hand at once.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        routes: Mapping[str, str],
+        max_concurrency: int,
+        direct: Mapping[tuple[str, str], ASGIApp],
+    ) -> None:
+        self._app = app
+        self._direct = dict(direct)
+        self._metrics = metrics
+        self._routes = dict(routes)
+        self._folders = tuple(path for path in routes if path.endswith("/") and path != "/")
+        self._free = max_concurrency
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin = perf_counter()
+        path, method = scope["path"], scope["method"]
+        route = self._routes.get(path) or self._folder(path)
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.request(route, method, message["status"], perf_counter() - begin)
+            await send(message)
+
+        app = self._direct.get((method, path))
+        if method != "POST":
+            await self._answer(scope, receive, counted)
+        elif self._free == 0:
+            await error_answer(_busy())(scope, receive, counted)
+        else:
+            self._free -= 1
+            try:
+                if app is None:
+                    await self._answer(scope, receive, counted)
+                else:
+                    await self._answer_directly(app, scope, receive, counted)
+            finally:
+                self._free += 1
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - the application has answered that it failed
+            _log_failure(self._routes.get(scope["path"], OTHER), error)
+
+    async def _answer_directly(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Let an application answer that raises its refusals."""
+        try:
+            await app(scope, receive, send)
+        except ApiError as error:
+            await error_answer(error)(scope, receive, send)
+        except DisconnectedError:
+            await Response(status_code=GONE)(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - a failure is logged and answered
+            _log_failure(self._routes[scope["path"]], error)
+            await error_answer(FAILED)(scope, receive, send)
+
+    def _folder(self, path: str) -> str:
+        for folder in self._folders:
+            if path.startswith(folder):
+                return self._routes[folder]
+        return OTHER
+
+
+async def read_body(
+    headers: Mapping[bytes, bytes], receive: Receive, *, most: int, seconds: float
+) -> bytes:
+    """Return the body of a request.
+
+    Raises
+    ------
+    ApiError
+        413 if it is larger than `most` bytes, known or not beforehand; 408 if it is not there
+        within the time.
+    DisconnectedError
+        If the client goes away before.
+    """
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(most)
+    try:
+        async with asyncio.timeout(seconds):
+            message = await receive()
+            if not message.get("more_body") and message["type"] == "http.request":
+                body: bytes = message.get("body", b"")
+            else:
+                body = await _read_rest(message, receive, most)
+    except TimeoutError:
+        raise ApiError(
+            408,
+            "too_slow",
+            f"The request's body was not there within {seconds:g} s.",
+            headers={"Connection": "close"},
+        ) from None
+    if len(body) > most:
+        raise _too_large(most)
+    return body
+
+
+async def _read_rest(message: Message, receive: Receive, most: int) -> bytes:
+    parts, size = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise DisconnectedError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _busy() -> ApiError:
+    return ApiError(
+        429,
+        "too_many_requests",
+        "The service has as many requests in hand as it takes; try again in a second.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(
+        413,
+        "too_large",
+        f"The request's body has more than the {most:,} bytes that are allowed.",
+        headers={"Connection": "close"},
+    )
+
+
+async def send_json(send: Send, body: bytes) -> None:
+    """Send a JSON answer of success, with nothing in between."""
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": 200, "headers": [length, *_RAW_HEADERS]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def json_answer(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a JSON answer."""
+    return Response(body, status, headers={**_JSON_HEADERS, **(headers or {})})
+
+
+def error_answer(error: ApiError) -> Response:
+    """Return the JSON answer to a request that fails."""
+    detail = {"code": error.code, "message": error.message, "field": error.field}
+    return json_answer(error.status, orjson.dumps({"error": detail}), error.headers)
+
+
+def _log_failure(route: str, error: Exception) -> None:
+    """Log where it failed, and not its message, which may contain what the client sent."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    places = [f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames]
+    where = " < ".join(places[:_FRAMES])
+    _log.error("%s failed with %s in %s", route, type(error).__name__, where)

@@ -1,0 +1,1 @@
+"""BentoML's processes and connections, where its settings do not reach."""

@@ -1,0 +1,342 @@
+"""The prediction log and the feedback: kept in MongoDB from a queue, never by a request.
+
+What cannot be kept is counted and forgotten: an answer never waits for MongoDB.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from perennial.config.feedback import FEEDBACK, document_id
+from perennial.errors import OutsideError
+from perennial.settings import ServingSettings, Settings
+from perennial.stores.prediction_log import Failure, Feedback, Logged
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.rate_limiter import Allowance
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+    from pymongo.collection import Collection
+
+    from perennial.config.problem import Problem
+    from perennial.stores.mongodb import Document
+
+_log = logging.getLogger(__name__)
+_PREDICTIONS, _FAILURES = "predictions", "failures"
+_PREDICTION, _FEEDBACK, _FAILURE = "prediction", "feedback", "failure"
+# Why each of them may be lost.
+_LOSSES = {
+    _PREDICTION: ("queue_full", "over_rate", "not_storable", "refused", "shutdown"),
+    _FEEDBACK: ("queue_full", "unknown_prediction", "no_problem_file", "text_not_kept"),
+    _FAILURE: ("queue_full", "refused", "shutdown"),
+}
+_FLUSH_SECONDS = 0.25
+_WRITE_SECONDS = 10.0
+_RETRY_SECONDS = 1.0
+_LONGEST_RETRY_SECONDS = 60.0
+_LAST_SECONDS = 3.0
+# A full queue whose last turn is longer ago is MongoDB's doing; otherwise more is answered than is
+# to be written.
+_BEHIND_SECONDS = 2.0
+# A prediction may wait in another worker's queue when its feedback comes: as long as it takes to
+# write a full one, and so much longer.
+_PATIENCE_SECONDS = 5.0
+# So many are looked for at a time: who invents predictions must not keep MongoDB busy.
+_LOOKED_FOR = 500
+_DUPLICATE = 11000
+# The same index with other options, by its keys or by its name.
+_OTHER_INDEX_OPTIONS = (85, 86)
+
+
+class PredictionLog:
+    """Keeps predictions and feedback in MongoDB.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where MongoDB and the problem files are.
+    serving : ServingSettings
+        How much is kept, and for how long.
+    metrics : Metrics
+        Told what is dropped.
+    """
+
+    def __init__(self, settings: Settings, serving: ServingSettings, metrics: Metrics) -> None:
+        self._settings, self._serving, self._metrics = settings, serving, metrics
+        self._entries: deque[Logged] = deque()
+        # Each is written by one thread only: the one that adds, and the one that keeps.
+        self._added = self._taken = 0
+        self._last_turn = -math.inf
+        self._allowance = Allowance(int(serving.log_per_second * _FLUSH_SECONDS))
+        self._patience = _PATIENCE_SECONDS + serving.log_queue / serving.log_per_second
+        self._feedback: deque[Feedback] = deque()
+        self._failures: deque[Failure] = deque()
+        self._failed: list[Document] = []
+        self._batch: list[Document] = []
+        self._pending: deque[Feedback] = deque()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._problems: dict[str, Problem | None] = {}
+
+    def start(self) -> None:
+        """Begin to write."""
+        for kind, reasons in _LOSSES.items():
+            self._metrics.announce_losses(kind, reasons)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Write what is waiting, if MongoDB takes it within seconds, and stop."""
+        self._ending.set()
+        self._thread.join(_LAST_SECONDS)
+
+    def takes(self, count: int) -> bool:
+        """Return whether so many answers can be added now; count them as dropped if not."""
+        if self._added - self._taken + count > self._serving.log_queue:
+            behind = time.monotonic() - self._last_turn > _BEHIND_SECONDS
+            self._metrics.dropped(_PREDICTION, "queue_full" if behind else "over_rate", count)
+            return False
+        return True
+
+    def add(self, entry: Logged) -> None:
+        """Keep the answers to a request, which `takes` has allowed."""
+        self._added += len(entry.ids)
+        self._entries.append(entry)
+
+    def add_feedback(self, feedback: Feedback) -> bool:
+        """Take a feedback, unless too many wait already; return whether it was taken."""
+        if len(self._feedback) >= self._serving.log_queue:
+            self._metrics.dropped(_FEEDBACK, "queue_full")
+            return False
+        self._feedback.append(feedback)
+        return True
+
+    def add_failure(self, failure: Failure) -> None:
+        """Take a request that was not answered, unless too many wait already."""
+        if len(self._failures) >= self._serving.log_queue:
+            self._metrics.dropped(_FAILURE, "queue_full")
+            return
+        self._failures.append(failure)
+
+    def _run(self) -> None:
+        """Write whenever something waits and MongoDB is there."""
+        pause, said = _RETRY_SECONDS, False
+        while not self._ending.wait(_FLUSH_SECONDS) or self._has_work():
+            if not self._has_work():
+                continue
+            try:
+                self._write_while_connected()
+                return
+            except OutsideError as error:
+                if not said:
+                    _log.warning("%s Nothing is kept in the log meanwhile.", error)
+                said = True
+            except Exception as error:  # noqa: BLE001 - one entry must not end the log
+                _log.warning("Log entries cannot be stored: %s.", type(error).__name__)
+                self._drop_batch("not_storable")
+                continue
+            if self._ending.wait(pause):
+                break
+            pause = min(2 * pause, _LONGEST_RETRY_SECONDS)
+        self._drop_batch("shutdown")
+        self._metrics.dropped(_PREDICTION, "shutdown", self._added - self._taken)
+        self._metrics.dropped(_FAILURE, "shutdown", len(self._failures) + len(self._failed))
+
+    def _has_work(self) -> bool:
+        queues = self._entries, self._feedback, self._failures
+        return any(queues) or bool(self._batch or self._pending or self._failed)
+
+    def _write_while_connected(self) -> None:
+        """Write until `end`.
+
+        Raises
+        ------
+        OutsideError
+            When MongoDB fails; what was not written is kept for the next try.
+        """
+        import pymongo
+
+        from perennial.stores import mongodb
+
+        with mongodb.connect(self._settings) as client:
+            with pymongo.timeout(_WRITE_SECONDS):
+                predictions = self._open(client)
+            while True:
+                ending = self._ending.wait(_FLUSH_SECONDS)
+                self._take_batch()
+                # One batch each time, and no more: writing must leave the processor to the answers.
+                while self._batch or (ending and self._entries):
+                    with pymongo.timeout(_WRITE_SECONDS):
+                        self._write_predictions(predictions)
+                    if not ending:
+                        break
+                    self._take_batch()
+                with pymongo.timeout(_WRITE_SECONDS):
+                    self._write_failures(predictions)
+                    self._write_feedback(client, predictions)
+                while ending and (self._feedback or self._pending):
+                    with pymongo.timeout(_WRITE_SECONDS):
+                        self._write_feedback(client, predictions)
+                self._show_depth()
+                self._last_turn = time.monotonic()
+                if ending:
+                    return
+
+    def _open(self, client: MongoClient[Document]) -> Collection[Document]:
+        """Return the log's collection, with its indexes."""
+        from pymongo import WriteConcern
+
+        # A log entry may be lost with the server's last moments; to wait for its disk costs more.
+        predictions = client[self._serving.log_database].get_collection(
+            _PREDICTIONS, write_concern=WriteConcern(w=1)
+        )
+        self._let_forget(predictions)
+        self._let_forget(predictions.database[_FAILURES])
+        predictions.create_index(
+            [("problem", 1), ("feedback.created_at", 1)], name="feedback", sparse=True
+        )
+        return predictions
+
+    def _let_forget(self, collection: Collection[Document]) -> None:
+        """Let the server remove what is older than the settings say."""
+        from pymongo.errors import OperationFailure
+
+        seconds = int(timedelta(days=self._serving.log_days).total_seconds())
+        for attempt in range(2):
+            try:
+                collection.create_index("created_at", name="forget", expireAfterSeconds=seconds)
+                break
+            except OperationFailure as error:
+                if error.code not in _OTHER_INDEX_OPTIONS or attempt:
+                    raise
+                collection.drop_index("forget")
+
+    def _write_predictions(self, predictions: Collection[Document]) -> None:
+        if not self._batch:
+            return
+        self._insert(predictions, self._batch, _PREDICTION)
+        self._batch = []
+
+    def _take_batch(self) -> None:
+        """Take what may be written now, unless something waits for another try."""
+        self._allowance.renew()
+        if self._batch:
+            return
+        while self._entries and self._allowance.is_left():
+            entry = self._entries.popleft()
+            self._batch += entry.documents(with_texts=self._serving.log_texts)
+            self._taken += len(entry.ids)
+            self._allowance.spend(len(entry.ids))
+
+    def _write_failures(self, predictions: Collection[Document]) -> None:
+        """Keep the requests that were not answered beside those that were."""
+        while self._failures:
+            self._failed.append(self._failures.popleft().document())
+        if self._failed:
+            failures = predictions.database.get_collection(
+                _FAILURES, write_concern=predictions.write_concern
+            )
+            self._insert(failures, self._failed, _FAILURE)
+            self._failed = []
+
+    def _insert(
+        self, collection: Collection[Document], documents: list[Document], kind: str
+    ) -> None:
+        from pymongo.errors import BulkWriteError
+
+        try:
+            collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            # An earlier try may have written some of them before its connection broke.
+            wrong = [w for w in error.details["writeErrors"] if w["code"] != _DUPLICATE]
+            self._metrics.dropped(kind, "refused", len(wrong))
+
+    def _write_feedback(
+        self, client: MongoClient[Document], predictions: Collection[Document]
+    ) -> None:
+        """Turn feedback into labelled documents, once its prediction is in the log."""
+        while self._feedback and len(self._pending) < self._serving.log_queue:
+            self._pending.append(self._feedback.popleft())
+        if not self._pending:
+            return
+        wanted = [feedback.prediction_id for feedback in islice(self._pending, _LOOKED_FOR)]
+        found = {entry["_id"]: entry for entry in predictions.find({"_id": {"$in": wanted}})}
+        oldest = time.time() - self._patience
+        # What is done is done, should MongoDB fail or be too slow for the rest of them.
+        for _ in wanted:
+            feedback = self._pending[0]
+            prediction = found.get(feedback.prediction_id)
+            if prediction is not None:
+                self._keep_feedback(client, predictions, prediction, feedback)
+            elif feedback.at > oldest and not self._ending.is_set():
+                self._pending.append(feedback)
+            else:
+                self._metrics.dropped(_FEEDBACK, "unknown_prediction")
+            self._pending.popleft()
+
+    def _keep_feedback(
+        self,
+        client: MongoClient[Document],
+        predictions: Collection[Document],
+        prediction: Document,
+        feedback: Feedback,
+    ) -> None:
+        """Keep the first feedback on a prediction; the document first, so that none is lost."""
+        # It needs pyarrow, for which a worker does not wait at its start.
+        from perennial.inputs.base import inputs_of
+
+        at = datetime.fromtimestamp(feedback.at, UTC)
+        problem = self._problem(feedback.problem)
+        value = prediction.get("text", prediction.get("inputs"))
+        if problem is None or value is None:
+            reason = "no_problem_file" if problem is None else "text_not_kept"
+            self._metrics.dropped(_FEEDBACK, reason)
+        else:
+            fields, source = problem.source.fields, problem.source
+            document = {
+                **inputs_of(problem).write(value),
+                fields.label: problem.labels[feedback.label],
+                fields.source: FEEDBACK,
+                fields.created_at: at,
+            }
+            client[source.database][source.collection].update_one(
+                {"_id": document_id(feedback.prediction_id)},
+                {"$setOnInsert": document},
+                upsert=True,
+            )
+        marked = predictions.update_one(
+            {"_id": feedback.prediction_id, "feedback": {"$exists": False}},
+            {"$set": {"feedback": {"label": feedback.label, "created_at": at}}},
+        )
+        if marked.modified_count:
+            self._metrics.feedback(
+                feedback.problem, feedback.version, agrees=feedback.label == prediction["label"]
+            )
+
+    def _problem(self, name: str) -> Problem | None:
+        """Return a problem of this machine; None if its file is not here or does not know it."""
+        from perennial.config.loader import load_problem
+        from perennial.errors import ProblemError
+
+        if name not in self._problems:
+            try:
+                self._problems[name] = load_problem(self._settings.problems_dir / f"{name}.yaml")
+            except ProblemError as error:
+                _log.warning("Feedback on %r becomes no documents: %s", name, error)
+                self._problems[name] = None
+        return self._problems[name]
+
+    def _drop_batch(self, reason: str) -> None:
+        self._metrics.dropped(_PREDICTION, reason, len(self._batch))
+        self._batch = []
+
+    def _show_depth(self) -> None:
+        waiting = self._added - self._taken + len(self._feedback) + len(self._pending)
+        waiting += len(self._failures) + len(self._failed)
+        self._metrics.queue_depth.set(waiting)

@@ -1,0 +1,1 @@
+"""Documents: ingested, prepared, seeded, described."""

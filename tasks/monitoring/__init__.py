@@ -1,0 +1,1 @@
+"""Drift and live quality of the version in Production."""

@@ -1,0 +1,206 @@
+"""Quality: what feedback says of the answers given, and what to expect where nobody says anything.
+
+Feedback counts for the time of the prediction that it is about, whenever it comes: the figures of a
+day grow surer as its labels arrive, and a slow answer does not pass for a bad day.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from perennial.config.problem import Problem
+from perennial.metrics import Interval
+from perennial.monitoring.comparison import Sample
+from perennial.monitoring.drift_tests import Of
+from perennial.monitoring.quality import estimate_accuracy, share_right
+from perennial.registry.client import PRODUCTION
+from perennial.settings import get_serving_settings, get_settings
+from perennial.stores import mongodb
+from perennial.stores.measurements import COLLECTION
+from tasks.monitoring.samples import PREDICTIONS, Recent, Reference
+from tasks.orchestration.retries import NETWORK
+
+_LOOK_BACKS = (timedelta(days=1), timedelta(days=7))
+
+
+@dataclass(frozen=True)
+class Hour:
+    """The answers that one version gave in one hour and whose truth is known by now."""
+
+    version: int
+    start: datetime
+    right: int
+    known: int
+
+
+@dataclass(frozen=True)
+class LiveAccuracy:
+    """The accuracy of one version's answers of the last so much time."""
+
+    version: int
+    look_back: timedelta
+    known: int
+    accuracy: Interval
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How old everything is, in seconds; None where there is nothing.
+
+    Attributes
+    ----------
+    production : float or None
+        Since the version became Production.
+    newest_document : float or None
+        Since the newest document was created.
+    snapshot : float or None
+        Since the newest document of Production's snapshot was created.
+    retraining : float or None
+        Since a retraining last succeeded, whatever its verdict.
+    """
+
+    production: float | None
+    newest_document: float | None
+    snapshot: float | None
+    retraining: float | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good the answers are.
+
+    Attributes
+    ----------
+    holdout : Interval or None
+        Production's accuracy on the reference, to compare with.
+    live : tuple of LiveAccuracy
+        Measured by feedback, per version and look-back; the newest version first.
+    hours : tuple of Hour
+        The same by the hour.
+    documents : Interval or None
+        Measured on the labelled documents that have arrived, which Production has not seen.
+    estimated : mapping of str to Interval
+        Expected without labels, of documents and of predictions.
+    """
+
+    holdout: Interval | None
+    live: tuple[LiveAccuracy, ...] = ()
+    hours: tuple[Hour, ...] = ()
+    documents: Interval | None = None
+    estimated: Mapping[Of, Interval] = field(default_factory=dict)
+
+
+@task(name="measure quality", cache_policy=NO_CACHE, **NETWORK)
+def measure_quality(
+    problem: Problem, reference: Reference, recent: Recent, now: datetime
+) -> Quality:
+    """Measure accuracy where the truth is known, and estimate it where it is not.
+
+    Raises
+    ------
+    OutsideError
+        If MongoDB cannot be used.
+    """
+    hours = _hours(problem, now - problem.monitoring.window)
+    samples: dict[Of, Sample] = {"documents": recent.documents, "predictions": recent.predictions}
+    return Quality(
+        holdout=_accuracy(reference.sample),
+        live=_live(problem, hours, now),
+        hours=hours,
+        documents=_accuracy(recent.documents),
+        estimated={
+            of: _estimate(problem, reference.sample, sample)
+            for of, sample in samples.items()
+            if min(len(sample), len(reference.sample)) >= problem.monitoring.min_documents
+        },
+    )
+
+
+@task(name="measure freshness", cache_policy=NO_CACHE, **NETWORK)
+def measure_freshness(
+    problem: Problem, reference: Reference, recent: Recent, now: datetime
+) -> Freshness:
+    """Return how old Production, the newest document and the last retraining are.
+
+    Raises
+    ------
+    OutsideError
+        If MongoDB cannot be used.
+    """
+    with mongodb.connect(get_settings()) as client:
+        measured = client[problem.source.database][COLLECTION]
+        retraining = measured.find_one({"_id": f"retrain {problem.name}"}) or {}
+
+    def age(then: datetime | None) -> float | None:
+        return None if then is None else max(0.0, (now - then).total_seconds())
+
+    return Freshness(
+        production=age(reference.production.since(PRODUCTION)),
+        newest_document=age(recent.newest),
+        snapshot=age(reference.snapshot.watermark),
+        retraining=age(retraining.get("at")),
+    )
+
+
+def _hours(problem: Problem, since: datetime) -> tuple[Hour, ...]:
+    """Count right and known answers by version and hour, on the server."""
+    wanted = {
+        "problem": problem.name,
+        # Feedback comes after its prediction; the log has an index on its time.
+        "feedback.created_at": {"$gte": since},
+        "created_at": {"$gte": since},
+    }
+    right = {"$cond": [{"$eq": ["$label", "$feedback.label"]}, 1, 0]}
+    groups = {
+        "_id": {
+            "version": "$version",
+            "start": {"$dateTrunc": {"date": "$created_at", "unit": "hour"}},
+        },
+        "known": {"$sum": 1},
+        "right": {"$sum": right},
+    }
+    with mongodb.connect(get_settings()) as client:
+        log = client[get_serving_settings().log_database][PREDICTIONS]
+        found = list(log.aggregate([{"$match": wanted}, {"$group": groups}]))
+    hours = [
+        Hour(each["_id"]["version"], each["_id"]["start"], each["right"], each["known"])
+        for each in found
+    ]
+    return tuple(sorted(hours, key=lambda hour: (hour.start, hour.version)))
+
+
+def _live(problem: Problem, hours: tuple[Hour, ...], now: datetime) -> tuple[LiveAccuracy, ...]:
+    window = problem.monitoring.window
+    found = []
+    for look_back in (*(each for each in _LOOK_BACKS if each < window), window):
+        counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        for hour in hours:
+            # An hour that has begun before the look-back does counts as a whole.
+            if hour.start + timedelta(hours=1) > now - look_back:
+                counts[hour.version][0] += hour.right
+                counts[hour.version][1] += hour.known
+        found += [
+            LiveAccuracy(version, look_back, known, share_right(right, known))
+            for version, (right, known) in counts.items()
+        ]
+    return tuple(sorted(found, key=lambda each: (-each.version, each.look_back)))
+
+
+def _accuracy(sample: Sample) -> Interval | None:
+    right = sample.right
+    return share_right(int(right.sum()), len(right)) if len(right) else None
+
+
+def _estimate(problem: Problem, reference: Sample, recent: Sample) -> Interval:
+    return estimate_accuracy(
+        reference.confidence[reference.known],
+        reference.right,
+        recent.confidence,
+        seed=problem.seed,
+    )

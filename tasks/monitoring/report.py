@@ -1,0 +1,135 @@
+"""The report of a monitor run: a page for people, figures for MLflow, Prefect and Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from rich.console import Console, Group
+
+from perennial.config.problem import Problem
+from perennial.metrics import Interval
+from perennial.monitoring.alarm import Step
+from perennial.registry.client import open_registry
+from perennial.settings import get_settings
+from perennial.stores.measurements import Figure, record
+from tasks.monitoring.drift import Drift
+from tasks.monitoring.quality import Freshness, Quality
+from tasks.monitoring.samples import Recent, Reference
+from tasks.monitoring.summary import advice, headline, tables
+from tasks.orchestration.retries import NETWORK
+
+REPORT = "monitor.html"
+
+
+@dataclass(frozen=True, eq=False)
+class Monitored:
+    """Everything that one monitor run found.
+
+    Attributes
+    ----------
+    at : datetime
+        When it looked.
+    reference, recent
+        What was compared.
+    drift, quality, freshness
+        What was found.
+    alarm : Step
+        Whether the event was raised, and why or why not.
+    """
+
+    at: datetime
+    reference: Reference
+    recent: Recent
+    drift: Drift
+    quality: Quality
+    freshness: Freshness
+    alarm: Step
+
+
+@task(name="report monitoring", cache_policy=NO_CACHE, **NETWORK)
+def report_monitoring(problem: Problem, monitored: Monitored) -> None:
+    """Show what a run found: as a page and metrics in MLflow, in Prefect, and for Prometheus.
+
+    In MLflow there is one run for each Production version that was watched: its metrics are series
+    over time, and its page is that of the latest run. A run every few minutes would hide all others
+    there.
+
+    Raises
+    ------
+    OutsideError
+        If MLflow or MongoDB cannot be used.
+    """
+    from tasks.monitoring.page import page
+
+    figures = list(figures_of(monitored))
+    registry = open_registry(get_settings())
+    version = monitored.reference.production.version
+    tags = {"kind": "monitor", "watched_version": str(version)}
+    run_id = registry.find_run(problem.name, tags)
+    if run_id is None:
+        with registry.run(problem.name, f"monitor version {version}", tags=tags) as run_id:
+            pass
+    registry.log(run_id, metrics={_metric(figure): figure.value for figure in figures})
+    registry.log_files(run_id, {REPORT: page(problem, monitored)}, {})
+    record("monitor", problem, figures)
+
+    heading = headline(problem, monitored)
+    grids = tables(monitored)
+    listed = "\n".join(f"- {line}" for line in advice(problem, monitored))
+    body = "\n".join(grid.markdown() for grid in grids)
+    create_markdown_artifact(
+        key=f"monitor-{problem.name}",
+        markdown=f"# {heading}\n\n{listed}\n\n{body}\nThe page with pictures is `{REPORT}` of the "
+        f"MLflow run {run_id}.\n",
+        description=heading,
+    )
+    Console().print(Group(*(grid.rich() for grid in grids)), f"[bold]{heading}[/bold]")
+
+
+def figures_of(monitored: Monitored) -> Iterator[Figure]:
+    """Yield the figures of a run for Prometheus."""
+    version = {"version": str(monitored.reference.production.version)}
+    for test in monitored.drift.tests:
+        labels = {"test": test.name, "of": test.of}
+        yield Figure("drift_score", test.size, labels)
+        yield Figure("drift_limit", test.limit, labels)
+        yield Figure("drift_found", test.drifted, labels)
+    yield Figure("drift_runs", monitored.alarm.alarm.runs)
+    quality = monitored.quality
+    window = max((each.look_back for each in quality.live), default=None)
+    for live in quality.live:
+        if live.look_back == window:
+            labels = {"version": str(live.version)}
+            yield from _interval("live_accuracy", live.accuracy, labels)
+            yield Figure("live_answers", live.known, labels)
+    if quality.documents is not None:
+        yield from _interval("arrived_accuracy", quality.documents, version)
+    for of, estimate in quality.estimated.items():
+        yield from _interval("estimated_accuracy", estimate, version | {"of": of})
+    ages = monitored.freshness
+    for name, age in (
+        ("production_age_seconds", ages.production),
+        ("newest_document_age_seconds", ages.newest_document),
+        ("snapshot_age_seconds", ages.snapshot),
+        ("retraining_age_seconds", ages.retraining),
+    ):
+        if age is not None:
+            yield Figure(name, age)
+    yield Figure("recent_documents", monitored.recent.arrived)
+    yield Figure("unusable_documents", sum(monitored.recent.unusable.values()))
+
+
+def _interval(name: str, found: Interval, labels: dict[str, str]) -> Iterator[Figure]:
+    yield Figure(name, found.value, labels)
+    yield Figure(f"{name}_low", found.low, labels)
+    yield Figure(f"{name}_high", found.high, labels)
+
+
+def _metric(figure: Figure) -> str:
+    """Return the name of a figure's series in MLflow."""
+    return ".".join([figure.name, *(value for _, value in sorted(figure.labels.items()))])

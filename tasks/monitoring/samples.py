@@ -1,0 +1,220 @@
+"""Observe: what Production was examined on, and what has come since."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pymongo import DESCENDING
+from sklearn.pipeline import Pipeline
+
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.inputs.base import inputs_of
+from perennial.inputs.documents import from_feedback
+from perennial.monitoring.comparison import TEXT, Sample
+from perennial.registry.client import TAG, ModelVersion, open_registry
+from perennial.settings import get_serving_settings, get_settings
+from perennial.stores import mongodb
+from perennial.stores.documents import open_documents, read_newest
+from perennial.stores.snapshots import Snapshot, SnapshotStore
+from tasks.data.ingest import classify_documents
+from tasks.orchestration.retries import NETWORK
+from tasks.promotion.unseen import unseen_by
+from tasks.training.train import predict
+
+# Where the service keeps its predictions; see serving/telemetry/log.py.
+PREDICTIONS = "predictions"
+# There, a text is under ``text``, and a record under this.
+_RECORD = "inputs"
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Production, and a sample of its snapshot that it has not learned from.
+
+    Attributes
+    ----------
+    production : ModelVersion
+        The version that answers requests.
+    model : Pipeline
+        The same, loaded.
+    snapshot : Snapshot
+        What it learned from.
+    sample : Sample
+        Documents of the snapshot's holdout: what Production says about documents that it was
+        trained on is surer and better than anything that it says about new ones.
+    """
+
+    production: ModelVersion
+    model: Pipeline
+    snapshot: Snapshot
+    sample: Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Recent:
+    """What has come since Production's snapshot, as far back as the problem's window reaches.
+
+    Attributes
+    ----------
+    documents : Sample
+        The newest usable documents in MongoDB, each content once, with what Production says;
+        without those from feedback, which has figures of its own.
+    predictions : Sample
+        The newest predictions of this version, each input once.
+    arrived : int
+        How many documents have come.
+    unusable : mapping of str to int
+        Reason -> how many of those that were read cannot be used.
+    newest : datetime or None
+        When the newest document was created; of all documents, not only of the recent ones.
+    """
+
+    documents: Sample
+    predictions: Sample
+    arrived: int
+    unusable: Mapping[str, int]
+    newest: datetime | None
+
+
+@task(name="read reference", cache_policy=NO_CACHE, **NETWORK)
+def read_reference(problem: Problem, production: ModelVersion) -> Reference:
+    """Load Production and a sample of the holdout of its snapshot.
+
+    Raises
+    ------
+    OutsideError
+        If the version, or the snapshot that it names, cannot be read.
+    """
+    settings = get_settings()
+    model = open_registry(settings).load(production)
+    store = SnapshotStore(problem.name, settings)
+    number = production.tags.get(f"{TAG}snapshot_version", "")
+    if not number.isdecimal():
+        raise OutsideError(
+            f"Version {production.version} of {problem.name!r} names no snapshot, so that nothing "
+            "can be compared with it; let flows.retrain make the next version."
+        )
+    snapshot = store.find(int(number))
+    rows = store.read(snapshot)
+    unseen = unseen_by(problem, production, snapshot, rows["content"].combine_chunks())
+    if not problem.feedback.is_judged_on:
+        # A version of the time before that rule had feedback in its holdout.
+        unseen &= ~from_feedback(rows)
+    holdout = rows.filter(pa.array(unseen))
+    # In the order of their content, which is a hash: the first ones are a random sample.
+    sample = _answered(problem, model, holdout.slice(0, problem.monitoring.sample))
+    return Reference(production, model, snapshot, sample)
+
+
+@task(name="read recent", cache_policy=NO_CACHE, **NETWORK)
+def read_recent(problem: Problem, reference: Reference, now: datetime) -> Recent:
+    """Read the newest documents and predictions, and let Production answer the documents.
+
+    Raises
+    ------
+    OutsideError
+        If MongoDB cannot be used.
+    """
+    since = now - problem.monitoring.window
+    watermark = reference.snapshot.watermark
+    documents_since = since if watermark is None else max(since, watermark)
+    with mongodb.connect(get_settings()) as client:
+        collection = open_documents(client, problem)
+        arrived, newest, documents = read_newest(
+            collection, problem, since=documents_since, until=now, limit=problem.monitoring.sample
+        )
+        predictions = _read_predictions(client, problem, reference.production, since)
+    rows = classify_documents(documents, problem)
+    used = rows.filter(pc.equal(rows["status"], "used"))
+    return Recent(
+        documents=_answered(problem, reference.model, _each_once(used)),
+        predictions=_logged(predictions),
+        arrived=arrived,
+        unusable=Counter(
+            rows.filter(pc.equal(rows["status"], "quarantined"))["reason"].to_pylist()
+        ),
+        newest=newest,
+    )
+
+
+def _answered(problem: Problem, model: Pipeline, rows: pa.Table) -> Sample:
+    """Let a model answer labelled documents."""
+    given = rows[inputs_of(problem).column.name].combine_chunks()
+    inputs = _columns(given)
+    if not len(rows):
+        return _sample(inputs, [], [], [])
+    labels = rows["label"].to_pylist()
+    said = predict(problem, model, given, np.asarray(labels, np.str_))
+    confidence = said.probabilities[np.arange(len(said)), said.predicted]
+    return _sample(inputs, [problem.classes[code] for code in said.predicted], confidence, labels)
+
+
+def _columns(inputs: pa.Array) -> pa.Table:
+    """Return texts as the column of that name, and records as one column for each field."""
+    if pa.types.is_struct(inputs.type):
+        return pa.Table.from_struct_array(inputs)
+    return pa.table({TEXT: inputs})
+
+
+def _each_once(rows: pa.Table) -> pa.Table:
+    """Return the first row of each content: copies are one observation, not several."""
+    contents = rows["content"].to_pylist()
+    first = {content: i for i, content in reversed(list(enumerate(contents)))}
+    return rows.take(pa.array(sorted(first.values()), pa.int64()))
+
+
+def _read_predictions(
+    client: Any, problem: Problem, production: ModelVersion, since: datetime
+) -> list[mongodb.Document]:
+    """Return the newest predictions of a version, each input once."""
+    log = client[get_serving_settings().log_database][PREDICTIONS]
+    wanted = {
+        "problem": problem.name,
+        "version": production.version,
+        "created_at": {"$gte": since},
+    }
+    newest = log.find(wanted).sort("created_at", DESCENDING).limit(problem.monitoring.sample)
+    # What was not kept cannot be recognised as a copy.
+    once = {repr(_input(entry)) if _is_kept(entry) else entry["_id"]: entry for entry in newest}
+    return list(once.values())
+
+
+def _logged(entries: Sequence[mongodb.Document]) -> Sample:
+    """Return logged predictions as a sample: texts, or the fields of objects."""
+    kept = [_input(entry) for entry in entries]
+    if kept and all(isinstance(value, str) for value in kept):
+        inputs = pa.table({TEXT: pa.array(kept, pa.large_string())})
+    elif kept and all(isinstance(value, dict) for value in kept):
+        inputs = pa.Table.from_pylist(kept)
+    else:
+        inputs = pa.table({})
+    return _sample(
+        inputs,
+        [entry["label"] for entry in entries],
+        [entry["probability"] for entry in entries],
+        [entry.get("feedback", {}).get("label") for entry in entries],
+    )
+
+
+def _input(entry: mongodb.Document) -> Any:
+    return entry.get(TEXT, entry.get(_RECORD))
+
+
+def _is_kept(entry: mongodb.Document) -> bool:
+    return TEXT in entry or _RECORD in entry
+
+
+def _sample(inputs: pa.Table, predicted: Any, confidence: Any, truth: Any) -> Sample:
+    known = np.empty(len(truth), np.object_)
+    known[:] = truth
+    return Sample(inputs, np.asarray(predicted, np.str_), np.asarray(confidence, np.float64), known)

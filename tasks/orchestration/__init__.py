@@ -1,0 +1,1 @@
+"""Prefect: retries, events, and one run of a problem at a time."""

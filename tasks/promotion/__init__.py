@@ -1,0 +1,1 @@
+"""The verdict and what follows: promotion, approval, canary, rollback."""

@@ -1,0 +1,51 @@
+"""History: who changed Production, when and why."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+
+from prefect.runtime import flow_run
+
+from perennial.registry.client import Change, Note
+from tasks.reporting.tables import Grid
+
+_NOBODY = "-"
+
+
+def note(why: str, by: str | None = None) -> Note:
+    """Return what the history keeps about a change that this flow run makes.
+
+    Parameters
+    ----------
+    why : str
+        One sentence for people.
+    by : str, optional
+        Who makes it; default the user of this process.
+    """
+    return Note(
+        why=why,
+        by=by or getpass.getuser(),
+        flow=str(flow_run.flow_name or ""),
+        run=str(flow_run.id or ""),
+    )
+
+
+def history_table(problem: str, changes: Sequence[Change]) -> Grid:
+    """Return a table of the changes of Production, the newest first."""
+    rows = [
+        (
+            change.at.strftime("%Y-%m-%d %H:%M:%S %Z"),
+            change.kind,
+            _NOBODY if change.before is None else str(change.before),
+            str(change.after),
+            change.by or _NOBODY,
+            change.flow or _NOBODY,
+            change.run or _NOBODY,
+            change.why or _NOBODY,
+        )
+        for change in reversed(changes)
+    ]
+    return Grid(
+        f"Production of {problem}", ("when", "what", "from", "to", "by", "flow", "run", "why"), rows
+    )

@@ -1,0 +1,187 @@
+"""Promote: the challenger takes over if the verdict says so, in one step."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.promotion.verdict import Approval, Outcome, Verdict, decide, floor_gates
+from perennial.registry.client import (
+    PREVIOUS,
+    ModelVersion,
+    Registry,
+    StaleComparisonError,
+    open_registry,
+)
+from perennial.settings import get_settings
+from tasks.data.prepare import Holdout
+from tasks.orchestration.events import Kind, emit
+from tasks.orchestration.retries import NETWORK
+from tasks.promotion import canary, questions
+from tasks.promotion.evidence import gather, has_newer_documents
+from tasks.promotion.history import note
+from tasks.promotion.lock import production_lock
+from tasks.promotion.rollback_guard import refuse_again
+from tasks.promotion.unseen import unseen_by
+from tasks.promotion.verdicts import write_verdict
+from tasks.training.evaluate import Evaluation
+from tasks.training.train import predict
+
+# Each further round means that yet another retraining has promoted in between.
+_ROUNDS = 5
+_EVENTS: dict[Outcome, Kind] = {
+    "promoted": "version.promoted",
+    "kept": "version.kept",
+    "waiting": "version.waiting",
+}
+
+
+@task(name="promote", cache_policy=NO_CACHE, **NETWORK)
+def promote(
+    problem: Problem,
+    holdout: Holdout,
+    version: ModelVersion,
+    evaluation: Evaluation,
+    approval: Approval | None = None,
+) -> Verdict:
+    """Compare the challenger with Production on this holdout, now, and act on the verdict.
+
+    One that needs a person's answer, and has none yet, waits for it in the registry.
+
+    Two retrainings that finish together both compare with the Production they see; one moves the
+    alias, the other finds that Production has changed, and compares again with the new one. So
+    does a challenger that a person has approved, whose Production may have changed meanwhile.
+
+    Raises
+    ------
+    OutsideError
+        If MLflow or MongoDB (which keeps the lock) cannot be used, or if there is an approval and
+        the version does not wait for it any more.
+    """
+    registry = open_registry(get_settings())
+    for _ in range(_ROUNDS):
+        production = registry.production(problem.name)
+        if production is not None and production.version == version.version:
+            # An earlier try moved the alias and then lost MLflow: its opponent is previous now.
+            production = registry.alias(problem.name, PREVIOUS)
+        verdict = _compare(problem, holdout, registry, version, evaluation, production, approval)
+        verdict = refuse_again(registry, version, verdict)
+        try:
+            verdict = _act(problem, registry, version, production, verdict, approval)
+        except StaleComparisonError:
+            get_run_logger().info("Production changed during the comparison; comparing again.")
+        else:
+            get_run_logger().info(
+                "Verdict on version %s: %s (%s).", version.version, verdict.outcome, verdict.reason
+            )
+            return verdict
+    raise OutsideError(
+        f"Production of {problem.name!r} changed {_ROUNDS} times during the comparison; "
+        "run one retraining of a problem at a time."
+    )
+
+
+def announce(problem: Problem, verdict: Verdict) -> None:
+    """Tell Prefect's automations and its event feed what became of a challenger.
+
+    One that begins as a canary is announced by its rollout: when it starts and when it ends.
+    """
+    if verdict.outcome == "promoted" and canary.is_wanted(problem, verdict.production):
+        return
+    reason = questions.describe(problem.name, verdict) if verdict.waits else verdict.reason
+    emit(_EVENTS[verdict.outcome], problem.name, version=verdict.challenger, reason=reason)
+
+
+def _compare(
+    problem: Problem,
+    holdout: Holdout,
+    registry: Registry,
+    version: ModelVersion,
+    evaluation: Evaluation,
+    production: ModelVersion | None,
+    approval: Approval | None,
+) -> Verdict:
+    """Decide on holdout documents that neither of the two has learned from."""
+    floor = evaluation.floor
+    further = floor_gates(floor, evaluation.metrics[floor.metric] if floor is not None else None)
+    if production is None:
+        return decide(
+            problem,
+            challenger=(version.version, evaluation.predictions),
+            production=None,
+            evidence=gather(problem, version, evaluation),
+            approval=approval,
+            further=further,
+        )
+    unseen = unseen_by(problem, production, holdout.snapshot, holdout.holdout_content)
+    if not unseen.any():
+        raise OutsideError(
+            f"Version {production.version} of {problem.name!r} has learned from all "
+            f"{len(unseen):,} holdout documents of snapshot {holdout.snapshot.version}, so nothing "
+            "tells which version is better; load labelled documents that are new."
+        )
+    model = registry.load(production)
+    opponent = predict(problem, model, holdout.holdout_inputs, holdout.holdout_labels)
+    return decide(
+        problem,
+        challenger=(version.version, evaluation.predictions.take(unseen)),
+        production=(production.version, opponent.take(unseen)),
+        evidence=gather(
+            problem,
+            version,
+            evaluation,
+            newer_documents=has_newer_documents(version, production),
+            traits=holdout.holdout_traits.filter(pa.array(unseen)),
+        ),
+        approval=approval,
+        further=further,
+    )
+
+
+def _act(
+    problem: Problem,
+    registry: Registry,
+    version: ModelVersion,
+    production: ModelVersion | None,
+    verdict: Verdict,
+    approval: Approval | None,
+) -> Verdict:
+    """Move the alias or ask a person if the verdict says so, and write it onto the version."""
+    if verdict.outcome == "kept" and approval is None:
+        write_verdict(registry, version, verdict)
+        return verdict
+    with production_lock(problem):
+        if approval is not None:
+            questions.require_open(registry, version, approval)
+        if verdict.outcome == "promoted":
+            _move(problem, registry, version, production, verdict, approval)
+        if verdict.waits:
+            return questions.ask(problem, registry, version, production, verdict)
+        if approval is not None:
+            questions.close(registry, version, verdict, approval)
+            return verdict
+    # Others need not wait for this.
+    write_verdict(registry, version, verdict)
+    return verdict
+
+
+def _move(
+    problem: Problem,
+    registry: Registry,
+    version: ModelVersion,
+    production: ModelVersion | None,
+    verdict: Verdict,
+    approval: Approval | None,
+) -> None:
+    """Let the version follow Production, or begin as a canary."""
+    if canary.is_wanted(problem, production):
+        canary.start(problem, registry, version, production)
+        return
+    why = note(verdict.reason)
+    if approval is not None:
+        why = note(f"{verdict.reason}; {approval}", approval.by)
+    registry.promote(version, expected=production, note=why)

@@ -1,0 +1,89 @@
+"""Verdicts on the versions that they are about: Markdown for people, tags for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+
+from pydantic import TypeAdapter, ValidationError
+
+from perennial.promotion.verdict import APPROVAL, Gate, Verdict
+from perennial.registry.client import TAG, ModelVersion, Registry
+from tasks.reporting.tables import gates_table
+
+# What MLflow's database holds of a version's description; its tags hold more.
+_DESCRIPTION_CHARACTERS = 5_000
+_COMPARED_WITH, _GATES = "verdict.compared_with", "verdict.gates"
+_STORED_GATES = TypeAdapter(tuple[Gate, ...])
+
+
+def write_verdict(
+    registry: Registry,
+    version: ModelVersion,
+    verdict: Verdict,
+    further: Mapping[str, str] | None = None,
+) -> None:
+    """Write a verdict onto its version, after `further` tags that belong to it.
+
+    The outcome comes last: whoever reads it finds the rest, however the process ends.
+
+    Raises
+    ------
+    OutsideError
+        If MLflow cannot be used.
+    """
+    registry.annotate(
+        version,
+        description=_describe(version.problem, verdict),
+        tags={
+            **(further or {}),
+            "verdict.reason": verdict.reason,
+            _COMPARED_WITH: str(verdict.production),
+            _GATES: json.dumps([gate.model_dump() for gate in verdict.gates]),
+            "verdict": verdict.outcome,
+        },
+    )
+
+
+def read_verdict(version: ModelVersion) -> Verdict:
+    """Return the verdict of a version that waits for a person.
+
+    What a person has damaged in its tags is left out of it.
+    """
+    gates: tuple[Gate, ...] = ()
+    with suppress(ValidationError):
+        gates = _STORED_GATES.validate_json(version.tags.get(TAG + _GATES, ""))
+    question = version.question
+    against = version.tags.get(TAG + _COMPARED_WITH, "")
+    return Verdict(
+        outcome="waiting",
+        gates=gates,
+        challenger=version.version,
+        production=int(against) if against.isdecimal() else None,
+        promotion="approve",
+        until=None if question is None else question.until,
+    )
+
+
+def answer_command(problem: str, number: int) -> str:
+    """Return the command by which a person says yes to a version."""
+    return f'python -m flows approve {problem} --version {number} --why "..."'
+
+
+def _describe(problem: str, verdict: Verdict) -> str:
+    """Return the verdict for a person who looks at the version in MLflow."""
+    text = gates_table(verdict).markdown()
+    number = verdict.challenger
+    if verdict.waits:
+        text = (
+            f"Waiting: {verdict.reason}. To promote it: `{answer_command(problem, number)}`; "
+            f"with `--refuse` it is kept.\n\n{text}"
+        )
+    elif verdict.outcome == "kept" and {gate.name for gate in verdict.failed} <= {APPROVAL}:
+        by_hand = f'`python -m flows.rollback {problem} --version {number} --why "..."`'
+        text = f"Kept: {verdict.reason}. To promote it by hand: {by_hand}\n\n{text}"
+    if len(text) > _DESCRIPTION_CHARACTERS:
+        rest = f"... all of it is in the tag {TAG}{_GATES}"
+        text = text[: _DESCRIPTION_CHARACTERS - len(rest)] + rest
+    return text

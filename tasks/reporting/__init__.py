@@ -1,0 +1,1 @@
+"""Reports of a retraining, in the terminal, in Prefect and for Prometheus."""

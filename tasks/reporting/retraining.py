@@ -1,0 +1,189 @@
+"""Report: what a retraining did, for the person at the terminal and the one at the Prefect UI."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from rich.console import Console, Group
+
+from perennial.config.problem import Problem
+from perennial.promotion.verdict import Verdict
+from perennial.registry.client import open_registry
+from perennial.settings import get_settings, uses_embedded_prefect
+from tasks.data.ingest import Ingested
+from tasks.orchestration.retries import NETWORK
+from tasks.promotion import canary
+from tasks.promotion.questions import describe
+from tasks.reporting.tables import (
+    Grid,
+    candidates_table,
+    decision_table,
+    documents_table,
+    durations_table,
+    gates_table,
+    holdout_table,
+)
+from tasks.training.evaluate import Evaluation
+from tasks.training.train import CandidateResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Small: four pictures of about 10 kB each in every report.
+_PICTURE_DPI = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Retraining:
+    """Everything that one retraining did.
+
+    Attributes
+    ----------
+    ingested : Ingested
+        What came in.
+    candidates : sequence of CandidateResult
+        What was tried; empty when there was nothing to do.
+    evaluation : Evaluation or None
+        The challenger on the holdout.
+    verdict : Verdict or None
+        The outcome; None when there was nothing to do.
+    run_id : str or None
+        The run in MLflow.
+    seconds : mapping of str to float
+        Duration of each step.
+    feedback_documents : int or None
+        How many documents of the snapshot are feedback; None when there was nothing to do.
+    """
+
+    ingested: Ingested
+    seconds: Mapping[str, float]
+    candidates: Sequence[CandidateResult] = ()
+    evaluation: Evaluation | None = None
+    verdict: Verdict | None = None
+    run_id: str | None = None
+    feedback_documents: int | None = None
+
+
+@task(name="report", cache_policy=NO_CACHE, **NETWORK)
+def report(problem: Problem, retraining: Retraining) -> None:
+    """Show a retraining as a Prefect artifact and as tables in the terminal."""
+    tables = _tables(problem, retraining)
+    heading = headline(problem, retraining)
+    question = _question(problem, retraining)
+    create_markdown_artifact(
+        key=f"retrain-{problem.name}",
+        markdown="\n".join(
+            [
+                f"# {heading}\n",
+                *(f"{sentence}\n" for sentence in question),
+                *links(problem, retraining),
+                *(table.markdown() for table in tables),
+                *pictures(problem, retraining),
+            ]
+        ),
+        description=heading,
+    )
+    console = Console()
+    console.print(Group(*(table.rich() for table in tables)), f"[bold]{heading}[/bold]")
+    for sentence in question:
+        # In one line, however narrow the terminal is: it has a command to be copied.
+        console.print(sentence, soft_wrap=True, markup=False)
+
+
+def _question(problem: Problem, retraining: Retraining) -> list[str]:
+    """Return how a person answers about the challenger; nothing when nobody is asked."""
+    verdict = retraining.verdict
+    return [describe(problem.name, verdict)] if verdict is not None and verdict.waits else []
+
+
+def links(problem: Problem, retraining: Retraining) -> list[str]:
+    """Return where the run and the version are in MLflow, in Markdown; nothing without its pages.
+
+    Raises
+    ------
+    OutsideError
+        If MLflow fails.
+    """
+    if retraining.verdict is None or retraining.run_id is None:
+        return []
+    registry, number = open_registry(get_settings()), retraining.verdict.challenger
+    found = {
+        f"Version {number} in MLflow": registry.page(problem.name, version=number),
+        "Run in MLflow": registry.page(problem.name, run_id=retraining.run_id),
+    }
+    shown = [f"[{text}]({address})" for text, address in found.items() if address]
+    return [" · ".join(shown) + "\n"] if shown else []
+
+
+def pictures(problem: Problem, retraining: Retraining) -> list[str]:
+    """Return the plots of the evaluation in Markdown, the pictures in the text itself.
+
+    So they are seen by whoever sees the page, without rights in MLflow. The embedded Prefect server
+    has no pages: nothing is drawn for it.
+    """
+    if retraining.evaluation is None or uses_embedded_prefect():
+        return []
+    # See `tasks.training.preload`.
+    from perennial.plots.evaluation import evaluation_plots
+
+    plots = evaluation_plots(retraining.evaluation.predictions, problem.name)
+    drawn = (f"![{name}](data:image/png;base64,{_png(plot)})" for name, plot in plots.items())
+    return ["## Challenger on the holdout, in pictures\n", " ".join(drawn)]
+
+
+def _png(plot: Figure) -> str:
+    buffer = BytesIO()
+    plot.savefig(buffer, format="png", dpi=_PICTURE_DPI)
+    return b64encode(buffer.getvalue()).decode()
+
+
+def headline(problem: Problem, retraining: Retraining) -> str:
+    """Return the outcome of a retraining in one line."""
+    if retraining.verdict is None:
+        return f"{problem.name}: nothing new, nothing to do; Production stays as it is"
+    return outcome(problem, retraining.verdict)
+
+
+def outcome(problem: Problem, verdict: Verdict) -> str:
+    """Return the outcome of a verdict in one line."""
+    if verdict.waits:
+        return (
+            f"{problem.name}: waiting, version {verdict.challenger} has passed every gate and a "
+            f"person decides; {_production(verdict)} until then"
+        )
+    if verdict.outcome == "promoted" and canary.is_wanted(problem, verdict.production):
+        share = f"{problem.rollout.steps[0]:.0%}"
+        return (
+            f"{problem.name}: passed, version {verdict.challenger} answers {share} of the requests "
+            f"as the canary; Production stays version {verdict.production} until it is judged"
+        )
+    if verdict.outcome == "promoted":
+        return f"{problem.name}: promoted, Production is now version {verdict.challenger}"
+    kept = "kept" if verdict.production is not None else "kept out"
+    return f"{problem.name}: {kept}, {_production(verdict)} ({verdict.reason})"
+
+
+def _production(verdict: Verdict) -> str:
+    if verdict.production is None:
+        return "there is no Production version yet"
+    return f"Production stays version {verdict.production}"
+
+
+def _tables(problem: Problem, retraining: Retraining) -> list[Grid]:
+    tables = [documents_table(problem, retraining.ingested, retraining.feedback_documents)]
+    if retraining.candidates:
+        tables.append(candidates_table(problem, retraining.candidates))
+    if retraining.evaluation is not None:
+        tables.append(holdout_table(retraining.evaluation))
+        decision = decision_table(retraining.evaluation)
+        tables += [decision] if decision is not None else []
+    if retraining.verdict is not None:
+        tables.append(gates_table(retraining.verdict))
+    return [*tables, durations_table(retraining.seconds)]

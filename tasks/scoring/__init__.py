@@ -1,0 +1,1 @@
+"""Scoring of collections and files in batches."""

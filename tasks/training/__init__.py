@@ -1,0 +1,1 @@
+"""A challenger: trained, tuned, evaluated, registered."""

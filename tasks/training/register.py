@@ -1,0 +1,101 @@
+"""Register: the challenger as a new version, with golden examples to recognise it by."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from sklearn.pipeline import Pipeline
+
+from perennial.config.problem import Problem
+from perennial.inputs.base import inputs_of
+from perennial.registry.artifact import Golden
+from perennial.registry.client import ModelVersion, open_registry
+from perennial.settings import get_settings
+from tasks.data.prepare import Dataset
+from tasks.orchestration.retries import NETWORK
+from tasks.training.evaluate import Evaluation
+from tasks.training.recipe import record_recipe
+from tasks.training.train import Challenger
+
+FLOOR = "decision.floor"
+_GOLDEN_EXAMPLES = 20
+
+
+@task(name="register", cache_policy=NO_CACHE, **NETWORK)
+def register(
+    problem: Problem, dataset: Dataset, challenger: Challenger, evaluation: Evaluation
+) -> ModelVersion:
+    """Store the challenger in the registry; it is not Production by that."""
+    golden = choose_golden(challenger.model, dataset, evaluation)
+    snapshot = dataset.snapshot
+    registry = open_registry(get_settings())
+    record_recipe(registry, problem, challenger, evaluation.predictions)
+    version = registry.register(
+        problem.name,
+        challenger.result.run_id,
+        challenger.model,
+        golden,
+        tags={
+            "candidate": challenger.result.name,
+            "problem_digest": problem.digest,
+            "holdout": str(problem.holdout),
+            "feedback": problem.feedback.use,
+            "feedback_documents": str(dataset.feedback_documents),
+            **_decision(challenger),
+            **_floor(evaluation),
+            "snapshot_version": str(snapshot.version),
+            "snapshot_digest": snapshot.digest,
+            **_fields_tag(problem),
+            "predicted_shares": json.dumps(_predicted_shares(evaluation)),
+            **{f"holdout.{name}": str(found) for name, found in evaluation.metrics.items()},
+        },
+    )
+    get_run_logger().info("Registered %s version %s.", problem.name, version.version)
+    return version
+
+
+def _decision(challenger: Challenger) -> dict[str, str]:
+    """Return the tags that say how probabilities become labels; none if nothing was tuned."""
+    tuned = challenger.tuned
+    if tuned is None or tuned.weights is None:
+        return {}
+    if tuned.threshold is not None:
+        return {"threshold": str(tuned.threshold)}
+    return {"weights": json.dumps(dict(zip(tuned.seen.classes, tuned.weights, strict=True)))}
+
+
+def _floor(evaluation: Evaluation) -> dict[str, str]:
+    """Return what a later comparison cannot find out again: what became of the decision's floor."""
+    floor = evaluation.floor
+    return {} if floor is None else {FLOOR: json.dumps(asdict(floor))}
+
+
+def _fields_tag(problem: Problem) -> dict[str, str]:
+    """Return the fields of a record with their kinds; nothing for texts."""
+    fields = inputs_of(problem).fields
+    return {} if fields is None else {"fields": json.dumps(dict(fields))}
+
+
+def _predicted_shares(evaluation: Evaluation) -> dict[str, float]:
+    """Return how often the challenger predicts each label for the holdout."""
+    seen = evaluation.predictions
+    counts = np.bincount(seen.predicted, minlength=len(seen.classes))
+    return dict(zip(seen.classes, (counts / len(seen)).round(6).tolist(), strict=True))
+
+
+def choose_golden(model: Pipeline, dataset: Dataset, evaluation: Evaluation) -> Golden:
+    """Take holdout documents over the whole range of probabilities, from one end to the other."""
+    order = np.argsort(evaluation.predictions.probabilities[:, -1], kind="stable")
+    chosen = order[np.linspace(0, len(order) - 1, _GOLDEN_EXAMPLES).astype(int)]
+    inputs = dataset.holdout_inputs.take(chosen).to_pylist()
+    # Scored alone: sums over a row must not depend on the rows around it, and this would show it.
+    return Golden(
+        inputs=inputs,
+        classes=tuple(str(label) for label in model.classes_),
+        probabilities=model.predict_proba(inputs).tolist(),
+    )

@@ -1,0 +1,225 @@
+"""Reproduce: what a version was made of, against what is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from rich.console import Console
+
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError, ProblemError
+from perennial.metrics import Predictions
+from perennial.registry.client import TAG, ModelVersion
+from perennial.settings import get_settings
+from perennial.stores.snapshots import Snapshot, SnapshotStore
+from tasks.orchestration.retries import NETWORK
+from tasks.reporting.tables import Grid
+from tasks.training.recipe import Recipe, Surroundings
+
+# Another machine's arithmetic may differ in the last bits; whatever else differs shows before.
+TOLERANCE = 1e-9
+_NONE = "-"
+_DIGITS = 12
+# Differences in one sentence; the table has all.
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it was when the version was made."""
+
+    what: Literal["libraries", "code", "data", "problem"]
+    name: str
+    then: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.name} was {self.then} and is {self.now}"
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a version can be made of again.
+
+    Attributes
+    ----------
+    problem : Problem or None
+        The recorded problem, with the version's candidate alone; None if it is no problem any more.
+    snapshot : Snapshot or None
+        The recorded snapshot; None if it is gone or not the same.
+    differences : tuple of Difference
+        What is not as it was.
+    machines : str
+        On what the version was made, and on what this is.
+    """
+
+    problem: Problem | None
+    snapshot: Snapshot | None
+    differences: tuple[Difference, ...]
+    machines: str
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the version made again agrees with what was recorded.
+
+    Attributes
+    ----------
+    documents : int
+        The size of the holdout.
+    error : float
+        The largest difference of a probability.
+    labels : int
+        On how many documents the predicted labels differ.
+    """
+
+    documents: int
+    error: float
+    labels: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether they say the same."""
+        return self.labels == 0 and self.error <= TOLERANCE
+
+
+@task(name="gather", cache_policy=NO_CACHE, **NETWORK)
+def gather(version: ModelVersion, recipe: Recipe) -> Ingredients:
+    """Look at what is here of everything that the version was made of.
+
+    Raises
+    ------
+    OutsideError
+        If a server does not answer.
+    """
+    then, now = recipe.surroundings, Surroundings.here(recipe.surroundings.candidate)
+    problem, changed = _problem(version, recipe)
+    snapshot, damaged = _snapshot(version)
+    differences = (
+        *_changes("libraries", then.libraries, now.libraries),
+        *_changes("code", then.code, now.code),
+        *damaged,
+        *changed,
+    )
+    machines = f"{then.machine} then, {now.machine} now"
+    return Ingredients(problem, snapshot, differences, machines)
+
+
+def agreement(recipe: Recipe, predictions: Predictions) -> Agreement:
+    """Compare predictions about the holdout with the recorded ones."""
+    if predictions.probabilities.shape != recipe.probabilities.shape:
+        return Agreement(len(predictions), np.inf, len(predictions))
+    return Agreement(
+        documents=len(predictions),
+        error=float(np.abs(predictions.probabilities - recipe.probabilities).max()),
+        labels=int((predictions.predicted != recipe.predicted).sum()),
+    )
+
+
+def conclude(version: ModelVersion, ingredients: Ingredients, found: Agreement | None) -> str:
+    """Show what differs, and return the sentence that says that the version was reproduced.
+
+    Raises
+    ------
+    OutsideError
+        If it was not; the message says what differs.
+    """
+    name = f"Version {version.version} of {version.problem!r}"
+    is_same = found is not None and found.is_full
+    sentence = _same(name, found) if found and is_same else _other(name, ingredients, found)
+    if ingredients.differences:
+        table = _table(name, ingredients.differences)
+        Console().print(table.rich())
+        sentence_and_table = f"{sentence}\n\n{table.markdown()}"
+    else:
+        sentence_and_table = sentence
+    create_markdown_artifact(
+        key=f"reproduce-{version.problem}", markdown=sentence_and_table, description=sentence
+    )
+    if not is_same:
+        raise OutsideError(sentence)
+    Console().print(f"[bold]{sentence}[/bold]")
+    return sentence
+
+
+def _same(name: str, found: Agreement) -> str:
+    return (
+        f"{name} is reproduced: the same labels for {found.documents:,} holdout documents, and "
+        f"probabilities that differ by {found.error:.1g} at most."
+    )
+
+
+def _other(name: str, ingredients: Ingredients, found: Agreement | None) -> str:
+    result = (
+        "nothing could be fitted"
+        if found is None
+        else f"of {found.documents:,} holdout documents {found.labels:,} get another label, and "
+        f"probabilities differ by up to {found.error:.2g}"
+    )
+    shown = [str(difference) for difference in ingredients.differences[:_SHOWN]]
+    hidden = len(ingredients.differences) - len(shown)
+    listed = "; ".join([*shown, f"and {hidden} more"] if hidden else shown)
+    cause = f"different are {listed}" if listed else "nothing that was recorded differs"
+    return f"{name} is not reproduced: {result}; {cause} ({ingredients.machines})."
+
+
+def _problem(version: ModelVersion, recipe: Recipe) -> tuple[Problem | None, Sequence[Difference]]:
+    """Return the recorded problem, and how that of today differs."""
+    then = version.tags.get(f"{TAG}problem_digest", _NONE)
+    try:
+        recorded = recipe.read_problem()
+    except OutsideError as error:
+        return None, [Difference("problem", "the recorded problem", then, str(error))]
+    today = _today(get_settings().problems_dir / f"{version.problem}.yaml")
+    differences = []
+    if today != then:
+        differences.append(Difference("problem", f"{version.problem}.yaml", then, today))
+    name = recipe.surroundings.candidate
+    candidates = {name: recorded.candidates[name]}
+    return recorded.model_copy(update={"candidates": candidates}), differences
+
+
+def _today(path: Path) -> str:
+    try:
+        return load_problem(path).digest
+    except ProblemError as error:
+        return str(error).splitlines()[0]
+
+
+def _snapshot(version: ModelVersion) -> tuple[Snapshot | None, Sequence[Difference]]:
+    """Return the recorded snapshot, after it was read and found to be the one."""
+    if version.snapshot is None:
+        return None, [Difference("data", "the snapshot", _NONE, "not named by the version's tags")]
+    number, digest = version.snapshot
+    store = SnapshotStore(version.problem, get_settings())
+    try:
+        snapshot = store.recorded(number, digest)
+        store.read(snapshot)
+    except OutsideError as error:
+        return None, [Difference("data", f"snapshot {number}", digest[:_DIGITS], str(error))]
+    return snapshot, ()
+
+
+def _changes(
+    what: Literal["libraries", "code"], then: Mapping[str, str], now: Mapping[str, str]
+) -> list[Difference]:
+    return [
+        Difference(what, name, then.get(name, _NONE)[:_DIGITS], now.get(name, _NONE)[:_DIGITS])
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]
+
+
+def _table(name: str, differences: Sequence[Difference]) -> Grid:
+    rows = [(d.what, d.name, d.then, d.now) for d in differences]
+    return Grid(
+        f"Not as when {name[0].lower()}{name[1:]} was made", ("", "name", "then", "now"), rows
+    )

@@ -1,0 +1,237 @@
+"""Records of fields: which can be used, what makes two the same, and what a model makes of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skops.io import dumps, get_untrusted_types, loads
+
+from perennial.config.fields import FieldKind
+from perennial.config.problem import Problem
+from perennial.inference.predictor import build_predictor
+from perennial.inference.tabular import TabularPredictor
+from perennial.inputs.documents import check, row_digests
+from perennial.inputs.encoder import FieldEncoder, FieldReader, fields_of
+from perennial.inputs.records import FieldError, TabularInputs, check_record
+from perennial.inputs.validation import UnusableError
+from perennial.registry.artifact import TRUSTED_TYPES
+from tests.flowers import SETOSA, VIRGINICA, fitted
+
+FIELDS: dict[str, FieldKind] = {"width": "number", "colour": "category", "wild": "boolean"}
+FLOWER = {"width": 1.5, "colour": "blue", "wild": True}
+INPUTS = TabularInputs(FIELDS)
+
+numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+records = st.fixed_dictionaries({"width": numbers, "colour": texts, "wild": st.booleans()})
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=3,
+)
+
+
+@given(records)
+def test_a_record_of_the_right_kinds_is_used_as_it_is(record: dict[str, Any]) -> None:
+    assert check_record(FIELDS, record) == record
+
+
+@given(st.dictionaries(st.sampled_from([*FIELDS, "other"]), anything))
+def test_whatever_arrives_is_used_or_refused_with_the_field(given_record: dict[str, Any]) -> None:
+    try:
+        record = check_record(FIELDS, given_record)
+    except FieldError as error:
+        assert error.field in FIELDS  # noqa: PT017
+        return
+    assert record.keys() == FIELDS.keys()
+    assert math.isfinite(record["width"])
+    assert isinstance(record["colour"], str)
+    assert isinstance(record["wild"], bool)
+    assert INPUTS.content_hash(record)
+
+
+@given(records, st.permutations(list(FIELDS)))
+def test_the_hash_depends_on_the_values_and_not_on_the_order_of_fields(
+    record: dict[str, Any], order: list[str]
+) -> None:
+    turned = TabularInputs({name: FIELDS[name] for name in order})
+
+    assert INPUTS.content_hash(INPUTS.read(record)) == turned.content_hash(turned.read(record))
+
+
+@given(records, records)
+def test_two_records_have_one_hash_exactly_when_they_are_equal(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    one, other = INPUTS.read(first), INPUTS.read(second)
+
+    assert (INPUTS.content_hash(one) == INPUTS.content_hash(other)) == (one == other)
+
+
+@pytest.mark.parametrize(("one", "other"), [(5, 5.0), (0.0, -0.0), (10**3, 1e3)])
+def test_equal_numbers_are_the_same_however_they_are_written(one: float, other: float) -> None:
+    hashes = {INPUTS.content_hash(INPUTS.read(FLOWER | {"width": each})) for each in (one, other)}
+
+    assert len(hashes) == 1
+
+
+@given(records)
+def test_a_snapshot_gives_a_record_back_with_the_same_digest(record: dict[str, Any]) -> None:
+    value = INPUTS.read(record)
+    stored = pa.array([value], INPUTS.column.type)
+
+    assert stored.to_pylist() == [value]
+    ids, labels = pa.array(["1"]), pa.array(["a"])
+    assert row_digests(ids, labels, stored) == row_digests(ids, labels, pa.array([value]))
+    assert INPUTS.read(INPUTS.write(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"width": None}, "width is null"),
+        ({"width": ...}, "width is missing"),
+        ({"width": "1.5"}, "width is a text, not a number"),
+        ({"width": True}, "width is true or false, not a number"),
+        ({"width": math.nan}, "width is nan, not a finite number"),
+        ({"width": -math.inf}, "width is -inf, not a finite number"),
+        ({"width": 10**400}, "width is too large a number"),
+        ({"colour": 5}, "colour is a number, not a text"),
+        ({"colour": ""}, "colour is empty"),
+        ({"colour": "\ud800"}, "colour is not valid UTF-8"),
+        ({"colour": "b" * 1001}, "colour has 1,001 characters, more than 1,000"),
+        ({"wild": 1}, "wild is a number, not true or false"),
+        ({"label": "rose"}, "label is 'rose', not one of 'a', 'b'"),
+        ({"created_at": "today"}, "created_at is str, not datetime"),
+    ],
+)
+def test_a_document_that_cannot_be_used_says_why(change: dict[str, Any], reason: str) -> None:
+    problem = Problem.model_validate(
+        {
+            "name": "flowers",
+            "source": {"database": "d", "collection": "c"},
+            "inputs": FIELDS,
+            "labels": {"a": "a", "b": "b"},
+            "candidates": {"tree": {"estimator": "decision_tree"}},
+        }
+    )
+    good = FLOWER | {"label": "a", "created_at": datetime.now(UTC)}
+    document = {name: value for name, value in (good | change).items() if value is not ...}
+
+    assert check(good, problem).value == FLOWER
+    with pytest.raises(UnusableError) as error:
+        check(document, problem)
+    assert str(error.value) == reason
+
+
+def test_categories_get_a_column_each_and_unknown_ones_none() -> None:
+    reader = FieldReader(FIELDS)
+    seen = [FLOWER, FLOWER | {"colour": "red", "wild": False}]
+    encoder = FieldEncoder().fit(reader.transform(seen))
+
+    matrix = encoder.transform(reader.transform([*seen, FLOWER | {"colour": "green"}]))
+
+    assert encoder.get_feature_names_out().tolist() == [
+        "width",
+        "colour = blue",
+        "colour = red",
+        "wild",
+    ]
+    assert matrix.tolist() == [[1.5, 1, 0, 1], [1.5, 0, 1, 0], [1.5, 0, 0, 1]]
+
+
+def test_records_rows_of_a_frame_and_a_column_of_a_snapshot_are_read_alike() -> None:
+    reader = FieldReader(FIELDS)
+    given_records = [FLOWER, FLOWER | {"colour": "red"}]
+    column = pa.array(given_records, INPUTS.column.type)
+
+    expected = reader.transform(given_records)
+
+    for same in (pd.DataFrame(given_records), column, pa.chunked_array([column])):
+        found = reader.transform(same)
+        assert {name: values.tolist() for name, values in found.items()} == {
+            name: values.tolist() for name, values in expected.items()
+        }
+    with pytest.raises(ValueError, match="have no field 'wild'"):
+        reader.transform([{"width": 1.0, "colour": "red"}])
+
+
+@pytest.mark.parametrize("name", ["logistic", "tree", "forest", "svm", "boosted"])
+def test_a_model_file_of_every_algorithm_loads_without_pickle_and_answers_the_same(
+    name: str,
+) -> None:
+    model = fitted(name)
+
+    stored = dumps(model)
+    found = loads(stored, trusted=list(TRUSTED_TYPES))
+
+    assert set(get_untrusted_types(data=stored)) <= set(TRUSTED_TYPES)
+    both = [SETOSA, VIRGINICA]
+    np.testing.assert_array_equal(found.predict_proba(both), model.predict_proba(both))
+    assert found.predict(both).tolist() == ["setosa", "virginica"]
+    assert fields_of(found) == dict.fromkeys(SETOSA, "number")
+
+
+def _baseline_and_output(name: str, label: str) -> tuple[float, float]:
+    """The model's output for a label on one flower, and what it is without any contribution."""
+    model = fitted(name)
+    row, last = model[:-1].transform([VIRGINICA]), model[-1]
+    place = list(model.classes_).index(label)
+    if name == "logistic":
+        scores, start = last.decision_function(row)[0], last.intercept_
+        return start[place] - start.mean(), scores[place] - scores.mean()
+    if name == "boosted":
+        found = last.contributions(row)[0]
+        scores, start = found.sum(axis=1), found[:, -1]
+        return start[place] - start.mean(), scores[place] - scores.mean()
+    trees = [last] if name == "tree" else last.estimators_
+    roots = [tree.tree_.value[0, 0] / tree.tree_.value[0, 0].sum() for tree in trees]
+    return np.mean(roots, axis=0)[place], last.predict_proba(row)[0, place]
+
+
+@pytest.mark.parametrize("label", ["setosa", "versicolor", "virginica"])
+@pytest.mark.parametrize("name", ["logistic", "tree", "forest", "boosted"])
+def test_contributions_add_up_to_what_the_model_says(name: str, label: str) -> None:
+    predictor = build_predictor(fitted(name), [SETOSA])
+    baseline, output = _baseline_and_output(name, label)
+
+    found = predictor.explain(VIRGINICA, label)
+
+    assert isinstance(predictor, TabularPredictor)
+    assert baseline + sum(each.contribution for each in found) == pytest.approx(output, abs=1e-6)
+    sizes = [abs(each.contribution) for each in found]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(predictor.explain(VIRGINICA, label, limit=2)) == 2
+
+
+def test_other_models_are_not_explained_and_unknown_labels_refused() -> None:
+    predictor = build_predictor(fitted("svm"), [SETOSA])
+
+    assert predictor.explain(SETOSA, "setosa") == []
+    with pytest.raises(ValueError, match="no class 'rose'"):
+        predictor.explain(SETOSA, "rose")
+
+
+def test_a_record_survives_the_golden_examples_of_a_model_file() -> None:
+    from perennial.registry.artifact import Golden
+
+    golden = Golden(
+        inputs=(FLOWER, FLOWER | {"wild": False}),
+        classes=("a", "b"),
+        probabilities=((0.5, 0.5), (0.1, 0.9)),
+    )
+
+    again = Golden.model_validate_json(golden.model_dump_json())
+
+    assert again == golden
+    assert json.loads(again.model_dump_json())["inputs"][1] == FLOWER | {"wild": False}
+    assert isinstance(again.inputs[0]["wild"], bool)  # type: ignore[index]

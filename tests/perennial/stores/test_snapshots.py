@@ -1,0 +1,435 @@
+"""Snapshots: what one retraining saw can be read again, exactly, for ever, on disk and on S3."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from perennial.errors import OutsideError
+from perennial.inputs.documents import content_hash
+from perennial.settings import Settings, get_settings
+from perennial.stores.snapshots import SCHEMA, Snapshot, SnapshotConflictError, SnapshotStore
+from tests.conftest import free_port, wait_until
+
+_ACCESS_KEY, _SECRET_KEY, _BUCKET = "test-access", "test-secret", "data"
+
+
+def _rows(*numbers: int, status: str = "used") -> pa.Table:
+    """Return one row per number, as an ingestion makes them."""
+    texts = [f"This is the film number {number}, and it is good" for number in numbers]
+    rows = [
+        {
+            "id": f"review-{number}",
+            "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+            "source": "test",
+            "label": "positive",
+            "text": text,
+            "content": content_hash(text),
+            "reason": None if status == "used" else "text is odd",
+            "raw": None if status == "used" else "{}",
+            "status": status,
+        }
+        for number, text in zip(numbers, texts, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, pa.schema([f for f in SCHEMA if f.name != "digest"]))
+
+
+def _ids(store: SnapshotStore, snapshot: Snapshot) -> set[str]:
+    ids = store.read(snapshot)["id"].to_pylist()
+    assert len(set(ids)) == len(ids)
+    return set(ids)
+
+
+def _named(*numbers: int) -> set[str]:
+    return {f"review-{number}" for number in numbers}
+
+
+def _files(folder: str) -> set[Path]:
+    return {path for path in Path(folder).rglob("*.json") if "_delta_log" in path.parts}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SnapshotStore:
+    return SnapshotStore("reviews", Settings(data_uri=str(tmp_path)))
+
+
+def test_before_the_first_ingestion_there_is_no_snapshot(store: SnapshotStore) -> None:
+    assert store.latest() is None
+    with pytest.raises(OutsideError, match=r"no snapshot 0 of 'reviews'.*DATA_URI"):
+        store.find(0)
+
+
+def test_what_was_appended_is_read_by_version_and_by_digest(store: SnapshotStore) -> None:
+    first = store.append(_rows(1, 2), None)
+    second = store.append(_rows(3), first)
+
+    assert store.find(0) == store.find(first.digest) == first
+    assert store.find(1) == store.find(second.digest) == store.latest() == second
+    assert (first.documents, second.documents) == (2, 3)
+    assert _ids(store, first) == _named(1, 2)
+    assert _ids(store, second) == _named(1, 2, 3)
+    with pytest.raises(OutsideError, match=r"no snapshot 'abc'"):
+        store.find("abc")
+
+
+def test_the_text_is_read_as_it_was_written(store: SnapshotStore) -> None:
+    text = "Ein „schöner“ Film 🎬 — voilà\r\n\tnull\0byte"
+    rows = _rows(1).set_column(4, SCHEMA.field("text"), pa.array([text], pa.large_string()))
+
+    snapshot = store.append(rows, None)
+
+    assert store.read(snapshot)["text"].to_pylist() == [text]
+
+
+def test_the_digest_depends_on_the_documents_not_on_order_or_files(tmp_path: Path) -> None:
+    orders = [[(1, 2, 3, 4)], [(4, 2), (3,), (1,)], [(3, 1), (2, 4)]]
+    digests, contents = [], []
+    for number, groups in enumerate(orders):
+        store = SnapshotStore("reviews", Settings(data_dir=tmp_path / str(number)))
+        snapshot = None
+        for group in groups:
+            snapshot = store.append(_rows(*group), snapshot)
+        assert snapshot is not None
+        digests.append(snapshot.digest)
+        contents.append(store.read(snapshot)["id"].to_pylist())
+
+    assert len(set(digests)) == 1
+    assert contents[0] == contents[1] == contents[2]
+
+
+@pytest.mark.parametrize("column", ["id", "label", "text"])
+def test_the_digest_changes_with_every_part_of_a_document(column: str, tmp_path: Path) -> None:
+    rows = _rows(1, 2)
+    values = rows[column].to_pylist()
+    changed = rows.set_column(
+        rows.schema.get_field_index(column),
+        rows.schema.field(column),
+        pa.array([values[0] + "x", values[1]], rows.schema.field(column).type),
+    )
+
+    one = SnapshotStore("one", Settings(data_dir=tmp_path)).append(rows, None)
+    other = SnapshotStore("other", Settings(data_dir=tmp_path)).append(changed, None)
+
+    assert one.digest != other.digest
+
+
+def test_quarantine_and_duplicates_are_kept_but_are_not_in_the_digest(store: SnapshotStore) -> None:
+    first = store.append(_rows(1, 2), None)
+    mixed = pa.concat_tables([_rows(8, status="quarantined"), _rows(9, status="duplicate")])
+
+    second = store.append(mixed, first)
+
+    assert (second.version, second.digest, second.documents) == (1, first.digest, 2)
+    assert _ids(store, second) == _named(1, 2)
+    assert store.quarantine(second).to_pylist() == [
+        {"id": "review-8", "reason": "text is odd", "raw": "{}"}
+    ]
+    assert store.quarantine(first).num_rows == 0
+    assert {key for key, _ in store.known_documents(second, None)} == _named(1, 2, 8, 9)
+
+
+def _another_text(path: Path) -> None:
+    from pyarrow import parquet
+
+    table = parquet.ParquetFile(path).read()
+    texts = [text.replace("good", "evil") for text in table["text"].to_pylist()]
+    position = table.schema.get_field_index("text")
+    changed = table.set_column(
+        position, table.schema.field("text"), pa.array(texts, pa.large_string())
+    )
+    parquet.write_table(changed, path)
+
+
+def _half(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"\0" * path.stat().st_size)
+
+
+@pytest.mark.parametrize("damage", [_another_text, _half, _garbage, Path.unlink])
+def test_a_damaged_file_is_noticed(damage: Callable[[Path], None], store: SnapshotStore) -> None:
+    snapshot = store.append(_rows(1, 2), None)
+    (file,) = Path(store.uri).rglob("*.parquet")
+
+    damage(file)
+
+    with pytest.raises(OutsideError, match=r"DATA_URI.*(damaged|cannot be read)"):
+        store.read(snapshot)
+
+
+def test_a_damaged_log_is_told_in_one_sentence(store: SnapshotStore) -> None:
+    store.append(_rows(1), None)
+    (entry,) = _files(store.uri)
+    entry.write_text("{nonsense")
+
+    with pytest.raises(OutsideError, match=r"DATA_URI.*cannot be opened"):
+        store.latest()
+
+
+def test_an_ingestion_that_was_overtaken_conflicts_and_writes_nothing(store: SnapshotStore) -> None:
+    first = store.append(_rows(1), None)
+    winner = store.append(_rows(2), first)
+    log = _files(store.uri)
+
+    with pytest.raises(SnapshotConflictError):
+        store.append(_rows(3), first)
+
+    assert _files(store.uri) == log
+    assert store.latest() == winner
+    assert _ids(store, winner) == _named(1, 2)
+
+
+def test_the_first_ingestion_conflicts_with_another_first_one(store: SnapshotStore) -> None:
+    winner = store.append(_rows(1), None)
+
+    with pytest.raises(SnapshotConflictError):
+        store.append(_rows(2), None)
+
+    assert store.latest() == winner
+    assert _ids(store, winner) == _named(1)
+
+
+def test_every_old_snapshot_is_readable_after_many_appends(store: SnapshotStore) -> None:
+    snapshots = [store.append(_rows(0), None)]
+    for number in range(1, 25):
+        snapshots.append(store.append(_rows(number), snapshots[-1]))
+        if number % 8 == 0:
+            # Delta does this by itself after a hundred versions.
+            table = DeltaTable(store.uri)
+            table.create_checkpoint()
+            table.cleanup_metadata()
+
+    assert store.latest() == snapshots[-1]
+    for version in (0, 1, 7, 8, 9, 15, 16, 17, 23, 24):
+        assert store.find(version) == snapshots[version]
+        assert _ids(store, snapshots[version]) == _named(*range(version + 1))
+
+
+def test_a_table_that_was_compacted_by_another_program_is_still_the_same_snapshot(
+    store: SnapshotStore,
+) -> None:
+    first = store.append(_rows(1), None)
+    second = store.append(_rows(2), first)
+    DeltaTable(store.uri).optimize.compact()
+
+    latest = store.latest()
+    assert latest is not None
+    third = store.append(_rows(3), latest)
+
+    assert latest.digest == second.digest
+    assert _ids(store, third) == _named(1, 2, 3)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = SnapshotStore("reviews", Settings(data_dir=tmp_path / "file"))
+
+    with pytest.raises(OutsideError, match=r"DATA_URI\) cannot be"):
+        store.append(_rows(1), None)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a SeaweedFS with an S3 door that checks signatures."""
+    home = tmp_path_factory.mktemp("seaweedfs")
+    ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
+    grpc = {f"{name}.port.grpc": free_port() for name in ports}
+    beside = Path(sys.executable).with_name("weed")
+    command = [
+        str(beside) if beside.exists() else shutil.which("weed") or "weed",
+        "server",
+        f"-dir={home}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-s3",
+        "-master.telemetry=false",
+        "-master.volumeSizeLimitMB=64",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        *(f"-{name}.port={port}" for name, port in ports.items()),
+        *(f"-{name}={port}" for name, port in grpc.items()),
+    ]
+    environment = {
+        **os.environ,
+        "WEED_S3_SSE_KEY": "0" * 64,
+        "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": _SECRET_KEY,
+    }
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
+    try:
+        wait_until(
+            lambda: server.poll() is not None or _answers(ports["s3"]), "SeaweedFS answers S3"
+        )
+        assert server.poll() is None, (home / "log").read_text()[-2000:]
+        address = f"http://127.0.0.1:{ports['s3']}"
+        wait_until(lambda: _bucket_exists(address), f"a bucket in SeaweedFS ({home / 'log'})")
+        yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _bucket_exists(address: str) -> bool:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=address,
+        aws_access_key_id=_ACCESS_KEY,
+        aws_secret_access_key=_SECRET_KEY,
+        region_name="us-east-1",
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20),
+    )
+    try:
+        if _BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+            client.create_bucket(Bucket=_BUCKET)
+        client.put_object(Bucket=_BUCKET, Key="probe", Body=b"1")
+    except (BotoCoreError, ClientError):
+        return False
+    return True
+
+
+@pytest.fixture
+def s3_uri(seaweedfs: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a fresh place on S3, without credentials to write there."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", seaweedfs)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("DATA_URI", f"s3://{_BUCKET}/{uuid4().hex}")
+    monkeypatch.delenv("DATA_CREDENTIALS_BLOCK", raising=False)
+    get_settings.cache_clear()
+    return get_settings().snapshots_uri
+
+
+@pytest.fixture
+def s3_store(s3_uri: str, monkeypatch: pytest.MonkeyPatch) -> SnapshotStore:
+    """Return snapshots on S3, with credentials from the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", _ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", _SECRET_KEY)
+    return SnapshotStore("reviews", get_settings())
+
+
+def test_snapshots_are_written_and_read_on_s3_of_seaweedfs(s3_store: SnapshotStore) -> None:
+    assert s3_store.latest() is None
+
+    first = s3_store.append(_rows(1, 2), None)
+    second = s3_store.append(_rows(3), first)
+
+    assert s3_store.latest() == s3_store.find(second.digest) == second
+    assert _ids(s3_store, first) == _named(1, 2)
+    assert _ids(s3_store, second) == _named(1, 2, 3)
+    assert first.uri.startswith("s3://")
+
+
+def test_the_digest_is_the_same_on_disk_and_on_s3_of_seaweedfs(
+    s3_store: SnapshotStore, store: SnapshotStore
+) -> None:
+    assert s3_store.append(_rows(2, 1), None).digest == store.append(_rows(1, 2), None).digest
+
+
+def test_an_ingestion_that_was_overtaken_conflicts_on_s3_of_seaweedfs(
+    s3_store: SnapshotStore,
+) -> None:
+    first = s3_store.append(_rows(1), None)
+    winner = s3_store.append(_rows(2), first)
+
+    with pytest.raises(SnapshotConflictError):
+        s3_store.append(_rows(3), first)
+    with pytest.raises(SnapshotConflictError):
+        s3_store.append(_rows(4), None)
+
+    assert s3_store.latest() == winner
+    assert _ids(s3_store, winner) == _named(1, 2)
+
+
+def test_many_old_snapshots_are_readable_on_s3_of_seaweedfs(s3_store: SnapshotStore) -> None:
+    snapshots = [s3_store.append(_rows(0), None)]
+    for number in range(1, 12):
+        snapshots.append(s3_store.append(_rows(number), snapshots[-1]))
+
+    for version in (0, 5, 11):
+        assert _ids(s3_store, snapshots[version]) == _named(*range(version + 1))
+
+
+def test_wrong_credentials_are_told_in_one_sentence_on_s3_of_seaweedfs(
+    s3_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", _ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    store = SnapshotStore("reviews", get_settings())
+
+    with pytest.raises(OutsideError, match=r"DATA_URI\) cannot be") as failure:
+        store.append(_rows(1), store.latest())
+    assert "\n" not in str(failure.value)
+
+
+@pytest.fixture
+def credentials_block(prefect_api: str, seaweedfs: str) -> Iterator[str]:
+    """Yield the name of a block in the Prefect API that holds the credentials for SeaweedFS."""
+    from prefect_aws import AwsClientParameters, AwsCredentials
+
+    name = "seaweedfs"
+    block = AwsCredentials(
+        aws_access_key_id=_ACCESS_KEY,
+        aws_secret_access_key=_SECRET_KEY,
+        region_name="us-east-1",
+        aws_client_parameters=AwsClientParameters(endpoint_url=seaweedfs),
+    )
+    block.save(name, overwrite=True, _sync=True)
+    yield name
+    AwsCredentials.delete(name, _sync=True)
+
+
+def test_a_credentials_block_of_prefect_opens_s3_of_seaweedfs(
+    s3_uri: str, credentials_block: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The endpoint stands in the block, as the keys do; only plain HTTP is the machine's affair.
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.setenv("DATA_CREDENTIALS_BLOCK", credentials_block)
+    get_settings.cache_clear()
+    store = SnapshotStore("reviews", get_settings())
+
+    snapshot = store.append(_rows(1), store.latest())
+
+    assert _ids(store, snapshot) == _named(1)
+
+
+def test_a_credentials_block_that_does_not_exist_is_named(
+    s3_uri: str, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_CREDENTIALS_BLOCK", "no-such-block")
+    get_settings.cache_clear()
+
+    with pytest.raises(OutsideError, match=r"DATA_CREDENTIALS_BLOCK"):
+        SnapshotStore("reviews", get_settings())
+
+
+def test_without_a_setting_the_snapshots_are_in_the_data_folder(tmp_path: Path) -> None:
+    assert Settings(data_dir=tmp_path).snapshots_uri == f"{tmp_path}/snapshots"
+    assert Settings(data_dir=tmp_path, data_uri="s3://b/p/").snapshots_uri == "s3://b/p/snapshots"

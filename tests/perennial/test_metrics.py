@@ -1,0 +1,304 @@
+"""The metrics are scikit-learn's; their intervals are those of an honest paired bootstrap."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from perennial import metrics as metrics_module
+from perennial.metrics import LOSSES, METRICS, Interval, Predictions, compute, difference, intervals
+from perennial.schema import MetricName
+from tests.perennial.examples import predictions, right_at, some_examples
+
+every_metric = pytest.mark.parametrize("metric", METRICS)
+
+
+def scikit_learn_says(metric: MetricName, p: Predictions) -> float:
+    codes = list(range(len(p.classes)))
+    binary = len(codes) == 2
+    positive = p.probabilities[:, 1] if binary else p.probabilities
+    if metric in {"precision", "recall", "f1"}:
+        score = getattr(sklearn_metrics, f"{metric}_score")
+        average = "binary" if binary else "macro"
+        labels = None if binary else codes
+        return score(p.truth, p.predicted, labels=labels, average=average, zero_division=0)
+    if metric == "roc_auc":
+        return sklearn_metrics.roc_auc_score(p.truth, positive, multi_class="ovr")
+    if metric == "log_loss":
+        return sklearn_metrics.log_loss(p.truth, p.probabilities, labels=codes)
+    if metric == "brier":
+        return sklearn_metrics.brier_score_loss(p.truth, positive, labels=codes)
+    return sklearn_metrics.accuracy_score(p.truth, p.predicted)
+
+
+def drawn(p: Predictions, rows: np.ndarray) -> Predictions:
+    return replace(
+        p, truth=p.truth[rows], predicted=p.predicted[rows], probabilities=p.probabilities[rows]
+    )
+
+
+def test_the_metrics_that_a_problem_may_name_are_all_there() -> None:
+    assert set(METRICS) == {
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "roc_auc",
+        "log_loss",
+        "brier",
+    }
+    assert {"log_loss", "brier", "cost"} == LOSSES
+
+
+@every_metric
+@some_examples
+@given(p=predictions())
+def test_every_metric_is_the_one_of_scikit_learn(metric: MetricName, p: Predictions) -> None:
+    assert compute(metric, p) == pytest.approx(scikit_learn_says(metric, p), abs=1e-9)
+
+
+@every_metric
+@some_examples
+@given(data=st.data())
+def test_a_weighted_document_counts_like_so_many_copies_of_it(
+    metric: MetricName, data: st.DataObject
+) -> None:
+    p = data.draw(predictions(max_classes=3))
+    weights = st.lists(st.integers(0, 3), min_size=len(p), max_size=len(p)).filter(any)
+    counts = np.array(data.draw(st.lists(weights, min_size=1, max_size=3)))
+
+    at_once = metrics_module._METRICS[metric](p, counts.astype(np.float64))
+
+    by_hand = [compute(metric, drawn(p, np.repeat(np.arange(len(p)), row))) for row in counts]
+    np.testing.assert_allclose(at_once, by_hand, atol=1e-12)
+
+
+@every_metric
+def test_an_interval_holds_the_middle_of_what_resamples_by_hand_give(
+    metric: MetricName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_module, "RESAMPLES", 300)
+    p = right_at(0.7, documents=150, seed=1)
+    rng = np.random.default_rng(5)
+
+    found = intervals(p, confidence=0.8, seed=5)[metric]
+
+    values = [compute(metric, drawn(p, rng.integers(0, 150, 150))) for _ in range(2000)]
+    spread = np.std(values)
+    assert found.value == compute(metric, p)
+    assert found.low == pytest.approx(np.quantile(values, 0.1), abs=spread / 3)
+    assert found.high == pytest.approx(np.quantile(values, 0.9), abs=spread / 3)
+
+
+def test_95_percent_intervals_hold_the_true_quality_about_95_times_of_100(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics_module, "RESAMPLES", 200)
+    models = [right_at(0.8, documents=200, seed=seed) for seed in range(200)]
+
+    found = [intervals(p, confidence=0.95, seed=7)["accuracy"] for p in models]
+
+    assert 0.91 <= np.mean([i.low <= 0.8 <= i.high for i in found]) <= 0.98
+
+
+def test_more_confidence_needs_a_wider_interval() -> None:
+    p = right_at(0.8, documents=200, seed=1)
+
+    narrow = intervals(p, confidence=0.5, seed=1)["f1"]
+    wide = intervals(p, confidence=0.99, seed=1)["f1"]
+
+    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
+    p = right_at(0.8, documents=200, seed=1)
+
+    assert intervals(p, confidence=0.9, seed=1) == intervals(p, confidence=0.9, seed=1)
+    assert intervals(p, confidence=0.9, seed=1) != intervals(p, confidence=0.9, seed=2)
+
+
+def test_a_resample_without_a_class_does_not_spoil_the_interval() -> None:
+    p = Predictions(
+        classes=("negative", "positive"),
+        truth=np.array([0, 0, 0, 1]),
+        predicted=np.array([0, 0, 1, 1]),
+        probabilities=np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]]),
+    )
+
+    found = intervals(p, confidence=0.9, seed=0)["roc_auc"]
+
+    assert found.value == pytest.approx(2 / 3)
+    assert found.low <= found.value <= found.high
+
+
+def test_an_interval_reads_as_a_figure_with_its_bounds() -> None:
+    assert str(Interval(0.85, 0.8, 0.90004)) == "0.8500 [0.8000, 0.9000]"
+
+
+@every_metric
+def test_equal_predictions_differ_by_nothing_at_all(metric: MetricName) -> None:
+    p = right_at(0.8, documents=300, seed=1)
+
+    assert difference(metric, p, p, confidence=0.95, seed=3) == Interval(0, 0, 0)
+
+
+@every_metric
+@pytest.mark.parametrize("classes", [("no", "yes"), ("low", "middle", "high")])
+def test_what_one_model_wins_the_other_loses(metric: MetricName, classes: tuple[str, ...]) -> None:
+    one = right_at(0.9, documents=300, seed=1, classes=classes)
+    other = right_at(0.7, documents=300, seed=2, classes=classes)
+
+    gain = difference(metric, one, other, confidence=0.9, seed=3)
+    loss = difference(metric, other, one, confidence=0.9, seed=3)
+
+    assert (loss.value, loss.low, loss.high) == pytest.approx((-gain.value, -gain.high, -gain.low))
+
+
+@every_metric
+def test_a_clearly_better_model_is_ahead_in_every_metric_losses_included(
+    metric: MetricName,
+) -> None:
+    better, worse = (
+        right_at(0.95, documents=500, seed=1),
+        right_at(0.7, documents=500, seed=2),
+    )
+
+    gain = difference(metric, better, worse, confidence=0.95, seed=3)
+
+    assert gain.value == pytest.approx(abs(compute(metric, better) - compute(metric, worse)))
+    assert 0 < gain.low < gain.value < gain.high
+
+
+def test_the_difference_is_paired_so_that_shared_errors_cancel_out() -> None:
+    production = right_at(0.7, documents=500, seed=1)
+    wrong = np.flatnonzero(production.predicted != production.truth)[:10]
+    predicted = production.predicted.copy()
+    predicted[wrong] = production.truth[wrong]
+    challenger = replace(production, predicted=predicted)
+
+    gain = difference("accuracy", challenger, production, confidence=0.95, seed=3)
+    alone = intervals(challenger, confidence=0.95, seed=3)["accuracy"]
+
+    assert gain.value == pytest.approx(10 / 500)
+    assert 0 < gain.low < gain.high < 0.04
+    assert alone.high - alone.low > 0.06
+
+
+@pytest.mark.parametrize("documents", [299, 301])
+def test_models_that_saw_other_documents_are_not_compared(documents: int) -> None:
+    here = right_at(0.8, documents=300, seed=1)
+    there = right_at(0.8, documents=documents, seed=1)
+
+    with pytest.raises(ValueError, match="same documents"):
+        difference("accuracy", here, there, confidence=0.95, seed=1)
+
+
+def test_models_whose_documents_have_other_labels_are_not_compared() -> None:
+    here = right_at(0.8, documents=300, seed=1)
+
+    with pytest.raises(ValueError, match="same documents"):
+        difference("f1", here, replace(here, truth=1 - here.truth), confidence=0.95, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "documents", "rate"),
+    [("accuracy", 300, 0.85), ("accuracy", 100, 0.97), ("log_loss", 200, 0.8)],
+)
+def test_of_two_equally_good_models_the_other_seldom_looks_provably_better(
+    metric: MetricName, documents: int, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_module, "RESAMPLES", 200)
+    pairs = [
+        (
+            right_at(rate, documents=documents, seed=2 * i),
+            right_at(rate, documents=documents, seed=2 * i + 1),
+        )
+        for i in range(300)
+    ]
+
+    gains = [difference(metric, *pair, confidence=0.95, seed=42) for pair in pairs]
+
+    assert np.mean([gain.low > 0 for gain in gains]) <= 0.05
+    assert np.mean([gain.high < 0 for gain in gains]) <= 0.05
+
+
+def test_a_truly_better_model_mostly_looks_provably_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics_module, "RESAMPLES", 200)
+    pairs = [
+        (
+            right_at(0.92, documents=1000, seed=2 * i),
+            right_at(0.85, documents=1000, seed=2 * i + 1),
+        )
+        for i in range(50)
+    ]
+
+    gains = [difference("accuracy", *pair, confidence=0.95, seed=42) for pair in pairs]
+
+    assert np.mean([gain.low > 0 for gain in gains]) >= 0.9
+
+
+@some_examples
+@given(st.data())
+def test_predictions_about_some_documents_are_those_documents_alone(data: st.DataObject) -> None:
+    p = data.draw(predictions())
+    chosen = np.array(data.draw(st.lists(st.booleans(), min_size=len(p), max_size=len(p))))
+
+    taken = p.take(chosen)
+
+    assert (taken.classes, len(taken)) == (p.classes, chosen.sum())
+    np.testing.assert_array_equal(taken.truth, p.truth[chosen])
+    np.testing.assert_array_equal(taken.predicted, p.predicted[chosen])
+    np.testing.assert_array_equal(taken.probabilities, p.probabilities[chosen])
+
+
+def test_every_metric_has_an_interval_in_order_and_within_its_bounds() -> None:
+    found = intervals(right_at(0.9, documents=60, seed=1), confidence=0.99, seed=1)
+
+    assert tuple(found) == METRICS
+    for metric, interval in found.items():
+        assert 0 <= interval.low < interval.value < interval.high
+        assert interval.high <= 1 or metric in LOSSES
+
+
+def test_two_comparisons_at_once_leave_blas_its_threads() -> None:
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threadpool_info()
+        one, other = (metrics_module._resamples(10, seed) for seed in (1, 2))
+        next(one)
+        next(other)
+
+        for resamples in (one, other):
+            for _ in resamples:
+                pass
+
+        assert threadpool_info() == before
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "f1"])
+def test_drawing_kinds_of_documents_gives_the_interval_of_drawing_documents(
+    metric: MetricName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_module, "RESAMPLES", 8_000)
+    for classes, seed in ((("no", "yes"), 1), (("a", "b", "c"), 2)):
+        one = right_at(0.9, documents=400, seed=seed, classes=classes)
+        other = right_at(0.85, documents=400, seed=seed + 10, classes=classes)
+
+        quick = difference(metric, one, other, confidence=0.95, seed=42)
+        with monkeypatch.context() as patch:
+            patch.setattr(metrics_module, "_OF_LABELS", frozenset())
+            slow = difference(metric, one, other, confidence=0.95, seed=42)
+
+        # The ends of an interval of 8,000 draws are known to about a twentieth of its half, and
+        # one document more or less is a step.
+        noise = (slow.high - slow.low) / 2 / 20 + 1.5 / 400
+        assert quick.value == slow.value
+        assert abs(quick.low - slow.low) <= noise
+        assert abs(quick.high - slow.high) <= noise

@@ -1,0 +1,224 @@
+"""Documents that cannot be used are kept, each with its reason, and stop nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import bson
+import pytest
+from bson import Binary, Code, Decimal128, Int64, Regex, Timestamp, json_util
+from bson.datetime_ms import DatetimeMS
+
+from perennial.config.problem import Problem
+from perennial.stores.documents import open_documents
+from perennial.stores.snapshots import SnapshotStore
+from tasks.data import ingest as ingest_module
+from tests.conftest import CONFIGURED_MONGODB, HOUR, MIDNIGHT
+from tests.tasks.conftest import Ingest
+from tests.tasks.contents import MISSING, all_rows, reasons_of, spoil, used_ids
+
+# What is wrong with a document: the fields that differ from a good one, and the reason to expect.
+MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
+    "text missing": ({"text": MISSING}, "text is missing"),
+    "text null": ({"text": None}, "text is null"),
+    "text a number": ({"text": 7}, "text is int, not str"),
+    "text a list": ({"text": ["a good film"]}, "text is list, not str"),
+    "text an object": ({"text": {"en": "a good film"}}, "text is dict, not str"),
+    "text binary": ({"text": Binary(b"a good film")}, "text is bytes, not str"),
+    "text empty": ({"text": ""}, "text is empty"),
+    "text white space": ({"text": " \t\n "}, "text is empty"),
+    "text too short": ({"text": "good film"}, "text has 2 words after normalisation"),
+    "text only markup": ({"text": "<br /><br />"}, "text has 0 words after normalisation"),
+    "text too long": ({"text": "good " * 500}, "text has 2500 characters, more than 2000"),
+    "label missing": ({"label": MISSING}, "label is missing"),
+    "label null": ({"label": None}, "label is null"),
+    "label unknown": ({"label": 2}, "label is '2', not one of 0, 1"),
+    "label an unknown name": ({"label": "great"}, "label is 'great', not one of 0, 1"),
+    "label a list": ({"label": [1]}, "label is list, not a label"),
+    "label an object": ({"label": {"value": 1}}, "label is dict, not a label"),
+    "label a bool": ({"label": True}, "label is 'True', not one of 0, 1"),
+    "label a decimal": ({"label": Decimal128("1")}, "label is Decimal128, not a label"),
+    "created_at missing": ({"created_at": MISSING}, "created_at is missing"),
+    "created_at null": ({"created_at": None}, "created_at is null"),
+    "created_at a string": ({"created_at": "2026-01-01"}, "created_at is str, not datetime"),
+    "created_at an array": ({"created_at": [MIDNIGHT]}, "created_at is list, not datetime"),
+    "created_at a number": ({"created_at": 1767225600}, "created_at is int, not datetime"),
+    "created_at an oplog time": (
+        {"created_at": Timestamp(1767225600, 1)},
+        "created_at is Timestamp, not datetime",
+    ),
+    "source a number": ({"source": 5}, "source is int, not str"),
+    "source a list": ({"source": ["web"]}, "source is list, not str"),
+}
+
+
+def test_fifty_malformed_documents_among_good_ones_are_quarantined_each_with_its_reason(
+    collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
+) -> None:
+    kinds = list(MALFORMED.values())
+    bad = [
+        spoil(document, kinds[number % len(kinds)][0])
+        for number, document in enumerate(documents(50, first=100))
+    ]
+    expected = {
+        document["_id"]: kinds[number % len(kinds)][1] for number, document in enumerate(bad)
+    }
+    good = documents(60)
+    collection.insert_many([*good[:30], *bad, *good[30:]])
+
+    ingested = ingest_now()
+
+    found = reasons_of(store, ingested)
+    assert found.keys() == expected.keys()
+    assert {
+        key: reason for key, reason in found.items() if not reason.startswith(expected[key])
+    } == {}
+    assert (ingested.read, ingested.used, ingested.in_quarantine) == (110, 60, 50)
+    assert ingested.quarantined == dict(Counter(found.values()))
+    assert ingested.snapshot.documents == 60
+    assert used_ids(store, ingested) == sorted(document["_id"] for document in good)
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_malformed_documents_that_arrive_later_are_quarantined_too_and_once(
+    kind: str, collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
+) -> None:
+    changes, reason = MALFORMED[kind]
+    *good, later = documents(11)
+    collection.insert_many(good)
+    ingest_now()
+    collection.insert_one(spoil(later, changes))
+
+    second, third = ingest_now(), ingest_now()
+
+    assert (second.read, second.in_quarantine) == (1, 1)
+    assert reasons_of(store, second)[later["_id"]].startswith(reason)
+    assert third.read == 0
+    assert third.snapshot == second.snapshot
+
+
+def test_the_raw_document_is_kept_with_the_reason(
+    collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
+) -> None:
+    *good, bad = documents(5)
+    collection.insert_many([*good, bad | {"label": "très bien"}])
+
+    ingested = ingest_now()
+
+    (row,) = store.quarantine(ingested.snapshot).to_pylist()
+    aware = json_util.JSONOptions(tz_aware=True)
+    assert json_util.loads(row["raw"], json_options=aware) == bad | {"label": "très bien"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Decimal128("1.5"), Regex("a"), UUID(int=1).bytes, float("nan"), Int64(2**62)],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_text_of_any_type_of_mongodb_is_kept_in_quarantine(
+    value: Any, collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
+) -> None:
+    *good, bad = documents(5)
+    collection.insert_many([*good, bad | {"text": value}])
+
+    ingested = ingest_now()
+
+    assert ingested.used == 4
+    assert reasons_of(store, ingested)[bad["_id"]].startswith("text is ")
+
+
+def test_an_array_of_dates_in_the_future_is_read_once(
+    collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
+) -> None:
+    *good, bad = documents(5)
+    collection.insert_many(good)
+    ingest_now()
+    collection.insert_one(bad | {"created_at": [MIDNIGHT + 1000 * HOUR]})
+
+    second, third = ingest_now(), ingest_now()
+
+    assert (second.read, third.read) == (1, 0)
+    assert all_rows(store)[bad["_id"]] == 1
+
+
+def test_a_script_as_date_is_found_too(
+    collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
+) -> None:
+    *good, bad = documents(5)
+    collection.insert_many(good)
+    ingest_now()
+    collection.insert_one(bad | {"created_at": Code("new Date()")})
+
+    second = ingest_now()
+
+    assert bad["_id"] in reasons_of(store, second)
+
+
+def test_a_document_dated_far_ahead_does_not_hide_those_that_come_after_it(
+    collection: Any, documents: Any, ingest_now: Ingest
+) -> None:
+    *good, ahead, later = documents(12)
+    collection.insert_many([*good, ahead | {"created_at": datetime(2999, 1, 1, tzinfo=UTC)}])
+    ingest_now()
+    collection.insert_one(later)
+
+    second = ingest_now()
+
+    assert second.read == 1
+
+
+def _decode(problem: Problem, collection: Any, *raw: bytes) -> list[dict[str, Any]]:
+    options = open_documents(collection.database.client, problem).codec_options
+    return [bson.decode(document, options) for document in raw]
+
+
+def _with_invalid_text(document: dict[str, Any]) -> bytes:
+    """Return BSON as drivers without checks write it: Latin-1 where UTF-8 belongs."""
+    return bson.encode(document | {"text": "un film magnifi!ue, vraiment"}).replace(b"!", b"\xe9")
+
+
+def test_bytes_that_are_not_utf8_as_the_driver_decodes_them_are_quarantined(
+    problem: Problem, collection: Any, documents: Any
+) -> None:
+    # The embedded server refuses to store them; a real one does not look.
+    good, bad = documents(2)
+    decoded = _decode(problem, collection, bson.encode(good), _with_invalid_text(bad))
+
+    rows = ingest_module.classify_documents(decoded, problem).to_pylist()
+
+    assert [row["status"] for row in rows] == ["used", "quarantined"]
+    assert rows[1]["id"] == bad["_id"]
+    assert rows[1]["reason"] == "text is not valid UTF-8"
+    assert "vraiment" in rows[1]["raw"]
+
+
+@pytest.mark.parametrize("milliseconds", [2**61, -(2**61), 253402300800000])
+def test_a_date_that_python_cannot_hold_as_the_driver_decodes_it_is_quarantined(
+    milliseconds: int, problem: Problem, collection: Any, documents: Any
+) -> None:
+    # The embedded server refuses to store such a date; a real one does not look.
+    good, bad = documents(2)
+    beyond = bson.encode(bad | {"created_at": DatetimeMS(milliseconds)})
+
+    decoded = _decode(problem, collection, bson.encode(good), beyond)
+    rows = ingest_module.classify_documents(decoded, problem).to_pylist()
+
+    assert [row["status"] for row in rows] == ["used", "quarantined"]
+    assert rows[1]["id"] == bad["_id"]
+
+
+@pytest.mark.skipif(not CONFIGURED_MONGODB, reason="the embedded server refuses invalid UTF-8")
+def test_bytes_that_are_not_utf8_in_a_real_mongodb_are_quarantined(
+    collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
+) -> None:
+    from bson.raw_bson import RawBSONDocument
+
+    good, bad = documents(2)
+    collection.insert_many([good, RawBSONDocument(_with_invalid_text(bad))])
+
+    ingested = ingest_now()
+
+    assert reasons_of(store, ingested) == {bad["_id"]: "text is not valid UTF-8"}

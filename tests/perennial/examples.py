@@ -1,4 +1,4 @@
-"""Documents and predictions made for the tests of `modeling`, by hand and by hypothesis."""
+"""Documents and predictions made for the tests of `perennial`, by hand and by hypothesis."""
 
 from __future__ import annotations
 

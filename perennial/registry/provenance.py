@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_USER
 
 from perennial.registry.artifact import REQUIREMENTS
-from perennial.registry.model_version import TAG
+from perennial.registry.tags import LIBRARY
 from perennial.settings import PROJECT
 
 _ATTEMPTS = 5
@@ -96,7 +96,7 @@ def sources(*packages: str) -> dict[str, str]:
 @cache
 def origin() -> dict[str, str]:
     """Return the tags that say which code and environment made a run."""
-    libraries = {f"{TAG}version.{name}": version for name, version in installed().items()}
+    libraries = {LIBRARY + name: version for name, version in installed().items()}
     commit = os.environ.get("GIT_COMMIT") or _git_commit()
     return {
         **libraries,

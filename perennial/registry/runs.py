@@ -22,8 +22,8 @@ from requests.exceptions import RequestException
 from perennial.errors import OutsideError, UnavailableError
 from perennial.redaction import split_credentials
 from perennial.registry import provenance
-from perennial.registry.model_version import TAG
 from perennial.registry.provenance import SnapshotLike, origin
+from perennial.registry.tags import TAG, RunKey, RunKind
 from perennial.settings import Settings, without_mlflow_password
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Runs:
         with explained():
             self._client.set_terminated(run.info.run_id, "FINISHED")
 
-    def end_abandoned(self, problem: str, kind: str) -> list[str]:
+    def end_abandoned(self, problem: str, kind: RunKind) -> list[str]:
         """End the runs of a kind whose processes were killed; the caller knows that none lives.
 
         Returns
@@ -216,7 +216,7 @@ class Runs:
         """
         with explained():
             found = experiment(self._client, problem, self._artifacts)
-            return _end_abandoned(self._client, found, f"{TAG}kind", kind)
+            return _end_abandoned(self._client, found, RunKey.KIND.tag, kind)
 
     def log(
         self,

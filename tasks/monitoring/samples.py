@@ -17,11 +17,10 @@ from pymongo import DESCENDING
 from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
-from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.inputs.documents import from_feedback
 from perennial.monitoring.comparison import TEXT, Sample
-from perennial.registry.client import TAG, ModelVersion, open_registry
+from perennial.registry.client import ModelVersion, open_registry
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import open_documents, read_newest
@@ -98,13 +97,7 @@ def read_reference(problem: Problem, production: ModelVersion) -> Reference:
     settings = get_settings()
     model = open_registry(settings).load(production)
     store = SnapshotStore(problem.name, settings)
-    number = production.tags.get(f"{TAG}snapshot_version", "")
-    if not number.isdecimal():
-        raise OutsideError(
-            f"Version {production.version} of {problem.name!r} names no snapshot, so that nothing "
-            "can be compared with it; let flows.retrain make the next version."
-        )
-    snapshot = store.find(int(number))
+    snapshot = store.recorded(*production.require_snapshot())
     rows = store.read(snapshot)
     unseen = unseen_by(problem, production, snapshot, rows["content"].combine_chunks())
     if not problem.feedback.is_judged_on:

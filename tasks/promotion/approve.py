@@ -10,7 +10,6 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console, Group
 from rich.prompt import Confirm, Prompt
 
@@ -18,7 +17,7 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.metrics import intervals
 from perennial.promotion.verdict import Approval, Verdict
-from perennial.registry.client import TAG, ModelVersion, Registry
+from perennial.registry.client import ModelVersion, Registry
 from perennial.settings import get_settings, uses_embedded_prefect
 from perennial.stores.snapshots import SnapshotStore
 from perennial.thresholds.threshold import FloorFound
@@ -28,10 +27,7 @@ from tasks.reporting.tables import gates_table
 from tasks.training.behavioral import behave, time_one
 from tasks.training.evaluate import Evaluation
 from tasks.training.recipe import read_recipe
-from tasks.training.register import FLOOR
 from tasks.training.train import predict
-
-_FLOOR = TypeAdapter(FloorFound)
 
 
 def ask_in_terminal(problem: Problem, verdict: Verdict) -> Approval | None:
@@ -96,16 +92,14 @@ def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Exam
     """
     name = f"Version {version.version} of {version.problem!r}"
     then = _recorded(name, problem, registry, version)
-    if version.snapshot is None:
-        raise OutsideError(f"{name} has no tags that name its snapshot (MLFLOW_TRACKING_URI).")
     store = SnapshotStore(problem.name, get_settings())
-    holdout = hold_out(then, store.recorded(*version.snapshot))
+    holdout = hold_out(then, store.recorded(*version.require_snapshot()))
     model = registry.load(version)
     predictions = predict(then, model, holdout.holdout_inputs, holdout.holdout_labels)
     evaluation = Evaluation(
         predictions=predictions,
         metrics=intervals(predictions, confidence=then.gates.confidence, seed=then.seed),
-        floor=_floor(name, version),
+        floor=version.decision_floor(FloorFound),
         cases=behave(then, model),
         latency=time_one(then, holdout, model),
     )
@@ -131,17 +125,6 @@ def _recorded(name: str, today: Problem, registry: Registry, version: ModelVersi
         )
     now = {"gates": today.gates, "rollout": today.rollout, "source": today.source}
     return then.model_copy(update=now)
-
-
-def _floor(name: str, version: ModelVersion) -> FloorFound | None:
-    stored = version.tags.get(TAG + FLOOR)
-    try:
-        return None if stored is None else _FLOOR.validate_json(stored)
-    except ValidationError as error:
-        raise OutsideError(
-            f"{name} cannot be compared again: its tag {TAG}{FLOOR} is {stored!r}, which is not "
-            "what flows.retrain writes; retrain."
-        ) from error
 
 
 @task(name="report answer", cache_policy=NO_CACHE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -14,7 +13,7 @@ from pymongo.database import Database
 
 from perennial.config.problem import Problem
 from perennial.promotion.canary_analysis import Check, Judgement, Outcome, compare, decide
-from perennial.registry.client import TAG, ModelVersion, Registry, open_registry
+from perennial.registry.client import ModelVersion, Registry, open_registry
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.measurements import Figure, record
@@ -119,17 +118,8 @@ def _figures(judgement: Judgement) -> Iterator[Figure]:
 
 def _expected_shift(version: ModelVersion, production: ModelVersion) -> dict[str, float]:
     """Return by how much more often a version predicted each label for the holdout."""
-    one, other = (_predicted_shares(each) for each in (version, production))
+    one, other = version.predicted_shares, production.predicted_shares
     return {label: one[label] - other[label] for label in one.keys() & other.keys()}
-
-
-def _predicted_shares(version: ModelVersion) -> dict[str, float]:
-    try:
-        shares = json.loads(version.tags[f"{TAG}predicted_shares"])
-        return {str(label): float(share) for label, share in shares.items()}
-    except (KeyError, ValueError, TypeError, AttributeError):
-        # An older version does not say it, or a person has changed it.
-        return {}
 
 
 def _act(problem: Problem, registry: Registry, found: Canary, judgement: Judgement) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from perennial.promotion.verdict import Gate, Verdict
-from perennial.registry.client import TAG, ModelVersion, Registry
-
-# A retraining repeats itself when both are the same.
-_IDENTITY = ("snapshot_digest", "problem_digest")
+from perennial.registry.client import ModelVersion, Registry
 
 
 def refuse_again(registry: Registry, version: ModelVersion, verdict: Verdict) -> Verdict:
@@ -49,4 +46,4 @@ def _rolled_back(registry: Registry, problem: str) -> list[ModelVersion]:
 def _is_same(version: ModelVersion, refused: ModelVersion) -> bool:
     if version.sha256 is not None and version.sha256 == refused.sha256:
         return True
-    return all(version.tags.get(TAG + key, "") == refused.tags.get(TAG + key) for key in _IDENTITY)
+    return version.identity is not None and version.identity == refused.identity

@@ -17,7 +17,7 @@ from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError, ProblemError
 from perennial.metrics import Predictions
-from perennial.registry.client import TAG, ModelVersion
+from perennial.registry.client import ModelVersion
 from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from tasks.orchestration.retries import NETWORK
@@ -173,7 +173,7 @@ def _other(name: str, ingredients: Ingredients, found: Agreement | None) -> str:
 
 def _problem(version: ModelVersion, recipe: Recipe) -> tuple[Problem | None, Sequence[Difference]]:
     """Return the recorded problem, and how that of today differs."""
-    then = version.tags.get(f"{TAG}problem_digest", _NONE)
+    then = version.problem_digest or _NONE
     try:
         recorded = recipe.read_problem()
     except OutsideError as error:

@@ -11,7 +11,8 @@ import pytest
 
 import perennial.stores.snapshots
 from perennial.config.problem import Problem
-from perennial.registry.model_version import TAG, ModelVersion
+from perennial.registry.model_version import ModelVersion
+from perennial.registry.tags import TAG
 from perennial.settings import Settings
 from perennial.stores.snapshots import SCHEMA, SnapshotStore
 from tasks.data.ingest import ingest

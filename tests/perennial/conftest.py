@@ -13,8 +13,9 @@ from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from tools.wordnet import ensure_wordnet, nltk_lemmatize
 
-# Rooms whose tests start servers, or draw; fixtures that start a server, or compare with NLTK.
-_NO_UNITS = {"stores", "registry", "local", "plots"}
+# Rooms whose tests start servers, draw, or fit whole pipelines; fixtures that start a server, or
+# compare with NLTK.
+_NO_UNITS = {"stores", "registry", "local", "plots", "training"}
 _NEEDED = {"servers", "prefect_api", "mongodb_server", "empty_mlflow", "nltk_data", "reviews"}
 PROBLEMS = Path(__file__).resolve().parents[2] / "problems"
 # All there is takes minutes of slow peers: `make test-e2e` does that, `make test` takes a sample.

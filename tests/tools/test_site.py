@@ -25,7 +25,7 @@ PAGES = sorted((PROJECT / "docs").rglob("*.md"))
 OTHER_PROGRAMS = {"aws", "cd", "curl", "docker", "kubectl", "prefect"}
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(
-    r"(?<!`)`((?:make|python -m|\.venv/bin/|flows|kubectl|docker compose) ?[^`\n]+)`"
+    r"(?<!`)`((?:make|python -m|\.venv/bin/|flows |kubectl|docker compose) ?[^`\n]+)`"
 )
 _VARIABLE = re.compile(r"[A-Z_]+=")
 
@@ -188,8 +188,9 @@ def _check_flow(words: list[str]) -> None:
 
     name, *arguments = words
     command = typer.main.get_command(application(flows()[name]))
-    # It raises what a person would be told.
-    command.make_context(name, [argument for argument in arguments if argument != "..."])
+    # A flow that is only mentioned lacks what it requires.
+    if arguments:
+        command.make_context(name, arguments)
 
 
 def test_commands_are_found_in_pages() -> None:

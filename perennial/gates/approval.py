@@ -69,7 +69,7 @@ class ApprovalGate(Gate[ApprovalKeys, None]):
     in_every_digest = True
     examples = (
         (
-            "promotion: auto | approve | never",
+            "`promotion: auto | approve | never`",
             "`approve`: nobody says yes in time; `never`: always, until a person promotes it",
         ),
     )

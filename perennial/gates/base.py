@@ -193,10 +193,10 @@ class Gate(ABC, Generic[K, M]):
         Whether the keys are part of a problem's digest even at their defaults. They are for the
         first gates; for later ones not, so that a new gate starts no retraining where it is off.
     examples : tuple of (str, str)
-        A key in YAML with an example of its value, and when the challenger is kept out; each is a
-        row of docs/gates.md.
+        Rows of docs/gates.md in Markdown: a key with an example of its value, and when the
+        challenger is kept out.
     section : str
-        A section of docs/gates.md in Markdown, with its heading; empty if the rows say it all.
+        Section of docs/gates.md in Markdown, with its heading; empty if the rows say it all.
     """
 
     name: ClassVar[str]

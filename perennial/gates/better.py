@@ -52,14 +52,14 @@ class BetterGate(Gate[BetterKeys, bool]):
     in_every_digest = True
     examples = (
         (
-            "confidence: 0.95",
+            "`confidence: 0.95`",
             "the interval of its gain over Production, at this confidence, is not above 0",
         ),
         (
-            "not_worse: {margin: 0.002}",
+            "`not_worse: {margin: 0.002}`",
             (
-                "it has seen newer documents than Production, and the interval is not above -0.002 "
-                "(in place of the line before)"
+                "it has seen newer documents than Production, and the interval is not above "
+                "-0.002 (in place of the line before)"
             ),
         ),
     )

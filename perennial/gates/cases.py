@@ -238,7 +238,7 @@ class CasesGate(Gate[CasesKeys, Sequence[GroupResult]]):
     in_every_digest = True
     examples = (
         (
-            "cases: cases/NAME.yaml",
+            "`cases: cases/NAME.yaml`",
             "too many behavioural cases of a group fail",
         ),
     )

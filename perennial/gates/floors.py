@@ -27,7 +27,7 @@ class FloorsGate(Gate[FloorsKeys, None]):
     in_every_digest = True
     examples = (
         (
-            "floors: {accuracy: 0.85}",
+            "`floors: {accuracy: 0.85}`",
             "a metric on the holdout is below its floor (`log_loss`, `brier`, `cost`: above)",
         ),
     )

@@ -61,7 +61,7 @@ class LatencyGate(Gate[LatencyKeys, MeasuredLatency]):
     in_every_digest = True
     examples = (
         (
-            "latency: {milliseconds: 5}",
+            "`latency: {milliseconds: 5}`",
             "more than 1 of 100 documents take longer in the service's predictor",
         ),
     )

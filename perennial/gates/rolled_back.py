@@ -36,8 +36,11 @@ class RolledBackGate(Gate[RolledBackKeys, "ModelVersion"]):
     in_every_digest = True
     examples = (
         (
-            "(always)",
-            "a rollback took the same model out of Production (same file, or snapshot and problem)",
+            "always",
+            (
+                "a rollback took the same model out of Production (same file, or snapshot and "
+                "problem)"
+            ),
         ),
     )
 

@@ -34,7 +34,7 @@ class SizeGate(Gate[SizeKeys, int]):
     in_every_digest = True
     examples = (
         (
-            "size: {megabytes: 100}",
+            "`size: {megabytes: 100}`",
             "the registered file is larger",
         ),
     )

@@ -178,7 +178,7 @@ class SlicesGate(Gate[SlicesKeys, Sequence[Slice]]):
     in_every_digest = True
     examples = (
         (
-            "slices: {margin: 0.02, ...}",
+            "`slices: {margin: 0.02, ...}`",
             "it is proved to be worse than Production by more than the margin on one slice",
         ),
     )

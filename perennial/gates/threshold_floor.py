@@ -46,8 +46,11 @@ class ThresholdFloorGate(Gate[ThresholdFloorKeys, FloorOnHoldout]):
     in_every_digest = True
     examples = (
         (
-            "decision: {floor: {precision: 0.9}}",
-            "no threshold reaches the floor with confidence out of fold, or the holdout refutes it",
+            "`decision: {floor: {precision: 0.9}}`",
+            (
+                "no threshold reaches the floor with confidence out of fold, or the holdout "
+                "refutes it"
+            ),
         ),
     )
 

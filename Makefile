@@ -4,7 +4,7 @@ CHECKS := check-unit check-types check-format check-lint check-imports
 .PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-e2e lint format \
   docs bench lock dist release clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
-  eks-up eks-down settings-table
+  eks-up eks-down settings-table gates-page
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -207,6 +207,9 @@ eks-down: .venv/dev ## remove all of it, and say what was removed
 
 settings-table: .venv/dev ## write the table of all settings into docs/production.md
 	$(BIN)/python -m tools.settings_table
+
+gates-page: .venv/dev ## write the gates of perennial/gates into docs/gates.md
+	$(BIN)/python -m tools.gates_page
 
 clean:           ## remove everything that was installed, stored or cached
 	rm -rf .venv .data tools/manifests/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

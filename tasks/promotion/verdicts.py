@@ -8,14 +8,16 @@ from contextlib import suppress
 
 from pydantic import TypeAdapter, ValidationError
 
-from perennial.promotion.verdict import APPROVAL, Gate, Verdict
+from perennial.gates.approval import APPROVAL
+from perennial.gates.base import GateResult
+from perennial.promotion.verdict import Verdict
 from perennial.registry.client import TAG, ModelVersion, Registry
 from tasks.reporting.tables import gates_table
 
 # What MLflow's database holds of a version's description; its tags hold more.
 _DESCRIPTION_CHARACTERS = 5_000
 _COMPARED_WITH, _GATES = "verdict.compared_with", "verdict.gates"
-_STORED_GATES = TypeAdapter(tuple[Gate, ...])
+_STORED_GATES = TypeAdapter(tuple[GateResult, ...])
 
 
 def write_verdict(
@@ -51,7 +53,7 @@ def read_verdict(version: ModelVersion) -> Verdict:
 
     What a person has damaged in its tags is left out of it.
     """
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[GateResult, ...] = ()
     with suppress(ValidationError):
         gates = _STORED_GATES.validate_json(version.tags.get(TAG + _GATES, ""))
     question = version.question

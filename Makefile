@@ -1,8 +1,10 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run experiment reproduce serve up down deployments dashboards test test-e2e lint format bench lock clean \
+CHECKS := check-unit check-types check-format check-lint check-imports
+.PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-e2e lint format \
+  docs bench lock dist release clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
-  eks-up eks-down settings-table
+  eks-up eks-down settings-table gates-page
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -75,6 +77,25 @@ test-e2e: .venv/dev  ## the whole system: its commands, pages, and what happens 
 	@$(BIN)/pytest -n 2 -m "e2e and not container and not operation" --dist loadfile
 	@$(BIN)/pytest -n 0 -m operation tests/e2e
 
+# Types beside unit tests, the slowest of each processor; the quick ones follow.
+check: .venv/dev ## format, lint, types, imports and unit tests: before each commit, with Python alone
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(CHECKS)
+
+check-format:
+	$(BIN)/ruff format --check .
+
+check-lint:
+	$(BIN)/ruff check .
+
+check-types:
+	$(BIN)/mypy
+
+check-imports:
+	$(BIN)/lint-imports
+
+check-unit:
+	$(BIN)/pytest -q -n 0 -m unit tests/perennial
+
 lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -87,6 +108,9 @@ lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, work
 format: .venv/dev ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: .venv/dev ## the documentation site, into .data/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: .venv/dev ## the claims of speed in the README, measured
 	$(BIN)/python -m benchmarks.preprocess
@@ -106,6 +130,13 @@ lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*
 	    $$([ $$name = requirements-checks ] || echo --constraint requirements.txt) \
 	    --output-file $$name.txt $$name.in; \
 	done
+
+dist: .venv/dev ## the source distribution and the wheel, into .data/dist
+	@rm -rf .data/dist
+	@$(BIN)/uv build --quiet --system-certs --out-dir .data/dist
+
+release: .venv/dev ## make the GitHub release of TAG from .data/dist and the changelog
+	@$(BIN)/python -m tools.release
 
 TAG ?= local
 BASE ?= docker.io/library/python:3.11-slim
@@ -176,6 +207,9 @@ eks-down: .venv/dev ## remove all of it, and say what was removed
 
 settings-table: .venv/dev ## write the table of all settings into docs/production.md
 	$(BIN)/python -m tools.settings_table
+
+gates-page: .venv/dev ## write the gates of perennial/gates into docs/gates.md
+	$(BIN)/python -m tools.gates_page
 
 clean:           ## remove everything that was installed, stored or cached
 	rm -rf .venv .data tools/manifests/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

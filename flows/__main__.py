@@ -31,7 +31,7 @@ def run(leave: Callable[[], None]) -> None:
     leave : callable
         Called at the end of the process, when the libraries have sent what they hold.
     """
-    flows = {file.stem for file in Path(__file__).parent.glob("*.py")} - _NO_FLOWS
+    flows = flow_names()
     if not flows.intersection(sys.argv[1:2]):
         sys.exit(f"usage: python -m flows {{{','.join(sorted(flows))}}} [arguments] [--help]")
     name = sys.argv.pop(1)
@@ -48,6 +48,11 @@ def run(leave: Callable[[], None]) -> None:
             atexit.register(leave)
             module, cli = import_module(f"flows.{name}"), import_module("flows.cli")
         cli.main(getattr(module, name))
+
+
+def flow_names() -> set[str]:
+    """Return the names of all flows."""
+    return {file.stem for file in Path(__file__).parent.glob("*.py")} - _NO_FLOWS
 
 
 @contextmanager

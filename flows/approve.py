@@ -15,7 +15,8 @@ from prefect.runtime import deployment
 
 from perennial.config.loader import load_problem
 from perennial.errors import OutsideError
-from perennial.promotion.verdict import Approval, Verdict
+from perennial.gates.approval import Approval
+from perennial.promotion.verdict import Verdict
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
 from tasks.orchestration.connect import connect

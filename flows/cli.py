@@ -28,9 +28,14 @@ _DOCUMENTED = re.compile(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", re.MULTILINE)
 
 def main(flow: Flow[..., Any]) -> None:
     """Run a flow with the arguments of the command line; say in a sentence why it fails."""
+    application(flow)(prog_name=f"python -m flows {flow.name}")
+
+
+def application(flow: Flow[..., Any]) -> typer.Typer:
+    """Return the command of a flow: its parser, and what runs it."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(help=(flow.fn.__doc__ or "").partition("\n")[0])(_command(flow))
-    app(prog_name=f"python -m flows {flow.name}")
+    return app
 
 
 def _command(flow: Flow[..., Any]) -> Callable[..., None]:

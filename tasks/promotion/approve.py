@@ -15,8 +15,9 @@ from rich.prompt import Confirm, Prompt
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.gates.approval import Approval
 from perennial.metrics import intervals
-from perennial.promotion.verdict import Approval, Verdict
+from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry
 from perennial.settings import get_settings, uses_embedded_prefect
 from perennial.stores.snapshots import SnapshotStore
@@ -24,8 +25,7 @@ from perennial.thresholds.threshold import FloorFound
 from tasks.data.prepare import Holdout, hold_out
 from tasks.orchestration.retries import NETWORK
 from tasks.reporting.tables import gates_table
-from tasks.training.behavioral import behave, time_one
-from tasks.training.evaluate import Evaluation
+from tasks.training.evaluate import Evaluation, measure_for_gates
 from tasks.training.recipe import read_recipe
 from tasks.training.train import predict
 
@@ -96,13 +96,12 @@ def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Exam
     holdout = hold_out(then, store.recorded(*version.require_snapshot()))
     model = registry.load(version)
     predictions = predict(then, model, holdout.holdout_inputs, holdout.holdout_labels)
-    evaluation = Evaluation(
-        predictions=predictions,
-        metrics=intervals(predictions, confidence=then.gates.confidence, seed=then.seed),
-        floor=version.decision_floor(FloorFound),
-        cases=behave(then, model),
-        latency=time_one(then, holdout, model),
+    metrics = intervals(predictions, confidence=then.gates.confidence, seed=then.seed)
+    floor = version.decision_floor(FloorFound)
+    measured = measure_for_gates(
+        then, holdout, model, predictions=predictions, metrics=metrics, floor=floor
     )
+    evaluation = Evaluation(predictions, metrics, floor=floor, measured=measured)
     get_run_logger().info(
         "%s predicts %s holdout documents of snapshot %s again.",
         name,

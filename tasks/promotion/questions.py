@@ -15,7 +15,8 @@ from prefect.logging import get_run_logger
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.promotion.verdict import Approval, Verdict
+from perennial.gates.approval import Approval
+from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry, StaleComparisonError, open_registry
 from perennial.registry.tags import QuestionTags
 from perennial.settings import get_settings

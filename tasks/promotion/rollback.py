@@ -12,7 +12,7 @@ from rich.console import Console
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.promotion.verdict import Approval
+from perennial.gates.approval import Approval
 from perennial.registry.client import PREVIOUS, Change, ModelVersion, Registry, StaleComparisonError
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import questions

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from perennial.promotion.verdict import APPROVAL, Gate, Verdict
+from perennial.gates.approval import APPROVAL
+from perennial.gates.base import GateResult
+from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry
 from perennial.registry.tags import QuestionTags, VerdictTags, VersionKey
 from tasks.reporting.tables import gates_table
@@ -49,7 +51,7 @@ def read_verdict(version: ModelVersion) -> Verdict:
     question = version.question
     return Verdict(
         outcome="waiting",
-        gates=version.verdict_gates(Gate),
+        gates=version.verdict_gates(GateResult),
         challenger=version.version,
         production=version.compared_with,
         promotion="approve",

@@ -15,6 +15,7 @@ from perennial.estimators.svm import SupportVectors
 from perennial.registry.artifact import TRUSTED_TYPES
 
 
+@pytest.mark.slow
 @parametrize_with_checks([SupportVectors(folds=2)])
 def test_it_keeps_the_contract_of_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)

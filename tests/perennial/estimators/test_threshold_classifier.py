@@ -138,6 +138,7 @@ def test_a_saved_decision_is_trusted_and_answers_as_before(
     np.testing.assert_array_equal(restored.predict(inputs), model.predict(inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Skipping check check_array_api_input")
 def test_a_decision_is_an_estimator_as_scikit_learn_wants_them() -> None:
     check_estimator(Decided(LogisticRegression()))

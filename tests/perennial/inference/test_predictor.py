@@ -162,6 +162,7 @@ def decisions(model: Pipeline, text: str, label: str) -> float:
     return float(scores[position] - others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize(
     "name", ["bow-logistic", "bow-bayes", "tfidf-logistic", "bigrams-logistic", "three-logistic"]
@@ -347,6 +348,7 @@ def test_spans_stand_where_the_words_of_the_feature_are(
             assert list(found.spans) == sorted(set(found.spans))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_contributions_and_baseline_add_up_to_the_decision(
     name: str,

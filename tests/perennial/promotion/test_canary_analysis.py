@@ -65,6 +65,7 @@ def test_the_evidence_is_that_against_the_least_doubtful_pair_of_rates(
     assert found >= least - 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "share"), [(0.9, 0.5), (0.9, 0.05), (0.01, 0.25)])
 def test_equal_versions_are_told_apart_in_at_most_alpha_of_all_rollouts_looked_at_without_end(
     rate: float, share: float
@@ -125,6 +126,7 @@ def test_a_worse_version_is_found_within_few_looks() -> None:
     assert found >= 95
 
 
+@pytest.mark.slow
 def test_quantiles_of_equal_latencies_are_told_apart_in_at_most_alpha_of_all_rollouts() -> None:
     rng = np.random.default_rng(3)
     crossed = 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perennial.errors import OutsideError
-from perennial.promotion.verdict import Gate
+from perennial.gates.base import GateResult
 from perennial.registry.model_version import CanaryStep, ModelVersion, Question
 from perennial.registry.tags import (
     CanaryTags,
@@ -68,7 +68,7 @@ def test_what_is_written_onto_a_version_is_read_again() -> None:
     assert version.metrics == {"accuracy": 0.9, "cost": 2.5}
     assert (version.sha256, version.file_bytes, version.model_id) == ("f", 1_000, "m-1")
     assert (version.verdict, version.waits, version.compared_with) == ("waiting", True, 2)
-    assert version.verdict_gates(Gate) == (Gate(**GATE),)
+    assert version.verdict_gates(GateResult) == (GateResult(**GATE),)
     assert version.question == Question(NOON, NOON + timedelta(days=1))
     assert version.answer == "yes, by ann: ok"
     assert (version.share, version.is_shadow) == (0.05, True)
@@ -119,7 +119,11 @@ def test_a_version_without_tags_is_read_as_one_that_says_nothing() -> None:
 
     assert version.snapshot is version.identity is version.threshold is version.holdout is None
     assert version.decision_floor(FloorFound) is version.canary_step is version.question is None
-    assert (version.verdict_gates(Gate), version.predicted_shares, version.metrics) == ((), {}, {})
+    assert (version.verdict_gates(GateResult), version.predicted_shares, version.metrics) == (
+        (),
+        {},
+        {},
+    )
     assert (version.share, version.is_shadow, version.waits) == (0.0, False, False)
 
 
@@ -135,7 +139,7 @@ def test_a_version_without_tags_is_read_as_one_that_says_nothing() -> None:
         ("canary.against", lambda version: version.canary_step),
         ("verdict.compared_with", lambda version: version.compared_with),
         ("predicted_shares", lambda version: version.predicted_shares or None),
-        ("verdict.gates", lambda version: version.verdict_gates(Gate) or None),
+        ("verdict.gates", lambda version: version.verdict_gates(GateResult) or None),
         ("holdout.accuracy", lambda version: version.metrics.get("accuracy", -1.0)),
         ("canary.share", lambda version: version.share),
     ],

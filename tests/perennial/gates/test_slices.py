@@ -7,15 +7,65 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from perennial.config.gates import Slices
 from perennial.config.problem import Problem
-from perennial.promotion.slices import Slice, compare_slices, slices_of, traits_of
-from perennial.promotion.verdict import Evidence
+from perennial.gates.base import Evidence
+from perennial.gates.slices import Slice, Slices, compare_slices, slices_of, traits_of
 from tests.perennial.examples import right_at, some_examples
-from tests.perennial.gated import LONG, PRODUCTION, SHORT, WORSE_ON_SHORT, asking, verdict
+from tests.perennial.gates.gated import (
+    LONG,
+    PRODUCTION,
+    SHORT,
+    WORSE_ON_SHORT,
+    asking,
+    named,
+    verdict,
+)
+
+
+def test_a_challenger_that_is_better_overall_but_worse_on_a_slice_is_kept_out_and_the_slice_named(
+    problem: Problem,
+) -> None:
+    asked = asking(problem, slices={"margin": 0.02, "min_documents": 100})
+
+    found = verdict(asked, WORSE_ON_SHORT, PRODUCTION, {"slices": (SHORT, LONG)})
+
+    assert named(found, "better than Production").passed
+    assert found.outcome == "kept"
+    assert [gate.name for gate in found.failed] == ["slice short"]
+    assert "slice short: accuracy -0.1000 [" in found.reason
+    assert named(found, "slice long").found.endswith("on 500 documents")
+
+
+def test_a_slice_may_be_worse_by_less_than_the_margin(problem: Problem) -> None:
+    asked = asking(problem, slices={"margin": 0.15, "min_documents": 100})
+
+    found = verdict(asked, WORSE_ON_SHORT, PRODUCTION, {"slices": (SHORT, LONG)})
+
+    assert found.outcome == "promoted"
+
+
+def test_a_slice_with_few_documents_is_named_as_not_judged(problem: Problem) -> None:
+    asked = asking(problem, slices={"margin": 0.02, "min_documents": 201})
+
+    found = verdict(asked, WORSE_ON_SHORT, PRODUCTION, {"slices": (SHORT, LONG)})
+
+    assert found.outcome == "promoted"
+    assert named(found, "slices not judged").found == "short (200)"
+
+
+def test_a_metric_that_a_slice_does_not_have_leaves_it_unjudged(problem: Problem) -> None:
+    odd = Slice("odd", np.arange(700) % 2 == 1)
+    asked = asking(problem, slices={"margin": 0.02}).model_copy(update={"metric": "roc_auc"})
+
+    found = verdict(asked, WORSE_ON_SHORT, PRODUCTION, {"slices": (odd, LONG)})
+
+    assert named(found, "slices not judged").found == "odd (350)"
+    assert named(found, "slice long").passed
 
 
 def test_equal_models_fail_on_some_slice_at_most_5_times_of_100(problem: Problem) -> None:
@@ -26,7 +76,7 @@ def test_equal_models_fail_on_some_slice_at_most_5_times_of_100(problem: Problem
     failed = [
         any(gate.name.startswith("slice ") for gate in found.failed)
         for found in (
-            verdict(asked, one, other, Evidence(slices=parts))
+            verdict(asked, one, other, {"slices": parts})
             for one, other in zip(models[::2], models[1::2], strict=True)
         )
     ]
@@ -34,11 +84,12 @@ def test_equal_models_fail_on_some_slice_at_most_5_times_of_100(problem: Problem
     assert sum(failed) <= 0.05 * len(failed)
 
 
-def test_the_more_slices_are_judged_the_wider_are_their_intervals(problem: Problem) -> None:
-    asked = asking(problem, slices={"margin": 0.02, "min_documents": 1})
+def test_the_more_slices_are_judged_the_wider_are_their_intervals() -> None:
+    asked = Slices(margin=0.02, min_documents=1)
+    evidence = Evidence("accuracy", 0.95, 42, WORSE_ON_SHORT)
 
-    (alone,) = compare_slices(asked, [SHORT], WORSE_ON_SHORT, PRODUCTION)
-    among_many, *_ = compare_slices(asked, [SHORT, *[LONG] * 9], WORSE_ON_SHORT, PRODUCTION)
+    (alone,) = compare_slices(asked, [SHORT], evidence, PRODUCTION)
+    among_many, *_ = compare_slices(asked, [SHORT, *[LONG] * 9], evidence, PRODUCTION)
 
     assert alone.gain is not None
     assert among_many.gain is not None
@@ -114,3 +165,16 @@ def test_traits_are_kept_as_texts_whatever_the_document_holds() -> None:
     found = traits_of(document, ["stars", "is_new", "film.country", "none", "absent.x", "s"])
 
     assert found == {"stars": "5", "is_new": "true", "film.country": "DE", "s": "?"}
+
+
+@pytest.mark.parametrize(
+    ("slices", "says"),
+    [
+        ({"margin": 0.0}, "greater than 0"),
+        ({"margin": 0.1, "text_length": 1}, "greater than or equal to 2"),
+        ({"margin": 0.1, "text_length": [500, 0]}, "should rise"),
+    ],
+)
+def test_slices_that_make_no_sense_are_refused(slices: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Slices.model_validate(slices)

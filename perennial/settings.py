@@ -112,6 +112,10 @@ class Settings(Environment):
         """Where the snapshots are: a folder, or an address of an object store."""
         return (self.data_uri or str(self.data_dir)).rstrip("/") + "/snapshots"
 
+    def problem_file(self, problem: str) -> Path:
+        """Return where the file of a problem is."""
+        return self.problems_dir / f"{problem}.yaml"
+
 
 class ServingSettings(Environment):
     """The settings of the service, read from environment variables that begin with SERVING_."""

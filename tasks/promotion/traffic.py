@@ -7,21 +7,18 @@ the versions alike. Everything is counted in MongoDB; what travels does not grow
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from pymongo.database import Database
 
 from perennial.promotion.canary_analysis import Observed
 from perennial.promotion.confidence_sequences import Group, Tally
 from perennial.stores import mongodb
+from perennial.stores.prediction_log import Traffic
 
-PREDICTIONS, FAILURES = "predictions", "failures"
 # Groups of durations, each 12 % longer than the one before.
 _GROUPS_PER_DECADE = 20
-_AGREES = {"$eq": ["$label", "$feedback.label"]}
-_GROUP = {"$floor": {"$multiply": [_GROUPS_PER_DECADE, {"$log10": "$seconds"}]}}
 
 
 def observe(
@@ -40,23 +37,19 @@ def observe(
     since : datetime
         Requests before it do not count, nor does feedback on them.
     """
-    asked = {"problem": problem, "version": {"$in": list(versions)}, "created_at": {"$gte": since}}
-    # Inputs of one request are not independent; entries of older services do not say their place.
-    first = {**asked, "position": {"$in": [0, None]}}
+    traffic = Traffic(log, problem, versions, since)
     labels: dict[int, dict[str, int]] = {version: {} for version in versions}
     seconds: dict[int, dict[Group, int]] = {version: {} for version in versions}
     said = {version: {True: 0, False: 0} for version in versions}
     failures = dict.fromkeys(versions, 0)
 
-    for version, label, count in _count(log[PREDICTIONS], first, "$label"):
+    for version, label, count in traffic.labels():
         labels[version][label] = count
-    timed = {**first, "seconds": {"$gt": 0}}
-    for version, group, count in _count(log[PREDICTIONS], timed, _GROUP):
-        seconds[version][_ends(int(group))] = count
-    told = {**asked, "feedback": {"$exists": True}}
-    for version, agrees, count in _count(log[PREDICTIONS], told, _AGREES):
-        said[version][bool(agrees)] = count
-    for version, _, count in _count(log[FAILURES], asked, None):
+    for version, group, count in traffic.durations(per_decade=_GROUPS_PER_DECADE):
+        seconds[version][_ends(group)] = count
+    for version, agrees, count in traffic.agreement():
+        said[version][agrees] = count
+    for version, _, count in traffic.failures():
         failures[version] = count
     return {
         version: Observed(
@@ -67,16 +60,6 @@ def observe(
         )
         for version in versions
     }
-
-
-def _count(collection: Any, asked: dict[str, Any], by: Any) -> Iterator[tuple[int, Any, int]]:
-    """Yield version, value and count of the entries that match."""
-    stages = [
-        {"$match": asked},
-        {"$group": {"_id": {"version": "$version", "value": by}, "count": {"$sum": 1}}},
-    ]
-    for found in collection.aggregate(stages):
-        yield found["_id"]["version"], found["_id"].get("value"), found["count"]
 
 
 def _ends(group: int) -> Group:

@@ -64,7 +64,7 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     """
     log_briefly()
     steps = Steps()
-    path = get_settings().problems_dir / f"{problem}.yaml"
+    path = get_settings().problem_file(problem)
     spec = load_problem(path).explored
     check_settings(spec)
 

@@ -42,7 +42,7 @@ def monitor(problem: str = "sentiment") -> Monitored | None:
     """
     log_briefly()
     now = datetime.now(UTC)
-    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    spec = load_problem(get_settings().problem_file(problem))
     registry = connect()
     # First, as it may change what is Production, and requests are waiting for it.
     judge(spec)

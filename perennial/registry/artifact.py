@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 MODEL_FILE = "model.skops"
-GOLDEN_FILE = "extra_files/golden.json"
+GOLDEN_NAME = "golden.json"
+GOLDEN_FILE = f"extra_files/{GOLDEN_NAME}"
 REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-cpu")
 # What a model file may name beside what skops trusts by itself; it refuses all others. A file is
 # opened only if it is the registered one, so that the arrays in a tree are those that were written.
@@ -41,8 +42,9 @@ TRUSTED_TYPES = (
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.tree._tree.Tree",
 )
-# Another machine's arithmetic may differ in the last bits, a wrong model differs in the first.
-_GOLDEN_TOLERANCE = 1e-9
+# Probabilities that differ by no more than this are the same answer. Another machine's arithmetic
+# may differ in the last bits, a wrong model differs in the first.
+TOLERANCE = 1e-9
 
 
 class Golden(BaseModel):
@@ -125,7 +127,7 @@ def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
     first = golden.inputs[0]
     example = pd.DataFrame([first if isinstance(first, dict) else {"text": first}])
     with TemporaryDirectory() as scratch:
-        golden_file = Path(scratch) / Path(GOLDEN_FILE).name
+        golden_file = Path(scratch) / GOLDEN_NAME
         golden_file.write_text(golden.model_dump_json())
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             info = mlflow.sklearn.log_model(
@@ -182,7 +184,7 @@ def check_golden(model: Pipeline, golden: Golden, name: str) -> None:
     same = tuple(model.classes_) == golden.classes
     error = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
     # Written so that a probability that is no number fails, too.
-    if not (same and error <= _GOLDEN_TOLERANCE):
+    if not (same and error <= TOLERANCE):
         raise OutsideError(
             f"{name} fails its golden examples: its probabilities differ by {error:.2g} from those "
             "that were registered; it was made with other versions of the libraries or damaged."

@@ -183,6 +183,21 @@ class Registry(Runs):
         """Return the version that answers requests, or None if there is none."""
         return self.alias(problem, PRODUCTION)
 
+    def require_production(self, problem: str) -> ModelVersion:
+        """Return the version that answers requests.
+
+        Raises
+        ------
+        OutsideError
+            If there is none, or MLflow fails.
+        """
+        found = self.production(problem)
+        if found is None:
+            raise OutsideError(
+                f"{problem!r} has no Production model; run flows.retrain {problem} first."
+            )
+        return found
+
     def alias(self, problem: str, alias: str) -> ModelVersion | None:
         """Return the version that an alias names, or None."""
         with explained():

@@ -24,7 +24,8 @@ from perennial.config.loader import load_problem
 from perennial.inference import compiled_linear as compiled
 from perennial.inference.base import PipelinePredictor
 from perennial.inference.compiled_text import CompiledTextPredictor, compile_text_predictor
-from perennial.inference.predictor import TOLERANCE, build_predictor
+from perennial.inference.predictor import build_predictor
+from perennial.registry.artifact import TOLERANCE
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import MEMO_WORD_LENGTH, TextNormalizer
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer

@@ -107,9 +107,11 @@ def origin() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
+    if not (PROJECT / ".git").exists():
+        # Installed, it may lie in somebody else's checkout; the build of an image sets GIT_COMMIT.
+        return None
     try:
         command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        # An image has no Git checkout; its build sets GIT_COMMIT.
         return None

@@ -11,6 +11,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from perennial import __version__
 from perennial.settings import ServingSettings
 from serving.api.schemas import (
     ClassifyAnswer,
@@ -23,7 +24,6 @@ from serving.api.schemas import (
     classify_request,
 )
 
-_VERSION = "1"
 _REFERENCE = "#/components/schemas/{model}"
 _ERRORS = {
     400: "The body is not valid JSON",
@@ -81,7 +81,7 @@ def openapi(settings: ServingSettings) -> bytes:
         "openapi": "3.1.0",
         "info": {
             "title": "Perennial",
-            "version": _VERSION,
+            "version": __version__,
             "description": "Classifies texts or records of fields with what is in Production.",
         },
         "paths": paths,

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from perennial.errors import OutsideError
+from perennial.registry.moved_types import rename_moved_types
 from perennial.settings import PROJECT
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-c
 # What a model file may name beside what skops trusts by itself; it refuses all others. A file is
 # opened only if it is the registered one, so that the arrays in a tree are those that were written.
 TRUSTED_TYPES = (
-    "perennial.estimators.xgboost.BoostedTrees",
-    "perennial.estimators.threshold_classifier.Decided",
-    "perennial.text.ngrams.NgramCounter",
     "perennial.estimators.nb_svm.NbSvm",
     "perennial.estimators.svm.SupportVectors",
+    "perennial.estimators.threshold_classifier.Decided",
+    "perennial.estimators.xgboost.BoostedTrees",
     "perennial.inputs.encoder.FieldEncoder",
     "perennial.inputs.encoder.FieldReader",
+    "perennial.text.ngrams.NgramCounter",
     "perennial.text.normalizer.TextNormalizer",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -158,7 +159,7 @@ def open_model(file: ModelFile, sha256: str | None, name: str) -> Pipeline:
 
 
 def load_model(content: bytes, name: str) -> Pipeline:
-    """Return the model in a file's content.
+    """Return the model in a file's content, also of a file that an earlier layout of the code made.
 
     Raises
     ------
@@ -170,8 +171,8 @@ def load_model(content: bytes, name: str) -> Pipeline:
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        return loads(content, trusted=list(TRUSTED_TYPES))
-    except (UntrustedTypesFoundException, BadZipFile, ValueError) as error:
+        return loads(rename_moved_types(content), trusted=list(TRUSTED_TYPES))
+    except (UntrustedTypesFoundException, BadZipFile, KeyError, ValueError) as error:
         raise OutsideError(f"{name} is refused: {error}") from error
 
 

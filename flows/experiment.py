@@ -30,7 +30,6 @@ from tasks.experiment.explore import (
     Explored,
     Outcome,
     bench,
-    check_settings,
     choose_best,
     counted,
     explore,
@@ -65,7 +64,6 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     steps = Steps()
     path = get_settings().problems_dir / f"{problem}.yaml"
     spec = load_problem(path).explored
-    check_settings(spec)
 
     with steps("connect"):
         registry = connect()

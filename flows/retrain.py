@@ -14,7 +14,6 @@ from perennial.config.problem import Problem
 from perennial.registry.client import Registry
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
-from perennial.training.pipelines import check_candidates
 from tasks.data.describe import describe
 from tasks.data.ingest import Ingested, ingest
 from tasks.data.prepare import prepare
@@ -49,7 +48,6 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     log_briefly()
     steps = Steps()
     spec = load_problem(get_settings().problems_dir / f"{problem}.yaml").retrained
-    check_candidates(spec)
 
     with turn("retrain", spec.name):
         with steps("connect"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from perennial.errors import OutsideError
+from perennial.estimators import ESTIMATORS
 from perennial.registry.moved_types import rename_moved_types
 from perennial.settings import PROJECT
 
@@ -27,20 +29,18 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.skops"
 GOLDEN_FILE = "extra_files/golden.json"
 REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-cpu")
-# What a model file may name beside what skops trusts by itself; it refuses all others. A file is
-# opened only if it is the registered one, so that the arrays in a tree are those that were written.
-TRUSTED_TYPES = (
-    "perennial.estimators.nb_svm.NbSvm",
-    "perennial.estimators.svm.SupportVectors",
-    "perennial.estimators.threshold_classifier.Decided",
-    "perennial.estimators.xgboost.BoostedTrees",
+# The steps of a model beside its estimator.
+_STEPS = (
+    "perennial.classifiers.threshold_classifier.ThresholdClassifier",
     "perennial.inputs.encoder.FieldEncoder",
     "perennial.inputs.encoder.FieldReader",
     "perennial.text.ngrams.NgramCounter",
     "perennial.text.normalizer.TextNormalizer",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.tree._tree.Tree",
+)
+# The classes that a model file may name beside those that skops trusts by itself. A file is opened
+# only if it is the registered one, so that the arrays in a tree are those that were written.
+TRUSTED_TYPES = tuple(
+    sorted({*_STEPS, *chain.from_iterable(spec.trusted_types for spec in ESTIMATORS.values())})
 )
 # Another machine's arithmetic may differ in the last bits, a wrong model differs in the first.
 _GOLDEN_TOLERANCE = 1e-9

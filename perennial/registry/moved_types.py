@@ -52,11 +52,16 @@ class MovedType:
 MOVED_TYPES: Mapping[TypeName, MovedType] = {
     TypeName(module, name): MovedType(TypeName(new_module, new_name))
     for module, name, new_module, new_name in (
-        ("modeling.boosting", "BoostedTrees", "perennial.estimators.xgboost", "BoostedTrees"),
-        ("modeling.decided", "Decided", "perennial.estimators.threshold_classifier", "Decided"),
+        ("modeling.boosting", "BoostedTrees", "perennial.classifiers.xgboost", "XGBoostClassifier"),
+        (
+            "modeling.decided",
+            "Decided",
+            "perennial.classifiers.threshold_classifier",
+            "ThresholdClassifier",
+        ),
         ("modeling.features", "NgramCounter", "perennial.text.ngrams", "NgramCounter"),
-        ("modeling.nb_svm", "NbSvm", "perennial.estimators.nb_svm", "NbSvm"),
-        ("modeling.svm", "SupportVectors", "perennial.estimators.svm", "SupportVectors"),
+        ("modeling.nb_svm", "NbSvm", "perennial.classifiers.nb_svm", "NbSvm"),
+        ("modeling.svm", "SupportVectors", "perennial.classifiers.calibrated_svc", "CalibratedSVC"),
         ("modeling.table", "FieldEncoder", "perennial.inputs.encoder", "FieldEncoder"),
         ("modeling.table", "FieldReader", "perennial.inputs.encoder", "FieldReader"),
         ("modeling.text", "TextNormalizer", "perennial.text.normalizer", "TextNormalizer"),

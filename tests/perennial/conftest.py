@@ -1,4 +1,4 @@
-"""What the tests of `modeling` share: real reviews, a problem, and NLTK to compare with."""
+"""What the tests of `perennial` share: real reviews, a problem, and NLTK to compare with."""
 
 from __future__ import annotations
 

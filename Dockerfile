@@ -55,9 +55,9 @@ COPY problems problems
 # which are never imported, would be 80 MB more.
 RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import perennial.registry.client, perennial.registry.artifact, perennial.stores.mongodb, pymongo, bentoml_cli.serve, \
       _bentoml_impl.server.serving, _bentoml_impl.worker.service, serving.service, serving.api.app, uvicorn.protocols.http.auto, \
-      perennial.text.normalizer, perennial.text.ngrams, perennial.inference.predictor, perennial.inference.compiled_linear, sklearn.linear_model, \
-      sklearn.naive_bayes, sklearn.calibration, mlflow.tracking, mlflow.artifacts, mlflow.data.delta_dataset_source, \
-      mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store" \
+      perennial.text.normalizer, perennial.text.ngrams, perennial.inference.predictor, perennial.inference.compiled_linear, perennial.estimators, \
+      mlflow.tracking, mlflow.artifacts, mlflow.data.delta_dataset_source, \
+      mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store; perennial.estimators.preload()" \
  && rm -rf /tmp/*
 # Late: it changes with every commit, and what stands above need not be built again.
 ARG REVISION=unknown

@@ -31,7 +31,6 @@ from tasks.experiment.explore import (
     Explored,
     Outcome,
     bench,
-    check_settings,
     choose_best,
     counted,
     explore,
@@ -66,7 +65,6 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     steps = Steps()
     path = get_settings().problem_file(problem)
     spec = load_problem(path).explored
-    check_settings(spec)
 
     with steps("connect"):
         registry = connect()

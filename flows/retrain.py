@@ -15,7 +15,6 @@ from perennial.registry.client import Registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
-from perennial.training.pipelines import check_candidates
 from tasks.data.describe import describe
 from tasks.data.ingest import Ingested, ingest
 from tasks.data.prepare import prepare
@@ -50,7 +49,6 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     log_briefly()
     steps = Steps()
     spec = load_problem(get_settings().problem_file(problem)).retrained
-    check_candidates(spec)
 
     with turn("retrain", spec.name):
         with steps("connect"):

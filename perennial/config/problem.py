@@ -30,6 +30,8 @@ from perennial.config.preparation import Preparation
 from perennial.config.rollout import Rollout
 from perennial.config.schedule import Schedule
 from perennial.config.validation import Validation
+from perennial.estimators import ESTIMATORS, EstimatorName
+from perennial.estimators.base import Refusal
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
 from perennial.schema import MetricName, Name, Schema, Share
 
@@ -39,17 +41,6 @@ if TYPE_CHECKING:
 
 # A label as it stands in the documents.
 StoredLabel = str | int | bool
-EstimatorName = Literal[
-    "logistic_regression",
-    "multinomial_naive_bayes",
-    "linear_svm",
-    "nb_svm",
-    "decision_tree",
-    "random_forest",
-    "gradient_boosting",
-    "svm",
-    "xgboost",
-]
 Parameters = dict[str, bool | int | float | str | None]
 
 
@@ -202,6 +193,7 @@ class Problem(Schema):
                 ("baseline",), self.baseline, f"one of the candidates {listed(self.candidates)}"
             )
         self._check_experiment()
+        self._check_estimators()
         if len(set(map(repr, self.labels.values()))) < len(self.labels):
             raise at(("labels",), dict(self.labels), "a different stored value for each label")
         for location, value, allowed in self._wrong_decision():
@@ -245,6 +237,36 @@ class Problem(Schema):
         for name in self.experiment.spaces:
             if name not in known:
                 raise at(("experiment", "spaces", name), name, f"one of {listed(sorted(known))}")
+
+    def _check_estimators(self) -> None:
+        """Check each candidate, and what is explored of it, against its estimator."""
+        n_labels = len(self.labels)
+        for name, candidate in self.candidates.items():
+            scaled = isinstance(candidate, TabularCandidate) and candidate.features.scale != "none"
+            _require_none(
+                ("candidates", name),
+                ESTIMATORS[candidate.estimator].refusals(
+                    candidate.parameters, n_labels=n_labels, scaled=scaled
+                ),
+            )
+        grid = self.experiment.grid
+        for name, cell in grid.estimators.items() if grid is not None else ():
+            _require_none(
+                ("experiment", "grid", "estimators", name),
+                ESTIMATORS[cell.estimator].refusals(cell.parameters, n_labels=n_labels),
+            )
+        for name, candidate in self.explored.candidates.items():
+            found = self.experiment.space_of(name, candidate.estimator)
+            spaces = self.experiment.spaces
+            key = name if name in spaces else candidate.estimator
+            for parameter, values in found.parameters.items() if found is not None else ():
+                for value in values:
+                    _require_none(
+                        ("experiment", "spaces", key),
+                        ESTIMATORS[candidate.estimator].refusals_of(
+                            parameter, value, n_labels=n_labels
+                        ),
+                    )
 
     @property
     def retrained(self) -> Self:
@@ -311,6 +333,12 @@ _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "schedule": True,
     "source": {"dataset"},
 }
+
+
+def _require_none(location: tuple[str, ...], refusals: Iterator[Refusal]) -> None:
+    """Raise `CrossReferenceError` for the first refusal below a place in the file."""
+    for refusal in refusals:
+        raise CrossReferenceError((*location, *refusal.location), refusal.problem, refusal.remedy)
 
 
 def _has_default(part: Schema, name: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from perennial.errors import OutsideError
+from perennial.estimators import ESTIMATORS
+from perennial.registry.moved_types import rename_moved_types
 from perennial.settings import PROJECT
 
 if TYPE_CHECKING:
@@ -27,20 +30,18 @@ MODEL_FILE = "model.skops"
 GOLDEN_NAME = "golden.json"
 GOLDEN_FILE = f"extra_files/{GOLDEN_NAME}"
 REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-cpu")
-# What a model file may name beside what skops trusts by itself; it refuses all others. A file is
-# opened only if it is the registered one, so that the arrays in a tree are those that were written.
-TRUSTED_TYPES = (
-    "perennial.estimators.xgboost.BoostedTrees",
-    "perennial.estimators.threshold_classifier.Decided",
-    "perennial.text.ngrams.NgramCounter",
-    "perennial.estimators.nb_svm.NbSvm",
-    "perennial.estimators.svm.SupportVectors",
+# The steps of a model beside its estimator.
+_STEPS = (
+    "perennial.classifiers.threshold_classifier.ThresholdClassifier",
     "perennial.inputs.encoder.FieldEncoder",
     "perennial.inputs.encoder.FieldReader",
+    "perennial.text.ngrams.NgramCounter",
     "perennial.text.normalizer.TextNormalizer",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.tree._tree.Tree",
+)
+# The classes that a model file may name beside those that skops trusts by itself. A file is opened
+# only if it is the registered one, so that the arrays in a tree are those that were written.
+TRUSTED_TYPES = tuple(
+    sorted({*_STEPS, *chain.from_iterable(spec.trusted_types for spec in ESTIMATORS.values())})
 )
 # Probabilities that differ by no more than this are the same answer. Another machine's arithmetic
 # may differ in the last bits, a wrong model differs in the first.
@@ -160,7 +161,7 @@ def open_model(file: ModelFile, sha256: str | None, name: str) -> Pipeline:
 
 
 def load_model(content: bytes, name: str) -> Pipeline:
-    """Return the model in a file's content.
+    """Return the model in a file's content, also of a file that an earlier layout of the code made.
 
     Raises
     ------
@@ -172,8 +173,8 @@ def load_model(content: bytes, name: str) -> Pipeline:
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        return loads(content, trusted=list(TRUSTED_TYPES))
-    except (UntrustedTypesFoundException, BadZipFile, ValueError) as error:
+        return loads(rename_moved_types(content), trusted=list(TRUSTED_TYPES))
+    except (UntrustedTypesFoundException, BadZipFile, KeyError, ValueError) as error:
         raise OutsideError(f"{name} is refused: {error}") from error
 
 

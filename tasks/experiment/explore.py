@@ -21,7 +21,7 @@ from perennial.registry.tags import RunTags
 from perennial.schema import MetricName
 from perennial.settings import get_settings
 from perennial.training.cross_validation import Tried, folds_of, gain
-from perennial.training.pipelines import build_classifier, parameters_of
+from perennial.training.pipelines import parameters_of
 from tasks.data.prepare import Dataset
 from tasks.experiment.trial import OutOfTimeError, TrialError, tried
 from tasks.experiment.workspace import Bench, laid_out
@@ -71,20 +71,6 @@ class Explored:
         why = f", {self.outcome} ({self.reason})" if self.reason else ""
         tried = f"{len(self.tried)} of {self.settings} settings"
         return f"{self.name} {shown}, {tried} in {self.seconds:.0f} s{why}"
-
-
-def check_settings(problem: Problem) -> None:
-    """Build every candidate with what is explored of it: a mistake is found before any work.
-
-    Raises
-    ------
-    ProblemError
-        If the file explores a parameter that the estimator does not have.
-    """
-    for name, candidate in problem.candidates.items():
-        space = problem.experiment.space_of(name, candidate.estimator)
-        explored = {} if space is None else {key: v[0] for key, v in space.parameters.items()}
-        build_classifier(with_parameters(problem, name, candidate.parameters | explored), name)
 
 
 def with_parameters(problem: Problem, name: str, parameters: Parameters) -> Problem:

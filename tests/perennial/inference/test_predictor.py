@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import ComplementNB, MultinomialNB
+from sklearn.naive_bayes import BernoulliNB, MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -470,7 +470,7 @@ def test_a_model_that_compiles_to_something_else_is_used_as_it_is(
 @pytest.mark.parametrize(
     "steps",
     [
-        [TextNormalizer(), NgramCounter(), ComplementNB()],
+        [TextNormalizer(), NgramCounter(), BernoulliNB()],
         [TextNormalizer(), NgramCounter(), StandardScaler(with_mean=False), LogisticRegression()],
         [TextNormalizer(), NgramCounter(), MultinomialNB(alpha=0.0, force_alpha=True)],
     ],

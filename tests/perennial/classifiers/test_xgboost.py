@@ -9,15 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.datasets import load_iris
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from skops.io import dumps, get_untrusted_types, loads
 
-from perennial.estimators.xgboost import BoostedTrees
-
-
-@parametrize_with_checks([BoostedTrees(n_estimators=5)])
-def test_it_keeps_the_contract_of_scikit_learn(estimator: Any, check: Any) -> None:
-    check(estimator)
+from perennial.classifiers.xgboost import XGBoostClassifier
 
 
 def _flowers(classes: int) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
@@ -32,12 +26,12 @@ def test_a_model_file_gives_back_the_same_trees_and_trusts_one_class_only(
     classes: int, form: Any
 ) -> None:
     x, y = _flowers(classes)
-    model = BoostedTrees(n_estimators=5).fit(form(x), y)
+    model = XGBoostClassifier(n_estimators=5).fit(form(x), y)
 
     stored = dumps(model)
     found = loads(stored, trusted=get_untrusted_types(data=stored))
 
-    assert get_untrusted_types(data=stored) == ["perennial.estimators.xgboost.BoostedTrees"]
+    assert get_untrusted_types(data=stored) == ["perennial.classifiers.xgboost.XGBoostClassifier"]
     np.testing.assert_array_equal(found.predict_proba(form(x)), model.predict_proba(form(x)))
     assert found.predict(form(x)).tolist() == model.predict(form(x)).tolist()
 
@@ -50,7 +44,7 @@ def test_it_answers_as_xgboost_itself_does() -> None:
     theirs = xgboost.XGBClassifier(n_estimators=5, max_depth=3, tree_method="hist", n_jobs=1)
 
     np.testing.assert_allclose(
-        BoostedTrees(n_estimators=5, max_depth=3).fit(x, y).predict_proba(x),
+        XGBoostClassifier(n_estimators=5, max_depth=3).fit(x, y).predict_proba(x),
         theirs.fit(x, codes).predict_proba(x),
         atol=1e-6,
     )
@@ -60,17 +54,17 @@ def test_the_same_seed_gives_the_same_trees() -> None:
     x, y = _flowers(3)
     settings = {"n_estimators": 5, "subsample": 0.5, "colsample_bytree": 0.5, "random_state": 7}
 
-    first, second = (BoostedTrees(**settings).fit(x, y).trees_ for _ in range(2))
+    first, second = (XGBoostClassifier(**settings).fit(x, y).trees_ for _ in range(2))
 
     assert first == second
-    assert BoostedTrees(**settings | {"random_state": 8}).fit(x, y).trees_ != first
+    assert XGBoostClassifier(**settings | {"random_state": 8}).fit(x, y).trees_ != first
 
 
 @pytest.mark.parametrize("fitted_on", [np.asarray, sparse.csr_array])
 def test_dense_and_sparse_inputs_get_the_same_answer(fitted_on: Any) -> None:
     x, y = _flowers(3)
     x = np.where(x < 1.5, 0, x)
-    model = BoostedTrees(n_estimators=5).fit(fitted_on(x), y)
+    model = XGBoostClassifier(n_estimators=5).fit(fitted_on(x), y)
 
     np.testing.assert_array_equal(model.predict_proba(x), model.predict_proba(sparse.csr_array(x)))
 
@@ -78,7 +72,7 @@ def test_dense_and_sparse_inputs_get_the_same_answer(fitted_on: Any) -> None:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_contributions_add_up_to_the_log_odds(classes: int) -> None:
     x, y = _flowers(classes)
-    model = BoostedTrees(n_estimators=5).fit(x, y)
+    model = XGBoostClassifier(n_estimators=5).fit(x, y)
 
     outputs = model.contributions(x).sum(axis=2)
     odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
@@ -90,4 +84,4 @@ def test_contributions_add_up_to_the_log_odds(classes: int) -> None:
 
 def test_one_class_is_refused() -> None:
     with pytest.raises(ValueError, match="one class: 'setosa'"):
-        BoostedTrees().fit([[1.0], [2.0]], ["setosa", "setosa"])
+        XGBoostClassifier().fit([[1.0], [2.0]], ["setosa", "setosa"])

@@ -1,4 +1,4 @@
-"""`Decided`: a classifier whose probabilities are calibrated and whose labels serve a goal."""
+"""A classifier whose probabilities are calibrated and whose labels serve a goal."""
 
 from __future__ import annotations
 
@@ -10,38 +10,42 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from perennial.estimators.linear_form import linear_form
+from perennial.classifiers.linear_form import linear_form
+from perennial.estimators.base import LinearForm
 from perennial.thresholds.calibration import Calibration
 from perennial.thresholds.threshold import decide
 
 Floats = NDArray[np.float64]
 
 
-class Decided(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier with its decision; the last step of a model.
+class ThresholdClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier with a calibration and a threshold for its labels; the last step of a model.
 
-    Everything in it is plain, so that a model file needs no pickles.
+    With two classes and no calibration it gives the labels of scikit-learn's
+    ``FixedThresholdClassifier``, but at the threshold itself. It is a class of its own because that
+    one has neither weights for more than two classes nor a calibration. Its parameters are numbers
+    and tuples, so that a model file needs no pickles.
 
     Parameters
     ----------
     estimator : classifier
-        Gives probabilities.
+        The classifier that gives the probabilities.
     weights : sequence of float, one per class, or None
         The label is the class with the largest product of weight and probability. Weights
         ``(t, 1 - t)`` of two classes are the threshold t: the second class iff ``p > t``. None
         gives the most probable label.
     slope : float or None
-        Of the calibration, see `perennial.thresholds.calibration.Calibration`; None leaves
+        Slope of the calibration, see `perennial.thresholds.calibration.Calibration`; None leaves
         probabilities as they are.
     offsets : sequence of float, one per class, or None
-        Of the calibration.
+        Offsets of the calibration.
 
     Attributes
     ----------
     estimator_ : classifier
-        The fitted one.
+        The fitted classifier.
     classes_ : ndarray
-        In the order of weights, offsets and columns of probabilities.
+        The labels, in the order of weights, offsets and columns of probabilities.
     """
 
     def __init__(
@@ -68,13 +72,15 @@ class Decided(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # type: igno
         return self._use(clone(self.estimator).fit(X, y))
 
     @classmethod
-    def of(
+    def from_fitted(
         cls,
         fitted: BaseEstimator,
         weights: tuple[float, ...] | None,
         calibration: Calibration | None,
     ) -> Self:
-        """Return a fitted classifier with a decision; it is not fitted again.
+        """Return a classifier with weights and a calibration around a fitted one.
+
+        The fitted one is used as it is.
 
         Raises
         ------
@@ -82,9 +88,9 @@ class Decided(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # type: igno
             If there is not one weight and one offset for each class.
         """
         slope, offsets = (calibration.slope, calibration.offsets) if calibration else (None, None)
-        decided = cls(fitted, weights=weights, slope=slope, offsets=offsets)
-        decided._use(fitted)
-        return decided
+        wrapper = cls(fitted, weights=weights, slope=slope, offsets=offsets)
+        wrapper._use(fitted)
+        return wrapper
 
     @property
     def calibration(self) -> Calibration | None:
@@ -92,6 +98,22 @@ class Decided(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # type: igno
         if self.slope is None or self.offsets is None:
             return None
         return Calibration(self.slope, tuple(self.offsets))
+
+    def linear_form(self) -> LinearForm | None:
+        """Return the form of the fitted classifier with the calibration folded into its weights.
+
+        The labels do not depend on it: the weights of the classes are no part of the form.
+        """
+        form, calibration = linear_form(self.estimator_), self.calibration
+        if form is None or calibration is None:
+            return form
+        offsets = np.array(calibration.offsets)
+        return LinearForm(
+            calibration.slope * form.weights,
+            calibration.slope * form.intercepts
+            + (np.diff(offsets) if form.link == "logistic" else offsets),
+            form.link,
+        )
 
     def predict(self, X: object) -> NDArray[np.generic]:
         """Return the label that serves the goal, for each row."""
@@ -133,22 +155,22 @@ class Decided(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # type: igno
 
 
 def scores_of(classifier: BaseEstimator, X: object) -> Floats:
-    """Return what a fitted classifier computes before it makes probabilities of it.
+    """Return the scores that a fitted classifier turns into probabilities.
 
-    Those of a linear form are exact; probabilities of 0 and 1, which naive Bayes gives for every
-    longer text, would say nothing any more.
+    The scores of a linear form are exact. Their logarithms would not be: naive Bayes gives
+    probabilities of 0 and 1 for every longer text.
 
     Parameters
     ----------
     classifier : classifier
-        Fitted.
+        A fitted classifier.
     X : array-like or sparse array, shape (n_rows, n_features)
-        What it takes.
+        The features.
 
     Returns
     -------
     ndarray, shape (n_rows, n_classes)
-        ``softmax`` makes the probabilities of it.
+        The scores, of which ``softmax`` makes the probabilities.
     """
     form = linear_form(classifier)
     if form is None:

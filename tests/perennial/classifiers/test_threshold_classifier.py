@@ -1,4 +1,4 @@
-"""A model with a decision answers as the model and its threshold do, compiled or not."""
+"""A model with a threshold answers as the model and the threshold do, compiled or not."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.utils.estimator_checks import check_estimator
 
-from perennial.estimators.threshold_classifier import Decided, scores_of
+from perennial.classifiers.threshold_classifier import ThresholdClassifier, scores_of
 from perennial.inference.base import PipelinePredictor
 from perennial.inference.compiled_text import compile_text_predictor
 from perennial.registry.artifact import TRUSTED_TYPES
@@ -44,8 +43,10 @@ def fitted(snippets: list[tuple[str, int]]) -> dict[str, Pipeline]:
 CALIBRATION = Calibration(0.4, (0.0, 0.3))
 
 
-def decided(model: Pipeline, weights: tuple[float, ...] | None = weights_of(0.2)) -> Pipeline:
-    last = Decided.of(model[-1], weights, CALIBRATION)
+def with_threshold(
+    model: Pipeline, weights: tuple[float, ...] | None = weights_of(0.2)
+) -> Pipeline:
+    last = ThresholdClassifier.from_fitted(model[-1], weights, CALIBRATION)
     return Pipeline([*model.steps[:-1], ("classify", last)])
 
 
@@ -63,7 +64,7 @@ def test_a_threshold_is_the_one_of_scikit_learn(
         response_method="predict_proba",
     ).fit(matrix, np.resize(["negative", "positive"], len(inputs)))
 
-    ours = Decided.of(model[-1], weights_of(threshold), None)
+    ours = ThresholdClassifier.from_fitted(model[-1], weights_of(threshold), None)
 
     # Theirs gives the label at the threshold itself, ours above it.
     apart = model[-1].predict_proba(matrix)[:, 1] != threshold
@@ -73,10 +74,10 @@ def test_a_threshold_is_the_one_of_scikit_learn(
 
 
 @pytest.mark.parametrize("name", ["logistic", "bayes"])
-def test_a_compiled_model_answers_as_the_pipeline_with_its_decision(
+def test_a_compiled_model_answers_as_the_pipeline_with_its_threshold(
     name: str, fitted: dict[str, Pipeline], snippets: list[tuple[str, int]]
 ) -> None:
-    model = decided(fitted[name])
+    model = with_threshold(fitted[name])
     inputs = ["", "nothing known: xyzzy", *split_labels(snippets[500:1000])[0]]
 
     predictor = compile_text_predictor(model)
@@ -99,7 +100,7 @@ def test_a_compiled_model_answers_as_the_pipeline_with_its_decision(
 def test_a_model_that_cannot_be_compiled_gives_its_own_labels(
     fitted: dict[str, Pipeline], snippets: list[tuple[str, int]]
 ) -> None:
-    model, inputs = decided(fitted["forest"]), split_labels(snippets[600:800])[0]
+    model, inputs = with_threshold(fitted["forest"]), split_labels(snippets[600:800])[0]
 
     predictor = PipelinePredictor(model)
 
@@ -114,7 +115,9 @@ def test_three_classes_are_calibrated_alike_by_pipeline_and_compiled(
     inputs, _ = split_labels(snippets[:300])
     labels = np.resize(["a", "b", "c"], 300)
     model = make_pipeline(TextNormalizer(), NgramCounter(), MultinomialNB()).fit(inputs, labels)
-    last = Decided.of(model[-1], (0.2, 0.3, 0.5), Calibration(0.3, (0.0, -0.2, 0.4)))
+    last = ThresholdClassifier.from_fitted(
+        model[-1], (0.2, 0.3, 0.5), Calibration(0.3, (0.0, -0.2, 0.4))
+    )
     model = Pipeline([*model.steps[:-1], ("classify", last)])
 
     predictor = compile_text_predictor(model)
@@ -127,10 +130,10 @@ def test_three_classes_are_calibrated_alike_by_pipeline_and_compiled(
     ).tolist()
 
 
-def test_a_saved_decision_is_trusted_and_answers_as_before(
+def test_a_saved_threshold_is_trusted_and_answers_as_before(
     fitted: dict[str, Pipeline], snippets: list[tuple[str, int]]
 ) -> None:
-    model, inputs = decided(fitted["logistic"]), split_labels(snippets[:50])[0]
+    model, inputs = with_threshold(fitted["logistic"]), split_labels(snippets[:50])[0]
 
     restored = skops.loads(skops.dumps(model), trusted=list(TRUSTED_TYPES))
 
@@ -138,14 +141,8 @@ def test_a_saved_decision_is_trusted_and_answers_as_before(
     np.testing.assert_array_equal(restored.predict(inputs), model.predict(inputs))
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Skipping check check_array_api_input")
-def test_a_decision_is_an_estimator_as_scikit_learn_wants_them() -> None:
-    check_estimator(Decided(LogisticRegression()))
-
-
-def test_a_decision_can_be_cloned_and_fitted_again(fitted: dict[str, Pipeline]) -> None:
-    model = Decided.of(fitted["bayes"][-1], (0.2, 0.8), CALIBRATION)
+def test_a_threshold_classifier_can_be_cloned_and_fitted_again(fitted: dict[str, Pipeline]) -> None:
+    model = ThresholdClassifier.from_fitted(fitted["bayes"][-1], (0.2, 0.8), CALIBRATION)
     matrix, labels = np.eye(4), ["negative", "positive"] * 2
 
     again = clone(model).fit(matrix, labels)
@@ -156,7 +153,7 @@ def test_a_decision_can_be_cloned_and_fitted_again(fitted: dict[str, Pipeline]) 
 
 def test_a_weight_for_each_class_or_none() -> None:
     with pytest.raises(ValueError, match="weights has 3 values, but there are 2 classes"):
-        Decided(LogisticRegression(), weights=(1, 2, 3)).fit(np.eye(2), ["a", "b"])
+        ThresholdClassifier(LogisticRegression(), weights=(1, 2, 3)).fit(np.eye(2), ["a", "b"])
 
 
 def test_scores_are_those_behind_the_probabilities(fitted: dict[str, Pipeline]) -> None:

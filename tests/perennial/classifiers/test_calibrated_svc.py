@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.svm import SVC
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from skops.io import dumps, get_untrusted_types, loads
 
-from perennial.estimators.svm import SupportVectors
+from perennial.classifiers.calibrated_svc import CalibratedSVC
 from perennial.registry.artifact import TRUSTED_TYPES
-
-
-@pytest.mark.slow
-@parametrize_with_checks([SupportVectors(folds=2)])
-def test_it_keeps_the_contract_of_scikit_learn(estimator: Any, check: Any) -> None:
-    check(estimator)
 
 
 def test_its_labels_are_mostly_those_of_the_machine_and_a_file_gives_it_back() -> None:
     data, target = load_iris(return_X_y=True)
     labels = np.array(["setosa", "versicolor", "virginica"])[target]
-    model = SupportVectors(C=2.0).fit(data, labels)
+    model = CalibratedSVC(C=2.0).fit(data, labels)
 
     stored = dumps(model)
     found = loads(stored, trusted=list(TRUSTED_TYPES))
@@ -36,4 +27,4 @@ def test_its_labels_are_mostly_those_of_the_machine_and_a_file_gives_it_back() -
 
 def test_a_class_with_one_sample_is_refused_with_the_counts() -> None:
     with pytest.raises(ValueError, match=r"it got \{'a': 2, 'b': 1\}"):
-        SupportVectors().fit([[0.0], [1.0], [2.0]], ["a", "a", "b"])
+        CalibratedSVC().fit([[0.0], [1.0], [2.0]], ["a", "a", "b"])

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from skops import io as skops
 
+from perennial.classifiers.linear_form import linear_form
+from perennial.classifiers.nb_svm import NbSvm
 from perennial.config.problem import Candidate, Problem
-from perennial.estimators.linear_form import linear_form
-from perennial.estimators.nb_svm import NbSvm
 from perennial.inference.compiled_text import compile_text_predictor
 from perennial.registry.artifact import TRUSTED_TYPES
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
@@ -32,11 +31,6 @@ TEXTS = [
     "I hated the music, but not the end.",
 ] * 4
 LABELS = (["positive"] * 3 + ["negative"] * 3) * 4
-
-
-@parametrize_with_checks([NbSvm()])
-def test_it_is_an_estimator_as_scikit_learn_expects_them(estimator: Any, check: Any) -> None:
-    check(estimator)
 
 
 def test_the_ratio_counts_in_how_many_samples_of_a_class_a_feature_occurs() -> None:

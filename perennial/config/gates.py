@@ -31,6 +31,6 @@ class Gates(_Keys):
         The digest of a problem must not change because the code has one gate more.
         """
         written: dict[str, Any] = serialize(self)
-        fields = type(self).model_fields
-        absent = {key for key in optional_keys() if getattr(self, key) == fields[key].get_default()}
+        default = type(self)()
+        absent = {key for key in optional_keys() if getattr(self, key) == getattr(default, key)}
         return {key: value for key, value in written.items() if key not in absent}

@@ -24,12 +24,18 @@ def find_gates() -> tuple[Gate[Any, Any], ...]:
     Raises
     ------
     TypeError
-        If a module of the room has no ``GATE`` of its own name, or two gates share a key.
+        If a module of the room has no ``GATE`` of its own name, a key has no default, or two gates
+        share a key.
     """
     names = {module.name for module in pkgutil.iter_modules(perennial.gates.__path__)} - _OTHERS
     gates = sorted(map(_load, names), key=lambda gate: (gate.position, gate.name))
-    uses = Counter(key for gate in gates for key in gate.keys.model_fields)
-    shared = sorted(key for key, count in uses.items() if count > 1)
+    fields = [field for gate in gates for field in gate.keys.model_fields.items()]
+    required = [key for key, field in fields if field.is_required()]
+    if required:
+        raise TypeError(
+            f"The keys of gates need defaults; there is none for {', '.join(required)}."
+        )
+    shared = [key for key, count in Counter(key for key, _ in fields).items() if count > 1]
     if shared:
         raise TypeError(f"Each key belongs to one gate; several gates have {', '.join(shared)}.")
     return tuple(gates)

@@ -60,11 +60,11 @@ class Examined:
     Attributes
     ----------
     problem : Problem
-        As it was when the version was made, with the gates and the rollout of today.
+        The problem as it was when the version was made, with the gates and the rollout of today.
     holdout : Holdout
-        What the version has not learned from.
+        Documents that the version has not learned from.
     evaluation : Evaluation
-        What the version shows on it now.
+        The version's predictions for them, made now.
     """
 
     problem: Problem
@@ -79,11 +79,11 @@ def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Exam
     Parameters
     ----------
     problem : Problem
-        As its file is today: what a challenger must show is asked by the gates of today.
+        The problem as its file is today, with the gates of today.
     registry : Registry
-        Where the version is.
+        The model registry.
     version : ModelVersion
-        It.
+        The registered version.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Exam
 
 
 def _recorded(name: str, today: Problem, registry: Registry, version: ModelVersion) -> Problem:
-    """Return the problem that a version was made for, asking what is asked today."""
+    """Return the problem that a version was made for, with the gates of today."""
     try:
         then = read_recipe(registry, version).read_problem()
     except OutsideError as error:

@@ -27,13 +27,13 @@ class Canary:
     Attributes
     ----------
     version : ModelVersion
-        It.
+        The registered version that is the canary.
     step : int
-        Position of its step, from 0.
+        Position of the current step, from 0.
     since : datetime
-        When the step began.
+        Time at which the step began.
     against : int
-        The version that was Production when it began, with which it is compared.
+        Version that was Production when the rollout began, with which the canary is compared.
     """
 
     version: ModelVersion
@@ -43,7 +43,7 @@ class Canary:
 
     @property
     def taken_back(self) -> str | None:
-        """Why it was taken back already, when only its alias is left."""
+        """Reason for which the canary was taken back already, when only its alias is left."""
         if self.version.canary_outcome != _TAKEN_BACK:
             return None
         return self.version.canary_reason or ""
@@ -121,7 +121,7 @@ def keep_share(problem: Problem, registry: Registry, canary: Canary) -> None:
         registry.start_canary(canary.version, share=share)
 
 
-def promote(
+def make_production(
     problem: Problem,
     registry: Registry,
     canary: Canary,

@@ -86,7 +86,7 @@ def promote(
 
 
 def announce(problem: Problem, verdict: Verdict) -> None:
-    """Tell Prefect's automations and its event feed what became of a challenger.
+    """Send the event of a verdict to Prefect, for its automations and its event feed.
 
     One that begins as a canary is announced by its rollout: when it starts and when it ends.
     """

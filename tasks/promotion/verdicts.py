@@ -46,7 +46,7 @@ def write_verdict(
 def read_verdict(version: ModelVersion) -> Verdict:
     """Return the verdict of a version that waits for a person.
 
-    What a person has damaged in its tags is left out of it.
+    Damaged tags are left out.
     """
     question = version.question
     return Verdict(

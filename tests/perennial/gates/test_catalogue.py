@@ -130,6 +130,7 @@ except ProblemError as error:
         (("GATE = ", "OTHER = "), "capitals.py needs a GATE"),
         (('name = "capitals"', 'name = "letters"'), "with the name 'capitals'"),
         (("capitals: int", "confidence: int"), "several gates have confidence"),
+        (("default=None, ", ""), "there is none for capitals"),
     ],
 )
 def test_a_file_that_is_no_gate_is_refused(

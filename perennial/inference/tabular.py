@@ -14,7 +14,8 @@ from sklearn.tree import DecisionTreeClassifier
 from perennial.estimators.linear_form import linear_form
 from perennial.estimators.threshold_classifier import Decided
 from perennial.estimators.xgboost import BoostedTrees
-from perennial.inference.base import Contribution, PipelinePredictor, require_class
+from perennial.inference.base import PipelinePredictor, require_class
+from perennial.inference.contribution import Contribution
 from perennial.inputs.encoder import FieldEncoder
 
 Floats = NDArray[np.float64]

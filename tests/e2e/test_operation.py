@@ -48,14 +48,7 @@ _TALL = DESKTOP | {"height": 1500}
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # Each test has a problem of its own.
 CLICKED, TICKING, CROWDED, KILLED = "clicked", "ticking", "crowded", "killed"
-ASKED, SILENT = "asked", "silent"
 _SCHEDULES = {CLICKED: None, TICKING: "* * * * *", CROWDED: None, KILLED: None}
-_SCHEDULES |= {ASKED: None, SILENT: None}
-_GATES: dict[str, dict[str, str]] = {
-    ASKED: {"promotion": "approve"},
-    # It is over before anybody can answer.
-    SILENT: {"promotion": "approve", "answer_within": "PT0.001S"},
-}
 
 
 # Who asks Prefect's server more often takes from it the time in which it could get on.
@@ -103,9 +96,9 @@ class System:
         )
         return found
 
-    def start(self, problem: str, /, flow: str = "retrain", **parameters: Any) -> str:
-        """Start a flow as the button of its page does; return the id of the run."""
-        deployment = self.ask(f"deployments/name/{flow}/{problem}")["id"]
+    def start(self, problem: str, /, **parameters: Any) -> str:
+        """Start a retraining as the button of the page does; return the id of the run."""
+        deployment = self.ask(f"deployments/name/retrain/{problem}")["id"]
         run = self.ask(
             f"deployments/{deployment}/create_flow_run",
             {"parameters": parameters, "state": {"type": "SCHEDULED"}},
@@ -120,17 +113,6 @@ class System:
             return found if found["state_type"] in _FINAL else None
 
         return dict(wait_until(look, f"the end of run {run}", _SECONDS))
-
-    def report(self, key: str) -> str:
-        """Return the newest report of a key."""
-        (found,) = self.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": [key]}}})
-        return str(found["data"])
-
-    def told(self, event: str, problem: str) -> list[str]:
-        """Return what the event feed says happened to a problem."""
-        resource = {"id": [f"perennial.problem.{problem}"]}
-        wanted = {"filter": {"event": {"name": [event]}, "resource": resource}}
-        return [one["payload"]["reason"] for one in self.ask("events/filter", wanted)["events"]]
 
     def make(self, command: str) -> str:
         """Type ``make up`` or ``make down``."""
@@ -160,7 +142,6 @@ def _write_problems(folder: Path) -> None:
         content = SMALL_PROBLEM | {
             "source": {"database": name, "collection": "reviews"},
             "schedule": {"retrain": cron, "monitor": None},
-            "gates": SMALL_PROBLEM["gates"] | _GATES.get(name, {}),
         }
         YAML(typ="safe").dump(content, folder / f"{name}.yaml")
 
@@ -403,49 +384,6 @@ def test_drift_starts_a_retraining(system: System) -> None:
     run = system.runs(CLICKED)[-1]
     assert run["created_by"]["type"] == "AUTOMATION"
     assert system.ended(run["id"])["state_type"] == "COMPLETED"
-
-
-def test_a_retraining_that_asks_has_ended_while_its_question_waits_for_a_person(
-    system: System,
-) -> None:
-    asking = system.ended(system.start(ASKED))
-    wait_until(lambda: system.told("perennial.version.waiting", ASKED), "people are told", _SECONDS)
-
-    # Nothing of Prefect's holds the question: neither a paused run nor a lease that could end.
-    assert asking["state_type"] == "COMPLETED"
-    assert "asked: waiting, version 1 has passed every gate" in system.report("retrain-asked")
-    limits = system.ask("v2/concurrency_limits/filter", {"limit": 100})
-    assert [one["name"] for one in limits if ASKED in one["name"] and one["active_slots"]] == []
-
-    nobody = system.ended(system.start(ASKED, "approve", version=1, why="I tried it"))
-    assert nobody["state_type"] == "FAILED"
-    assert "'by' is empty" in nobody["state"]["message"]
-    no = system.start(ASKED, "approve", version=1, approve=False, why="not yet", by="Ana")
-    assert system.ended(no)["state_type"] == "COMPLETED"
-    assert "no, by Ana: not yet" in system.report("approve-asked")
-
-
-def test_a_version_that_is_approved_in_prefect_takes_over(system: System) -> None:
-    assert system.ended(system.start(ASKED, force=True))["state_type"] == "COMPLETED"
-
-    yes = system.ended(system.start(ASKED, "approve", version=2, why="I tried it", by="Ana"))
-
-    assert yes["state_type"] == "COMPLETED"
-    assert "asked: promoted, Production is now version 2" in system.report("approve-asked")
-    again = system.ended(system.start(ASKED, "approve", version=2, why="I tried it", by="Ben"))
-    assert again["state_type"] == "FAILED"
-    assert "Version 2 of 'asked' is Production already." in again["state"]["message"]
-
-
-def test_an_answer_that_comes_too_late_is_refused_in_prefect(system: System) -> None:
-    assert system.ended(system.start(SILENT))["state_type"] == "COMPLETED"
-
-    late = system.ended(system.start(SILENT, "approve", version=1, why="I tried it", by="Ana"))
-
-    assert late["state_type"] == "FAILED"
-    assert "no, by nobody: no answer until" in late["state"]["message"]
-    kept = wait_until(lambda: system.told("perennial.version.kept", SILENT), "told", _SECONDS)
-    assert "approval: no, by nobody: no answer until" in kept[0]
 
 
 def test_make_down_leaves_nothing_behind_in_the_middle_of_a_run(system: System) -> None:

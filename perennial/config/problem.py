@@ -198,6 +198,8 @@ class Problem(Schema):
             raise at(("labels",), dict(self.labels), "a different stored value for each label")
         for location, value, allowed in self._wrong_decision():
             raise at(location, value, allowed)
+        for location, shown, remedy in find_conflicts(self.gates, has_costs=self.costs is not None):
+            raise CrossReferenceError(("gates", *location), shown, remedy)
         return self
 
     def _wrong_decision(self) -> Iterator[Complaint]:
@@ -207,11 +209,8 @@ class Problem(Schema):
             if self.metric not in self.decision.comparable:
                 allowed = f"{listed(self.decision.comparable)}, as decision serves no other metric"
                 yield ("metric",), self.metric, allowed
-        has_costs = self.costs is not None
-        if self.metric == "cost" and not has_costs:
+        if self.metric == "cost" and self.costs is None:
             yield ("metric",), self.metric, "possible without decision.costs"
-        for location, value, allowed in find_conflicts(self.gates, has_costs=has_costs):
-            yield ("gates", *location), value, allowed
 
     def _check_experiment(self) -> None:
         grid = self.experiment.grid

@@ -28,8 +28,9 @@ S = TypeVar("S", bound=Schema)
 NOT_MEASURED = "not measured"
 # The key of a validation's context that holds a `FileReader`.
 READ_FILE = "read_file"
-# Location in the file, value, and what is allowed in its place.
-Conflict = tuple[tuple[str, ...], object, str]
+# Keys under ``gates:`` that lead to a value, a predicate that says what is wrong with it, and what
+# to write instead, as a clause of its own.
+Conflict = tuple[tuple[str, ...], str, str]
 
 
 class FileReader(Protocol):
@@ -209,7 +210,7 @@ class Gate(ABC, Generic[K, M]):
     section: ClassVar[str] = ""
 
     def conflicts(self, asked: K, *, has_costs: bool) -> Iterable[Conflict]:
-        """Yield values of the gate's keys that contradict the rest of the problem's file."""
+        """Yield the values of the gate's keys that contradict the rest of the problem's file."""
         return ()
 
     def measure(self, asked: K, subject: ModelOnHoldout) -> M | None:

@@ -35,7 +35,8 @@ class FloorsGate(Gate[FloorsKeys, None]):
     def conflicts(self, asked: FloorsKeys, *, has_costs: bool) -> Iterator[Conflict]:
         """Yield the floor of a cost that no ``decision.costs`` defines."""
         if "cost" in asked.floors and not has_costs:
-            yield ("floors", "cost"), asked.floors["cost"], "possible without decision.costs"
+            remedy = "no cost is possible without decision.costs, so add it or name another metric"
+            yield ("floors", "cost"), f"is {asked.floors['cost']!r}", remedy
 
     def judge(self, asked: FloorsKeys, evidence: Evidence, measured: None) -> Iterator[GateResult]:
         """Yield one result for each metric."""

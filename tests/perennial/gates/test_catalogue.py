@@ -40,7 +40,7 @@ class CapitalsGate(Gate[CapitalsKeys, int]):
 
     def conflicts(self, asked, *, has_costs):
         if asked.capitals == 13:
-            yield ("capitals",), 13, "another number"
+            yield ("capitals",), "is 13", "write another number"
 
     def measure(self, asked, subject):
         return asked.capitals
@@ -106,7 +106,7 @@ print(json.dumps([
     ("value", "says"),
     [
         ("0", "gates.capitals is 0; input should be greater than or equal to 1."),
-        ("13", "gates.capitals is 13; allowed is another number."),
+        ("13", "gates.capitals is 13; write another number."),
     ],
 )
 def test_a_wrong_value_of_a_new_key_is_named_with_its_line(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from perennial.config.problem import Problem
 from perennial.metrics import compute
@@ -36,3 +37,10 @@ def test_a_floor_of_a_metric_that_cannot_be_computed_is_not_met(problem: Problem
     positive_only = replace(GOOD, truth=np.ones_like(GOOD.truth))
 
     assert verdict(gated(problem, roc_auc=0.0), positive_only).outcome == "kept"
+
+
+def test_a_floor_of_a_cost_that_the_file_does_not_define_is_refused(problem: Problem) -> None:
+    whole = problem.model_dump() | {"gates": {"floors": {"cost": 0.2}}}
+
+    with pytest.raises(ValidationError, match=r"gates\.floors\.cost is 0\.2; no cost is possible"):
+        Problem.model_validate(whole)

@@ -126,6 +126,19 @@ def test_what_keeps_a_version_from_being_made_again_is_named(
     assert "is reproduced" in reproduce("reviews", 1)
     assert "perennial/gone.py" in capsys.readouterr().out
 
+    # Code that was laid out in other packages has no files to compare, which is said once.
+    old = {"modeling/text.py": "2" * 64, "modeling/nb_svm.py": "3" * 64, "tasks/train.py": "4" * 64}
+    rewrite(registry, made_here, code=old)
+    layout = "it was made with another layout of the code (modeling and tasks then, perennial and "
+    assert layout in reproduce("reviews", 1)
+    assert "modeling/text.py" not in capsys.readouterr().out
+    rewrite(
+        registry,
+        made_here,
+        libraries=here.libraries | {"scikit-learn": "0.1"},
+        code=here.code | {"perennial/text/normalizer.py": "0" * 64, "perennial/gone.py": "1" * 64},
+    )
+
     shift(registry, made_here, 1e-6)
     with pytest.raises(OutsideError, match=r"^Version 1 of 'reviews' is not reproduced") as refused:
         reproduce("reviews", 1)

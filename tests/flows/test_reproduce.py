@@ -166,7 +166,7 @@ def test_what_keeps_a_version_from_being_made_again_is_named(
 
 
 def test_a_version_that_was_made_before_feedback_was_kept_apart_is_divided_as_it_was(
-    write_problem: Callable[..., Problem], collection: Any, documents: Any, tracking: Registry
+    write_problem: Callable[..., Problem], collection: Any, documents: Any, registry: Registry
 ) -> None:
     write_problem(feedback={"use": "holdout"})
     collection.insert_many(documents(300))
@@ -174,10 +174,10 @@ def test_a_version_that_was_made_before_feedback_was_kept_apart_is_divided_as_it
         document | {"_id": f"feedback:{document['_id']}"} for document in documents(100, first=300)
     )
     retrain("reviews")
-    version = tracking.version("reviews", 1)
-    recorded = json.loads(read_recipe(tracking, version).problem)
+    version = registry.version("reviews", 1)
+    recorded = json.loads(read_recipe(registry, version).problem)
     del recorded["feedback"]
-    tracking.attach(version.run_id, {PROBLEM_FILE: json.dumps(recorded).encode()})
+    registry.attach(version.run_id, {PROBLEM_FILE: json.dumps(recorded).encode()})
 
     assert "is reproduced" in reproduce("reviews", 1)
 

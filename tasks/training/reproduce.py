@@ -58,12 +58,15 @@ class Ingredients:
         What is not as it was.
     machines : str
         On what the version was made, and on what this is.
+    layout : str or None
+        How the code was laid out, if its files are elsewhere now and cannot be compared one by one.
     """
 
     problem: Problem | None
     snapshot: Snapshot | None
     differences: tuple[Difference, ...]
     machines: str
+    layout: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,14 +105,15 @@ def gather(version: ModelVersion, recipe: Recipe) -> Ingredients:
     then, now = recipe.surroundings, Surroundings.here(recipe.surroundings.candidate)
     problem, changed = _problem(version, recipe)
     snapshot, damaged = _snapshot(version)
+    layout = _other_layout(then.code, now.code)
     differences = (
         *_changes("libraries", then.libraries, now.libraries),
-        *_changes("code", then.code, now.code),
+        *(_changes("code", then.code, now.code) if layout is None else ()),
         *damaged,
         *changed,
     )
     machines = f"{then.machine} then, {now.machine} now"
-    return Ingredients(problem, snapshot, differences, machines)
+    return Ingredients(problem, snapshot, differences, machines, layout)
 
 
 def agreement(recipe: Recipe, predictions: Predictions) -> Agreement:
@@ -133,7 +137,9 @@ def conclude(version: ModelVersion, ingredients: Ingredients, found: Agreement |
     """
     name = f"Version {version.version} of {version.problem!r}"
     is_same = found is not None and found.is_full
-    sentence = _same(name, found) if found and is_same else _other(name, ingredients, found)
+    sentence = (
+        _same(name, ingredients, found) if found and is_same else _other(name, ingredients, found)
+    )
     if ingredients.differences:
         table = _table(name, ingredients.differences)
         Console().print(table.rich())
@@ -149,10 +155,11 @@ def conclude(version: ModelVersion, ingredients: Ingredients, found: Agreement |
     return sentence
 
 
-def _same(name: str, found: Agreement) -> str:
+def _same(name: str, ingredients: Ingredients, found: Agreement) -> str:
+    layout = "" if ingredients.layout is None else f"; it was {ingredients.layout}"
     return (
         f"{name} is reproduced: the same labels for {found.documents:,} holdout documents, and "
-        f"probabilities that differ by {found.error:.1g} at most."
+        f"probabilities that differ by {found.error:.1g} at most{layout}."
     )
 
 
@@ -166,7 +173,10 @@ def _other(name: str, ingredients: Ingredients, found: Agreement | None) -> str:
     shown = [str(difference) for difference in ingredients.differences[:_SHOWN]]
     hidden = len(ingredients.differences) - len(shown)
     listed = "; ".join([*shown, f"and {hidden} more"] if hidden else shown)
-    cause = f"different are {listed}" if listed else "nothing that was recorded differs"
+    causes = [f"different are {listed}"] if listed else []
+    if ingredients.layout is not None:
+        causes.insert(0, f"it was {ingredients.layout}")
+    cause = "; ".join(causes) or "nothing that was recorded differs"
     return f"{name} is not reproduced: {result}; {cause} ({ingredients.machines})."
 
 
@@ -215,6 +225,19 @@ def _changes(
         for name in sorted(then.keys() | now.keys())
         if then.get(name) != now.get(name)
     ]
+
+
+def _other_layout(then: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """Return how the code was laid out, if not in the packages of today; None if it was."""
+    packages, packages_now = (
+        sorted({Path(file).parts[0] for file in files}) for files in (then, now)
+    )
+    if packages == packages_now:
+        return None
+    return (
+        f"made with another layout of the code ({' and '.join(packages)} then, "
+        f"{' and '.join(packages_now)} now), so that its files are not compared"
+    )
 
 
 def _table(name: str, differences: Sequence[Difference]) -> Grid:

@@ -103,20 +103,20 @@ class Traffic:
         wait_until(lambda: not self.log._has_work(), "the log is written")
 
     def _load(self, alias: str) -> Loaded | None:
-        version = self.tracking.alias(self.problem.name, alias)
+        version = self.registry.alias(self.problem.name, alias)
         if version is None:
             return None
         if version.version not in self.models:
-            file = self.tracking.fetch(version)
+            file = self.registry.fetch(version)
             self.models[version.version] = load(version, file, "registry")
         return replace(self.models[version.version], version=version)
 
     def aliases(self) -> dict[str, int]:
-        (found,) = self.tracking.problems()
+        (found,) = self.registry.problems()
         return dict(found.versions)
 
     def tags(self, version: int) -> dict[str, str]:
-        return dict(self.tracking.version(self.problem.name, version).tags)
+        return dict(self.registry.version(self.problem.name, version).tags)
 
 
 @pytest.fixture(scope="module")
@@ -230,10 +230,10 @@ def test_a_canary_with_flipped_labels_is_taken_back_within_three_looks_and_stays
     assert traffic.tags(2)[TAG + "outcome"] == "taken back"
     assert traffic.tags(2)[TAG + "reason"] == judged[-1].reason
     wait_until(lambda: _events("perennial.canary.taken-back"), "the event")
-    version = traffic.tracking.version("reviews", 2)
-    production = traffic.tracking.production("reviews")
+    version = traffic.registry.version("reviews", 2)
+    production = traffic.registry.production("reviews")
     with pytest.raises(OutsideError, match="was taken back"):
-        canary.start(problem, traffic.tracking, version, production)
+        canary.start(problem, traffic.registry, version, production)
 
 
 def test_failures_take_a_canary_back_at_once(traffic: Traffic) -> None:
@@ -250,7 +250,7 @@ def test_failures_take_a_canary_back_at_once(traffic: Traffic) -> None:
 
 def test_a_canary_is_taken_back_when_production_changes_under_it(traffic: Traffic) -> None:
     third = _register_again(traffic)
-    traffic.tracking.promote(third, expected=traffic.tracking.production("reviews"))
+    traffic.registry.promote(third, expected=traffic.registry.production("reviews"))
 
     judged = look(traffic.problem)
 
@@ -265,7 +265,7 @@ def test_a_canary_is_taken_back_when_production_changes_under_it(traffic: Traffi
 def test_a_newer_version_takes_the_place_of_a_canary(traffic: Traffic) -> None:
     third = _register_again(traffic)
 
-    canary.start(traffic.problem, traffic.tracking, third, traffic.tracking.production("reviews"))
+    canary.start(traffic.problem, traffic.registry, third, traffic.registry.production("reviews"))
 
     assert traffic.aliases() == {"production": 1, "canary": 3}
     assert traffic.tags(2)[TAG + "reason"] == "version 3 took its place"
@@ -273,24 +273,24 @@ def test_a_newer_version_takes_the_place_of_a_canary(traffic: Traffic) -> None:
 
 def _register_again(traffic: Traffic) -> ModelVersion:
     """Register the good model once more, as another retraining would."""
-    second = traffic.tracking.version("reviews", 2)
-    file = traffic.tracking.fetch(second)
-    model = traffic.tracking.load(second)
-    with traffic.tracking.run("reviews", "again") as run_id:
-        return traffic.tracking.register("reviews", run_id, model, file.golden, tags={})
+    second = traffic.registry.version("reviews", 2)
+    file = traffic.registry.fetch(second)
+    model = traffic.registry.load(second)
+    with traffic.registry.run("reviews", "again") as run_id:
+        return traffic.registry.register("reviews", run_id, model, file.golden, tags={})
 
 
 def test_a_canary_that_a_person_has_started_is_left_alone(traffic: Traffic) -> None:
     third = _register_again(traffic)
-    traffic.tracking.start_canary(third, share=0.1)
+    traffic.registry.start_canary(third, share=0.1)
 
     assert look(traffic.problem) is None
     assert traffic.aliases()["canary"] == 3
 
 
 def test_a_crash_between_note_and_alias_is_mended_by_the_next_look(traffic: Traffic) -> None:
-    second = traffic.tracking.version("reviews", 2)
-    traffic.tracking.tag(second, {"canary.step": "1"})
+    second = traffic.registry.version("reviews", 2)
+    traffic.registry.tag(second, {"canary.step": "1"})
 
     judged = look(traffic.problem)
 
@@ -298,7 +298,7 @@ def test_a_crash_between_note_and_alias_is_mended_by_the_next_look(traffic: Traf
     assert judged.outcome == "wait"
     assert traffic.tags(2)["perennial.canary.share"] == "0.5"
 
-    traffic.tracking.tag(second, {"canary.outcome": "taken back", "canary.reason": "too slow"})
+    traffic.registry.tag(second, {"canary.outcome": "taken back", "canary.reason": "too slow"})
     judged = look(traffic.problem)
 
     assert judged is not None

@@ -127,6 +127,19 @@ def test_what_keeps_a_version_from_being_made_again_is_named(
     assert "is reproduced" in reproduce("reviews", 1)
     assert "perennial/gone.py" in capsys.readouterr().out
 
+    # Code that was laid out in other packages has no files to compare, which is said once.
+    old = {"modeling/text.py": "2" * 64, "modeling/nb_svm.py": "3" * 64, "tasks/train.py": "4" * 64}
+    rewrite(registry, made_here, code=old)
+    layout = "it was made with another layout of the code (modeling and tasks then, perennial and "
+    assert layout in reproduce("reviews", 1)
+    assert "modeling/text.py" not in capsys.readouterr().out
+    rewrite(
+        registry,
+        made_here,
+        libraries=here.libraries | {"scikit-learn": "0.1"},
+        code=here.code | {"perennial/text/normalizer.py": "0" * 64, "perennial/gone.py": "1" * 64},
+    )
+
     shift(registry, made_here, 1e-6)
     with pytest.raises(OutsideError, match=r"^Version 1 of 'reviews' is not reproduced") as refused:
         reproduce("reviews", 1)
@@ -154,7 +167,7 @@ def test_what_keeps_a_version_from_being_made_again_is_named(
 
 
 def test_a_version_that_was_made_before_feedback_was_kept_apart_is_divided_as_it_was(
-    write_problem: Callable[..., Problem], collection: Any, documents: Any, tracking: Registry
+    write_problem: Callable[..., Problem], collection: Any, documents: Any, registry: Registry
 ) -> None:
     write_problem(feedback={"use": "holdout"})
     collection.insert_many(documents(300))
@@ -162,10 +175,10 @@ def test_a_version_that_was_made_before_feedback_was_kept_apart_is_divided_as_it
         document | {"_id": f"feedback:{document['_id']}"} for document in documents(100, first=300)
     )
     retrain("reviews")
-    version = tracking.version("reviews", 1)
-    recorded = json.loads(read_recipe(tracking, version).problem)
+    version = registry.version("reviews", 1)
+    recorded = json.loads(read_recipe(registry, version).problem)
     del recorded["feedback"]
-    tracking.attach(version.run_id, {PROBLEM_FILE: json.dumps(recorded).encode()})
+    registry.attach(version.run_id, {PROBLEM_FILE: json.dumps(recorded).encode()})
 
     assert "is reproduced" in reproduce("reviews", 1)
 

@@ -20,7 +20,7 @@ from typer.models import ParameterInfo
 
 from perennial.local import embedded
 from perennial.settings import get_settings, uses_embedded_prefect
-from tasks.orchestration.retries import EXPECTED, log_briefly
+from tasks.orchestration.retries import EXPECTED, quiet_prefect_logs
 
 # A parameter in the docstring: its names, and the indented text below them.
 _DOCUMENTED = re.compile(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", re.MULTILINE)
@@ -40,7 +40,7 @@ def application(flow: Flow[..., Any]) -> typer.Typer:
 
 def _command(flow: Flow[..., Any]) -> Callable[..., None]:
     def command(*args: Any, **kwargs: Any) -> None:
-        log_briefly()
+        quiet_prefect_logs()
         try:
             with _prefect_api():
                 flow(*args, **kwargs)

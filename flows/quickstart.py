@@ -9,7 +9,7 @@ from prefect import flow
 
 from flows.retrain import retrain
 from flows.seed import seed
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.scoring.classify import classify, show
 
 PROBLEM = "sentiment"
@@ -23,7 +23,7 @@ SENTENCES = (
 @flow(name="quickstart", flow_run_name="quickstart")
 def quickstart() -> None:
     """Go the whole way once: film reviews, a model in Production, three answers."""
-    log_briefly()
+    quiet_prefect_logs()
     seed(PROBLEM)
     retrain(PROBLEM)
     show(classify(PROBLEM, SENTENCES))

@@ -26,7 +26,7 @@ from serving.api.middleware import (
     FAILED,
     GONE,
     SECURITY_HEADERS,
-    Guard,
+    RequestGuard,
     error_answer,
     json_answer,
     read_body,
@@ -139,7 +139,7 @@ class Service:
         counted = {route.path: route.path for route in routes if not route.path.startswith(_STATIC)}
         names = {**counted, _STATIC: f"{_STATIC}*"}
         announce(self.metrics, names.values())
-        return Guard(
+        return RequestGuard(
             app,
             self.metrics,
             names,

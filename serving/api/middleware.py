@@ -35,7 +35,7 @@ _RAW_HEADERS = tuple(
 FAILED = ApiError(500, "internal", "The service failed; its log says where.")
 
 
-class Guard:
+class RequestGuard:
     """Wraps an application: no request gets past its limits, no failure past its answer.
 
     Parameters

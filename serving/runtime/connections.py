@@ -16,8 +16,20 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from perennial.private_parts import PrivatePart
+
 if TYPE_CHECKING:
     import uvicorn
+
+_STARTUP = PrivatePart("uvicorn", "uvicorn", "Server.startup", ("self", "sockets"))
+_PROTOCOL = PrivatePart(
+    "uvicorn",
+    "uvicorn.protocols.http.auto",
+    "AutoHTTPProtocol.connection_made",
+    ("self", "transport"),
+)
+_PROTOCOLS = PrivatePart("uvicorn", "uvicorn.config", "HTTP_PROTOCOLS")
+_AUTO = "uvicorn.protocols.http.auto:AutoHTTPProtocol"
 
 # Elsewhere the system lets several listen, but gives all connections to one of them.
 SHARES_OUT = sys.platform == "linux"
@@ -88,13 +100,32 @@ def listener(given: socket.socket) -> socket.socket:
     return own
 
 
-def connect_well() -> None:
-    """Let the servers that this process starts from now on listen, and answer, as said above.
+def require_uvicorn() -> None:
+    """Check the parts of uvicorn that are replaced.
 
-    It does nothing in a process that has imported no server, such as the workers' supervisor.
+    Raises
+    ------
+    OutsideError
+        If the installed version has others.
+    """
+    _STARTUP.require()
+    _PROTOCOL.require()
+    _PROTOCOLS.require_entry("auto", _AUTO)
+
+
+def patch_uvicorn() -> None:
+    """Apply both patches of the module docstring to the servers that this process starts later.
+
+    A process that has imported no server, such as the supervisor of the workers, is left alone.
+
+    Raises
+    ------
+    OutsideError
+        If the installed version of uvicorn has other parts than those that are replaced.
     """
     if "uvicorn" not in sys.modules:
         return
+    require_uvicorn()
     import uvicorn
     from uvicorn.protocols.http import auto
 

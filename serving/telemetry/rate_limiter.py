@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Allowance:
+class TokenBucket:
     """Lets pieces of work begin until a turn is used up; what a piece takes more, later turns miss.
 
     Parameters

@@ -47,7 +47,8 @@ class PrivatePart:
             If the library does not have it, or it takes other parameters.
         """
         try:
-            found = reduce(getattr, self.name.split("."), import_module(self.module))
+            holder: Any = import_module(self.module)
+            found: Any = reduce(getattr, self.name.split("."), holder)
         except (ImportError, AttributeError):
             raise self._error("does not exist") from None
         if self.parameters is None:

@@ -34,15 +34,15 @@ class Answer:
     Attributes
     ----------
     version : ModelVersion
-        What answers.
+        Version that answers.
     classes : tuple of str
-        The columns of `probabilities`.
+        Labels of the columns of `probabilities`.
     decided : list of int
         The position in `classes` of each input's label.
     probabilities : ndarray of float64, shape (n_inputs, n_classes)
-        Of each class.
+        Probability of each class.
     explanations : sequence or None
-        What moved each decision, if that was asked for.
+        Contributions to each prediction, if requested.
     """
 
     version: ModelVersion

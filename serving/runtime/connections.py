@@ -1,4 +1,4 @@
-"""How connections reach the workers and answers leave them: what uvicorn has no settings for.
+"""Patches of uvicorn, where it has no settings: a socket per worker, and one write per answer.
 
 Workers that accept from one socket race for connections, and one of them often gets nearly all:
 with a few long-lived connections, as load balancers keep them, the others idle. So each worker
@@ -50,7 +50,7 @@ class OneWrite:
         self._head = b""
 
     def write(self, data: bytes) -> None:
-        """Send this after what was kept; keep it if it is the head of an answer."""
+        """Send data after the head that is kept; keep it if it is the head of an answer."""
         if self._head:
             data, self._head = self._head + data, b""
         elif data.startswith(_HEAD) and data.endswith(_END_OF_HEAD):
@@ -60,7 +60,7 @@ class OneWrite:
         self._transport.write(data)
 
     def close(self) -> None:
-        """Send what was kept, and close."""
+        """Send the head that is kept, and close."""
         self._flush()
         self._transport.close()
 
@@ -79,7 +79,7 @@ def reserve(shared: socket.socket, address: tuple[str, int]) -> None:
     Raises
     ------
     OSError
-        If somebody listens there already, this service included.
+        If a process listens there already, this service included.
     """
     # Among those that share an address the system would not notice another service.
     with socket.socket(shared.family, shared.type) as alone:

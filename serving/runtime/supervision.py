@@ -1,4 +1,4 @@
-"""How BentoML's supervisor treats its workers: what it has no settings for."""
+"""Patches of circus, BentoML's supervisor of workers, where it has no settings."""
 
 from __future__ import annotations
 

@@ -12,13 +12,27 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from prefect.server.utilities.messaging import Message, MessageHandler, memory
-from prefect.server.utilities.messaging.memory import (
+from sqlalchemy.exc import OperationalError
+
+from perennial.private_parts import PrivatePart
+
+_MEMORY = "prefect.server.utilities.messaging.memory"
+PARTS = (
+    PrivatePart("prefect", _MEMORY, "Consumer.run", ("self", "handler")),
+    PrivatePart("prefect", _MEMORY, "Publisher.publish_data", ("self", "data", "attributes")),
+    PrivatePart("prefect", _MEMORY, "ephemeral_subscription", ("topic",)),
+    PrivatePart("prefect", _MEMORY, "break_topic", ()),
+)
+for part in PARTS:
+    part.require()
+
+# What is imported from here on has been checked.
+from prefect.server.utilities.messaging import Message, MessageHandler, memory  # noqa: E402
+from prefect.server.utilities.messaging.memory import (  # noqa: E402
     Publisher,
     break_topic,
     ephemeral_subscription,
 )
-from sqlalchemy.exc import OperationalError
 
 __all__ = ["Consumer", "Publisher", "break_topic", "ephemeral_subscription"]
 

@@ -20,7 +20,7 @@ from perennial.promotion.verdict import Verdict
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
 from tasks.orchestration.connect import connect
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.promotion.approve import examine, report_answer
 from tasks.promotion.promote import announce, promote
 from tasks.promotion.questions import find_question, refuse
@@ -53,7 +53,7 @@ def approve(
     by : str or None
         Who says so; None for the user of this process. A deployment's run needs a name.
     """
-    log_briefly()
+    quiet_prefect_logs()
     spec = load_problem(get_settings().problem_file(problem))
     approval = Approval(approved=approve, by=_person(by), why=_reason(why))
     registry = connect()

@@ -20,7 +20,7 @@ from typer.models import ParameterInfo
 
 from perennial.local import embedded
 from perennial.settings import get_settings, uses_embedded_prefect
-from tasks.orchestration.retries import EXPECTED, log_briefly
+from tasks.orchestration.retries import EXPECTED, quiet_prefect_logs
 
 HELP = ["--help", "-h"]
 
@@ -52,7 +52,7 @@ def application(flow: Flow[..., Any]) -> typer.Typer:
 
 def _command(flow: Flow[..., Any]) -> Callable[..., None]:
     def command(*args: Any, **kwargs: Any) -> None:
-        log_briefly()
+        quiet_prefect_logs()
         try:
             with _prefect_api():
                 flow(*args, **kwargs)

@@ -39,7 +39,7 @@ from tasks.experiment.explore import (
 )
 from tasks.experiment.report import Experimented, compare
 from tasks.orchestration.connect import connect
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.training.evaluate import Evaluation, evaluate
 from tasks.training.train import CandidateResult, choose
 from tasks.training.tune_threshold import decide
@@ -61,7 +61,7 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     write : bool
         Write the winner into that file, as the baseline that every retraining fits.
     """
-    log_briefly()
+    quiet_prefect_logs()
     steps = Steps()
     path = get_settings().problem_file(problem)
     spec = load_problem(path).explored

@@ -11,7 +11,7 @@ from perennial.config.loader import load_problem
 from perennial.registry.client import Change
 from perennial.settings import get_settings
 from tasks.orchestration.connect import connect
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.promotion.rollback import show_history
 
 
@@ -24,7 +24,7 @@ def history(problem: str = "sentiment") -> tuple[Change, ...]:
     problem : str
         Name of a file in ``problems/``, without its ending.
     """
-    log_briefly()
+    quiet_prefect_logs()
     spec = load_problem(get_settings().problem_file(problem))
     return show_history(spec, connect())
 

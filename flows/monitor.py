@@ -21,7 +21,7 @@ from tasks.monitoring.quality import measure_freshness, measure_quality
 from tasks.monitoring.report import Monitored, report_monitoring
 from tasks.monitoring.samples import read_recent, read_reference
 from tasks.orchestration.connect import connect
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.promotion.judge_canary import judge_canary
 from tasks.promotion.questions import close_unanswered
 
@@ -40,7 +40,7 @@ def monitor(problem: str = "sentiment") -> Monitored | None:
     Monitored or None
         None while the problem has no Production version to watch.
     """
-    log_briefly()
+    quiet_prefect_logs()
     now = datetime.now(UTC)
     spec = load_problem(get_settings().problem_file(problem))
     registry = connect()

@@ -12,7 +12,7 @@ from prefect import flow
 from flows.retrain import retrain
 from flows.seed import seed
 from perennial.settings import get_settings
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.scoring.classify import classify, show
 
 PROBLEM = "sentiment"
@@ -27,7 +27,7 @@ SENTENCES = (
 @flow(name="quickstart", flow_run_name="quickstart")
 def quickstart() -> None:
     """Go the whole way once: film reviews, a model in Production, three answers."""
-    log_briefly()
+    quiet_prefect_logs()
     _bring_problem(get_settings().problems_dir)
     seed(PROBLEM)
     retrain(PROBLEM)

@@ -11,7 +11,7 @@ from perennial.registry.client import ModelVersion, Registry
 from perennial.registry.tags import RunTags
 from tasks.data.prepare import prepare
 from tasks.orchestration.connect import connect
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.training.evaluate import evaluate
 from tasks.training.recipe import Recipe, read_recipe
 from tasks.training.reproduce import Agreement, Ingredients, agreement, conclude, gather
@@ -33,7 +33,7 @@ def reproduce(problem: str, version: int) -> str:
     version : int
         The version to make again.
     """
-    log_briefly()
+    quiet_prefect_logs()
     registry = connect()
     original = registry.version(problem, version)
     recipe = read_recipe(registry, original)

@@ -20,7 +20,7 @@ from tasks.data.ingest import Ingested, ingest
 from tasks.data.prepare import prepare
 from tasks.orchestration.connect import connect
 from tasks.orchestration.flow_lock import turn
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.promotion.approve import ask_in_terminal
 from tasks.promotion.promote import announce, promote
 from tasks.promotion.questions import close_unanswered
@@ -46,7 +46,7 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     force : bool
         Train even when neither documents nor problem have changed.
     """
-    log_briefly()
+    quiet_prefect_logs()
     steps = Steps()
     spec = load_problem(get_settings().problem_file(problem)).retrained
 

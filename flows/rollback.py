@@ -15,7 +15,7 @@ from perennial.settings import get_settings
 from perennial.stores.measurements import Figure, record
 from tasks.orchestration.connect import connect
 from tasks.orchestration.events import emit
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.promotion.rollback import choose_version, roll_back, show_history
 
 
@@ -38,7 +38,7 @@ def rollback(
     by : str or None
         Who decides it; None for the user of this process.
     """
-    log_briefly()
+    quiet_prefect_logs()
     if not why.strip():
         raise OutsideError("--why is empty; say in a sentence why Production has to change.")
     spec = load_problem(get_settings().problem_file(problem))

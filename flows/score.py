@@ -18,7 +18,7 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.settings import get_settings
 from perennial.stores.measurements import Figure, record
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.scoring.batch import Scored
 from tasks.scoring.collection import Place
 from tasks.scoring.collection import score as score_documents
@@ -53,7 +53,7 @@ def score(
     again : bool
         Classify also what this version has classified already.
     """
-    log_briefly()
+    quiet_prefect_logs()
     spec = load_problem(get_settings().problem_file(problem))
     if file is not None or out is not None:
         if file is None or out is None:

@@ -16,7 +16,7 @@ from perennial.inputs.base import inputs_of
 from perennial.settings import get_settings
 from tasks.data.datasets import builtin_rows
 from tasks.data.seed import Seeded, load, read_rows
-from tasks.orchestration.retries import log_briefly
+from tasks.orchestration.retries import quiet_prefect_logs
 
 
 @flow(name="seed", flow_run_name="seed {problem}")
@@ -41,7 +41,7 @@ def seed(
     source : str or None
         Load only rows whose column ``source`` has this value, or another part of the dataset.
     """
-    log_briefly()
+    quiet_prefect_logs()
     spec = load_problem(get_settings().problem_file(problem))
     if file is None:
         return load(spec, builtin_rows(spec, source))

@@ -1,4 +1,4 @@
-"""Say whether the servers take what the settings say: ``python -m serving.check [VARIABLE...]``.
+"""Check the settings against the servers: ``python -m serving.check [VARIABLE...]``.
 
 A pod runs this before the service: a password that is wrong ends a rollout with one sentence, and
 the pods before it go on. A server that is away ends nothing, because the service serves without it.
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def problems(settings: Settings) -> list[str]:
-    """Return what the servers refuse, a sentence each."""
+    """Return a sentence for each server that refuses the settings."""
     refusals = []
     for look in (_mongodb, _registry):
         try:

@@ -12,17 +12,21 @@ from typing import Any, cast
 
 import anyio.to_thread
 import bentoml
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from perennial.errors import OutsideError
+from perennial.private_parts import PrivatePart
 from perennial.settings import get_serving_settings, get_settings
-from serving.runtime.connections import connect_well
-from serving.runtime.supervision import supervise_well
+from serving.runtime.connections import patch_uvicorn, require_uvicorn
+from serving.runtime.supervision import patch_circus
 
+_STACK = PrivatePart("starlette", "starlette.applications", "Starlette.middleware_stack")
 # BentoML's own limit is the last one: what is slower has been answered here before.
 _TIMEOUT_SECONDS = 5
 
 
-class Takeover:
+class BypassMiddleware:
     """Answers every request in place of BentoML's own layers and routes.
 
     Some of its routes have our paths, and its timeout costs a task and a timer per request.
@@ -46,6 +50,11 @@ class Takeover:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run from the start of the worker to its end, when its last request is answered."""
+        try:
+            _STACK.require_on(scope.get("app"))
+        except OutsideError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         # From now on requests come here first. Without this line they come later, and no less sure.
         scope["app"].middleware_stack = self
         # What is imported now stays: looking through it for garbage is a third of the start.
@@ -74,10 +83,15 @@ class Classifier:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def supervise() -> None:
-        """Replace workers that die; called once, in the process that starts them."""
-        supervise_well()
+        """Replace workers that die; called once, in the process that starts them.
+
+        What the workers replace is checked here, too: a worker that fails is started again.
+        """
+        _STACK.require_on(Starlette())
+        require_uvicorn()
+        patch_circus()
 
 
-cast("bentoml.Service[Any]", Classifier).add_asgi_middleware(Takeover)
+cast("bentoml.Service[Any]", Classifier).add_asgi_middleware(BypassMiddleware)
 # A worker starts its server right after it has imported this, and asks nobody in between.
-connect_well()
+patch_uvicorn()

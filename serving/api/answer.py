@@ -34,15 +34,15 @@ class Answer:
     Attributes
     ----------
     version : ModelVersion
-        What answers.
+        Version that answers.
     classes : tuple of str
-        The columns of `probabilities`.
+        Labels of the columns of `probabilities`.
     decided : list of int
         The position in `classes` of each input's label.
     probabilities : ndarray of float64, shape (n_inputs, n_classes)
-        Of each class.
+        Probability of each class.
     explanations : sequence or None
-        What moved each decision, if that was asked for.
+        Contributions to each prediction, if requested.
     """
 
     version: ModelVersion
@@ -59,30 +59,35 @@ class Answer:
 
     def body(self, ids: Sequence[str]) -> bytes:
         """Return the answer as JSON, the size of which is mostly the same each time."""
-        version, classes = self.version, self.classes
-        head, tail, parts, explained = _templates(version.problem, version.version, classes)
+        templates = _templates(self.version.problem, self.version.version, self.classes)
         # orjson writes the numbers at once; to make objects of them for it takes three times as
         # long as all the rest.
         numbers = orjson.dumps(self.probabilities.ravel(), option=_NUMPY)[1:-1].decode().split(",")
         if len(ids) == 1 and self.explanations is None:
             # Most requests are so: one prediction needs no columns.
-            first, second = (ids, numbers) if _ID_FIRST else (numbers, ids)
-            return f"{head}{parts[self.decided[0]] % (*first, *second)}{tail}".encode()
-        width = len(classes)
+            whole = templates.single[self.decided[0]]
+            values = (*ids, *numbers) if _ID_FIRST else (*numbers, *ids)
+            return (whole % values).encode()
+        return self._body_of_columns(templates, ids, numbers)
+
+    def _body_of_columns(
+        self, templates: Templates, ids: Sequence[str], numbers: Sequence[str]
+    ) -> bytes:
+        parts, width = templates.plain, len(self.classes)
         columns: dict[str, list[Sequence[str]]] = {
             "prediction_id": [ids],
             "probabilities": [numbers[column::width] for column in range(width)],
             "explanation": [],
         }
         if self.explanations is not None:
-            parts = explained
+            parts = templates.explained
             columns["explanation"] = [[orjson.dumps(each).decode() for each in self.explanations]]
         ordered = [column for name in _SCHEMA.order for column in columns[name]]
-        values = [""] * (len(ids) * len(ordered))
+        cells = [""] * (len(ids) * len(ordered))
         for place, column in enumerate(ordered):
-            values[place :: len(ordered)] = column
-        predictions = ",".join([parts[position] for position in self.decided]) % tuple(values)
-        return f"{head}{predictions}{tail}".encode()
+            cells[place :: len(ordered)] = column
+        predictions = ",".join([parts[position] for position in self.decided]) % tuple(cells)
+        return f"{templates.head}{predictions}{templates.tail}".encode()
 
     def logged(self, ids: Sequence[str], inputs: Sequence[Input], seconds: float) -> Logged:
         """Return the answer as it is kept in the log."""

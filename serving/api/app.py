@@ -26,7 +26,7 @@ from serving.api.middleware import (
     FAILED,
     GONE,
     SECURITY_HEADERS,
-    Guard,
+    RequestGuard,
     error_answer,
     json_answer,
     read_body,
@@ -61,12 +61,12 @@ _ALIVE = b'{"alive":true}'
 
 
 class Service:
-    """Everything that one worker runs.
+    """All parts of one worker.
 
     Parameters
     ----------
     settings : Settings
-        Where the registry, MongoDB and the data folder are.
+        Addresses of the registry, MongoDB and the data folder.
     serving : ServingSettings
         Limits and policies.
     """
@@ -87,7 +87,7 @@ class Service:
         self.app = self._build()
 
     def start(self) -> None:
-        """Begin to watch the registry and to write the log."""
+        """Start the watcher of the registry and the writer of the log."""
         # A thread that loads a model lets requests pass this often, not every 5 ms.
         sys.setswitchinterval(_SWITCH_SECONDS)
         for file in self._problems_dir.glob("*.yaml"):
@@ -97,7 +97,7 @@ class Service:
         self._port.start(self.metrics)
 
     def wait_until_informed(self) -> None:
-        """Wait until it is known whether there is a model, but not forever.
+        """Wait a limited time until the registry or the cache has said whether there is a model.
 
         The workers of a machine share its port: one that answered without a model while another
         has it already would refuse requests to a service that says it is ready.
@@ -105,7 +105,7 @@ class Service:
         self.watcher.wait_until_informed(_INFORMED_SECONDS)
 
     def end(self) -> None:
-        """Stop, and write what still waits."""
+        """Stop all threads, and write the entries that still wait."""
         self.watcher.end()
         self._port.end()
         self._classify.end()
@@ -139,7 +139,7 @@ class Service:
         counted = {route.path: route.path for route in routes if not route.path.startswith(_STATIC)}
         names = {**counted, _STATIC: f"{_STATIC}*"}
         announce(self.metrics, names.values())
-        return Guard(
+        return RequestGuard(
             app,
             self.metrics,
             names,
@@ -148,7 +148,7 @@ class Service:
         )
 
     async def _feedback(self, request: Request) -> Response:
-        """Take what somebody says about a prediction."""
+        """Accept the right label of a prediction."""
         if self._serving.api_key_hashes:
             auth.require(_headers(request), self._serving.api_key_hashes)
         require_json(_headers(request))
@@ -167,11 +167,11 @@ class Service:
     def _check_feedback(self, said: FeedbackRequest) -> Feedback:
         found = _ID.fullmatch(said.prediction_id)
         if found is None:
-            message = "The prediction_id is none that POST /classify has answered."
+            message = "prediction_id was not issued by POST /classify."
             raise ApiError(422, "wrong_value", message, field="prediction_id")
         served = self.store.served.get(found["problem"])
         if served is None:
-            message = "The model of this prediction is not served here."
+            message = "The model of this prediction is not served."
             raise ApiError(404, "unknown_model", message, field="prediction_id")
         classes = served.production.predictor.classes
         if said.label not in classes:
@@ -186,7 +186,7 @@ class Service:
         )
 
     async def _refresh(self, request: Request) -> Response:
-        """Look at the registry now, in all workers of this machine."""
+        """Poll the registry now, in all workers of this machine."""
         token = self._serving.refresh_token_hash
         hashes = (token,) if token else self._serving.api_key_hashes
         if not hashes:
@@ -201,16 +201,16 @@ class Service:
         return json_answer(200, RefreshAnswer(models=numbers).model_dump_json().encode())
 
     async def _models(self, _: Request) -> Response:
-        """Say what is served."""
+        """Answer with the models and versions that are served."""
         models = [_describe(served) for _, served in sorted(self.store.served.items())]
         return json_answer(200, ModelsAnswer(models=models).model_dump_json().encode())
 
     async def _livez(self, _: Request) -> Response:
-        """Say that this worker runs."""
+        """Answer that this worker runs."""
         return json_answer(200, _ALIVE)
 
     async def _readyz(self, _: Request) -> Response:
-        """Say whether there is a model, which one, and where it came from."""
+        """Answer whether there is a model, with the versions and origins of all models."""
         served = [served.production for _, served in sorted(self.store.served.items())]
         answer = ReadyAnswer(
             ready=bool(served),
@@ -250,7 +250,7 @@ class Service:
     def _send(self, request: Request, name: str) -> Response:
         file = self._files.get(name)
         if file is None:
-            raise ApiError(404, "not_found", "There is no such file.")
+            raise ApiError(404, "not_found", "This file does not exist.")
         return _send_file(request, file)
 
 
@@ -304,13 +304,13 @@ async def _note_disconnect(_: Request, __: Exception) -> Response:
 
 
 async def _refuse_by_framework(_: Request, error: Exception) -> Response:
-    """Say what Starlette's router found wrong: an unknown path, or a method it does not take."""
+    """Answer the errors of Starlette's router: unknown paths and methods that are not allowed."""
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "")
-        message = f"This path takes {allowed} only."
+        message = f"This path accepts only {allowed}."
         return error_answer(ApiError(405, "wrong_method", message, headers=error.headers))
-    return error_answer(ApiError(404, "not_found", "There is nothing at this path; see /docs."))
+    return error_answer(ApiError(404, "not_found", "This path does not exist; see /docs."))
 
 
 async def _admit_failure(_: Request, __: Exception) -> Response:

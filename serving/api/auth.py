@@ -1,4 +1,4 @@
-"""Who may ask: keys and tokens, of which only digests are known here."""
+"""Authentication by API keys and tokens, of which only digests are stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BEARER = b"bearer "
 
 
 def require(headers: Mapping[bytes, bytes], hashes: Sequence[str]) -> None:
-    """Let a request pass whose key has one of the digests.
+    """Check that the key of a request has one of the digests.
 
     Every digest is compared in constant time, whether or not an earlier one was right.
 

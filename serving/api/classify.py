@@ -32,29 +32,29 @@ from serving.telemetry.metrics import Metrics
 _ID_BYTES = 16
 _ID_DIGITS = 2 * _ID_BYTES
 _IDS_AT_ONCE = 256
-# Where every call of a predictor is dear, a portion is so many times as large as what is answered
-# at once; it goes to a thread.
+# Factor for the size of a portion if calls of the predictor have a high overhead; such portions run
+# in a thread.
 _TIMES_AS_LARGE = 10
-# So often the event loop comes round between a small request's arrival and its answer.
+# Turns of the event loop between two portions: as many as a small request needs for its answer.
 _ROUNDS = 3
-# To explain an answer takes so many times as long as the answer.
+# Cost of an explained answer, relative to an answer without explanation.
 _EXPLAIN_WEIGHT = 16
 _MOST_SHADOWS = 4
 
 
 class Classify:
-    """Answers requests for predictions, as an ASGI application.
+    """ASGI application that answers requests for predictions.
 
     Parameters
     ----------
     store : ModelStore
-        The models that answer.
+        Models in memory.
     log : PredictionLog
-        Told what was answered.
+        Log of the predictions.
     metrics : Metrics
-        Counts what was answered.
+        Counters of the predictions.
     settings : ServingSettings
-        The limits.
+        Limits of requests.
     """
 
     def __init__(
@@ -103,28 +103,36 @@ class Classify:
         await send_json(send, answer.body(ids))
 
     def end(self) -> None:
-        """Let the threads go."""
+        """Shut down the thread pools."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._shadow_pool.shutdown(wait=False, cancel_futures=True)
 
     def _served(self, name: str | None) -> Served:
-        """Return what answers for a problem, or for the only one."""
+        """Return the versions of a problem, which needs no name if it is the only one."""
         served = self._store.served
         if not served:
             raise ApiError(
                 503,
                 "no_model",
-                "No model is in Production yet; the service looks for one every few seconds.",
+                "No model is in Production yet; the service polls the registry every few seconds.",
                 headers={"Retry-After": str(max(1, round(self._settings.poll_seconds)))},
             )
         if name is None and len(served) == 1:
             return next(iter(served.values()))
         known = ", ".join(sorted(served))
         if name is None:
-            raise ApiError(422, "missing", f"Say which model: {known}.", field="model")
+            raise ApiError(
+                422,
+                "missing",
+                f"model is required when several are served; known models: {known}.",
+                field="model",
+            )
         if name not in served:
             raise ApiError(
-                404, "unknown_model", f"There is no such model; there are: {known}.", field="model"
+                404,
+                "unknown_model",
+                f"This model is not served; known models: {known}.",
+                field="model",
             )
         return served[name]
 
@@ -149,10 +157,10 @@ class Classify:
         characters: Sequence[int],
         explain: bool,
     ) -> Answer:
-        """Answer a large request in portions, between which all others have turns.
+        """Answer a large request in portions, so that other requests are answered in between.
 
-        Portions are scored one at a time in a worker, whoever sent them. Most stay on the event
-        loop: to hand one to a thread and back takes a fifth as long as to score it.
+        A worker scores one portion at a time, whichever request it belongs to. Most are scored on
+        the event loop: the way to a thread and back takes a fifth as long as the scoring.
         """
         deadline = monotonic() + self._settings.answer_seconds
         portions = []
@@ -177,9 +185,9 @@ class Classify:
     def _portions(
         self, loaded: Loaded, inputs: Sequence[Input], characters: Sequence[int]
     ) -> Iterator[tuple[Sequence[Input], int]]:
-        """Yield the inputs in order, in runs of about as many characters as are scored in one go.
+        """Yield runs of inputs, in order, each with about as many characters as are scored at once.
 
-        Where calls are dear, runs are long, and go to the thread; so does a single long text.
+        Predictors with high call overhead get long runs, scored in a thread like one long text.
         """
         most = self._settings.inline_characters
         if not loaded.predictor.has_low_call_overhead:
@@ -197,7 +205,7 @@ class Classify:
         return share == 1 or random.random() < share  # noqa: S311
 
     def _log_failure(self, loaded: Loaded) -> None:
-        """Log that a version did not answer, as often as answers are logged."""
+        """Log a failure of a version, sampled like the answers."""
         if self._is_logged():
             version = loaded.version
             self._log.add_failure(Failure(time(), version.problem, version.version))
@@ -214,7 +222,7 @@ class Classify:
             self._metrics.predicted(problem, number, classes[position], count)
 
     def _show(self, shadow: Loaded, inputs: Sequence[Input], answered: Sequence[str]) -> None:
-        """Let the shadow predict beside the answer; skip what is too much for it."""
+        """Predict with the shadow in the background; skip the request if the shadow is busy."""
         if self._shadows >= _MOST_SHADOWS:
             return
         self._shadows += 1
@@ -255,7 +263,7 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
 
 
 def _random_digits() -> Iterator[str]:
-    """Yield what nobody can guess, and what never comes twice."""
+    """Yield unguessable, unique hexadecimal numbers."""
     while True:
         digits = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
         for start in range(0, len(digits), _ID_DIGITS):
@@ -263,7 +271,7 @@ def _random_digits() -> Iterator[str]:
 
 
 def _measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
-    """Return the sizes of the inputs, which must be texts if the model takes texts."""
+    """Return the size of each input in characters, after checking that it is of the right kind."""
     if loaded.fields is not None:
         return [len(loaded.fields) * FIELD_CHARACTERS] * len(inputs)
     for index, found in enumerate(inputs):

@@ -1,4 +1,4 @@
-"""What a client is told when a request cannot be answered."""
+"""Errors that clients receive."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 
 
 class ApiError(Exception):
-    """A request that is not answered; it becomes a JSON answer with this status.
+    """Refusal of a request, sent as a JSON answer with this status.
 
     Parameters
     ----------
     status : int
         The HTTP status.
     code : str
-        What programs look at.
+        Stable name of the error, for programs.
     message : str
         One sentence for people.
     field : str, optional
-        The part of the request that is wrong, such as ``inputs[3]``.
+        Part of the request that is wrong, such as ``inputs[3]``.
     headers : mapping of str to str, optional
         Sent with the answer.
     """

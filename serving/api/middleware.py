@@ -32,25 +32,25 @@ _RAW_HEADERS = tuple(
 )
 
 
-FAILED = ApiError(500, "internal", "The service failed; its log says where.")
+FAILED = ApiError(500, "internal", "The service failed; the reason is in its log.")
 
 
-class Guard:
-    """Wraps an application: no request gets past its limits, no failure past its answer.
+class RequestGuard:
+    """Outermost middleware: limits concurrency, counts requests and answers every failure.
 
     Parameters
     ----------
     app : ASGIApp
-        Answers the requests.
+        Application for all other requests.
     direct : mapping of (str, str) to ASGIApp
-        Method and path -> what answers these without the layers of `app` in between, which take as
-        long as a short text.
+        Applications by method and path that bypass the layers of `app`, which take as long as a
+        short text.
     metrics : Metrics
-        Told about every answer.
+        Counters of the requests.
     routes : mapping of str to str
-        Path -> the name under which it is counted; a path that ends in ``/`` stands for all below.
+        Names of paths in the metrics; a path that ends in ``/`` includes all paths below it.
     max_concurrency : int
-        Requests with a body that may be in hand at once.
+        Maximum number of concurrent requests with a body.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Guard:
     async def _answer_directly(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Let an application answer that raises its refusals."""
+        """Answer by an application that raises its errors instead of sending them."""
         try:
             await app(scope, receive, send)
         except ApiError as error:
@@ -132,10 +132,10 @@ async def read_body(
     Raises
     ------
     ApiError
-        413 if it is larger than `most` bytes, known or not beforehand; 408 if it is not there
-        within the time.
+        413 if the body is larger than `most` bytes, declared or not; 408 if it does not arrive
+        in time.
     DisconnectedError
-        If the client goes away before.
+        If the client disconnects before.
     """
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > most:
@@ -151,7 +151,7 @@ async def read_body(
         raise ApiError(
             408,
             "too_slow",
-            f"The request's body was not there within {seconds:g} s.",
+            f"The request body did not arrive within {seconds:g} s.",
             headers={"Connection": "close"},
         ) from None
     if len(body) > most:
@@ -178,7 +178,7 @@ def _busy() -> ApiError:
     return ApiError(
         429,
         "too_many_requests",
-        "The service has as many requests in hand as it takes; try again in a second.",
+        "Too many concurrent requests; retry in 1 second.",
         headers={"Retry-After": "1"},
     )
 
@@ -187,7 +187,7 @@ def _too_large(most: int) -> ApiError:
     return ApiError(
         413,
         "too_large",
-        f"The request's body has more than the {most:,} bytes that are allowed.",
+        f"The request body is larger than the {most:,} bytes that are allowed.",
         headers={"Connection": "close"},
     )
 
@@ -211,7 +211,7 @@ def error_answer(error: ApiError) -> Response:
 
 
 def _log_failure(route: str, error: Exception) -> None:
-    """Log where it failed, and not its message, which may contain what the client sent."""
+    """Log the place of a failure without its message, which may contain the client's input."""
     frames = reversed(traceback.extract_tb(error.__traceback__))
     places = [f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames]
     where = " < ".join(places[:_FRAMES])

@@ -1,4 +1,4 @@
-"""The description of the API: OpenAPI for programs, the same as a page for people."""
+"""Description of the API: OpenAPI for programs, and a page for people."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _REFERENCE = "#/components/schemas/{model}"
 _ERRORS = {
     400: "The body is not valid JSON",
     401: "The API key is missing or wrong",
-    404: "There is no such model",
-    408: "The body came too slowly",
+    404: "The model is not served",
+    408: "The body did not arrive in time",
     413: "The body is too large",
     415: "The body is not declared as JSON",
     422: "A value is wrong; the answer names it",
-    429: "Too much at once; try again after the time in Retry-After",
+    429: "Too many requests or too much work; retry after the time in Retry-After",
     503: "No model is in Production yet",
 }
 _ID = "sentiment.3.5f0c9e5d3c1d4a3a8b52c1f0f3a7d9e1"
@@ -87,7 +87,7 @@ def openapi(settings: ServingSettings) -> bytes:
         "info": {
             "title": "Perennial",
             "version": __version__,
-            "description": "Classifies texts or records of fields with what is in Production.",
+            "description": "Classifies texts or records of fields with the Production model.",
         },
         "paths": paths,
         "components": {
@@ -102,7 +102,7 @@ _BAD = (400, 401, 408, 413, 415, 422, 429)
 _FEEDBACK = _Operation(
     "post",
     "/feedback",
-    "Say what a prediction should have been",
+    "Send the right label of a prediction",
     FeedbackAnswer,
     status=202,
     body=FeedbackRequest,
@@ -114,7 +114,7 @@ _FEEDBACK = _Operation(
 _MODELS = _Operation(
     "get",
     "/models",
-    "Which versions are served",
+    "List the models and versions that are served",
     ModelsAnswer,
     answered=ModelsAnswer(
         models=[
@@ -141,17 +141,17 @@ _MODELS = _Operation(
 _REFRESH = _Operation(
     "post",
     "/refresh",
-    "Look at the registry now",
+    "Poll the registry now",
     RefreshAnswer,
     answered=RefreshAnswer(models={"sentiment": 3}),
     errors=(401, 429),
     secured=True,
 )
-_LIVEZ = _Operation("get", "/livez", "Whether the worker runs", "application/json")
+_LIVEZ = _Operation("get", "/livez", "Check that the worker runs", "application/json")
 _READYZ = _Operation(
     "get",
     "/readyz",
-    "Whether there is a model, and which; 503 while there is none",
+    "Check that a model is loaded; 503 if none is",
     ReadyAnswer,
     answered=ReadyAnswer(
         ready=True,

@@ -1,4 +1,4 @@
-"""From the bytes of a request to its values, or to one sentence that says what is wrong."""
+"""Validation of request bodies, with one sentence for the first error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RequestT = TypeVar("RequestT", bound=BaseModel)
 
 
 def require_json(headers: Mapping[bytes, bytes]) -> None:
-    """Let a request pass that says its body is JSON.
+    """Check that a request declares its body as JSON.
 
     Raises
     ------
@@ -44,14 +44,14 @@ def parse(schema: type[RequestT], body: bytes) -> RequestT:
     Raises
     ------
     ApiError
-        400 if it is no JSON, 422 if a value is wrong; the part that is wrong is named.
+        400 if the body is not JSON, 422 if a value is wrong; `field` names the wrong part.
     """
     try:
         return schema.model_validate_json(body)
     except ValidationError as error:
         # To list a million errors takes many seconds and gigabytes: it would be an attack.
         if error.error_count() > _MOST_ERRORS:
-            message = "The body has more wrong values or unknown fields than are looked at."
+            message = f"The body has more than {_MOST_ERRORS:,} wrong values or unknown fields."
             raise ApiError(422, "wrong_value", message) from None
         details = error.errors(include_url=False, include_context=True)
         raise _complaint(schema, _telling(details)) from None
@@ -75,12 +75,12 @@ def _complaint(schema: type[BaseModel], detail: ErrorDetails) -> ApiError:
 
 
 def _sentence(schema: type[BaseModel], detail: ErrorDetails, field: str | None) -> tuple[str, str]:
-    """Return the code of an error in a value, and what is wrong with the value."""
+    """Return the code of an error, and the predicate of the sentence about its field."""
     kind, most = detail["type"], detail.get("ctx", {}).get("max_length", 0)
     known = {
         "extra_forbidden": (
             "unknown_field",
-            f"is not known here; known are {', '.join(schema.model_fields)}",
+            f"is an unknown field; known fields: {', '.join(schema.model_fields)}",
         ),
         "missing": ("missing", "is missing"),
         "too_long": ("too_many", f"has more than the {most:,} entries that are allowed"),

@@ -1,4 +1,4 @@
-"""The inputs of a tabular model: records whose fields are those that the model was made with."""
+"""Inputs of tabular models: records with the fields that the model was trained on."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from serving.api.errors import ApiError
 from serving.api.schemas import Input
 from serving.models.loaded import Loaded
 
-# A model of fields takes about as long for one of them as one of texts for so many characters.
+# Cost of one field of a tabular model, in characters of a text model.
 FIELD_CHARACTERS = 50
 _SHOWN = 60
 
 
 def records(inputs: Sequence[Input], loaded: Loaded) -> list[Input]:
-    """Return the inputs as the model takes them, whole numbers as floating ones.
+    """Return the inputs as the model needs them, with integers converted to floats.
 
     Raises
     ------
     ApiError
-        422 if one is no object, or lacks a field, has one too many, or one of a wrong kind; the
-        field and the number of the input are named.
+        422 if an input is not an object, or has a missing, unknown or wrong field; the message
+        names the input and the field.
     """
     return [_record(found, index, loaded) for index, found in enumerate(inputs)]
 
@@ -42,7 +42,9 @@ def _record(found: Input, index: int, loaded: Loaded) -> Input:
     unknown = next((name for name in found if name not in fields), None)
     if unknown is not None:
         known = ", ".join(fields)
-        raise _complaint(index, unknown, f"is not known here; known are {known}", "unknown_field")
+        raise _complaint(
+            index, unknown, f"is an unknown field; known fields: {known}", "unknown_field"
+        )
     try:
         return check_record(fields, found)
     except FieldError as error:

@@ -1,4 +1,4 @@
-"""The requests and answers of the API, as types: what is validated is what is documented."""
+"""Schemas of the API's requests and answers, for validation and documentation alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ _LONGEST_NAME = 200
 _MOST_FIELDS = 10_000
 
 Alias = Literal["production", "previous", "canary"]
-FieldValue = str | bool | int | float | None
 # The values are looked at when the model is known: pydantic would list each wrong one, and a
 # million of them cost gigabytes.
 Fields = Annotated[
@@ -36,13 +35,13 @@ class _Schema(BaseModel):
 
 
 class ClassifyRequest(_Schema):
-    """What is to be classified."""
+    """Inputs to classify."""
 
     model: Name | None = Field(
-        default=None, description="the problem; may be left out when one is served"
+        default=None, description="name of the problem; optional if only one is served"
     )
-    inputs: list[Input] = Field(description="texts; objects for a model of fields")
-    explain: bool = Field(default=False, description="say what moved each decision")
+    inputs: list[Input] = Field(description="texts, or objects for a tabular model")
+    explain: bool = Field(default=False, description="whether to explain each prediction")
 
 
 def classify_request(settings: ServingSettings) -> type[ClassifyRequest]:
@@ -67,22 +66,24 @@ def classify_request(settings: ServingSettings) -> type[ClassifyRequest]:
 
 
 class Contribution(_Schema):
-    """One feature that moved a decision."""
+    """Contribution of one feature to a prediction."""
 
-    feature: str = Field(description="a token, two neighbours, or a field")
-    contribution: float = Field(description="positive: towards the label that is answered")
+    feature: str = Field(description="a token, two neighbouring tokens, or a field")
+    contribution: float = Field(
+        description="positive if the feature speaks for the predicted label"
+    )
     spans: list[tuple[int, int]] = Field(
-        description="where it stands in the input, in Unicode code points"
+        description="positions in the input, in Unicode code points"
     )
 
 
 class Prediction(_Schema):
     """The answer for one input."""
 
-    prediction_id: str = Field(description="for POST /feedback")
+    prediction_id: str = Field(description="identifier for POST /feedback")
     label: str
     probabilities: dict[str, float]
-    version: int = Field(description="the model version that answered")
+    version: int = Field(description="number of the model version that answered")
     explanation: list[Contribution] | None = None
 
 
@@ -126,14 +127,14 @@ class ModelsAnswer(_Schema):
 
 
 class FeedbackRequest(_Schema):
-    """What a prediction should have been."""
+    """Right label of a prediction."""
 
     prediction_id: Name
     label: Name
 
 
 class FeedbackAnswer(_Schema):
-    """A feedback that was taken."""
+    """Receipt of a feedback."""
 
     prediction_id: str
     accepted: bool
@@ -150,7 +151,7 @@ class ReadyModel(_Schema):
 
 
 class ReadyAnswer(_Schema):
-    """Whether requests are answered, and by what."""
+    """Readiness, with the models that answer."""
 
     ready: bool
     registry: Literal["answers", "away", "not asked yet"]
@@ -158,13 +159,13 @@ class ReadyAnswer(_Schema):
 
 
 class RefreshAnswer(_Schema):
-    """What is in Production after the registry was asked."""
+    """Production versions after the registry was polled."""
 
     models: dict[str, int]
 
 
 class ErrorDetail(_Schema):
-    """Why a request was not answered."""
+    """Reason why a request failed."""
 
     code: str
     message: str

@@ -25,7 +25,7 @@ class File:
 
     @property
     def etag(self) -> str:
-        """Changes when the content does."""
+        """Digest of the content."""
         return self.headers["ETag"]
 
 

@@ -27,14 +27,17 @@ class Templates(NamedTuple):
 
     Attributes
     ----------
+    single : tuple of str
+        Whole answer with one prediction, for each class, with ``%s`` for each value.
     head, tail : str
-        Text before and after the predictions.
+        Text before and after several predictions.
     plain : tuple of str
         Prediction of each class, with ``%s`` for each value.
     explained : tuple of str
         Prediction of each class with an explanation.
     """
 
+    single: tuple[str, ...]
     head: str
     tail: str
     plain: tuple[str, ...]
@@ -77,12 +80,14 @@ class AnswerSchema:
         """Return the templates of a model version."""
         plain = self._write(problem, version, classes)
         explained = self._write(problem, version, classes, explained=True)
+        slotted = [_with_slots(each) for each in plain["predictions"]]
         head, tail = orjson.dumps({**plain, "predictions": [_VALUE]}).decode().split(_SLOT)
         return Templates(
+            tuple(_template({**plain, "predictions": [each]}) for each in slotted),
             head,
             tail,
-            tuple(_template(each) for each in plain["predictions"]),
-            tuple(_template(each) for each in explained["predictions"]),
+            tuple(_template(each) for each in slotted),
+            tuple(_template(_with_slots(each)) for each in explained["predictions"]),
         )
 
     def _write(
@@ -103,12 +108,16 @@ class AnswerSchema:
         return self._answer.model_validate_json(filled).model_dump(exclude_unset=True)
 
 
-def _template(prediction: dict[str, Any]) -> str:
-    """Return a prediction as JSON in which ``%s`` stands for each value that varies."""
+def _with_slots(prediction: dict[str, Any]) -> dict[str, Any]:
+    """Return a prediction with a slot in place of each value that varies."""
     slots = {
         "prediction_id": _TEXT,
         "probabilities": dict.fromkeys(prediction["probabilities"], _VALUE),
         "explanation": _VALUE,
     }
-    written = {name: slots.get(name, value) for name, value in prediction.items()}
-    return orjson.dumps(written).decode().replace("%", "%%").replace(_SLOT, "%s")
+    return {name: slots.get(name, value) for name, value in prediction.items()}
+
+
+def _template(document: dict[str, Any]) -> str:
+    """Return a document as JSON in which each slot, and no sign of a text, is a ``%s``."""
+    return orjson.dumps(document).decode().replace("%", "%%").replace(_SLOT, "%s")

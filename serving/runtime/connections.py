@@ -1,4 +1,4 @@
-"""How connections reach the workers and answers leave them: what uvicorn has no settings for.
+"""Patches of uvicorn, where it has no settings: a socket per worker, and one write per answer.
 
 Workers that accept from one socket race for connections, and one of them often gets nearly all:
 with a few long-lived connections, as load balancers keep them, the others idle. So each worker
@@ -16,8 +16,20 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from perennial.private_parts import PrivatePart
+
 if TYPE_CHECKING:
     import uvicorn
+
+_STARTUP = PrivatePart("uvicorn", "uvicorn", "Server.startup", ("self", "sockets"))
+_PROTOCOL = PrivatePart(
+    "uvicorn",
+    "uvicorn.protocols.http.auto",
+    "AutoHTTPProtocol.connection_made",
+    ("self", "transport"),
+)
+_PROTOCOLS = PrivatePart("uvicorn", "uvicorn.config", "HTTP_PROTOCOLS")
+_AUTO = "uvicorn.protocols.http.auto:AutoHTTPProtocol"
 
 # Elsewhere the system lets several listen, but gives all connections to one of them.
 SHARES_OUT = sys.platform == "linux"
@@ -38,7 +50,7 @@ class OneWrite:
         self._head = b""
 
     def write(self, data: bytes) -> None:
-        """Send this after what was kept; keep it if it is the head of an answer."""
+        """Send data after the head that is kept; keep it if it is the head of an answer."""
         if self._head:
             data, self._head = self._head + data, b""
         elif data.startswith(_HEAD) and data.endswith(_END_OF_HEAD):
@@ -48,7 +60,7 @@ class OneWrite:
         self._transport.write(data)
 
     def close(self) -> None:
-        """Send what was kept, and close."""
+        """Send the head that is kept, and close."""
         self._flush()
         self._transport.close()
 
@@ -67,7 +79,7 @@ def reserve(shared: socket.socket, address: tuple[str, int]) -> None:
     Raises
     ------
     OSError
-        If somebody listens there already, this service included.
+        If a process listens there already, this service included.
     """
     # Among those that share an address the system would not notice another service.
     with socket.socket(shared.family, shared.type) as alone:
@@ -88,13 +100,32 @@ def listener(given: socket.socket) -> socket.socket:
     return own
 
 
-def connect_well() -> None:
-    """Let the servers that this process starts from now on listen, and answer, as said above.
+def require_uvicorn() -> None:
+    """Check the parts of uvicorn that are replaced.
 
-    It does nothing in a process that has imported no server, such as the workers' supervisor.
+    Raises
+    ------
+    OutsideError
+        If the installed version has others.
+    """
+    _STARTUP.require()
+    _PROTOCOL.require()
+    _PROTOCOLS.require_entry("auto", _AUTO)
+
+
+def patch_uvicorn() -> None:
+    """Apply both patches of the module docstring to the servers that this process starts later.
+
+    A process that has imported no server, such as the supervisor of the workers, is left alone.
+
+    Raises
+    ------
+    OutsideError
+        If the installed version of uvicorn has other parts than those that are replaced.
     """
     if "uvicorn" not in sys.modules:
         return
+    require_uvicorn()
     import uvicorn
     from uvicorn.protocols.http import auto
 

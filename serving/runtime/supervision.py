@@ -1,38 +1,76 @@
-"""How BentoML's supervisor treats its workers: what it has no settings for."""
+"""Patches of circus, BentoML's supervisor of workers, where it has no settings."""
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from perennial.errors import OutsideError
 from perennial.local.ports import unusable
+from perennial.private_parts import PrivatePart
 from perennial.settings import get_serving_settings, open_to_others
 from serving.runtime.connections import SHARES_OUT, reserve
 
 if TYPE_CHECKING:
     from circus.sockets import CircusSocket
 
+# BentoML installs circus under this name.
+_LIBRARY = "kantoku"
+_INIT = PrivatePart(
+    _LIBRARY,
+    "circus.controller",
+    "Controller.__init__",
+    (
+        "self",
+        "endpoint",
+        "multicast_endpoint",
+        "context",
+        "loop",
+        "arbiter",
+        "check_delay",
+        "endpoint_owner",
+    ),
+)
+_START = PrivatePart(_LIBRARY, "circus.controller", "Controller.start", ("self",))
+_DELAY = PrivatePart(_LIBRARY, "circus.controller", "Controller.check_delay")
+_QUIT = PrivatePart(_LIBRARY, "circus.sighandler", "SysHandler.quit", ("self",))
+_BIND = PrivatePart(_LIBRARY, "circus.sockets", "CircusSocket.bind_and_listen", ("self",))
+_SOCKET_ATTRIBUTES = tuple(
+    PrivatePart(_LIBRARY, "circus.sockets", f"CircusSocket.{name}")
+    for name in ("is_unix", "host", "port")
+)
 _LOOK_SECONDS = 1.0
 _MILLISECONDS = 1000
 _TRIES = 5
 
 
-def supervise_well() -> None:
+def patch_circus() -> None:
     """Make the supervisor of this process miss neither a worker that dies nor a signal to end.
 
     It looks whether its workers live only every ten seconds, and forgets a signal that comes while
     it is replacing one. Where the system shares connections out it only keeps the address, which it
     does not take if others reach it and there are no keys.
+
+    Raises
+    ------
+    OutsideError
+        If the installed version of circus has other parts than those that are replaced.
     """
+    _INIT.require()
+    start, end, bind = _START.require(), _QUIT.require(), _BIND.require()
     from circus.controller import Controller
     from circus.sighandler import SysHandler
     from circus.sockets import CircusSocket
 
-    start, end, bind = Controller.start, SysHandler.quit, CircusSocket.bind_and_listen
+    sample = CircusSocket(host="127.0.0.1", port=0)
+    socket.close(sample.detach())
+    for attribute in _SOCKET_ATTRIBUTES:
+        attribute.require_on(sample)
 
     def start_looking(self: Controller) -> None:
+        _DELAY.require_on(self)
         self.check_delay = _LOOK_SECONDS * _MILLISECONDS
         start(self)
 

@@ -28,7 +28,7 @@ from perennial.stores.prediction_log import (
     open_predictions,
 )
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.rate_limiter import Allowance
+from serving.telemetry.rate_limiter import TokenBucket
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -79,7 +79,7 @@ class PredictionLog:
         # Each is written by one thread only: the one that adds, and the one that keeps.
         self._added = self._taken = 0
         self._last_turn = -math.inf
-        self._allowance = Allowance(int(serving.log_per_second * _FLUSH_SECONDS))
+        self._bucket = TokenBucket(int(serving.log_per_second * _FLUSH_SECONDS))
         self._patience = _PATIENCE_SECONDS + serving.log_queue / serving.log_per_second
         self._feedback: deque[Feedback] = deque()
         self._failures: deque[Failure] = deque()
@@ -210,14 +210,14 @@ class PredictionLog:
 
     def _take_batch(self) -> None:
         """Take what may be written now, unless something waits for another try."""
-        self._allowance.renew()
+        self._bucket.renew()
         if self._batch:
             return
-        while self._entries and self._allowance.is_left():
+        while self._entries and self._bucket.is_left():
             entry = self._entries.popleft()
             self._batch += entry.documents(with_texts=self._serving.log_texts)
             self._taken += len(entry.ids)
-            self._allowance.spend(len(entry.ids))
+            self._bucket.spend(len(entry.ids))
 
     def _write_failures(self, predictions: Collection[Document]) -> None:
         """Keep the requests that were not answered beside those that were."""

@@ -1,15 +1,15 @@
-"""How much may be done per turn, where a piece of work cannot be divided."""
+"""Rate limit per turn, for pieces of work that cannot be divided."""
 
 from __future__ import annotations
 
 
-class Allowance:
-    """Lets pieces of work begin until a turn is used up; what a piece takes more, later turns miss.
+class TokenBucket:
+    """Token bucket that may be overdrawn by one piece of work; later turns pay the debt back.
 
     Parameters
     ----------
     per_turn : int
-        How much may be done in a turn, in the long run.
+        Tokens that each turn adds; unused ones expire.
     """
 
     def __init__(self, per_turn: int) -> None:
@@ -17,7 +17,7 @@ class Allowance:
         self._spent = 0
 
     def renew(self) -> None:
-        """Begin the next turn; what was left of the last one is lost."""
+        """Begin the next turn; tokens left from the last one expire."""
         self._spent = max(0, self._spent - self._per_turn)
 
     def is_left(self) -> bool:
@@ -25,5 +25,5 @@ class Allowance:
         return self._spent < self._per_turn
 
     def spend(self, amount: int) -> None:
-        """Say how much a piece took."""
+        """Take tokens for a piece of work."""
         self._spent += amount

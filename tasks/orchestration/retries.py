@@ -77,7 +77,7 @@ class _Brief(logging.Filter):
 _BRIEF = _Brief()
 
 
-def log_briefly() -> None:
+def quiet_prefect_logs() -> None:
     """Make Prefect log an expected failure as its sentence alone, and no dead links."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_BRIEF)

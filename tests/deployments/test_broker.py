@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,11 @@ from prefect.server.utilities.messaging import Message, create_consumer, create_
 from prefect.settings import PREFECT_MESSAGING_BROKER, temporary_settings
 from sqlalchemy.exc import OperationalError
 
+import deployments.broker
+from deployments.broker import PARTS
 from deployments.processes import processes
+from perennial.errors import OutsideError
+from perennial.private_parts import PrivatePart
 from perennial.settings import OperationSettings, ServingSettings, Settings
 
 _TRIES_OF_PREFECT = 4
@@ -85,3 +91,18 @@ def test_an_event_waits_until_the_database_is_free(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("SELECT id FROM seen").fetchall() == [("crashed",)]
     assert tries == _TRIES_OF_PREFECT + 2
+
+
+@pytest.mark.parametrize("part", PARTS, ids=[part.name for part in PARTS])
+def test_a_prefect_whose_broker_is_another_one_is_refused(
+    part: PrivatePart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, _, name = f"{part.module}.{part.name}".rpartition(".")
+
+    def other(_one: object, _more: object, _third: object, _fourth: object) -> None:
+        """Take other parameters than any part of the broker."""
+
+    monkeypatch.setattr(f"{owner}.{name}", other)
+
+    with pytest.raises(OutsideError, match=rf"^prefect {version('prefect')} .*{part.name} takes"):
+        importlib.reload(deployments.broker)

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from serving.runtime.connections import OneWrite, connect_well, listener, reserve
+from serving.runtime.connections import OneWrite, listener, patch_uvicorn, reserve
 from tests.conftest import free_port, wait_until
 
 _TEXT = "a body"
@@ -115,7 +115,7 @@ def well(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(uvicorn.Server, "startup", uvicorn.Server.startup)
     monkeypatch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
-    connect_well()
+    patch_uvicorn()
 
 
 @pytest.mark.usefixtures("well")

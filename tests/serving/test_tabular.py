@@ -115,7 +115,7 @@ def test_whole_numbers_are_numbers_and_the_order_of_fields_does_not_matter(
             {"colour": "blue"},
             "inputs[1].colour",
             "unknown_field",
-            "is not known here; known are se",
+            "is an unknown field; known fields: se",
         ),
         ({"petal_width": ...}, "inputs[1].petal_width", "missing", "is missing"),
     ],

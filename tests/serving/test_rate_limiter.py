@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.telemetry.rate_limiter import Allowance
+from serving.telemetry.rate_limiter import TokenBucket
 
 
 @given(
@@ -16,23 +16,23 @@ from serving.telemetry.rate_limiter import Allowance
 def test_many_turns_do_as_much_as_is_allowed_and_at_most_one_piece_more(
     per_turn: int, sizes: list[int], turns: int
 ) -> None:
-    allowance, waiting, done = Allowance(per_turn), list(sizes), 0
+    bucket, waiting, done = TokenBucket(per_turn), list(sizes), 0
 
     for turn in range(1, turns + 1):
-        allowance.renew()
-        while waiting and allowance.is_left():
+        bucket.renew()
+        while waiting and bucket.is_left():
             size = waiting.pop(0)
-            allowance.spend(size)
+            bucket.spend(size)
             done += size
         assert done < turn * per_turn + max(sizes)
         assert done >= min(sum(sizes), turn * per_turn)
 
 
 def test_turns_in_which_nothing_came_are_not_saved_up() -> None:
-    allowance = Allowance(10)
+    bucket = TokenBucket(10)
     for _ in range(5):
-        allowance.renew()
+        bucket.renew()
 
-    allowance.spend(10)
+    bucket.spend(10)
 
-    assert not allowance.is_left()
+    assert not bucket.is_left()

@@ -17,7 +17,7 @@ from perennial.promotion.canary_analysis import Check, Judgement, Outcome, compa
 from perennial.registry.client import TAG, ModelVersion, Registry, open_registry
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
-from perennial.stores.measurements import Figure, record
+from perennial.stores.measurements import Gauge, record
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary
 from tasks.promotion.canary import Canary
@@ -99,7 +99,7 @@ def _judge(
 
 
 def _show(problem: Problem, judgement: Judgement) -> None:
-    """Keep the judgement for the Prefect UI, and its figures for Prometheus."""
+    """Keep the judgement for the Prefect UI, and its numbers for Prometheus."""
     heading = f"{problem.name}: canary {judgement.canary}, {judgement.outcome}: {judgement.reason}"
     create_markdown_artifact(
         key=f"canary-{problem.name}",
@@ -107,14 +107,14 @@ def _show(problem: Problem, judgement: Judgement) -> None:
         description=heading,
     )
     share = judgement.share if judgement.outcome in {"wait", "next step"} else 0.0
-    record("judge", problem, [Figure("canary_requests_share", share), *_figures(judgement)])
+    record("judge", problem, [Gauge("canary_requests_ratio", share), *_gauges(judgement)])
 
 
-def _figures(judgement: Judgement) -> Iterator[Figure]:
+def _gauges(judgement: Judgement) -> Iterator[Gauge]:
     for check in judgement.checks:
         labels = {"figure": check.name, "version": str(judgement.canary)}
-        yield Figure("canary_worse_by_at_least", check.worse.low, labels)
-        yield Figure("canary_worse_allowed", check.limit, labels)
+        yield Gauge("canary_worse_by_at_least", check.worse.low, labels)
+        yield Gauge("canary_worse_allowed", check.limit, labels)
 
 
 def _expected_shift(version: ModelVersion, production: ModelVersion) -> dict[str, float]:

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from perennial.config.cases import CaseFile
-from perennial.schema import MetricName, Schema, Share
+from perennial.metrics import MetricName
+from perennial.schema import Schema, Share
 
 Promotion = Literal["auto", "approve", "never"]
 # What `load_problem` gives to the validation: a function from a file's name to its cases.

@@ -29,7 +29,8 @@ from perennial.config.preparation import Preparation
 from perennial.config.rollout import Rollout
 from perennial.config.schedule import Schedule
 from perennial.config.validation import Validation
-from perennial.schema import MetricName, Name, Schema, Share
+from perennial.metrics import METRICS, MetricName
+from perennial.schema import Name, Schema, Share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -215,7 +216,7 @@ class Problem(Schema):
                 yield ("metric",), self.metric, allowed
         if self.costs is None:
             needs = "possible without decision.costs"
-            if self.metric == "cost":
+            if METRICS[self.metric].needs_costs:
                 yield ("metric",), self.metric, needs
             if "cost" in self.gates.floors:
                 yield ("gates", "floors", "cost"), self.gates.floors["cost"], needs

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from perennial.config.gates import Slices
 from perennial.config.problem import Problem
-from perennial.metrics import Interval, Predictions, difference
-from perennial.schema import MetricName
+from perennial.metrics import Interval, MetricName, Predictions, difference
 
 LENGTH, SOURCE, FIELDS = "length", "source", "fields"
 _ABSENT = "(none)"

@@ -11,11 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from perennial.config.gates import Gates, Promotion
 from perennial.config.problem import Problem
-from perennial.metrics import LOSSES, Interval, Predictions, compute, difference
+from perennial.metrics import LOSSES, Interval, MetricName, Predictions, compute, difference
 from perennial.promotion.behavioral import GroupResult
 from perennial.promotion.latency import Latency
 from perennial.promotion.slices import Slice, compare_slices
-from perennial.schema import MetricName
 from perennial.thresholds.threshold import FloorFound
 
 BETTER = "better than Production"

@@ -8,11 +8,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from perennial.config.problem import Problem
-from perennial.metrics import Interval, Predictions, intervals
+from perennial.metrics import Interval, MetricName, Predictions, intervals
 from perennial.promotion.behavioral import GroupResult
 from perennial.promotion.latency import Latency
 from perennial.registry.client import open_registry
-from perennial.schema import MetricName
 from perennial.settings import get_settings
 from perennial.thresholds.threshold import FloorFound
 from perennial.training.threshold_tuning import Compared, Tuned, compare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from perennial.metrics import METRICS
 from perennial.prometheus import PREFIX, series
 from tools.dashboards.draw import Board, Graph, Number, Query
 
@@ -9,6 +10,7 @@ _HERE = 'namespace=~"$namespace"'
 _OF = 'namespace=~"$namespace",problem=~"$problem"'
 _ASKED = 'route=~"/classify|/feedback"'
 _RATE = "[$__rate_interval]"
+_SCORES = "|".join(name for name, metric in METRICS.items() if metric.more_is_better)
 
 
 def _quantile(quantile: float) -> Query:
@@ -237,7 +239,7 @@ MODELS = Board(
             "percentunit",
             [
                 Query(
-                    _latest("holdout_metric", "problem, metric", ',metric!~"brier|log_loss"'),
+                    _latest("holdout_metric", "problem, metric", f',metric=~"{_SCORES}"'),
                     "{{problem}} {{metric}}",
                 )
             ],

@@ -10,9 +10,8 @@ from pydantic import ValidationError
 
 from perennial.config.gates import Gates
 from perennial.config.problem import Problem
-from perennial.metrics import Predictions, compute, difference
+from perennial.metrics import MetricName, Predictions, compute, difference
 from perennial.promotion.verdict import Gate, Verdict, decide
-from perennial.schema import MetricName
 from tests.perennial.examples import right_at
 
 GOOD = right_at(0.95, documents=600, seed=1)

@@ -55,14 +55,15 @@ COPY problems problems
 # which are never imported, would be 80 MB more.
 RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import perennial.registry.client, perennial.registry.artifact, perennial.stores.mongodb, pymongo, bentoml_cli.serve, \
       _bentoml_impl.server.serving, _bentoml_impl.worker.service, serving.service, serving.api.app, uvicorn.protocols.http.auto, \
-      perennial.text.normalizer, perennial.text.ngrams, perennial.inference.predictor, perennial.inference.compiled_linear, sklearn.linear_model, \
-      sklearn.naive_bayes, sklearn.calibration, mlflow.tracking, mlflow.artifacts, mlflow.data.delta_dataset_source, \
-      mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store" \
+      perennial.text.normalizer, perennial.text.ngrams, perennial.inference.predictor, perennial.inference.compiled_linear, perennial.estimators, \
+      mlflow.tracking, mlflow.artifacts, mlflow.data.delta_dataset_source, \
+      mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store; perennial.estimators.preload()" \
  && rm -rf /tmp/*
 # Late: it changes with every commit, and what stands above need not be built again.
 ARG REVISION=unknown
+ARG VERSION=unknown
 ENV GIT_COMMIT=${REVISION}
-LABEL org.opencontainers.image.revision="${REVISION}"
+LABEL org.opencontainers.image.revision="${REVISION}" org.opencontainers.image.version="${VERSION}"
 RUN python -m compileall -q .
 # One worker fits into 512 MiB; Kubernetes adds pods, Compose and others may set more. Others reach this
 # address: it needs SERVING_API_KEY_HASHES, or SERVING_OPEN=true, to start.
@@ -84,8 +85,9 @@ COPY prefect.yaml ./
 COPY k8s/base/worker/job-template.json k8s/base/worker/
 COPY problems problems
 ARG REVISION=unknown
+ARG VERSION=unknown
 ENV GIT_COMMIT=${REVISION}
-LABEL org.opencontainers.image.revision="${REVISION}"
+LABEL org.opencontainers.image.revision="${REVISION}" org.opencontainers.image.version="${VERSION}"
 RUN python -m compileall -q .
 # Servers of MLflow and Prefect run from this image, too: they tell nobody about it, start no processes
 # for jobs of MLflow, which nobody here asks for and which take 2 GB, and unpack pages where they may.

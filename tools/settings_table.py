@@ -76,10 +76,8 @@ def _kind(annotation: Any) -> str:
 
 def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
-        return "number of CPUs"
+        return "" if field.annotation is Path else "number of CPUs"
     value = field.default
-    if isinstance(value, Path):
-        return f"`{value.relative_to(PROJECT)}`"
     if value is None or value == ():
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

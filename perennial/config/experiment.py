@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from perennial.estimators import EstimatorName
 from perennial.schema import Schema
 
 Value = bool | int | float | str | None
@@ -31,7 +32,7 @@ class Space(Schema):
 class Cell(Schema):
     """One estimator of a grid, and what it needs of the features."""
 
-    estimator: str
+    estimator: EstimatorName
     parameters: Parameters = Field(default={})
     features: dict[str, Value] = Field(
         default={}, description="in addition to those of the grid, such as max_features"

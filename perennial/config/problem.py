@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -29,6 +30,9 @@ from perennial.config.preparation import Preparation
 from perennial.config.rollout import Rollout
 from perennial.config.schedule import Schedule
 from perennial.config.validation import Validation
+from perennial.estimators import ESTIMATORS, EstimatorName
+from perennial.estimators.base import Refusal
+from perennial.gates.catalogue import find_conflicts, keys_for_texts
 from perennial.metrics import METRICS, MetricName
 from perennial.schema import Name, Schema, Share
 
@@ -38,17 +42,6 @@ if TYPE_CHECKING:
 
 # A label as it stands in the documents.
 StoredLabel = str | int | bool
-EstimatorName = Literal[
-    "logistic_regression",
-    "multinomial_naive_bayes",
-    "linear_svm",
-    "nb_svm",
-    "decision_tree",
-    "random_forest",
-    "gradient_boosting",
-    "svm",
-    "xgboost",
-]
 Parameters = dict[str, bool | int | float | str | None]
 
 
@@ -201,6 +194,7 @@ class Problem(Schema):
                 ("baseline",), self.baseline, f"one of the candidates {listed(self.candidates)}"
             )
         self._check_experiment()
+        self._check_estimators()
         if len(set(map(repr, self.labels.values()))) < len(self.labels):
             raise at(("labels",), dict(self.labels), "a different stored value for each label")
         for location, value, allowed in self._wrong_decision():
@@ -214,12 +208,11 @@ class Problem(Schema):
             if self.metric not in self.decision.comparable:
                 allowed = f"{listed(self.decision.comparable)}, as decision serves no other metric"
                 yield ("metric",), self.metric, allowed
-        if self.costs is None:
-            needs = "possible without decision.costs"
-            if METRICS[self.metric].needs_costs:
-                yield ("metric",), self.metric, needs
-            if "cost" in self.gates.floors:
-                yield ("gates", "floors", "cost"), self.gates.floors["cost"], needs
+        has_costs = self.costs is not None
+        if METRICS[self.metric].needs_costs and not has_costs:
+            yield ("metric",), self.metric, "possible without decision.costs"
+        for location, value, allowed in find_conflicts(self.gates, has_costs=has_costs):
+            yield ("gates", *location), value, allowed
 
     def _check_experiment(self) -> None:
         grid = self.experiment.grid
@@ -245,6 +238,36 @@ class Problem(Schema):
         for name in self.experiment.spaces:
             if name not in known:
                 raise at(("experiment", "spaces", name), name, f"one of {listed(sorted(known))}")
+
+    def _check_estimators(self) -> None:
+        """Check each candidate, and what is explored of it, against its estimator."""
+        n_labels = len(self.labels)
+        for name, candidate in self.candidates.items():
+            scaled = isinstance(candidate, TabularCandidate) and candidate.features.scale != "none"
+            _require_none(
+                ("candidates", name),
+                ESTIMATORS[candidate.estimator].refusals(
+                    candidate.parameters, n_labels=n_labels, scaled=scaled
+                ),
+            )
+        grid = self.experiment.grid
+        for name, cell in grid.estimators.items() if grid is not None else ():
+            _require_none(
+                ("experiment", "grid", "estimators", name),
+                ESTIMATORS[cell.estimator].refusals(cell.parameters, n_labels=n_labels),
+            )
+        for name, candidate in self.explored.candidates.items():
+            found = self.experiment.space_of(name, candidate.estimator)
+            spaces = self.experiment.spaces
+            key = name if name in spaces else candidate.estimator
+            for parameter, values in found.parameters.items() if found is not None else ():
+                for value in values:
+                    _require_none(
+                        ("experiment", "spaces", key),
+                        ESTIMATORS[candidate.estimator].refusals_of(
+                            parameter, value, n_labels=n_labels
+                        ),
+                    )
 
     @property
     def retrained(self) -> Self:
@@ -284,6 +307,13 @@ class Problem(Schema):
         return None if self.decision is None else self.decision.cost_matrix(self.classes)
 
 
+def _part_of_gates(problem: Problem, *, parents: tuple[str, ...]) -> Schema | None:
+    part: Schema | None = problem.gates
+    for name in parents:
+        part = getattr(part, name, None)
+    return part
+
+
 _Candidates = Annotated[dict[Name, Candidate], Field(min_length=1)]
 _TabularCandidates = Annotated[dict[Name, TabularCandidate], Field(min_length=1)]
 _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = {
@@ -291,8 +321,7 @@ _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = 
     ("preparations",): lambda problem: problem,
     ("source", "fields", "text"): lambda problem: problem.source.fields,
     ("experiment", "grid"): lambda problem: problem.experiment,
-    ("gates", "cases"): lambda problem: problem.gates,
-    ("gates", "slices", "text_length"): lambda problem: problem.gates.slices,
+    **{("gates", *key): partial(_part_of_gates, parents=key[:-1]) for key in keys_for_texts()},
 }
 
 
@@ -305,6 +334,12 @@ _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "schedule": True,
     "source": {"dataset"},
 }
+
+
+def _require_none(location: tuple[str, ...], refusals: Iterator[Refusal]) -> None:
+    """Raise `CrossReferenceError` for the first refusal below a place in the file."""
+    for refusal in refusals:
+        raise CrossReferenceError((*location, *refusal.location), refusal.problem, refusal.remedy)
 
 
 def _has_default(part: Schema, name: str) -> bool:

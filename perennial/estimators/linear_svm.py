@@ -1,17 +1,58 @@
-"""Estimators as candidates name them: those of scikit-learn that take more than their defaults."""
+"""A linear support vector machine with probabilities.
+
+One machine is fitted on all samples, and its margins become log-odds by a line fitted on margins of
+samples that a machine had not seen (Platt, Probabilistic Outputs for Support Vector Machines,
+1999): the result is linear again. Parameters of the machine begin with ``estimator__``.
+"""
 
 from __future__ import annotations
 
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.svm import LinearSVC
+from typing import Any
+
+from perennial.estimators.base import EstimatorSpec, LinearForm
 
 
-def calibrated_linear_svm() -> CalibratedClassifierCV:
-    """Return a linear support vector machine with probabilities, not yet fitted.
+def _linear_form(classifier: Any) -> LinearForm | None:
+    """Return the form of a linear classifier of two classes behind one fitted line."""
+    if len(classifier.classes_) > 2 or len(classifier.calibrated_classifiers_) > 1:
+        return None
+    (calibrated,) = classifier.calibrated_classifiers_
+    (line,) = calibrated.calibrators
+    inner = calibrated.estimator
+    if not (hasattr(inner, "coef_") and hasattr(line, "a_")):
+        return None
+    # Platt's line gives the log-odds of the first class.
+    return LinearForm(-line.a_ * inner.coef_, -(line.a_ * inner.intercept_ + line.b_), "logistic")
 
-    One machine is fitted on all samples, and its margins become log-odds by a line fitted on
-    margins of samples that a machine had not seen (Platt, Probabilistic Outputs for Support Vector
-    Machines, 1999): what comes out is linear again. Parameters of the machine begin with
-    ``estimator__``.
-    """
-    return CalibratedClassifierCV(LinearSVC(), method="sigmoid", ensemble=False, cv=3)
+
+ESTIMATOR = EstimatorSpec(
+    name="linear_svm",
+    class_path="sklearn.calibration:CalibratedClassifierCV",
+    wraps={"estimator": "sklearn.svm:LinearSVC"},
+    defaults={"method": "sigmoid", "ensemble": False, "cv": 3},
+    parameters=(
+        "cv",
+        "ensemble",
+        "estimator__C",
+        "estimator__class_weight",
+        "estimator__dual",
+        "estimator__fit_intercept",
+        "estimator__intercept_scaling",
+        "estimator__loss",
+        "estimator__max_iter",
+        "estimator__multi_class",
+        "estimator__penalty",
+        "estimator__random_state",
+        "estimator__tol",
+        "estimator__verbose",
+        "method",
+        "n_jobs",
+    ),
+    linear_form=_linear_form,
+    foreign_types=(
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        # One number, for ``method: temperature``.
+        "sklearn.calibration._TemperatureScaling",
+    ),
+)

@@ -1,40 +1,21 @@
-"""What every predictor offers, and the one that works for any pipeline."""
+"""The interface of predictors, and the predictor that works for any pipeline."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from perennial.estimators.threshold_classifier import Decided
+from perennial.classifiers.threshold_classifier import ThresholdClassifier
+from perennial.inference.contribution import Contribution
 from perennial.thresholds.threshold import decide
 
 
-@dataclass(frozen=True)
-class Contribution:
-    """How far one feature of an input moves the decision towards a label.
-
-    Attributes
-    ----------
-    feature : str
-        A token, or the two tokens of a bigram with a space between them; of a record, a field.
-    contribution : float
-        In log-odds, but of a tree or forest in probability; positive is towards the label.
-    spans : tuple of (start, end)
-        Where it stands in the text as it was sent, in code points, in order; empty for a field.
-    """
-
-    feature: str
-    contribution: float
-    spans: tuple[tuple[int, int], ...]
-
-
 class Predictor(Protocol):
-    """What gives probabilities for raw inputs; several threads may use one at once."""
+    """A model that gives probabilities for raw inputs; threads may share one."""
 
     classes: tuple[str, ...]
     has_low_call_overhead: bool
@@ -69,17 +50,17 @@ class Predictor(Protocol):
 
 
 class DecidingPredictor:
-    """Gives the labels that a model gives for its probabilities."""
+    """The labels that a model gives for its probabilities."""
 
     def __init__(self, model: Pipeline) -> None:
         self.classes: tuple[str, ...] = tuple(map(str, model.classes_))
-        weights = model[-1].weights if isinstance(model[-1], Decided) else None
+        weights = model[-1].weights if isinstance(model[-1], ThresholdClassifier) else None
         self._label_weights = None if weights is None else np.array(weights)
 
     def decide(self, probabilities: NDArray[np.float64]) -> list[int]:
         """Return the position in `classes` of the label that the model gives, for each row."""
         weights = self._label_weights
-        # One call less where the most probable label is given: every request comes by here.
+        # Without weights one call less, as every request runs through here.
         found = probabilities.argmax(axis=1) if weights is None else decide(probabilities, weights)
         positions: list[int] = found.tolist()
         return positions
@@ -101,7 +82,7 @@ class PipelinePredictor(DecidingPredictor):
         return np.asarray(self._model.predict_proba(inputs), np.float64)
 
     def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
-        """Return nothing: what moved a decision cannot be told for every kind of model."""
+        """Return no contributions: not every kind of model can be explained."""
         require_class(label, self.classes)
         return []
 

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from perennial.estimators.linear_form import LinearForm
+from perennial.estimators.base import LinearForm
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import MEMO_WORD_LENGTH
 
-# A service sees new words forever; each of two generations of remembered ones has so many. All
-# words of 25,000 film reviews, in all their spellings, are about as many.
+# Size of each of the two generations of the memo, bounded because a service sees new words forever.
+# All words of 25,000 film reviews, in all their spellings, are about as many.
 MEMO_WORDS = 100_000
-# From so many texts on NumPy sums up unigrams sooner than Python does.
+# Batch size from which NumPy beats plain Python at summing up unigrams.
 _MANY = 8
 
 

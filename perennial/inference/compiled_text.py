@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 
-from perennial.estimators.linear_form import linear_form, probabilities_of
-from perennial.inference.base import Contribution, DecidingPredictor, require_class
+from perennial.classifiers.linear_form import linear_form, probabilities_of
+from perennial.inference.base import DecidingPredictor, require_class
 from perennial.inference.compiled_linear import Memo, Vocabulary, Weights
+from perennial.inference.contribution import Contribution
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import Normalizer, TextNormalizer
 from perennial.text.normalizer import normalizer as normalizer_of
@@ -35,7 +36,7 @@ def compile_text_predictor(model: Pipeline) -> CompiledTextPredictor | None:
     CompiledTextPredictor or None
         None if the model is not a `TextNormalizer`, an `NgramCounter`, possibly a
         ``TfidfTransformer``, and a classifier that has a linear form (see
-        `perennial.estimators.linear_form`), with or without a decision.
+        `perennial.classifiers.linear_form`), with or without a threshold.
     """
     steps = [step for _, step in model.steps]
     kinds = [type(step) for step in steps[:-1]]

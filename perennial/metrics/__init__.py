@@ -17,11 +17,7 @@ from perennial.metrics.evaluation.metric import Metric
 from perennial.metrics.evaluation.predictions import Predictions, Ranking, join
 from perennial.metrics.evaluation.registry import METRICS, MetricName
 
-# For the gates, which ask by name.
-LOSSES = frozenset(name for name, metric in METRICS.items() if not metric.more_is_better)
-
 __all__ = [
-    "LOSSES",
     "METRICS",
     "Interval",
     "Metric",

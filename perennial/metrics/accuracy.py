@@ -22,6 +22,6 @@ METRIC = Metric(
     name="accuracy",
     label="accuracy",
     of_resamples=_accuracy,
-    place=10,
+    position=10,
     more_is_better=True,
 )

@@ -21,7 +21,7 @@ METRIC = Metric(
     name="brier",
     label="Brier score",
     of_resamples=_brier,
-    place=70,
+    position=70,
     more_is_better=False,
     needs_probabilities=True,
 )

@@ -22,7 +22,7 @@ METRIC = Metric(
     name="cost",
     label="cost",
     of_resamples=_cost,
-    place=80,
+    position=80,
     more_is_better=False,
     needs_costs=True,
 )

@@ -21,7 +21,7 @@ METRIC = Metric(
     name="f1",
     label="F1",
     of_resamples=_f1,
-    place=40,
+    position=40,
     more_is_better=True,
     of_positive_class=True,
 )

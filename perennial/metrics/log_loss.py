@@ -25,7 +25,7 @@ METRIC = Metric(
     name="log_loss",
     label="log loss",
     of_resamples=_log_loss,
-    place=60,
+    position=60,
     more_is_better=False,
     needs_probabilities=True,
 )

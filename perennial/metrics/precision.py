@@ -21,7 +21,7 @@ METRIC = Metric(
     name="precision",
     label="precision",
     of_resamples=_precision,
-    place=20,
+    position=20,
     more_is_better=True,
     of_positive_class=True,
 )

@@ -21,7 +21,7 @@ METRIC = Metric(
     name="recall",
     label="recall",
     of_resamples=_recall,
-    place=30,
+    position=30,
     more_is_better=True,
     of_positive_class=True,
 )

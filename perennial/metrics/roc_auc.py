@@ -38,7 +38,7 @@ METRIC = Metric(
     name="roc_auc",
     label="ROC-AUC",
     of_resamples=_roc_auc,
-    place=50,
+    position=50,
     more_is_better=True,
     needs_probabilities=True,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
@@ -18,31 +19,33 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from perennial.errors import OutsideError
+from perennial.estimators import ESTIMATORS
+from perennial.registry.moved_types import rename_moved_types
 from perennial.settings import PROJECT
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 MODEL_FILE = "model.skops"
-GOLDEN_FILE = "extra_files/golden.json"
+GOLDEN_NAME = "golden.json"
+GOLDEN_FILE = f"extra_files/{GOLDEN_NAME}"
 REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-cpu")
-# What a model file may name beside what skops trusts by itself; it refuses all others. A file is
-# opened only if it is the registered one, so that the arrays in a tree are those that were written.
-TRUSTED_TYPES = (
-    "perennial.estimators.xgboost.BoostedTrees",
-    "perennial.estimators.threshold_classifier.Decided",
-    "perennial.text.ngrams.NgramCounter",
-    "perennial.estimators.nb_svm.NbSvm",
-    "perennial.estimators.svm.SupportVectors",
+# The steps of a model beside its estimator.
+_STEPS = (
+    "perennial.classifiers.threshold_classifier.ThresholdClassifier",
     "perennial.inputs.encoder.FieldEncoder",
     "perennial.inputs.encoder.FieldReader",
+    "perennial.text.ngrams.NgramCounter",
     "perennial.text.normalizer.TextNormalizer",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.tree._tree.Tree",
 )
-# Another machine's arithmetic may differ in the last bits, a wrong model differs in the first.
-_GOLDEN_TOLERANCE = 1e-9
+# The classes that a model file may name beside those that skops trusts by itself. A file is opened
+# only if it is the registered one, so that the arrays in a tree are those that were written.
+TRUSTED_TYPES = tuple(
+    sorted({*_STEPS, *chain.from_iterable(spec.trusted_types for spec in ESTIMATORS.values())})
+)
+# Probabilities that differ by no more than this are the same answer. Another machine's arithmetic
+# may differ in the last bits, a wrong model differs in the first.
+TOLERANCE = 1e-9
 
 
 class Golden(BaseModel):
@@ -125,7 +128,7 @@ def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
     first = golden.inputs[0]
     example = pd.DataFrame([first if isinstance(first, dict) else {"text": first}])
     with TemporaryDirectory() as scratch:
-        golden_file = Path(scratch) / Path(GOLDEN_FILE).name
+        golden_file = Path(scratch) / GOLDEN_NAME
         golden_file.write_text(golden.model_dump_json())
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             info = mlflow.sklearn.log_model(
@@ -158,7 +161,7 @@ def open_model(file: ModelFile, sha256: str | None, name: str) -> Pipeline:
 
 
 def load_model(content: bytes, name: str) -> Pipeline:
-    """Return the model in a file's content.
+    """Return the model in a file's content, also of a file that an earlier layout of the code made.
 
     Raises
     ------
@@ -170,8 +173,8 @@ def load_model(content: bytes, name: str) -> Pipeline:
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        return loads(content, trusted=list(TRUSTED_TYPES))
-    except (UntrustedTypesFoundException, BadZipFile, ValueError) as error:
+        return loads(rename_moved_types(content), trusted=list(TRUSTED_TYPES))
+    except (UntrustedTypesFoundException, BadZipFile, KeyError, ValueError) as error:
         raise OutsideError(f"{name} is refused: {error}") from error
 
 
@@ -182,7 +185,7 @@ def check_golden(model: Pipeline, golden: Golden, name: str) -> None:
     same = tuple(model.classes_) == golden.classes
     error = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
     # Written so that a probability that is no number fails, too.
-    if not (same and error <= _GOLDEN_TOLERANCE):
+    if not (same and error <= TOLERANCE):
         raise OutsideError(
             f"{name} fails its golden examples: its probabilities differ by {error:.2g} from those "
             "that were registered; it was made with other versions of the libraries or damaged."

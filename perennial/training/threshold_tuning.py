@@ -12,9 +12,9 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 
+from perennial.classifiers.threshold_classifier import ThresholdClassifier, scores_of
 from perennial.config.decision import Goal
 from perennial.config.problem import Problem
-from perennial.estimators.threshold_classifier import Decided, scores_of
 from perennial.metrics import Interval, MetricName, Predictions, compute, difference
 from perennial.thresholds.calibration import Calibrated, calibrate, probabilities_of
 from perennial.thresholds.threshold import FloorFound, best_weights, decide, threshold_of
@@ -204,7 +204,9 @@ def with_decision(model: Pipeline, tuned: Tuned) -> Pipeline:
     if calibration is not None:
         offsets = tuple(calibration.offsets[position] for position in order)
         calibration = replace(calibration, offsets=offsets)
-    return Pipeline([*model.steps[:-1], (name, Decided.of(fitted, weights, calibration))])
+    return Pipeline(
+        [*model.steps[:-1], (name, ThresholdClassifier.from_fitted(fitted, weights, calibration))]
+    )
 
 
 def at_best(problem: Problem, predictions: Predictions) -> Predictions:

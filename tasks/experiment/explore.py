@@ -18,9 +18,10 @@ from perennial.config.problem import Candidate, Problem
 from perennial.errors import OutsideError
 from perennial.metrics import MetricName
 from perennial.registry.client import open_registry
+from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.training.cross_validation import Tried, folds_of, gain
-from perennial.training.pipelines import build_classifier, parameters_of
+from perennial.training.pipelines import parameters_of
 from tasks.data.prepare import Dataset
 from tasks.experiment.trial import OutOfTimeError, TrialError, tried
 from tasks.experiment.workspace import Bench, laid_out
@@ -70,20 +71,6 @@ class Explored:
         why = f", {self.outcome} ({self.reason})" if self.reason else ""
         tried = f"{len(self.tried)} of {self.settings} settings"
         return f"{self.name} {shown}, {tried} in {self.seconds:.0f} s{why}"
-
-
-def check_settings(problem: Problem) -> None:
-    """Build every candidate with what is explored of it: a mistake is found before any work.
-
-    Raises
-    ------
-    ProblemError
-        If the file explores a parameter that the estimator does not have.
-    """
-    for name, candidate in problem.candidates.items():
-        space = problem.experiment.space_of(name, candidate.estimator)
-        explored = {} if space is None else {key: v[0] for key, v in space.parameters.items()}
-        build_classifier(with_parameters(problem, name, candidate.parameters | explored), name)
 
 
 def with_parameters(problem: Problem, name: str, parameters: Parameters) -> Problem:
@@ -159,7 +146,7 @@ def explore(
     registry = open_registry(get_settings())
     start = time.monotonic()
     budget = min(problem.experiment.candidate_budget.total_seconds(), deadline - start)
-    tags = {"kind": "explored"}
+    tags = RunTags(kind="explored").as_tags()
     with registry.run(problem.name, name, parent=parent_run, tags=tags) as run_id:
         found: list[Tried] = []
         outcome, reason = _try(bench, name, budget, found)
@@ -214,7 +201,7 @@ def _log(problem: Problem, explored: Explored, dataset: Dataset) -> None:
         explored.run_id,
         params=parameters_of(with_parameters(problem, explored.name, chosen), explored.name),
         metrics=figures,
-        tags={"outcome": explored.outcome, "reason": explored.reason},
+        tags=RunTags(outcome=explored.outcome, reason=explored.reason).as_tags(),
     )
     registry.log_files(
         explored.run_id, {"settings.md": settings_table(metric, explored).markdown()}, {}

@@ -10,9 +10,9 @@ import pytest
 from mlflow import MlflowClient
 
 from flows.retrain import retrain
+from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError, ProblemError
-from perennial.estimators.threshold_classifier import Decided
 from perennial.inputs.documents import content_hash, in_holdout
 from perennial.registry.client import Registry
 from tests.conftest import SMALL_PROBLEM
@@ -58,7 +58,7 @@ def test_dear_errors_are_made_less_often_and_the_saving_is_reported(
     assert production.threshold == evaluation.tuned.threshold
     assert production.metrics["cost"] == pytest.approx(compared.holdout, abs=1e-4)
     model = registry.load(production)
-    assert isinstance(model[-1], Decided)
+    assert isinstance(model[-1], ThresholdClassifier)
     assert model[-1].weights[0] == pytest.approx(production.threshold)
 
     run = client.get_run(production.run_id)
@@ -115,7 +115,7 @@ def test_a_problem_without_a_decision_is_fitted_no_further(
     production = registry.production("reviews")
     assert production is not None
     assert production.threshold is None
-    assert not isinstance(registry.load(production)[-1], Decided)
+    assert not isinstance(registry.load(production)[-1], ThresholdClassifier)
 
 
 @pytest.mark.parametrize(

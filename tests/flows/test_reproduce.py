@@ -30,6 +30,7 @@ from tasks.training.recipe import (
     Surroundings,
     read_recipe,
 )
+from tests.conftest import stored_at
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -145,7 +146,7 @@ def test_what_keeps_a_version_from_being_made_again_is_named(
     assert "data: snapshot 0 was " in str(damaged.value)
 
     location = client.get_run(made_here.run_id).info.artifact_uri
-    (Path(location.removeprefix("file://")) / HOLDOUT_FILE).unlink()
+    (stored_at(machine, location) / HOLDOUT_FILE).unlink()
     with pytest.raises(OutsideError, match=r"^Version 1 of 'reviews' has no holdout\.npz"):
         reproduce("reviews", 1)
     with pytest.raises(OutsideError, match=r"^There is no version 2"):

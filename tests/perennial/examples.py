@@ -9,22 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from perennial.estimators.nb_svm import NbSvm
 from perennial.metrics import Predictions
-from perennial.text.ngrams import NgramCounter
-from perennial.text.normalizer import TextNormalizer
 from perennial.text.tokens import Tokens
 
 # The same examples in every run, however long one of them takes.
 many_examples = settings(max_examples=300, deadline=None, derandomize=True)
 some_examples = settings(max_examples=100, deadline=None, derandomize=True)
-
-# The only classes that skops does not trust by itself and a model file has to name.
-OUR_CLASSES = [
-    *(f"{kind.__module__}.{kind.__name__}" for kind in (NbSvm, NgramCounter, TextNormalizer)),
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-]
 
 Documents = Sequence[Sequence[str]]
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sklearn.pipeline import Pipeline
 
-from perennial.estimators.threshold_classifier import Decided
+from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.registry.artifact import Golden
 from perennial.registry.client import Registry
-from perennial.registry.model_version import TAG, ModelVersion
+from perennial.registry.model_version import ModelVersion
+from perennial.registry.tags import TAG
 from perennial.thresholds.calibration import Calibration
 from perennial.thresholds.threshold import weights_of
 from serving.api.classify import _answer
@@ -28,7 +29,7 @@ CALIBRATION = Calibration(0.5, (0.0, 0.1))
 def cautious(models: list[Pipeline]) -> Pipeline:
     """A model that says positive only when it is nearly certain."""
     *steps, (name, classifier) = models[0].steps
-    decided = Decided.of(classifier, weights_of(THRESHOLD), CALIBRATION)
+    decided = ThresholdClassifier.from_fitted(classifier, weights_of(THRESHOLD), CALIBRATION)
     return Pipeline([*steps, (name, decided)])
 
 

@@ -21,8 +21,8 @@ class Metric:
         As problem files, runs and Prometheus have it.
     label : str
         As people read it.
-    place : int
-        Its place among the metrics in tables and messages.
+    position : int
+        Its position among the metrics in tables and messages.
     more_is_better : bool
         Whether a model with a larger value is the better one.
     of_resamples : callable
@@ -37,7 +37,7 @@ class Metric:
 
     name: str
     label: str
-    place: int
+    position: int
     more_is_better: bool
     of_resamples: Callable[[Predictions, Counts], Floats]
     needs_probabilities: bool = False

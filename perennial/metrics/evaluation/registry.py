@@ -22,7 +22,7 @@ def _found() -> Iterator[Metric]:
 
 # Name -> metric, in the order of tables and messages.
 METRICS: dict[str, Metric] = {
-    metric.name: metric for metric in sorted(_found(), key=lambda metric: metric.place)
+    metric.name: metric for metric in sorted(_found(), key=lambda metric: metric.position)
 }
 # A metric's name in a problem's file; pydantic knows those that there are.
 if TYPE_CHECKING:

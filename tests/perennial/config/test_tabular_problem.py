@@ -17,7 +17,7 @@ from perennial.errors import ProblemError
 from perennial.inputs.base import TextInputs, inputs_of
 from perennial.inputs.documents import in_validation
 from perennial.inputs.records import TabularInputs
-from perennial.training.pipelines import build_classifier, check_candidates, parameters_of
+from perennial.training.pipelines import build_classifier, parameters_of
 from perennial.training.validation import validation_parts
 
 PROBLEMS = Path(__file__).resolve().parents[3] / "problems"
@@ -55,7 +55,6 @@ def test_a_problem_with_inputs_is_read(tmp_path: Path) -> None:
     assert [name for name, _ in build_classifier(problem, "linear").steps] == ["scale", "classify"]
     assert [name for name, _ in build_classifier(problem, "tree").steps] == ["classify"]
     assert parameters_of(problem, "linear")["features.scale"] == "standard"
-    check_candidates(problem)
 
 
 def test_a_problem_that_was_written_down_whole_is_read_again(tmp_path: Path) -> None:
@@ -206,13 +205,6 @@ def test_a_problem_of_texts_needs_a_preparation(tmp_path: Path) -> None:
 
     with pytest.raises(ProblemError, match="preparations is missing; texts need one or more"):
         load_problem(path)
-
-
-def test_a_parameter_the_estimator_does_not_have_is_named(tmp_path: Path) -> None:
-    path = written(tmp_path, FLOWERS + "    parameters: {depth: 3}\n")
-
-    with pytest.raises(ProblemError, match=r"tree.parameters.depth is 3, but decision_tree has no"):
-        check_candidates(load_problem(path))
 
 
 hashes = st.lists(st.binary(min_size=16, max_size=16), unique=True, max_size=50)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import ComplementNB, MultinomialNB
+from sklearn.naive_bayes import BernoulliNB, MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -24,7 +24,8 @@ from perennial.config.loader import load_problem
 from perennial.inference import compiled_linear as compiled
 from perennial.inference.base import PipelinePredictor
 from perennial.inference.compiled_text import CompiledTextPredictor, compile_text_predictor
-from perennial.inference.predictor import TOLERANCE, build_predictor
+from perennial.inference.predictor import build_predictor
+from perennial.registry.artifact import TOLERANCE
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import MEMO_WORD_LENGTH, TextNormalizer
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
@@ -469,7 +470,7 @@ def test_a_model_that_compiles_to_something_else_is_used_as_it_is(
 @pytest.mark.parametrize(
     "steps",
     [
-        [TextNormalizer(), NgramCounter(), ComplementNB()],
+        [TextNormalizer(), NgramCounter(), BernoulliNB()],
         [TextNormalizer(), NgramCounter(), StandardScaler(with_mean=False), LogisticRegression()],
         [TextNormalizer(), NgramCounter(), MultinomialNB(alpha=0.0, force_alpha=True)],
     ],

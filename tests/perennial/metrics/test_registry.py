@@ -24,11 +24,11 @@ def _names(**known: bool) -> set[str]:
     }
 
 
-def test_every_file_is_a_metric_of_its_name_and_comes_in_its_place() -> None:
+def test_every_file_is_a_metric_of_its_name_and_comes_in_its_position() -> None:
     assert list(METRICS) == NAMES
     assert {file.stem for file in FOLDER.glob("[!_]*.py")} == METRICS.keys()
     assert all(name == metric.name for name, metric in METRICS.items())
-    assert len({metric.place for metric in METRICS.values()}) == len(METRICS)
+    assert len({metric.position for metric in METRICS.values()}) == len(METRICS)
 
 
 def test_a_metric_knows_its_direction_and_what_it_needs() -> None:

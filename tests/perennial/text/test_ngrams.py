@@ -17,11 +17,11 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import estimator_checks
 from skops import io as skops
 
+from perennial.registry.artifact import TRUSTED_TYPES
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import TextNormalizer
 from perennial.text.tokens import Tokens
 from tests.perennial.examples import (
-    OUR_CLASSES,
     Documents,
     documents,
     many_examples,
@@ -224,7 +224,7 @@ def test_the_matrix_is_one_that_scikit_learn_takes_as_it_is() -> None:
 
 
 def saved_with_skops(counter: NgramCounter) -> NgramCounter:
-    return skops.loads(skops.dumps(counter), trusted=OUR_CLASSES)
+    return skops.loads(skops.dumps(counter), trusted=list(TRUSTED_TYPES))
 
 
 def saved_with_pickle(counter: NgramCounter) -> NgramCounter:

@@ -8,32 +8,24 @@ import numpy as np
 import pytest
 from skops import io as skops
 
+from perennial.config.loader import load_problem
 from perennial.config.problem import Candidate, Features, Problem
-from perennial.errors import ProblemError
+from perennial.estimators import ESTIMATORS
+from perennial.registry.artifact import TRUSTED_TYPES
 from perennial.training.pipelines import (
     assemble,
     build_classifier,
     build_counter,
     build_normalizer,
-    check_candidates,
 )
-from tests.perennial.examples import OUR_CLASSES
+from tests.perennial.conftest import PROBLEMS
 
 GOOD = ["A great film, I loved it!", "Wonderful cast and a great story.", "I loved the music."]
 BAD = ["A boring film, I hated it.", "Terrible cast and a boring story?", "I hated the music."]
 TEXTS = [*GOOD, *BAD] * 3
 LABELS = np.array(["positive"] * 3 + ["negative"] * 3, dtype=np.str_).tolist() * 3
 
-CANDIDATES = [
-    "bow-logistic",
-    "bow-bayes",
-    "tfidf-logistic",
-    "tfidf-bayes",
-    "bigrams-logistic",
-    "bigrams-svm",
-    "nbsvm-binary",
-    "nbsvm-tfidf",
-]
+COMMITTED = load_problem(PROBLEMS / "sentiment.yaml")
 
 
 def with_candidate(problem: Problem, **fields: Any) -> Problem:
@@ -47,17 +39,32 @@ def with_candidate(problem: Problem, **fields: Any) -> Problem:
     return problem.model_copy(update={"candidates": {"one": candidate}})
 
 
-def test_every_committed_candidate_is_tried(problem: Problem) -> None:
-    assert list(problem.candidates) == CANDIDATES
+def one_of_each() -> Problem:
+    """Return the committed problem with a candidate of every estimator beside its own."""
+    plain = {"preparation": "plain", "features": {"min_documents": 1}}
+    each = {
+        name.replace("_", "-"): Candidate.model_validate({**plain, "estimator": name})
+        for name in ESTIMATORS
+    }
+    return COMMITTED.model_copy(update={"candidates": each | dict(COMMITTED.candidates)})
+
+
+EVERY = one_of_each()
+CANDIDATES = list(EVERY.candidates)
+
+
+@pytest.fixture
+def every() -> Problem:
+    return EVERY
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_a_candidate_learns_from_texts_and_answers_texts(name: str, problem: Problem) -> None:
-    candidate = problem.candidates[name]
+def test_a_candidate_learns_from_texts_and_answers_texts(name: str, every: Problem) -> None:
+    candidate = every.candidates[name]
     model = assemble(
-        build_normalizer(problem, candidate),
+        build_normalizer(every, candidate),
         build_counter(candidate.features),
-        build_classifier(problem, name),
+        build_classifier(every, name),
     )
 
     model.fit(TEXTS, LABELS)
@@ -73,17 +80,17 @@ def test_a_candidate_learns_from_texts_and_answers_texts(name: str, problem: Pro
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_model_put_together_from_fitted_parts_is_the_model_fitted_whole(
-    name: str, problem: Problem
+    name: str, every: Problem
 ) -> None:
-    candidate = problem.candidates[name]
-    normalizer = build_normalizer(problem, candidate)
+    candidate = every.candidates[name]
+    normalizer = build_normalizer(every, candidate)
     counter = build_counter(candidate.features)
     counts = counter.fit_transform(normalizer.transform(TEXTS))
-    classifier = build_classifier(problem, name).fit(counts, LABELS)
+    classifier = build_classifier(every, name).fit(counts, LABELS)
     whole = assemble(
-        build_normalizer(problem, candidate),
+        build_normalizer(every, candidate),
         build_counter(candidate.features),
-        build_classifier(problem, name),
+        build_classifier(every, name),
     ).fit(TEXTS, LABELS)
 
     assembled = assemble(normalizer, counter, classifier)
@@ -94,24 +101,24 @@ def test_a_model_put_together_from_fitted_parts_is_the_model_fitted_whole(
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_a_saved_model_answers_as_before(name: str, problem: Problem) -> None:
-    candidate = problem.candidates[name]
+def test_a_saved_model_answers_as_before(name: str, every: Problem) -> None:
+    candidate = every.candidates[name]
     model = assemble(
-        build_normalizer(problem, candidate),
+        build_normalizer(every, candidate),
         build_counter(candidate.features),
-        build_classifier(problem, name),
+        build_classifier(every, name),
     ).fit(TEXTS, LABELS)
 
-    restored = skops.loads(skops.dumps(model), trusted=OUR_CLASSES)
+    restored = skops.loads(skops.dumps(model), trusted=list(TRUSTED_TYPES))
 
     np.testing.assert_array_equal(restored.predict_proba(TEXTS), model.predict_proba(TEXTS))
 
 
 def test_the_preparation_reaches_the_normaliser(problem: Problem) -> None:
     for candidate in problem.candidates.values():
-        steps = problem.preparations[candidate.preparation].steps
+        preparation = problem.preparations[candidate.preparation]
 
-        assert build_normalizer(problem, candidate).steps == steps
+        assert build_normalizer(problem, candidate).preparation == preparation
 
 
 def test_the_features_reach_the_counter() -> None:
@@ -172,34 +179,11 @@ def test_a_seed_of_its_own_goes_before_the_seed_of_the_problem(problem: Problem)
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_training_twice_gives_the_same_model(name: str, problem: Problem) -> None:
+def test_training_twice_gives_the_same_model(name: str, every: Problem) -> None:
     counts = build_counter(Features()).fit_transform(
-        build_normalizer(problem, problem.candidates[name]).transform(TEXTS)
+        build_normalizer(every, every.candidates[name]).transform(TEXTS)
     )
 
-    one, other = (build_classifier(problem, name).fit(counts, LABELS) for _ in range(2))
+    one, other = (build_classifier(every, name).fit(counts, LABELS) for _ in range(2))
 
     np.testing.assert_array_equal(one.predict_proba(counts), other.predict_proba(counts))
-
-
-@pytest.mark.parametrize(
-    ("estimator", "allowed"),
-    [("logistic_regression", "max_iter"), ("multinomial_naive_bayes", "fit_prior")],
-)
-def test_a_parameter_the_estimator_does_not_have_is_named_with_those_it_has(
-    estimator: str, allowed: str, problem: Problem
-) -> None:
-    wrong = with_candidate(problem, estimator=estimator, parameters={"depth": 3})
-
-    with pytest.raises(ProblemError) as error:
-        check_candidates(wrong)
-
-    assert str(error.value).startswith(
-        f"problems/sentiment.yaml: candidates.one.parameters.depth is 3, but {estimator} has no "
-        "such parameter; it has "
-    )
-    assert allowed in str(error.value)
-
-
-def test_the_committed_candidates_have_parameters_that_exist(problem: Problem) -> None:
-    check_candidates(problem)

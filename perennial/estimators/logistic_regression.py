@@ -1,0 +1,26 @@
+"""Logistic regression: linear in its features, its probabilities calibrated by nature."""
+
+from perennial.estimators.base import BinaryLimit, EstimatorSpec, coefficients
+
+ESTIMATOR = EstimatorSpec(
+    name="logistic_regression",
+    class_path="sklearn.linear_model:LogisticRegression",
+    parameters=(
+        "C",
+        "class_weight",
+        "dual",
+        "fit_intercept",
+        "intercept_scaling",
+        "l1_ratio",
+        "max_iter",
+        "n_jobs",
+        "penalty",
+        "random_state",
+        "solver",
+        "tol",
+        "verbose",
+        "warm_start",
+    ),
+    binary_limits=(BinaryLimit(instead=("lbfgs",), parameter="solver", value="liblinear"),),
+    linear_form=coefficients,
+)

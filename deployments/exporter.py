@@ -4,7 +4,7 @@ python -m deployments.exporter
 
 A flow's process has ended long before Prometheus comes by, so that it cannot be asked itself. A
 push gateway would need a disk and a clean-up of its own, and show for ever what a problem that is
-gone has pushed; here the figures lie in MongoDB beside the documents, any machine may run the flow,
+gone has pushed; here the numbers lie in MongoDB beside the documents, any machine may run the flow,
 and every restart of the exporter finds them again.
 """
 
@@ -29,6 +29,7 @@ from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.local.ports import require_free
+from perennial.prometheus import EXPORTER, FLOWS, PREFIX
 from perennial.registry.client import PRODUCTION, open_registry
 from perennial.settings import (
     Settings,
@@ -38,9 +39,8 @@ from perennial.settings import (
     prefect_headers,
 )
 from perennial.stores import mongodb
-from perennial.stores.measurements import COLLECTION
+from perennial.stores.measurements import latest
 
-PREFIX = "perennial_"
 # However many ask, the servers behind are asked this often.
 _FRESH_SECONDS = 10.0
 _WINDOW = timedelta(hours=1)
@@ -51,6 +51,7 @@ _STATES = (
     "scheduled", "late", "pending", "running", "retrying", "awaitingretry", "paused", "suspended",
     "cancelling", "cancelled", "completed", "failed", "crashed", "timedout",
 )  # fmt: skip
+_EXPORTED = EXPORTER | FLOWS
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -67,7 +68,18 @@ class Sample:
 
 
 def sample(name: str, value: float, **labels: str) -> Sample:
-    """Return a value with its labels in order."""
+    """Return a value with its labels in order.
+
+    Raises
+    ------
+    ValueError
+        If there is no such metric, or it has other labels.
+    """
+    described = _EXPORTED.get(PREFIX + name)
+    if described is None or set(described.labels) != labels.keys():
+        raise ValueError(
+            f"perennial.prometheus lists no metric {PREFIX}{name} with the labels {sorted(labels)}."
+        )
     return Sample(name, value, tuple(sorted(labels.items())))
 
 
@@ -119,42 +131,21 @@ class Sources(Collector):
 
 
 def _families(samples: Iterable[Sample]) -> Iterator[Metric]:
-    """Group samples by metric, as the text format wants them.
-
-    A metric has the labels of all of its samples; one that a sample lacks is empty there.
-    """
+    """Group samples by metric, as the text format wants them."""
     groups: dict[str, list[Sample]] = {}
     for each in samples:
         groups.setdefault(each.name, []).append(each)
     for name, members in groups.items():
-        labels = sorted({key for member in members for key, _ in member.labels})
-        family = GaugeMetricFamily(PREFIX + name, MEANINGS.get(name, name), labels=labels)
+        described = _EXPORTED[PREFIX + name]
+        family = GaugeMetricFamily(described.name, described.help, labels=described.labels)
         for member in members:
             values = dict(member.labels)
-            family.add_metric([values.get(label, "") for label in labels], member.value)
+            family.add_metric([values[label] for label in described.labels], member.value)
         yield family
 
 
-MEANINGS = {
-    "source_up": "1 while the source of these metrics answers the exporter",
-    "flow_last_success_timestamp_seconds": "when the flow last succeeded for the problem",
-    "flow_deadline_timestamp_seconds": "when it should have succeeded again, by its schedule",
-    "flow_step_seconds": "duration of each step of the last run",
-    "documents": "documents of the last retraining by what became of them",
-    "documents_quarantined": "documents that the last retraining quarantined, by reason",
-    "snapshot_documents": "documents in the newest snapshot",
-    "challenger_metric": "metric of the last challenger on the holdout",
-    "verdict": "1 for the outcome of the last verdict",
-    "answer_deadline_timestamp_seconds": "until when a version waits for an answer",
-    "production_version": "number of the version that is Production",
-    "production_since_timestamp_seconds": "since when that version is Production",
-    "holdout_metric": "metric of Production on the holdout, when it was made",
-    "flow_runs_last_hour": "flow runs by their state, of the last hour",
-}
-
-
 def measurements(settings: Settings) -> Iterator[Sample]:
-    """Yield the latest figures of each flow and problem.
+    """Yield what the last success of each flow and problem measured.
 
     Raises
     ------
@@ -165,16 +156,16 @@ def measurements(settings: Settings) -> Iterator[Sample]:
     databases = {problem.source.database for problem in problems.values()}
     with mongodb.connect(settings) as client:
         for database in sorted(databases):
-            for entry in client[database][COLLECTION].find():
-                of = {"flow": entry["flow"], "problem": entry["problem"]}
-                at = entry["at"].timestamp()
+            for measured in latest(client[database]):
+                of = {"flow": measured.flow, "problem": measured.problem}
+                at = measured.at.timestamp()
                 yield sample("flow_last_success_timestamp_seconds", at, **of)
-                problem = problems.get(entry["problem"])
-                due = problem and deadline(entry["flow"], problem, entry["at"])
+                problem = problems.get(measured.problem)
+                due = problem and deadline(measured.flow, problem, measured.at)
                 if due:
                     yield sample("flow_deadline_timestamp_seconds", due.timestamp(), **of)
-                for figure in entry["figures"]:
-                    yield sample(figure["name"], figure["value"], **{**figure["labels"], **of})
+                for gauge in measured.gauges:
+                    yield sample(gauge.name, gauge.value, **gauge.labels, **of)
 
 
 def production(settings: Settings) -> Iterator[Sample]:

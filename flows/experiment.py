@@ -22,7 +22,7 @@ from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
-from perennial.stores.measurements import Figure, record
+from perennial.stores.measurements import Gauge, record
 from perennial.stores.snapshots import Snapshot
 from tasks.data.ingest import ingest
 from tasks.data.prepare import Dataset, prepare
@@ -85,7 +85,7 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
         registry.log(run_id, metrics=steps.metrics, tags=RunTags(winner=winner.name).as_tags())
         experimented = Experimented(results, winner, evaluation, steps.seconds, written=write)
         compare(spec, run_id, experimented)
-    record("experiment", spec, _figures(spec, experimented))
+    record("experiment", spec, _gauges(spec, experimented))
     return experimented
 
 
@@ -132,13 +132,13 @@ def _chosen(spec: Problem, winner: Explored) -> Problem:
     return with_parameters(spec, winner.name, winner.best.parameters)
 
 
-def _figures(spec: Problem, experimented: Experimented) -> Iterator[Figure]:
+def _gauges(spec: Problem, experimented: Experimented) -> Iterator[Gauge]:
     found = experimented.evaluation.metrics[spec.metric]
-    yield Figure("experiment_holdout", found.value, {"metric": spec.metric})
-    yield Figure("experiment_seconds", sum(experimented.seconds.values()))
+    yield Gauge("experiment_holdout", found.value, {"metric": spec.metric})
+    yield Gauge("experiment_seconds", sum(experimented.seconds.values()))
     for outcome in get_args(Outcome):
         count = sum(each.outcome == outcome for each in experimented.results)
-        yield Figure("experiment_candidates", count, {"outcome": outcome})
+        yield Gauge("experiment_candidates", count, {"outcome": outcome})
 
 
 def _clock(seconds: float) -> str:

@@ -24,7 +24,7 @@ from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.promotion.approve import ask_in_terminal
 from tasks.promotion.promote import announce, promote
 from tasks.promotion.questions import close_unanswered
-from tasks.reporting.gauges import figures_of
+from tasks.reporting.gauges import gauges_of
 from tasks.reporting.retraining import Retraining, report
 from tasks.training.evaluate import evaluate
 from tasks.training.preload import get_ready
@@ -61,7 +61,7 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
         else:
             retraining = _learn(spec, ingested, registry, steps)
         report(spec, retraining)
-        record("retrain", spec, figures_of(retraining))
+        record("retrain", spec, gauges_of(retraining))
     return retraining
 
 

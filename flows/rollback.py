@@ -12,7 +12,7 @@ from perennial.config.loader import load_problem
 from perennial.errors import OutsideError
 from perennial.registry.client import Change
 from perennial.settings import get_settings
-from perennial.stores.measurements import Figure, record
+from perennial.stores.measurements import record
 from tasks.orchestration.connect import connect
 from tasks.orchestration.events import emit
 from tasks.orchestration.retries import quiet_prefect_logs
@@ -47,7 +47,7 @@ def rollback(
     change = roll_back(spec, registry, move, why=why.strip(), by=by)
     emit("version.rolled-back", spec.name, version=change.before, reason=_reason(change))
     show_history(spec, registry)
-    record("rollback", spec, [Figure("production_version", change.after)])
+    record("rollback", spec)
     return change
 
 

@@ -17,7 +17,7 @@ from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.settings import get_settings
-from perennial.stores.measurements import Figure, record
+from perennial.stores.measurements import Gauge, record
 from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.scoring.batch import Scored
 from tasks.scoring.collection import Place
@@ -60,7 +60,7 @@ def score(
             raise OutsideError("--file and --out belong together: what to read, what to write.")
         return score_file(spec, file, out, again=again)
     scored = score_documents(spec, _place(spec, database, collection, query), again=again)
-    record("score", spec, _figures(scored))
+    record("score", spec, _gauges(scored))
     return scored
 
 
@@ -85,12 +85,12 @@ def _parse(query: str) -> dict[str, Any]:
     return parsed
 
 
-def _figures(scored: Scored) -> list[Figure]:
+def _gauges(scored: Scored) -> list[Gauge]:
     return [
-        Figure("score_documents", scored.classified),
-        Figure("score_skipped_documents", sum(scored.skipped.values())),
-        Figure("score_seconds", scored.seconds),
-        Figure("score_version", scored.version),
+        Gauge("score_documents", scored.classified),
+        Gauge("score_skipped_documents", sum(scored.skipped.values())),
+        Gauge("score_seconds", scored.seconds),
+        Gauge("score_version", scored.version),
     ]
 
 

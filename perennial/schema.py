@@ -1,12 +1,9 @@
 """What every part of a problem's file has in common."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MetricName = Literal[
-    "accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "cost"
-]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from perennial.metrics import METRICS
 from perennial.schema import Schema
 
 if TYPE_CHECKING:
@@ -83,9 +84,10 @@ class Goal(Schema):
         A threshold gives up accuracy, say, for what it serves: compared by accuracy, a challenger
         would lose to a Production model that serves nothing, however much better it is.
         """
-        anyway = ("roc_auc", "log_loss", "brier")
+        known = [metric for metric in METRICS.values() if not metric.needs_costs]
+        anyway = [metric.name for metric in known if metric.needs_probabilities]
         if self.serves is None:
-            return ("accuracy", "precision", "recall", "f1", *anyway)
+            return tuple(metric.name for metric in known)
         return (self.serves, *anyway)
 
     @property

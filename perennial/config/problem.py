@@ -33,7 +33,8 @@ from perennial.config.validation import Validation
 from perennial.estimators import ESTIMATORS, EstimatorName
 from perennial.estimators.base import Refusal
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
-from perennial.schema import MetricName, Name, Schema, Share
+from perennial.metrics import METRICS, MetricName
+from perennial.schema import Name, Schema, Share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -209,7 +210,7 @@ class Problem(Schema):
             if self.metric not in self.decision.comparable:
                 allowed = f"{listed(self.decision.comparable)}, as decision serves no other metric"
                 yield ("metric",), self.metric, allowed
-        if self.metric == "cost" and self.costs is None:
+        if METRICS[self.metric].needs_costs and self.costs is None:
             yield ("metric",), self.metric, "possible without decision.costs"
 
     def _check_experiment(self) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Typ
 
 from pydantic import BaseModel, ConfigDict
 
-from perennial.schema import MetricName, Schema
+from perennial.metrics import MetricName
+from perennial.schema import Schema
 
 if TYPE_CHECKING:
     import numpy as np

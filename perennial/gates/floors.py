@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from perennial.gates.base import Conflict, Evidence, Gate, GateResult
-from perennial.schema import MetricName, Schema
+from perennial.metrics import METRICS, MetricName, compute
+from perennial.schema import Schema
 
 
 class FloorsKeys(Schema):
@@ -34,22 +35,24 @@ class FloorsGate(Gate[FloorsKeys, None]):
 
     def conflicts(self, asked: FloorsKeys, *, has_costs: bool) -> Iterator[Conflict]:
         """Yield the floor of a cost that no ``decision.costs`` defines."""
-        if "cost" in asked.floors and not has_costs:
-            remedy = "no cost is possible without decision.costs, so add it or name another metric"
-            yield ("floors", "cost"), f"is {asked.floors['cost']!r}", remedy
+        for metric, limit in asked.floors.items():
+            if METRICS[metric].needs_costs and not has_costs:
+                remedy = (
+                    f"no {metric} is possible without decision.costs, so add it or name another "
+                    "metric"
+                )
+                yield ("floors", metric), f"is {limit!r}", remedy
 
     def judge(self, asked: FloorsKeys, evidence: Evidence, measured: None) -> Iterator[GateResult]:
         """Yield one result for each metric."""
-        from perennial.metrics import LOSSES, compute
-
         for metric, limit in asked.floors.items():
             value = compute(metric, evidence.challenger)
-            is_loss = metric in LOSSES
+            more_is_better = METRICS[metric].more_is_better
             yield GateResult(
                 name=metric.replace("_", " "),
-                passed=value <= limit if is_loss else value >= limit,
+                passed=value >= limit if more_is_better else value <= limit,
                 found=f"{value:.4f}",
-                required=f"{'at most' if is_loss else 'at least'} {limit}",
+                required=f"{'at least' if more_is_better else 'at most'} {limit}",
             )
 
 

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from perennial.gates.base import Comparison, Evidence, Gate, GateResult, format_gain
-from perennial.schema import MetricName, Schema, Share
+from perennial.metrics import MetricName
+from perennial.schema import Schema, Share
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
 from perennial.config.decision import GoalMetric
-from perennial.metrics import LOSSES, Predictions
+from perennial.metrics import METRICS, Predictions
 from perennial.thresholds.threshold import HALF, FloorFound, curve
 from perennial.training.threshold_tuning import Tuned
 
@@ -76,7 +76,8 @@ def _curve(
     axes.axvline(threshold, color=_CHOSEN, linewidth=1, label=f"chosen: {threshold:.4f}")
     axes.axvline(HALF, color=_PLAIN, linewidth=1, linestyle="--", label=f"most probable: {HALF}")
     # The cost of thresholds near 0 or 1 would press the curve flat where it matters.
-    top = min(axes.get_ylim()[1], _HEADROOM * highest) if metric in LOSSES else None
+    more_is_better = METRICS[metric].more_is_better
+    top = None if more_is_better else min(axes.get_ylim()[1], _HEADROOM * highest)
     axes.set_ylim(0, top)
     axes.legend(loc="best", framealpha=1)
     return figure

@@ -14,8 +14,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from perennial.schema import MetricName
-
 TAG: Final = "perennial."
 # What the keys of whole families begin with: changes of Production in the tags of a registered
 # model, since when an alias names a version, metrics on the holdout, and libraries of a run.
@@ -115,7 +113,7 @@ class VersionTags:
         Kind of each field of a record.
     predicted_shares : mapping of str to float, or None
         How often the version predicts each label for the holdout.
-    metrics : mapping of MetricName to value
+    metrics : mapping of str to value
         Each metric on the holdout, with or without its interval.
     """
 
@@ -130,7 +128,7 @@ class VersionTags:
     snapshot: tuple[int, str] | None = None
     fields: Mapping[str, str] | None = None
     predicted_shares: Mapping[str, float] | None = None
-    metrics: Mapping[MetricName, object] = field(default_factory=dict)
+    metrics: Mapping[str, object] = field(default_factory=dict)
 
     def as_tags(self) -> dict[str, str]:
         """Return keys, without the prefix, and values."""

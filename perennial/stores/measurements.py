@@ -6,38 +6,82 @@ found waits in the problem's database, and outlives every restart of what export
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from perennial.config.problem import Problem
+from perennial.prometheus import FLOWS, PREFIX
 from perennial.settings import get_settings
 from perennial.stores import mongodb
 
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
 COLLECTION = "perennial_measurements"
+# What the exporter knows of every measurement.
+_OF_ALL = frozenset({"flow", "problem"})
+# Name in measurements of earlier versions -> today's.
+_RENAMED = {"canary_requests_share": "canary_requests_ratio"}
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One number that a flow found.
+class Gauge:
+    """One number that a flow measured.
 
     Attributes
     ----------
     name : str
-        Of the metric in Prometheus, without the prefix ``perennial_``, in base units.
+        One of `perennial.prometheus.FLOWS`, without the prefix ``perennial_``.
     value : float
         The number.
     labels : mapping of str to str
-        What it is a number of, beside flow and problem.
+        What it is a number of, beside flow and problem: a value for each label of the metric.
+
+    Raises
+    ------
+    ValueError
+        If there is no such metric, or it has other labels.
     """
 
     name: str
     value: float
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        labels = _labels_of(self.name)
+        if labels is None:
+            raise ValueError(f"perennial.prometheus lists no metric {PREFIX}{self.name} of flows.")
+        if labels != self.labels.keys():
+            raise ValueError(
+                f"The metric {PREFIX}{self.name} has the labels {sorted(labels)}, "
+                f"not {sorted(self.labels)}."
+            )
 
-def record(flow: str, problem: Problem, figures: Iterable[Figure]) -> None:
-    """Keep the figures of a flow that succeeded now, in place of those of its last success.
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the last success of a flow measured.
+
+    Attributes
+    ----------
+    flow, problem : str
+        Whose success it was.
+    at : datetime
+        When that was.
+    gauges : tuple of Gauge
+        The numbers.
+    """
+
+    flow: str
+    problem: str
+    at: datetime
+    gauges: tuple[Gauge, ...]
+
+
+def record(flow: str, problem: Problem, gauges: Iterable[Gauge] = ()) -> None:
+    """Keep what a flow measured that succeeded now, in place of what its last success measured.
 
     Raises
     ------
@@ -45,8 +89,8 @@ def record(flow: str, problem: Problem, figures: Iterable[Figure]) -> None:
         If MongoDB cannot be used.
     """
     kept = [
-        {"name": figure.name, "value": float(figure.value), "labels": dict(figure.labels)}
-        for figure in figures
+        {"name": gauge.name, "value": float(gauge.value), "labels": dict(gauge.labels)}
+        for gauge in gauges
     ]
     with mongodb.connect(get_settings()) as client:
         client[problem.source.database][COLLECTION].replace_one(
@@ -54,3 +98,27 @@ def record(flow: str, problem: Problem, figures: Iterable[Figure]) -> None:
             {"flow": flow, "problem": problem.name, "at": datetime.now(UTC), "figures": kept},
             upsert=True,
         )
+
+
+def latest(database: Database[dict[str, Any]]) -> Iterator[Measurement]:
+    """Yield the last measurement of each flow and problem, also those of earlier versions.
+
+    Numbers that Perennial no longer exports are left out.
+    """
+    for entry in database[COLLECTION].find():
+        gauges = tuple(gauge for stored in entry["figures"] if (gauge := _read(stored)))
+        yield Measurement(entry["flow"], entry["problem"], entry["at"], gauges)
+
+
+def _labels_of(name: str) -> frozenset[str] | None:
+    family = FLOWS.get(PREFIX + name)
+    return None if family is None else frozenset(family.labels) - _OF_ALL
+
+
+def _read(stored: Mapping[str, Any]) -> Gauge | None:
+    name = _RENAMED.get(stored["name"], stored["name"])
+    labels = _labels_of(name)
+    if labels is None or not stored["labels"].keys() <= labels:
+        return None
+    # To Prometheus an empty label is one that is not there.
+    return Gauge(name, stored["value"], {each: stored["labels"].get(each, "") for each in labels})

@@ -18,8 +18,15 @@ from sklearn.pipeline import Pipeline
 from perennial.config.experiment import Parameters
 from perennial.config.fields import TabularFeatures
 from perennial.config.problem import Features, Problem
-from perennial.metrics import LOSSES, Interval, Predictions, compute, interval, metrics_of
-from perennial.schema import MetricName
+from perennial.metrics import (
+    METRICS,
+    Interval,
+    MetricName,
+    Predictions,
+    compute,
+    interval,
+    metrics_of,
+)
 from perennial.training.pipelines import build_classifier
 from perennial.training.threshold_tuning import at_best
 
@@ -58,7 +65,7 @@ class Tried:
 
 def gain(metric: MetricName, metrics: dict[MetricName, float]) -> float:
     """Return a metric so that more is always better."""
-    return -metrics[metric] if metric in LOSSES else metrics[metric]
+    return METRICS[metric].sign * metrics[metric]
 
 
 def folds_of(

@@ -15,8 +15,7 @@ from sklearn.pipeline import Pipeline
 from perennial.classifiers.threshold_classifier import ThresholdClassifier, scores_of
 from perennial.config.decision import Goal
 from perennial.config.problem import Problem
-from perennial.metrics import Interval, Predictions, compute, difference
-from perennial.schema import MetricName
+from perennial.metrics import Interval, MetricName, Predictions, compute, difference
 from perennial.thresholds.calibration import Calibrated, calibrate, probabilities_of
 from perennial.thresholds.threshold import FloorFound, best_weights, decide, threshold_of
 

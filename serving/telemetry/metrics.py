@@ -14,6 +14,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 from prometheus_client import (
@@ -31,6 +32,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
+from perennial.prometheus import SERVICE
+
 METRICS_TYPE = CONTENT_TYPE_LATEST
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _LATENCY_BUCKETS = (
@@ -45,6 +48,7 @@ _SHADOW_FAILED = "failed"
 _TAKE_OVER_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
+_H = TypeVar("_H", bound=Histogram)
 
 
 class _BatchHistogram(Histogram):
@@ -85,57 +89,21 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.shared = _all_workers() or self.registry
-        self._requests = self._counter(
-            "app_request_count", "Requests answered", "route", "method", "status"
+        self._requests = self._counter("app_request_count")
+        self._latency = self._histogram(Histogram, "app_request_latency_seconds", _LATENCY_BUCKETS)
+        self._predictions = self._counter("model_prediction_count")
+        self._characters = self._histogram(
+            _BatchHistogram, "perennial_input_characters", _LENGTH_BUCKETS
         )
-        self._latency = Histogram(
-            "app_request_latency_seconds",
-            "Seconds from the request's first byte to its answer",
-            ["route"],
-            buckets=_LATENCY_BUCKETS,
-            registry=self.registry,
-        )
-        self._predictions = self._counter(
-            "model_prediction_count", "Predictions answered", "problem", "version", "class"
-        )
-        self._characters = _BatchHistogram(
-            "model_input_characters",
-            "Characters per input",
-            ["problem"],
-            buckets=_LENGTH_BUCKETS,
-            registry=self.registry,
-        )
-        self._info = self._gauge(
-            "model_info", "1 while an alias names this version here", "problem", "alias", "version"
-        )
-        self._swaps = self._counter(
-            "model_swap_count", "Versions that took over in a worker", "problem"
-        )
-        self._swap_failures = self._counter(
-            "model_swap_failure_count", "Versions that a worker refused", "problem"
-        )
-        self._canary_share = self._gauge(
-            "model_canary_share", "Share of the requests that the canary gets", "problem", "mode"
-        )
-        self._shadow = self._counter(
-            "model_shadow_count",
-            "Predictions of a shadow canary against those answered",
-            "problem",
-            "version",
-            "agreement",
-        )
-        self._feedback = self._counter(
-            "model_feedback_count", "Feedback on predictions", "problem", "version", "agreement"
-        )
-        self._dropped = self._counter(
-            "log_dropped_count", "Log entries and feedback that could not be kept", "kind", "reason"
-        )
-        self.queue_depth = self._gauge(
-            "log_queue_depth", "Log entries and feedback that wait for MongoDB", mode="livesum"
-        )
-        self.registry_up = self._gauge(
-            "registry_up", "1 while the registry answers every worker", mode="livemin"
-        )
+        self._info = self._gauge("perennial_model_info")
+        self._swaps = self._counter("perennial_model_swaps")
+        self._swap_failures = self._counter("perennial_model_swap_failures")
+        self._canary_ratio = self._gauge("perennial_canary_traffic_ratio")
+        self._shadow = self._counter("perennial_shadow_predictions")
+        self._feedback = self._counter("perennial_feedback")
+        self._dropped = self._counter("perennial_log_dropped_entries")
+        self.queue_depth = self._gauge("perennial_log_queue_entries", mode="livesum")
+        self.registry_up = self._gauge("perennial_registry_up", mode="livemin")
         self._request_children: dict[tuple[str, str, int], Counter] = {}
         self._latency_children: dict[str, Histogram] = {}
         self._prediction_children: dict[tuple[str, int, str], Counter] = {}
@@ -219,8 +187,8 @@ class Metrics:
 
     def canary(self, problem: str, *, share: float, shadow: bool) -> None:
         """Say which share of the requests the canary answers, or sees."""
-        self._canary_share.labels(problem, "answer").set(0 if shadow else share)
-        self._canary_share.labels(problem, "shadow").set(share if shadow else 0)
+        self._canary_ratio.labels(problem, "answer").set(0 if shadow else share)
+        self._canary_ratio.labels(problem, "shadow").set(share if shadow else 0)
 
     def shadowed(self, problem: str, version: int, *, agreeing: int, differing: int) -> None:
         """Count the predictions of a shadow canary."""
@@ -247,11 +215,23 @@ class Metrics:
         """Return the metrics of all workers in Prometheus' text format."""
         return generate_latest(self.shared)
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
+    def _counter(self, name: str) -> Counter:
+        family = SERVICE[name]
+        return Counter(name, family.help, family.labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str, *labels: str, mode: str = "livemax") -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+    def _gauge(self, name: str, mode: str = "livemax") -> Gauge:
+        family = SERVICE[name]
+        return Gauge(
+            name,
+            family.help,
+            family.labels,
+            registry=self.registry,
+            multiprocess_mode=mode,  # type: ignore[arg-type]
+        )
+
+    def _histogram(self, kind: type[_H], name: str, buckets: Sequence[float]) -> _H:
+        family = SERVICE[name]
+        return kind(name, family.help, family.labels, buckets=buckets, registry=self.registry)
 
 
 class MetricsPort:

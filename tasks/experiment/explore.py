@@ -16,9 +16,9 @@ from prefect.cache_policies import NO_CACHE
 from perennial.config.experiment import Parameters
 from perennial.config.problem import Candidate, Problem
 from perennial.errors import OutsideError
+from perennial.metrics import MetricName
 from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
-from perennial.schema import MetricName
 from perennial.settings import get_settings
 from perennial.training.cross_validation import Tried, folds_of, gain
 from perennial.training.pipelines import parameters_of

@@ -18,9 +18,9 @@ from prefect.cache_policies import NO_CACHE
 from rich.console import Console, Group
 
 from perennial.config.problem import Problem
+from perennial.metrics import MetricName
 from perennial.plots.experiment import Bar, comparison_plots
 from perennial.registry.client import open_registry
-from perennial.schema import MetricName
 from perennial.settings import get_settings
 from tasks.experiment.explore import Explored, shown
 from tasks.reporting.tables import Grid, durations_table, holdout_table

@@ -1,4 +1,4 @@
-"""The report of a monitor run: a page for people, figures for MLflow, Prefect and Prometheus."""
+"""The report of a monitor run: a page for people, numbers for MLflow, Prefect and Prometheus."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from perennial.monitoring.alarm import Step
 from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
-from perennial.stores.measurements import Figure, record
+from perennial.stores.measurements import Gauge, record
 from tasks.monitoring.drift import Drift
 from tasks.monitoring.quality import Freshness, Quality
 from tasks.monitoring.samples import Recent, Reference
@@ -67,7 +67,7 @@ def report_monitoring(problem: Problem, monitored: Monitored) -> None:
     """
     from tasks.monitoring.page import page
 
-    figures = list(figures_of(monitored))
+    gauges = list(gauges_of(monitored))
     registry = open_registry(get_settings())
     version = monitored.reference.production.version
     tags = RunTags(kind="monitor", watched_version=version).as_tags()
@@ -75,9 +75,9 @@ def report_monitoring(problem: Problem, monitored: Monitored) -> None:
     if run_id is None:
         with registry.run(problem.name, f"monitor version {version}", tags=tags) as run_id:
             pass
-    registry.log(run_id, metrics={_metric(figure): figure.value for figure in figures})
+    registry.log(run_id, metrics={_metric(gauge): gauge.value for gauge in gauges})
     registry.log_files(run_id, {REPORT: page(problem, monitored)}, {})
-    record("monitor", problem, figures)
+    record("monitor", problem, gauges)
 
     heading = headline(problem, monitored)
     grids = tables(monitored)
@@ -92,22 +92,22 @@ def report_monitoring(problem: Problem, monitored: Monitored) -> None:
     Console().print(Group(*(grid.rich() for grid in grids)), f"[bold]{heading}[/bold]")
 
 
-def figures_of(monitored: Monitored) -> Iterator[Figure]:
-    """Yield the figures of a run for Prometheus."""
+def gauges_of(monitored: Monitored) -> Iterator[Gauge]:
+    """Yield the gauges of a run for Prometheus."""
     version = {"version": str(monitored.reference.production.version)}
     for test in monitored.drift.tests:
         labels = {"test": test.name, "of": test.of}
-        yield Figure("drift_score", test.size, labels)
-        yield Figure("drift_limit", test.limit, labels)
-        yield Figure("drift_found", test.drifted, labels)
-    yield Figure("drift_runs", monitored.alarm.alarm.runs)
+        yield Gauge("drift_score", test.size, labels)
+        yield Gauge("drift_limit", test.limit, labels)
+        yield Gauge("drift_found", test.drifted, labels)
+    yield Gauge("drift_runs", monitored.alarm.alarm.runs)
     quality = monitored.quality
     window = max((each.look_back for each in quality.live), default=None)
     for live in quality.live:
         if live.look_back == window:
             labels = {"version": str(live.version)}
             yield from _interval("live_accuracy", live.accuracy, labels)
-            yield Figure("live_answers", live.known, labels)
+            yield Gauge("live_answers", live.known, labels)
     if quality.documents is not None:
         yield from _interval("arrived_accuracy", quality.documents, version)
     for of, estimate in quality.estimated.items():
@@ -120,17 +120,17 @@ def figures_of(monitored: Monitored) -> Iterator[Figure]:
         ("retraining_age_seconds", ages.retraining),
     ):
         if age is not None:
-            yield Figure(name, age)
-    yield Figure("recent_documents", monitored.recent.arrived)
-    yield Figure("unusable_documents", sum(monitored.recent.unusable.values()))
+            yield Gauge(name, age)
+    yield Gauge("recent_documents", monitored.recent.arrived)
+    yield Gauge("unusable_documents", sum(monitored.recent.unusable.values()))
 
 
-def _interval(name: str, found: Interval, labels: dict[str, str]) -> Iterator[Figure]:
-    yield Figure(name, found.value, labels)
-    yield Figure(f"{name}_low", found.low, labels)
-    yield Figure(f"{name}_high", found.high, labels)
+def _interval(name: str, found: Interval, labels: dict[str, str]) -> Iterator[Gauge]:
+    yield Gauge(name, found.value, labels)
+    yield Gauge(f"{name}_low", found.low, labels)
+    yield Gauge(f"{name}_high", found.high, labels)
 
 
-def _metric(figure: Figure) -> str:
-    """Return the name of a figure's series in MLflow."""
-    return ".".join([figure.name, *(value for _, value in sorted(figure.labels.items()))])
+def _metric(gauge: Gauge) -> str:
+    """Return the name of a gauge's series in MLflow."""
+    return ".".join([gauge.name, *(value for _, value in sorted(gauge.labels.items()))])

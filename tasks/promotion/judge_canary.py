@@ -22,7 +22,7 @@ from perennial.promotion.canary_analysis import (
 from perennial.registry.client import ModelVersion, Registry, open_registry
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
-from perennial.stores.measurements import Figure, record
+from perennial.stores.measurements import Gauge, record
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary
 from tasks.promotion.canary import Canary
@@ -112,14 +112,14 @@ def _show(problem: Problem, analysis: CanaryAnalysis) -> None:
         description=heading,
     )
     share = analysis.share if analysis.outcome in {"wait", "next step"} else 0.0
-    record("judge", problem, [Figure("canary_requests_share", share), *_figures(analysis)])
+    record("judge", problem, [Gauge("canary_requests_ratio", share), *_gauges(analysis)])
 
 
-def _figures(analysis: CanaryAnalysis) -> Iterator[Figure]:
+def _gauges(analysis: CanaryAnalysis) -> Iterator[Gauge]:
     for check in analysis.checks:
         labels = {"figure": check.name, "version": str(analysis.canary)}
-        yield Figure("canary_worse_by_at_least", check.worse.low, labels)
-        yield Figure("canary_worse_allowed", check.limit, labels)
+        yield Gauge("canary_worse_by_at_least", check.worse.low, labels)
+        yield Gauge("canary_worse_allowed", check.limit, labels)
 
 
 def _expected_shift(version: ModelVersion, production: ModelVersion) -> dict[str, float]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from perennial.config.problem import Problem
-from perennial.metrics import LOSSES
+from perennial.metrics import METRICS, MetricName
 from perennial.promotion.canary_analysis import CanaryAnalysis
 from perennial.promotion.verdict import Verdict
-from perennial.schema import MetricName
 from tasks.data.ingest import Ingested
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import CandidateResult
@@ -73,7 +72,7 @@ def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Gr
     ordered = sorted(
         results,
         key=lambda result: result.metrics[problem.metric],
-        reverse=problem.metric not in LOSSES,
+        reverse=METRICS[problem.metric].more_is_better,
     )
     return Grid(
         f"Candidates on the validation documents, chosen by {problem.metric}",

@@ -15,9 +15,8 @@ from perennial.config.problem import Problem
 from perennial.gates.base import ModelOnHoldout
 from perennial.gates.catalogue import measure
 from perennial.inference.predictor import build_predictor
-from perennial.metrics import Interval, Predictions, intervals
+from perennial.metrics import Interval, MetricName, Predictions, intervals
 from perennial.registry.client import open_registry
-from perennial.schema import MetricName
 from perennial.settings import get_settings
 from perennial.thresholds.threshold import FloorFound
 from perennial.training.threshold_tuning import Compared, Tuned, compare

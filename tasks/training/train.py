@@ -18,10 +18,9 @@ from prefect.logging import get_run_logger
 from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
-from perennial.metrics import LOSSES, Predictions, compute, join, metrics_of
+from perennial.metrics import METRICS, MetricName, Predictions, compute, join, metrics_of
 from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
-from perennial.schema import MetricName
 from perennial.settings import get_settings
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
 from perennial.training.threshold_tuning import Tuned, at_best
@@ -123,7 +122,7 @@ def _summary(problem: Problem, result: CandidateResult, validation: int) -> str:
 @task(name="choose", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -> Challenger:
     """Return the best candidate, fitted on all training documents, as a pipeline for raw inputs."""
-    sign = -1.0 if problem.metric in LOSSES else 1.0
+    sign = METRICS[problem.metric].sign
     best = max(results, key=lambda result: sign * result.metrics.get(problem.metric, 0.0))
     candidate = problem.candidates[best.name]
     shared = dataset.counts_of(candidate)

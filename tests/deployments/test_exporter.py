@@ -17,9 +17,13 @@ from deployments.exporter import Sources, flow_runs, measurements, production, s
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.local import embedded
+from perennial.prometheus import EXPORTER, FLOWS, PREFIX
 from perennial.settings import Settings
-from perennial.stores.measurements import Figure, record
+from perennial.stores import mongodb
+from perennial.stores.measurements import COLLECTION, Gauge, record
 from tests.conftest import free_port
+
+_VERSION = exporter.sample("production_version", 3, problem="reviews")
 
 
 def exposed(collector: Sources) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -38,14 +42,15 @@ def test_the_latest_figures_of_a_flow_are_exported_with_flow_and_problem(
     machine: Settings, problem: Problem, mongodb_server: str
 ) -> None:
     before = datetime.now(UTC).timestamp() - 1
-    record("monitor", problem, [Figure("drift_score", 0.1, {"test": "length"})])
-    record("monitor", problem, [Figure("drift_score", 0.7, {"test": "length"})])
-    record("retrain", problem, [Figure("snapshot_documents", 12)])
+    drift = {"test": "length", "of": "documents"}
+    record("monitor", problem, [Gauge("drift_score", 0.1, drift)])
+    record("monitor", problem, [Gauge("drift_score", 0.7, drift)])
+    record("retrain", problem, [Gauge("snapshot_documents", 12)])
 
     found = exposed(Sources([("mongodb", lambda: measurements(machine))]))
 
     of = (("flow", "monitor"), ("problem", problem.name))
-    assert found["perennial_drift_score", (*of, ("test", "length"))] == 0.7
+    assert found["perennial_drift_score", tuple(sorted([*of, *drift.items()]))] == 0.7
     assert found["perennial_flow_last_success_timestamp_seconds", of] >= before
     retrain = (("flow", "retrain"), ("problem", problem.name))
     assert found["perennial_snapshot_documents", retrain] == 12
@@ -53,6 +58,59 @@ def test_the_latest_figures_of_a_flow_are_exported_with_flow_and_problem(
         found["perennial_flow_deadline_timestamp_seconds", retrain] > datetime.now(UTC).timestamp()
     )
     assert found["perennial_source_up", (("source", "mongodb"),)] == 1
+
+
+def test_every_metric_is_exported_with_its_help_and_labels(machine: Settings) -> None:
+    described = EXPORTER | FLOWS
+    samples = [
+        exporter.sample(name.removeprefix(PREFIX), 1, **dict.fromkeys(family.labels, "x"))
+        for name, family in described.items()
+        if name != "perennial_source_up"
+    ]
+    exported = CollectorRegistry()
+    exported.register(Sources([("x", lambda: samples)]))
+
+    found = {
+        family.name: (family.type, family.documentation, {*family.samples[0].labels})
+        for family in text_string_to_metric_families(generate_latest(exported).decode())
+    }
+
+    assert found == {
+        name: (family.type, family.help, {*family.labels}) for name, family in described.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"), [("x", {}), ("source_up", {}), ("source_up", {"source": "x", "of": "y"})]
+)
+def test_what_the_table_does_not_list_cannot_be_exported(name: str, labels: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=f"lists no metric perennial_{name} with the labels"):
+        exporter.sample(name, 1, **labels)
+
+
+def test_the_version_that_a_rollback_has_measured_is_not_exported_beside_the_registrys(
+    machine: Settings, problem: Problem, mongodb_server: str
+) -> None:
+    figures = [{"name": "production_version", "value": 2.0, "labels": {}}]
+    with mongodb.connect(machine) as mongo:
+        mongo[problem.source.database][COLLECTION].replace_one(
+            {"_id": f"rollback {problem.name}"},
+            {"flow": "rollback", "problem": problem.name, "at": datetime.now(UTC)}
+            | {"figures": figures},
+            upsert=True,
+        )
+
+    collector = Sources(
+        [("mongodb", lambda: measurements(machine)), ("registry", lambda: [_VERSION])]
+    )
+    found = exposed(collector)
+
+    name = "perennial_production_version"
+    assert {labels: value for (metric, labels), value in found.items() if metric == name} == {
+        (("problem", "reviews"),): 3
+    }
+    of = (("flow", "rollback"), ("problem", problem.name))
+    assert found["perennial_flow_last_success_timestamp_seconds", of] > 0
 
 
 def test_a_flow_must_have_succeeded_again_when_its_schedule_has_named_two_times(
@@ -80,14 +138,14 @@ def test_a_source_that_is_away_is_shown_as_such_and_hides_no_other(
         raise OutsideError("MongoDB cannot be reached, check MONGODB_URI.")
 
     monkeypatch.setattr(exporter, "_FRESH_SECONDS", 0.0)
-    collector = Sources([("mongodb", away), ("registry", lambda: [exporter.sample("x", 3)])])
+    collector = Sources([("mongodb", away), ("registry", lambda: [_VERSION])])
 
     for _ in range(3):
         found = exposed(collector)
 
     assert found["perennial_source_up", (("source", "mongodb"),)] == 0
     assert found["perennial_source_up", (("source", "registry"),)] == 1
-    assert found["perennial_x", ()] == 3
+    assert found["perennial_production_version", (("problem", "reviews"),)] == 3
     assert [record.message for record in caplog.records].count(
         "MongoDB cannot be reached, check MONGODB_URI."
     ) == 1

@@ -207,7 +207,7 @@ def test_a_good_canary_goes_through_its_steps_and_becomes_production(
         artifacts = [str(found.data) for found in api.read_artifacts(artifact_filter=key)]
     assert any("feedback accuracy" in shown for shown in artifacts)
     kept = traffic.database.perennial_measurements.find_one({"_id": "judge reviews"})
-    assert {"name": "canary_requests_share", "value": 0.0, "labels": {}} in kept["figures"]
+    assert {"name": "canary_requests_ratio", "value": 0.0, "labels": {}} in kept["figures"]
 
 
 def test_a_canary_with_flipped_labels_is_taken_back_within_three_looks_and_stays_so(

@@ -290,10 +290,10 @@ def test_the_metrics_count_what_was_answered(client: TestClient, production: Mod
     for name in ("negative", "positive"):
         labels = {"problem": "reviews", "version": version, "class": name}
         assert metric(client, "model_prediction_count_total", **labels) == 3
-    assert metric(client, "model_input_characters_count", problem="reviews") == 6
+    assert metric(client, "perennial_input_characters_count", problem="reviews") == 6
     characters = 3 * (len(GOOD) + len(BAD))
-    assert metric(client, "model_input_characters_sum", problem="reviews") == characters
-    assert metric(client, "model_info", alias="production", version=version) == 1
+    assert metric(client, "perennial_input_characters_sum", problem="reviews") == characters
+    assert metric(client, "perennial_model_info", alias="production", version=version) == 1
 
 
 def test_every_answer_has_the_security_headers(client: TestClient) -> None:

@@ -155,10 +155,10 @@ def test_feedback_becomes_a_labelled_document_that_a_retraining_can_read(
     assert document["created_at"].tzinfo is not None
     counted = {"problem": "reviews", "version": "1"}
     wait_until(
-        lambda: metric(client, "model_feedback_count_total", **counted) == 2, "feedback is counted"
+        lambda: metric(client, "perennial_feedback_total", **counted) == 2, "feedback is counted"
     )
-    assert metric(client, "model_feedback_count_total", agreement="agree", **counted) == 1
-    assert metric(client, "model_feedback_count_total", agreement="disagree", **counted) == 1
+    assert metric(client, "perennial_feedback_total", agreement="agree", **counted) == 1
+    assert metric(client, "perennial_feedback_total", agreement="disagree", **counted) == 1
 
 
 def test_feedback_uses_the_field_names_of_the_problem(
@@ -195,7 +195,7 @@ def test_the_same_feedback_twice_is_one_document_and_counts_once(
 
     documents = list(database[problem.source.collection].find())
     assert [document["label"] for document in documents] == [problem.labels["negative"]]
-    assert metric(client, "model_feedback_count_total") == 1
+    assert metric(client, "perennial_feedback_total") == 1
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,10 @@ def test_feedback_on_what_nobody_predicted_makes_no_document(
 
     invented = {"prediction_id": "reviews.1." + "0" * 32}
     assert _feedback(client, invented, "positive").status_code == 202
-    wait_until(lambda: metric(client, "log_dropped_count_total", kind="feedback") == 1, "dropped")
+    wait_until(
+        lambda: metric(client, "perennial_log_dropped_entries_total", kind="feedback") == 1,
+        "dropped",
+    )
 
     assert labelled_documents() == 0
 
@@ -256,7 +259,7 @@ def test_feedback_waits_for_a_prediction_that_is_far_behind_in_the_queue(
     assert _feedback(client, prediction, "positive").status_code == 202
 
     wait_until(labelled_documents, "a document")
-    assert metric(client, "log_dropped_count_total", kind="feedback") == 0
+    assert metric(client, "perennial_log_dropped_entries_total", kind="feedback") == 0
 
 
 def test_feedback_on_many_inventions_keeps_none_of_the_others_waiting_for_good(
@@ -274,9 +277,9 @@ def test_feedback_on_many_inventions_keeps_none_of_the_others_waiting_for_good(
 
     wait_until(labelled_documents, "a document")
     # The inventions still wait: their predictions might be in the queue of another worker.
-    assert metric(client, "log_dropped_count_total", kind="feedback") == 0
+    assert metric(client, "perennial_log_dropped_entries_total", kind="feedback") == 0
     service.end()
-    assert metric(client, "log_dropped_count_total", kind="feedback") == 20
+    assert metric(client, "perennial_log_dropped_entries_total", kind="feedback") == 20
 
 
 def test_while_mongodb_is_away_answers_go_on_and_what_is_lost_is_counted(
@@ -295,9 +298,9 @@ def test_while_mongodb_is_away_answers_go_on_and_what_is_lost_is_counted(
         assert len(_classify(client, GOOD)) == 1
 
     lost = {"kind": "prediction", "reason": "queue_full"}
-    assert metric(client, "log_dropped_count_total", **lost) == 15
+    assert metric(client, "perennial_log_dropped_entries_total", **lost) == 15
     service.end()
-    assert metric(client, "log_dropped_count_total", kind="prediction") == 20
+    assert metric(client, "perennial_log_dropped_entries_total", kind="prediction") == 20
 
 
 def test_what_is_over_the_rate_is_not_counted_as_what_mongodb_did_not_take(
@@ -309,9 +312,11 @@ def test_what_is_over_the_rate_is_not_counted_as_what_mongodb_did_not_take(
 
     _classify(client, *[GOOD] * 6)
 
-    over_rate = metric(client, "log_dropped_count_total", kind="prediction", reason="over_rate")
+    over_rate = metric(
+        client, "perennial_log_dropped_entries_total", kind="prediction", reason="over_rate"
+    )
     assert over_rate == 6
-    assert metric(client, "log_dropped_count_total", kind="prediction") == 6
+    assert metric(client, "perennial_log_dropped_entries_total", kind="prediction") == 6
 
 
 def test_what_waits_is_written_before_the_service_ends(

@@ -11,9 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from perennial.prometheus import SERVICE
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import Settings
 from serving.api.app import Service
+from serving.telemetry.metrics import Metrics
 from tests.conftest import wait_until
 from tests.small_models import BAD, GOOD
 
@@ -32,6 +34,14 @@ def _counted(client: Any) -> _Series:
 
 def _value(series: _Series, name: str, **labels: str) -> float | None:
     return series.get((name, frozenset(labels.items())))
+
+
+def test_the_service_exports_the_metrics_of_the_table_and_no_others() -> None:
+    found = {
+        family.name: (family.type, family.documentation) for family in Metrics().registry.collect()
+    }
+
+    assert found == {name: (family.type, family.help) for name, family in SERVICE.items()}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +95,7 @@ def test_losses_of_the_log_are_counted_from_zero(
         ("failure", "refused"),
         ("failure", "shutdown"),
     ):
-        assert _value(series, "log_dropped_count_total", kind=kind, reason=reason) == 0
+        assert _value(series, "perennial_log_dropped_entries_total", kind=kind, reason=reason) == 0
 
 
 def test_swaps_of_a_problem_are_counted_from_zero_before_it_has_a_model(
@@ -96,8 +106,8 @@ def test_swaps_of_a_problem_are_counted_from_zero_before_it_has_a_model(
 
     series = _counted(client)
 
-    assert _value(series, "model_swap_count_total", problem="coming") == 0
-    assert _value(series, "model_swap_failure_count_total", problem="coming") == 0
+    assert _value(series, "perennial_model_swaps_total", problem="coming") == 0
+    assert _value(series, "perennial_model_swap_failures_total", problem="coming") == 0
 
 
 def test_predictions_and_feedback_of_each_version_are_counted_from_zero_when_it_is_loaded(
@@ -115,12 +125,12 @@ def test_predictions_and_feedback_of_each_version_are_counted_from_zero_when_it_
         return all(
             _value(series, "model_prediction_count_total", **of, **each) == 0 for each in classes
         ) and all(
-            _value(series, "model_feedback_count_total", **of, agreement=each) == 0
+            _value(series, "perennial_feedback_total", **of, agreement=each) == 0
             for each in ("agree", "disagree")
         )
 
     wait_until(announced, "the new version is counted from zero")
-    assert _value(_counted(client), "model_input_characters_count", problem="reviews") == 0
+    assert _value(_counted(client), "perennial_input_characters_count", problem="reviews") == 0
 
 
 def test_a_shadow_is_counted_from_zero(
@@ -131,7 +141,8 @@ def test_a_shadow_is_counted_from_zero(
     def announced() -> bool:
         of = {"problem": "reviews", "version": str(versions[1].version)}
         return all(
-            _value(_counted(client), "model_shadow_count_total", **of, agreement=each) == 0
+            _value(_counted(client), "perennial_shadow_predictions_total", **of, agreement=each)
+            == 0
             for each in ("agree", "disagree", "failed")
         )
 

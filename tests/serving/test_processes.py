@@ -55,7 +55,7 @@ class Running:
     def swaps(self) -> int:
         """How often a version has taken over in a worker; the first one of each counts, too."""
         try:
-            return int(metric(self.client, "model_swap_count_total"))
+            return int(metric(self.client, "perennial_model_swaps_total"))
         except httpx.TransportError:
             return 0
 

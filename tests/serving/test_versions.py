@@ -78,9 +78,9 @@ def test_a_promotion_is_followed_and_the_way_back_is_instant(
 
     assert _version(client) == 1
     assert service.store.served["reviews"].production.predictor is in_memory.predictor
-    assert metric(client, "model_swap_count_total") == 3
-    assert metric(client, "model_info", alias="production", version="1") == 1
-    assert metric(client, "model_info", alias="production", version="2") == 0
+    assert metric(client, "perennial_model_swaps_total") == 3
+    assert metric(client, "perennial_model_info", alias="production", version="1") == 1
+    assert metric(client, "perennial_model_info", alias="production", version="2") == 0
 
 
 def test_a_look_between_the_two_steps_of_a_promotion_forgets_no_way_back(
@@ -133,11 +133,11 @@ def test_a_version_that_is_not_what_was_registered_is_refused_and_the_present_on
     _ready(client)
     _break(machine, versions[1])
     promote(versions[1])
-    wait_until(lambda: metric(client, "model_swap_failure_count_total") > 0, "refused")
+    wait_until(lambda: metric(client, "perennial_model_swap_failures_total") > 0, "refused")
     _has_looked_again(service)
 
     assert _version(client) == 1
-    assert metric(client, "model_swap_failure_count_total", problem="reviews") == 1
+    assert metric(client, "perennial_model_swap_failures_total", problem="reviews") == 1
     assert caplog.text.count("SHA-256 differs") == 1
 
     promote(versions[2])
@@ -168,7 +168,7 @@ def test_a_version_that_fails_its_golden_examples_is_refused(
     _, client = serve()
     _ready(client)
     promote(versions[1])
-    wait_until(lambda: metric(client, "model_swap_failure_count_total") > 0, "refused")
+    wait_until(lambda: metric(client, "perennial_model_swap_failures_total") > 0, "refused")
 
     assert _version(client) == 1
 
@@ -190,7 +190,7 @@ def test_while_the_registry_is_away_the_last_good_version_starts_from_the_cache(
 
     assert state["models"] == [{"model": "reviews", "version": 1, "origin": "cache"}]
     assert _version(client) == 1
-    assert metric(client, "registry_up") == 0
+    assert metric(client, "perennial_registry_up") == 0
 
 
 def test_a_damaged_cache_is_never_served_and_is_fetched_anew(
@@ -284,7 +284,7 @@ def test_the_canary_answers_its_share_and_the_same_key_gets_the_same_version(
     assert first[:100] == second
     assert 0.23 < first.count(2) / len(first) < 0.37
     assert without_key == {1, 2}
-    assert metric(client, "model_canary_share", mode="answer") == 0.3
+    assert metric(client, "perennial_canary_traffic_ratio", mode="answer") == 0.3
     canary = client.get("/models").json()["models"][0]["versions"][-1]
     assert (canary["alias"], canary["version"], canary["share"]) == ("canary", 2, 0.3)
 
@@ -309,7 +309,7 @@ def test_a_shadow_is_seen_by_the_metrics_only(
     with client:
         answers = [client.post("/classify", json={"inputs": [GOOD, BAD]}) for _ in range(5)]
         seen = wait_until(
-            lambda: metric(client, "model_shadow_count_total", version="2") == 10, "seen"
+            lambda: metric(client, "perennial_shadow_predictions_total", version="2") == 10, "seen"
         )
 
     assert seen

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from perennial.metrics import METRICS
+from perennial.prometheus import PREFIX, series
 from tools.dashboards.draw import Board, Graph, Number, Query
 
 _HERE = 'namespace=~"$namespace"'
 _OF = 'namespace=~"$namespace",problem=~"$problem"'
 _ASKED = 'route=~"/classify|/feedback"'
 _RATE = "[$__rate_interval]"
+_SCORES = "|".join(name for name, metric in METRICS.items() if metric.more_is_better)
 
 
 def _quantile(quantile: float) -> Query:
-    buckets = f'app_request_latency_seconds_bucket{{{_HERE},route="/classify"}}{_RATE}'
+    name = series("app_request_latency_seconds_bucket")
+    buckets = f'{name}{{{_HERE},route="/classify"}}{_RATE}'
     return Query(
         f"histogram_quantile({quantile}, sum by (le) (rate({buckets})))",
         f"{quantile:.0%}".replace("%", " in 100"),
@@ -19,11 +23,19 @@ def _quantile(quantile: float) -> Query:
 
 
 def _rate(metric: str, by: str, selector: str = _OF) -> str:
-    return f"sum by ({by}) (rate({metric}{{{selector}}}{_RATE}))"
+    return f"sum by ({by}) (rate({series(metric)}{{{selector}}}{_RATE}))"
 
 
 def _latest(metric: str, by: str, extra: str = "") -> str:
-    return f"max by ({by}) (perennial_{metric}{{{_OF}{extra}}})"
+    return f"max by ({by}) ({series(PREFIX + metric)}{{{_OF}{extra}}})"
+
+
+def _increase(metric: str, by: str) -> str:
+    return f"sum by ({by}) (increase({series(metric)}{{{_OF}}}[1h]))"
+
+
+def _runs(by: str, extra: str = "") -> str:
+    return f"max by ({by}) ({series('perennial_flow_runs_last_hour')}{{{_HERE}{extra}}})"
 
 
 SERVICE = Board(
@@ -109,11 +121,11 @@ SERVICE = Board(
             "none",
             [
                 Query(
-                    f"sum by (problem) (increase(model_swap_count_total{{{_OF}}}[1h]))",
+                    _increase("perennial_model_swaps_total", "problem"),
                     "{{problem}} swapped",
                 ),
                 Query(
-                    f"sum by (problem) (increase(model_swap_failure_count_total{{{_OF}}}[1h]))",
+                    _increase("perennial_model_swap_failures_total", "problem"),
                     "{{problem}} refused",
                 ),
             ],
@@ -125,7 +137,7 @@ SERVICE = Board(
             [
                 Query(
                     f"histogram_quantile({quantile}, "
-                    f"{_rate('model_input_characters_bucket', 'problem, le')})",
+                    f"{_rate('perennial_input_characters_bucket', 'problem, le')})",
                     f"{{{{problem}}}} {name}",
                 )
                 for quantile, name in ((0.5, "median"), (0.95, "95 in 100"))
@@ -136,9 +148,10 @@ SERVICE = Board(
             "Entries that wait for MongoDB, and those that were not kept, per second.",
             "none",
             [
-                Query(f"sum(log_queue_depth{{{_HERE}}})", "waiting"),
+                Query(f"sum({series('perennial_log_queue_entries')}{{{_HERE}}})", "waiting"),
                 Query(
-                    _rate("log_dropped_count_total", "kind, reason", _HERE), "{{kind}} {{reason}}"
+                    _rate("perennial_log_dropped_entries_total", "kind, reason", _HERE),
+                    "{{kind}} {{reason}}",
                 ),
             ],
         ),
@@ -148,7 +161,7 @@ SERVICE = Board(
             "ops",
             [
                 Query(
-                    _rate("model_feedback_count_total", "problem, agreement"),
+                    _rate("perennial_feedback_total", "problem, agreement"),
                     "{{problem}} {{agreement}}",
                 )
             ],
@@ -157,11 +170,7 @@ SERVICE = Board(
             "Canary",
             "Share of the requests that a canary answers, or sees as a shadow.",
             "percentunit",
-            [
-                Query(
-                    f"max by (problem, mode) (model_canary_share{{{_OF}}})", "{{problem}} {{mode}}"
-                )
-            ],
+            [Query(_latest("canary_traffic_ratio", "problem, mode"), "{{problem}} {{mode}}")],
             reaches=1,
         ),
     ),
@@ -230,7 +239,7 @@ MODELS = Board(
             "percentunit",
             [
                 Query(
-                    _latest("holdout_metric", "problem, metric", ',metric!~"brier|log_loss"'),
+                    _latest("holdout_metric", "problem, metric", f',metric=~"{_SCORES}"'),
                     "{{problem}} {{metric}}",
                 )
             ],
@@ -312,8 +321,7 @@ FLOWS = Board(
             "Runs that failed, crashed or timed out.",
             "none",
             Query(
-                f"sum(max by (flow, state) (perennial_flow_runs_last_hour{{{_HERE},"
-                'state=~"failed|crashed|timedout"}))',
+                "sum(" + _runs("flow, state", ',state=~"failed|crashed|timedout"') + ")",
                 "failed",
             ),
         ),
@@ -322,7 +330,7 @@ FLOWS = Board(
             "Runs that should have started.",
             "none",
             Query(
-                f'sum(max by (flow) (perennial_flow_runs_last_hour{{{_HERE},state="late"}}))',
+                "sum(" + _runs("flow", ',state="late"') + ")",
                 "late",
             ),
         ),
@@ -340,7 +348,7 @@ FLOWS = Board(
             "Sources",
             "Of MongoDB, the registry and Prefect: how many answer the exporter.",
             "none",
-            Query(f"sum(min by (source) (perennial_source_up{{{_HERE}}}))", "sources"),
+            Query(f"sum(min by (source) ({series('perennial_source_up')}{{{_HERE}}}))", "sources"),
         ),
         Graph(
             "Runs of the last hour",
@@ -348,7 +356,7 @@ FLOWS = Board(
             "none",
             [
                 Query(
-                    f"max by (flow, state) (perennial_flow_runs_last_hour{{{_HERE}}})",
+                    _runs("flow, state"),
                     "{{flow}} {{state}}",
                 )
             ],

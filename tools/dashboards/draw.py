@@ -23,6 +23,8 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 
+from perennial.prometheus import series
+
 # The data source of compose/grafana, and the one that kube-prometheus-stack makes.
 _PROMETHEUS = DataSourceRef(type_val="prometheus", uid="prometheus")
 _HEIGHT = 8
@@ -192,7 +194,7 @@ class Board:
             .tooltip(DashboardCursorSync.CROSSHAIR)
             .link(dashboard.DashboardLink("Perennial").tags([_TAG]).include_vars(True))
             .with_variable(_variable("namespace", 'up{job=~"(.+/)?(serving|flows)"}'))
-            .with_variable(_variable("problem", "perennial_production_version"))
+            .with_variable(_variable("problem", series("perennial_production_version")))
         )
         for panel in self.panels:
             drawn = drawn.with_panel(panel.build())
@@ -219,7 +221,7 @@ def _promotions() -> dict[str, object]:
         "enable": True,
         "iconColor": "purple",
         "datasource": {"type": _PROMETHEUS.type_val, "uid": _PROMETHEUS.uid},
-        "expr": "1000 * max by (problem) (perennial_production_since_timestamp_seconds"
+        "expr": f"1000 * max by (problem) ({series('perennial_production_since_timestamp_seconds')}"
         '{namespace=~"$namespace",problem=~"$problem"})',
         "useValueForTime": True,
         "titleFormat": "Another version of {{problem}} is Production",

@@ -1,21 +1,18 @@
-"""The page about the metrics for Prometheus, from the programs that export them."""
+"""The page about the metrics for Prometheus, from the table that names them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from prometheus_client.metrics import MetricWrapperBase
-
-from deployments import exporter
-from serving.telemetry.metrics import Metrics
+from perennial.prometheus import EXPORTER, FLOWS, SERVICE, MetricFamily
 from tools.site.markdown import code, table
 
 _INTRODUCTION = """\
 # Prometheus metrics
 
 The service answers at `/metrics`, or at a port of its own. The exporter,
-`python -m deployments.exporter`, has the figures of the flows. A counter has the suffix `_total`; a
-histogram has `_bucket`, `_sum` and `_count`.
+`python -m deployments.exporter`, has the metrics of the flows, which the last success of each flow
+has measured. A histogram has the series `_bucket`, `_sum` and `_count`.
 """
 _HEAD = ("metric", "type", "labels", "meaning")
 Row = tuple[str, str, str, str]
@@ -27,26 +24,17 @@ def page() -> str:
         [
             _INTRODUCTION,
             "## Service\n",
-            table(_HEAD, service()),
+            table(_HEAD, _rows(SERVICE.values())),
             "\n## Exporter\n",
-            "Each metric of a flow has the labels `flow` and `problem`.\n",
-            table(("metric", "meaning"), flows()),
+            table(_HEAD, _rows(EXPORTER.values())),
+            "\n## Flows\n",
+            table(_HEAD, _rows(FLOWS.values())),
         ]
     )
 
 
-def service() -> Iterator[Row]:
-    """Yield the metrics of the service: name, type, labels and meaning."""
-    metrics = Metrics()
-    for member in vars(metrics).values():
-        if isinstance(member, MetricWrapperBase):
-            (described,) = member.describe()
-            labels = ", ".join(code(label) for label in member._labelnames)  # noqa: SLF001 - no public name
-            suffix = "_total" if described.type == "counter" else ""
-            yield code(described.name + suffix), described.type, labels, described.documentation
-
-
-def flows() -> Iterator[tuple[str, str]]:
-    """Yield the metrics of the exporter: name and meaning."""
-    for name, meaning in exporter.MEANINGS.items():
-        yield code(exporter.PREFIX + name), meaning
+def _rows(families: Iterable[MetricFamily]) -> Iterator[Row]:
+    for family in families:
+        name = family.name if family.type == "histogram" else family.series[0]
+        labels = ", ".join(code(label) for label in family.labels)
+        yield code(name), family.type, labels, family.help

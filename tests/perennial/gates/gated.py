@@ -11,9 +11,8 @@ from perennial.config.gates import Gates
 from perennial.config.problem import Problem
 from perennial.gates.approval import Approval
 from perennial.gates.slices import Slice
-from perennial.metrics import Predictions
+from perennial.metrics import MetricName, Predictions
 from perennial.promotion.verdict import Verdict, reach_verdict
-from perennial.schema import MetricName
 from tests.perennial.examples import right_at
 
 # 700 documents, of which 200 are short.

@@ -11,10 +11,9 @@ from pydantic import ValidationError
 from perennial.config.gates import Gates
 from perennial.config.problem import Problem
 from perennial.gates.better import has_newer_documents
-from perennial.metrics import difference
+from perennial.metrics import MetricName, difference
 from perennial.registry.model_version import ModelVersion
 from perennial.registry.tags import TAG
-from perennial.schema import MetricName
 from tests.perennial.examples import right_at
 from tests.perennial.gates.gated import (
     FAIR,

@@ -9,8 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from perennial.config.problem import Problem
-from perennial.metrics import compute
-from perennial.schema import MetricName
+from perennial.metrics import MetricName, compute
 from tests.perennial.gates.gated import GOOD, gated, verdict
 
 

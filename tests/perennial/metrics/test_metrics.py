@@ -11,12 +11,22 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from perennial import metrics as metrics_module
-from perennial.metrics import LOSSES, METRICS, Interval, Predictions, compute, difference, intervals
-from perennial.schema import MetricName
+from perennial.metrics import (
+    METRICS,
+    Interval,
+    MetricName,
+    Predictions,
+    compute,
+    difference,
+    intervals,
+)
+from perennial.metrics.evaluation import bootstrap
 from tests.perennial.examples import predictions, right_at, some_examples
 
-every_metric = pytest.mark.parametrize("metric", METRICS)
+# What every problem has.
+OF_EVERY_PROBLEM = tuple(name for name, metric in METRICS.items() if not metric.needs_costs)
+LOSSES = {name for name, metric in METRICS.items() if not metric.more_is_better}
+every_metric = pytest.mark.parametrize("metric", OF_EVERY_PROBLEM)
 
 
 def scikit_learn_says(metric: MetricName, p: Predictions) -> float:
@@ -44,7 +54,7 @@ def drawn(p: Predictions, rows: np.ndarray) -> Predictions:
 
 
 def test_the_metrics_that_a_problem_may_name_are_all_there() -> None:
-    assert set(METRICS) == {
+    assert set(OF_EVERY_PROBLEM) == {
         "accuracy",
         "precision",
         "recall",
@@ -73,7 +83,7 @@ def test_a_weighted_document_counts_like_so_many_copies_of_it(
     weights = st.lists(st.integers(0, 3), min_size=len(p), max_size=len(p)).filter(any)
     counts = np.array(data.draw(st.lists(weights, min_size=1, max_size=3)))
 
-    at_once = metrics_module._METRICS[metric](p, counts.astype(np.float64))
+    at_once = METRICS[metric].of_resamples(p, counts.astype(np.float64))
 
     by_hand = [compute(metric, drawn(p, np.repeat(np.arange(len(p)), row))) for row in counts]
     np.testing.assert_allclose(at_once, by_hand, atol=1e-12)
@@ -83,7 +93,7 @@ def test_a_weighted_document_counts_like_so_many_copies_of_it(
 def test_an_interval_holds_the_middle_of_what_resamples_by_hand_give(
     metric: MetricName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_module, "RESAMPLES", 300)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 300)
     p = right_at(0.7, documents=150, seed=1)
     rng = np.random.default_rng(5)
 
@@ -100,7 +110,7 @@ def test_an_interval_holds_the_middle_of_what_resamples_by_hand_give(
 def test_95_percent_intervals_hold_the_true_quality_about_95_times_of_100(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(metrics_module, "RESAMPLES", 200)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 200)
     models = [right_at(0.8, documents=200, seed=seed) for seed in range(200)]
 
     found = [intervals(p, confidence=0.95, seed=7)["accuracy"] for p in models]
@@ -214,7 +224,7 @@ def test_models_whose_documents_have_other_labels_are_not_compared() -> None:
 def test_of_two_equally_good_models_the_other_seldom_looks_provably_better(
     metric: MetricName, documents: int, rate: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_module, "RESAMPLES", 200)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 200)
     pairs = [
         (
             right_at(rate, documents=documents, seed=2 * i),
@@ -232,7 +242,7 @@ def test_of_two_equally_good_models_the_other_seldom_looks_provably_better(
 def test_a_truly_better_model_mostly_looks_provably_better(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(metrics_module, "RESAMPLES", 200)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 200)
     pairs = [
         (
             right_at(0.92, documents=1000, seed=2 * i),
@@ -263,7 +273,7 @@ def test_predictions_about_some_documents_are_those_documents_alone(data: st.Dat
 def test_every_metric_has_an_interval_in_order_and_within_its_bounds() -> None:
     found = intervals(right_at(0.9, documents=60, seed=1), confidence=0.99, seed=1)
 
-    assert tuple(found) == METRICS
+    assert tuple(found) == OF_EVERY_PROBLEM
     for metric, interval in found.items():
         assert 0 <= interval.low < interval.value < interval.high
         assert interval.high <= 1 or metric in LOSSES
@@ -272,7 +282,7 @@ def test_every_metric_has_an_interval_in_order_and_within_its_bounds() -> None:
 def test_two_comparisons_at_once_leave_blas_its_threads() -> None:
     with threadpool_limits(limits=2, user_api="blas"):
         before = threadpool_info()
-        one, other = (metrics_module._resamples(10, seed) for seed in (1, 2))
+        one, other = (bootstrap._resamples(10, seed) for seed in (1, 2))
         next(one)
         next(other)
 
@@ -287,14 +297,14 @@ def test_two_comparisons_at_once_leave_blas_its_threads() -> None:
 def test_drawing_kinds_of_documents_gives_the_interval_of_drawing_documents(
     metric: MetricName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_module, "RESAMPLES", 8_000)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 8_000)
     for classes, seed in ((("no", "yes"), 1), (("a", "b", "c"), 2)):
         one = right_at(0.9, documents=400, seed=seed, classes=classes)
         other = right_at(0.85, documents=400, seed=seed + 10, classes=classes)
 
         quick = difference(metric, one, other, confidence=0.95, seed=42)
         with monkeypatch.context() as patch:
-            patch.setattr(metrics_module, "_OF_LABELS", frozenset())
+            patch.setitem(METRICS, metric, replace(METRICS[metric], needs_probabilities=True))
             slow = difference(metric, one, other, confidence=0.95, seed=42)
 
         # The ends of an interval of 8,000 draws are known to about a twentieth of its half, and

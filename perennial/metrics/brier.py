@@ -1,0 +1,27 @@
+"""Brier score: the mean squared distance of the probabilities to the truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial.metrics.evaluation.counting import mean, one_hot
+from perennial.metrics.evaluation.metric import Metric
+
+if TYPE_CHECKING:
+    from perennial.metrics.evaluation.counting import Counts
+    from perennial.metrics.evaluation.predictions import Floats, Predictions
+
+
+def _brier(p: Predictions, counts: Counts) -> Floats:
+    squares = ((p.probabilities - one_hot(p.truth, p)) ** 2).sum(axis=1)
+    return mean(squares / 2 if len(p.classes) == 2 else squares, counts)
+
+
+METRIC = Metric(
+    name="brier",
+    label="Brier score",
+    of_resamples=_brier,
+    position=70,
+    more_is_better=False,
+    needs_probabilities=True,
+)

@@ -1,0 +1,1 @@
+"""What every metric needs: predictions, weighted counts, and intervals by the bootstrap."""

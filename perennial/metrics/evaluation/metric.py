@@ -1,0 +1,50 @@
+"""A metric: what there is to know about it, and how it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from perennial.metrics.evaluation.counting import Counts
+    from perennial.metrics.evaluation.predictions import Floats, Predictions
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of predictions.
+
+    Attributes
+    ----------
+    name : str
+        As problem files, runs and Prometheus have it.
+    label : str
+        As people read it.
+    position : int
+        Its position among the metrics in tables and messages.
+    more_is_better : bool
+        Whether a model with a larger value is the better one.
+    of_resamples : callable
+        Its value for each row of a matrix of counts, shape (n_resamples, n_documents).
+    needs_probabilities : bool
+        Whether it depends on the probabilities, and not on the labels alone.
+    needs_costs : bool
+        Whether it exists only where the problem says what errors cost.
+    of_positive_class : bool
+        Whether it is about the positive class, if there are two.
+    """
+
+    name: str
+    label: str
+    position: int
+    more_is_better: bool
+    of_resamples: Callable[[Predictions, Counts], Floats]
+    needs_probabilities: bool = False
+    needs_costs: bool = False
+    of_positive_class: bool = False
+
+    @property
+    def sign(self) -> float:
+        """What a value is multiplied with, so that more is better: 1 or -1."""
+        return 1.0 if self.more_is_better else -1.0

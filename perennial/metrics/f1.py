@@ -1,0 +1,27 @@
+"""F1: the harmonic mean of precision and recall."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial.metrics.evaluation.counting import confusion, over_classes, ratio
+from perennial.metrics.evaluation.metric import Metric
+
+if TYPE_CHECKING:
+    from perennial.metrics.evaluation.counting import Counts
+    from perennial.metrics.evaluation.predictions import Floats, Predictions
+
+
+def _f1(p: Predictions, counts: Counts) -> Floats:
+    right, predicted, actual = confusion(p, counts)
+    return over_classes(ratio(2 * right, predicted + actual), p)
+
+
+METRIC = Metric(
+    name="f1",
+    label="F1",
+    of_resamples=_f1,
+    position=40,
+    more_is_better=True,
+    of_positive_class=True,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -18,6 +19,44 @@ from perennial.errors import ProblemError
 M = TypeVar("M", bound=BaseModel)
 # How pydantic names the branches of a union, which a location in a file does not have.
 _BRANCHES = frozenset({"bool", "int", "float", "str", "none"})
+
+
+@dataclass(frozen=True)
+class LoadedProblems:
+    """The problems of a folder.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+        The problems whose files can be used, in the order of the files' names.
+    errors : mapping of str to ProblemError
+        Name of each other problem -> what is wrong with its file.
+    """
+
+    problems: tuple[Problem, ...]
+    errors: Mapping[str, ProblemError]
+
+    def warnings(self) -> list[str]:
+        """Return one sentence about each file that cannot be used: its first mistake."""
+        return [_summarise(name, error) for name, error in self.errors.items()]
+
+
+def load_problems(folder: Path) -> LoadedProblems:
+    """Read every problem of a folder; a file that cannot be used hides no other.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are; other folders inside it are left out.
+    """
+    problems: list[Problem] = []
+    errors: dict[str, ProblemError] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            problems.append(load_problem(path))
+        except ProblemError as error:
+            errors[path.stem] = error
+    return LoadedProblems(tuple(problems), errors)
 
 
 def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
@@ -56,14 +95,30 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
     return _validate(Problem, path, document, named, context={READ_CASES: read_cases})
 
 
+def _summarise(name: str, error: ProblemError) -> str:
+    first, *others = str(error).splitlines()
+    more = f" Its file has {len(others)} more mistakes." if others else ""
+    return f"The problem {name} is left out: {first}{more}"
+
+
 def _read(path: Path) -> dict[Any, Any]:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
         document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ProblemError(f"{path} is not valid YAML: {error}") from None
+    except OSError as error:
+        raise ProblemError(f"{path} cannot be read: {error.strerror}.") from None
+    except RecursionError:
+        raise ProblemError(f"{path} is nested too deeply.") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" (line {mark.line + 1})" if mark is not None else ""
+        problem = " ".join(str(error.problem or error.context).split())
+        raise ProblemError(f"{path} is not valid YAML: {problem}{where}.") from None
+    except (YAMLError, ValueError) as error:
+        # Besides a wrong encoding: a number or a date that no calendar has.
+        raise ProblemError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(document, dict):
         raise ProblemError(f"{path} must be a mapping of keys to values, it is {document!r}.")
     return document

@@ -95,8 +95,12 @@ def _deployments_of(client: SyncPrefectClient, problems: Collection[str]) -> dic
 
 def _retrain_of(deployments: Mapping[str, UUID]) -> dict[str, UUID]:
     """Return the deployment of the flow `retrain` of each problem."""
-    parts = {name: name.partition("/") for name in deployments}
-    return {parts[name][2]: id for name, id in deployments.items() if parts[name][0] == _RETRAIN}
+    start = f"{_RETRAIN}/"
+    return {
+        name.removeprefix(start): deployment
+        for name, deployment in deployments.items()
+        if name.startswith(start)
+    }
 
 
 def _apply_deployment(client: SyncPrefectClient, planned: Planned) -> UUID:

@@ -64,7 +64,7 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     log_briefly()
     steps = Steps()
     path = get_settings().problems_dir / f"{problem}.yaml"
-    spec = load_problem(path).explored
+    spec = load_problem(path).for_experiment()
     check_settings(spec)
 
     with steps("connect"):

@@ -48,7 +48,7 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     """
     log_briefly()
     steps = Steps()
-    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml").retrained
+    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml").for_retraining()
     check_candidates(spec)
 
     with turn("retrain", spec.name):

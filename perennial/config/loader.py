@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from perennial.config.cases import LABELS, CaseFile
-from perennial.config.errors import CrossReferenceError, at, listed, shorten
+from perennial.config.errors import CrossReferenceError, invalid_value, join_names, shorten
 from perennial.config.gates import READ_CASES
 from perennial.config.problem import Candidate, Problem, TabularCandidate
 from perennial.errors import ProblemError
@@ -78,7 +78,7 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
     if not path.exists():
         known = sorted(other.stem for other in path.parent.glob("*.yaml"))
         raise ProblemError(
-            f"There is no problem {path.stem!r} ({path}); the problems are {listed(known)}."
+            f"There is no problem {path.stem!r} ({path}); the problems are {join_names(known)}."
         )
     document = _read(path)
     labels = document.get("labels")
@@ -88,7 +88,7 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
         beside = folder or path.parent
         file = beside / name
         if not file.is_file():
-            raise at(("gates", "cases"), name, f"the name of a file in {beside}")
+            raise invalid_value(("gates", "cases"), name, f"the name of a file in {beside}")
         return _validate(CaseFile, file, _read(file), context=known_labels)
 
     named = {"name": path.stem, **document}
@@ -147,27 +147,28 @@ def _complaint(
     if isinstance(cause, ProblemError):
         return str(cause)
     if isinstance(cause, CrossReferenceError):
-        location, shown, allowed = cause.location, cause.shown, cause.allowed
+        location, problem, remedy = cause.location, cause.problem, cause.remedy
     else:
         location = tuple(str(part) for part in detail["loc"] if part != "[key]")
-        shown, allowed = _shown(detail), _allowed(model, detail, tabular="inputs" in document)
+        problem, remedy = _problem(detail), _remedy(model, detail, tabular="inputs" in document)
     line, location = _find_line(document, location)
     key = ".".join(location) or "the file"
-    return f"{path}, line {line}: {key} {shown}; {allowed}."
+    return f"{path}, line {line}: {key} {problem}; {remedy}."
 
 
-def _shown(detail: ErrorDetails) -> str:
+def _problem(detail: ErrorDetails) -> str:
     known = {"missing": "is missing", "extra_forbidden": "is not a key of the schema"}
     return known.get(detail["type"], f"is {shorten(detail['input'])}")
 
 
-def _allowed(model: type[BaseModel], detail: ErrorDetails, *, tabular: bool) -> str:
+def _remedy(model: type[BaseModel], detail: ErrorDetails, *, tabular: bool) -> str:
     if detail["type"] == "missing":
         return "it is required"
     if detail["type"] == "extra_forbidden":
         schema = _schema_at(model, detail["loc"][:-1], tabular=tabular)
-        return f"allowed here are {listed(schema.model_fields)}"
-    message = detail["msg"]
+        return f"allowed here are {join_names(schema.model_fields)}"
+    cause = detail.get("ctx", {}).get("error")
+    message = str(cause) if isinstance(cause, ValueError) else detail["msg"]
     return message[0].lower() + message[1:]
 
 

@@ -81,7 +81,7 @@ def test_every_committed_problem_loads_under_the_name_of_its_file(path: Path) ->
 
 def test_a_retraining_can_be_written_down_and_read_again() -> None:
     problem = load_problem(PROBLEMS / "sentiment.yaml")
-    retrained = problem.retrained
+    retrained = problem.for_retraining()
 
     again = Problem.model_validate_json(retrained.model_dump_json())
 

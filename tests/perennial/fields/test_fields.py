@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from perennial.fields import KINDS
@@ -38,17 +39,23 @@ KIND = Decade()
 '''
 _USE = """
 import json, sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-import perennial.fields
-perennial.fields.__path__.append({folder!r})
-import importlib
-importlib.reload(perennial.fields)
+
+# The room with one more file in it, in the place of the real one.
+folder = Path({folder!r})
+room = folder / "fields"
+spec = spec_from_file_location(
+    "perennial.fields", room / "__init__.py", submodule_search_locations=[str(room)]
+)
+sys.modules["perennial.fields"] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules["perennial.fields"])
+
 from perennial.config import ProblemError, load_problem
 from perennial.inputs.base import inputs_of
 from perennial.inputs.encoder import FieldEncoder, FieldReader
 from perennial.inputs.validation import UnusableError
 
-folder = Path({folder!r})
 problem = load_problem(folder / "films.yaml")
 inputs = inputs_of(problem)
 try:
@@ -73,7 +80,8 @@ def test_every_kind_is_named_like_its_module() -> None:
 
 
 def test_a_new_kind_is_one_new_module(tmp_path: Path) -> None:
-    (tmp_path / "decade.py").write_text(_DECADE)
+    shutil.copytree(PROJECT / "perennial" / "fields", tmp_path / "fields")
+    (tmp_path / "fields" / "decade.py").write_text(_DECADE)
     iris = (PROJECT / "problems" / "iris.yaml").read_text()
     before, _, after = iris.partition("inputs:")
     films = f"{before}inputs: {{decade: decade}}\nlabels:{after.partition('labels:')[2]}"

@@ -9,8 +9,9 @@ starts in containers, and on Kubernetes whenever a new version of the worker is 
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
@@ -28,19 +30,25 @@ from prefect.variables import Variable
 
 from deployments.automations import OURS, apply_automations, automations
 from deployments.blocks import apply_blocks, apply_notification
-from deployments.plan import Planned, plan
+from deployments.plan import Planned, plan_problems
 from deployments.pools import apply_pool
 from flows.cli import descriptions
+from perennial.config.loader import load_problems
 from perennial.errors import OutsideError
 from perennial.redaction import redact, split_credentials
 from perennial.settings import OperationSettings, Settings, get_operation_settings, get_settings
 from tasks.orchestration.retries import EXPECTED
 
 _RETRAIN = "retrain"
+# The most that the server lists at once.
+_PER_PAGE = 200
+_log = logging.getLogger(__name__)
 
 
 def apply(settings: Settings, operation: OperationSettings) -> Mapping[str, UUID]:
     """Make Prefect's server at ``PREFECT_API_URL`` have everything of this project.
+
+    A problem whose file cannot be used is named in a warning; what the server has for it stays.
 
     Returns
     -------
@@ -51,24 +59,48 @@ def apply(settings: Settings, operation: OperationSettings) -> Mapping[str, UUID
     ------
     OutsideError
         If no server is configured, or a flow, definition or work pool does not fit.
-    ProblemError
-        If the file of a problem cannot be used.
     """
     if not get_current_settings().api.url:
         raise OutsideError(
             "Deployments need a Prefect server; set PREFECT_API_URL, or start all with `make up`."
         )
-    planned = plan(settings)
+    loaded = load_problems(settings.problems_dir)
+    for warning in loaded.warnings():
+        _log.warning("%s", warning)
+    planned = plan_problems(loaded.problems, settings)
     with get_client(sync_client=True) as client:
         for pool in sorted({one.definition.work_pool.name for one in planned}):
             apply_pool(client, pool, operation)
         apply_blocks(settings, operation)
-        _apply_variables(settings, planned)
+        _apply_variables(settings, {one.problem for one in planned} | loaded.errors.keys())
         ids = {one.name: _apply_deployment(client, one) for one in planned}
-        _remove_others(client, set(ids.values()))
-        retrain = {one.problem: ids[one.name] for one in planned if one.flow == _RETRAIN}
+        untouched = _deployments_of(client, loaded.errors)
+        _remove_others(client, {*ids.values(), *untouched.values()})
+        retrain = _retrain_of(ids | untouched)
         apply_automations(client, automations(retrain, operation, apply_notification(operation)))
     return ids
+
+
+def _deployments_of(client: SyncPrefectClient, problems: Collection[str]) -> dict[str, UUID]:
+    """Return the deployments of some problems that the server has: name -> id."""
+    if not problems:
+        return {}
+    flows = {flow.id: flow.name for flow in client.read_flows()}
+    return {
+        f"{flows[deployment.flow_id]}/{deployment.name}": deployment.id
+        for deployment in _ours(client)
+        if deployment.name in problems
+    }
+
+
+def _retrain_of(deployments: Mapping[str, UUID]) -> dict[str, UUID]:
+    """Return the deployment of the flow `retrain` of each problem."""
+    start = f"{_RETRAIN}/"
+    return {
+        name.removeprefix(start): deployment
+        for name, deployment in deployments.items()
+        if name.startswith(start)
+    }
 
 
 def _apply_deployment(client: SyncPrefectClient, planned: Planned) -> UUID:
@@ -114,16 +146,25 @@ def _form(planned: Planned, flow: Flow[..., Any]) -> dict[str, Any]:
 
 def _remove_others(client: SyncPrefectClient, ours: set[UUID]) -> None:
     """Remove deployments of this project that have no problem or no flow any more."""
-    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
-    for deployment in client.read_deployments(deployment_filter=tagged):
+    for deployment in _ours(client):
         if deployment.id not in ours:
             client.delete_deployment(deployment.id)
 
 
-def _apply_variables(settings: Settings, planned: Sequence[Planned]) -> None:
+def _ours(client: SyncPrefectClient) -> Sequence[DeploymentResponse]:
+    """Return the deployments of this project."""
+    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
+    found: list[DeploymentResponse] = []
+    while page := client.read_deployments(
+        deployment_filter=tagged, limit=_PER_PAGE, offset=len(found)
+    ):
+        found += page
+    return found
+
+
+def _apply_variables(settings: Settings, problems: Collection[str]) -> None:
     """Tell people's own flows and automations which problems there are, and where MLflow is."""
-    problems = sorted({one.problem for one in planned})
-    Variable.set("perennial_problems", problems, tags=[OURS], overwrite=True)
+    Variable.set("perennial_problems", sorted(problems), tags=[OURS], overwrite=True)
     address = settings.mlflow_ui_url or settings.mlflow_tracking_uri
     if address is not None:
         address = split_credentials(address).uri
@@ -132,6 +173,7 @@ def _apply_variables(settings: Settings, planned: Sequence[Planned]) -> None:
 
 def main() -> None:
     """Apply, and say what is there now; a failure that people mend is one sentence."""
+    logging.basicConfig(format="%(message)s")
     try:
         names = apply(get_settings(), get_operation_settings())
     except EXPECTED as error:
@@ -139,7 +181,10 @@ def main() -> None:
     except (PrefectHTTPStatusError, TransportError) as error:
         reason = redact(str(error).splitlines()[0])
         sys.exit(f"apply failed. Prefect's server (PREFECT_API_URL) did not do it: {reason}")
-    sys.stdout.write(f"Prefect has the deployments {', '.join(sorted(names))}.\n")
+    if names:
+        sys.stdout.write(f"Prefect has the deployments {', '.join(sorted(names))}.\n")
+    else:
+        sys.stdout.write("No problem has a file that can be used, so nothing was deployed.\n")
 
 
 if __name__ == "__main__":

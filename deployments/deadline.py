@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 
 from perennial.config.problem import Problem
+from perennial.config.schedule import Schedule
 
 # One run may be missed, or take long, before anybody need look.
 _TIMES = 2
@@ -15,14 +16,9 @@ _REMEMBERED = 1000
 
 def deadline(flow: str, problem: Problem, last: datetime) -> datetime | None:
     """Return the second time in the schedule after the last success; None without a schedule."""
-    cron = problem.schedule.model_dump().get(flow)
-    return None if cron is None else _second(cron, problem.schedule.timezone, last)
+    return _deadline(flow, problem.schedule, last)
 
 
 @lru_cache(_REMEMBERED)
-def _second(cron: str, timezone: str, last: datetime) -> datetime:
-    from prefect.server.schemas.schedules import CronSchedule
-
-    # Prefect's own reading of a schedule: what it starts is what is expected here.
-    schedule = CronSchedule(cron=cron, timezone=timezone)
-    return asyncio.run(schedule.get_dates(_TIMES, start=last))[-1].astimezone(UTC)
+def _deadline(flow: str, schedule: Schedule, last: datetime) -> datetime | None:
+    return next(islice(schedule.times_after(flow, last), _TIMES - 1, None), None)

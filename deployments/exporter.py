@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -25,8 +26,7 @@ from prometheus_client.registry import Collector
 
 from deployments.deadline import deadline
 from deployments.deployed import deployed_flows
-from perennial.config.loader import load_problem
-from perennial.config.problem import Problem
+from perennial.config.loader import load_problems
 from perennial.errors import OutsideError
 from perennial.local.ports import require_free
 from perennial.prometheus import EXPORTER, FLOWS, PREFIX
@@ -119,9 +119,10 @@ class Sources(Collector):
         for name, source in self._sources:
             try:
                 found = list(source())
-            except OutsideError as error:
+            except Exception as error:  # noqa: BLE001 - no failure of one source hides the others
                 if name not in self._failing:
-                    _log.warning("%s", error)
+                    unexpected = None if isinstance(error, OutsideError) else error
+                    _log.warning("%s", error, exc_info=unexpected)
                 self._failing.add(name)
                 yield sample("source_up", 0, source=name)
                 continue
@@ -144,6 +145,37 @@ def _families(samples: Iterable[Sample]) -> Iterator[Metric]:
         yield family
 
 
+class ProblemFiles:
+    """The source that says which problem files can be used; a mistake is logged once.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._logged: set[str] = set()
+
+    def __call__(self) -> Iterator[Sample]:
+        """Yield 1 for each file that can be used, and 0 for each other."""
+        loaded = load_problems(self._folder)
+        warnings = loaded.warnings()
+        for warning in warnings:
+            if warning not in self._logged:
+                _log.warning("%s", warning)
+        self._logged = set(warnings)
+        for problem in loaded.problems:
+            yield _file_sample(problem.name, valid=True)
+        for name in loaded.errors:
+            yield _file_sample(name, valid=False)
+
+
+def _file_sample(problem: str, *, valid: bool) -> Sample:
+    return sample("problem_file_valid", float(valid), problem=problem, file=f"{problem}.yaml")
+
+
 def measurements(settings: Settings) -> Iterator[Sample]:
     """Yield what the last success of each flow and problem measured.
 
@@ -152,7 +184,8 @@ def measurements(settings: Settings) -> Iterator[Sample]:
     OutsideError
         If MongoDB does not answer.
     """
-    problems = {problem.name: problem for problem in _problems(settings)}
+    loaded = load_problems(settings.problems_dir)
+    problems = {problem.name: problem for problem in loaded.problems}
     databases = {problem.source.database for problem in problems.values()}
     with mongodb.connect(settings) as client:
         for database in sorted(databases):
@@ -251,12 +284,9 @@ def _pages(client: httpx.Client, path: str, wanted: dict[str, object]) -> Iterat
         offset += len(found)
 
 
-def _problems(settings: Settings) -> list[Problem]:
-    return [load_problem(file) for file in sorted(settings.problems_dir.glob("*.yaml"))]
-
-
 def sources(settings: Settings, api: str | None) -> Iterator[tuple[str, Source]]:
     """Yield what can be asked on this machine; Prefect only where it has an address."""
+    yield "problems", ProblemFiles(settings.problems_dir)
     yield "mongodb", lambda: measurements(settings)
     yield "registry", lambda: production(settings)
     if api:

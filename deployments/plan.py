@@ -9,8 +9,11 @@ the problems, and what prefect.yaml lists for the command ``prefect deploy`` is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import sys
+from collections.abc import Collection, Sequence
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +21,7 @@ from prefect import Flow
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deployments.deployed import deployed_flows
-from perennial.config.loader import load_problem
+from perennial.config.loader import load_problems
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.settings import Settings, get_settings
@@ -107,15 +110,18 @@ class Planned(BaseModel):
 
 
 def plan(settings: Settings) -> list[Planned]:
-    """Return the deployments of every flow for every problem.
+    """Return the deployments of every flow for every problem whose file can be used.
 
     Raises
     ------
     OutsideError
         If a flow has no definition in prefect.yaml, or a definition cannot be used.
-    ProblemError
-        If the file of a problem cannot be used.
     """
+    return plan_problems(load_problems(settings.problems_dir).problems, settings)
+
+
+def plan_problems(problems: Sequence[Problem], settings: Settings) -> list[Planned]:
+    """Return the deployments of every flow for some problems; see `plan`."""
     known = definitions(_file(settings))
     flows = deployed_flows()
     if missing := flows - known.keys():
@@ -123,8 +129,6 @@ def plan(settings: Settings) -> list[Planned]:
             f"prefect.yaml does not define the flow {min(missing)!r} of flows/{min(missing)}.py; "
             "add it under definitions.flows."
         )
-    files = sorted(settings.problems_dir.glob("*.yaml"))
-    problems = [load_problem(file) for file in files]
     return [
         _planned(name, definition, problem)
         for problem in problems
@@ -165,16 +169,37 @@ def _planned(flow: str, definition: Definition, problem: Problem) -> Planned:
         flow=flow,
         problem=problem.name,
         definition=definition,
-        # A flow whose name is no key of the schedule runs on demand.
-        cron=schedule.model_dump().get(flow),
+        cron=schedule.cron_of(flow),
         timezone=schedule.timezone,
     )
 
 
-def listed(deployments: Sequence[Planned], text: str) -> str:
-    """Return the text of prefect.yaml with these deployments at its end."""
-    entries = "".join(_entry(planned) for planned in deployments)
-    return text.partition(_LIST)[0] + f"{_LIST}\n{entries}"
+def listed(deployments: Sequence[Planned], text: str, kept: Collection[str] = ()) -> str:
+    """Return the text of prefect.yaml with these deployments at its end.
+
+    Parameters
+    ----------
+    deployments : sequence of Planned
+        The deployments.
+    text : str
+        The text of prefect.yaml.
+    kept : collection of str
+        Problems whose deployments stay as the text lists them.
+    """
+    start, _, old = text.partition(_LIST)
+    entries = {
+        problem: "".join(map(_entry, members))
+        for problem, members in groupby(deployments, lambda planned: planned.problem)
+    }
+    entries |= {problem: _entries_of(problem, old) for problem in kept}
+    # The order of the files' names.
+    ordered = sorted(entries, key=lambda problem: f"{problem}.yaml")
+    return f"{start}{_LIST}\n" + "".join(entries[problem] for problem in ordered)
+
+
+def _entries_of(problem: str, text: str) -> str:
+    entries = re.split(r"^(?=  - )", text, flags=re.MULTILINE)
+    return "".join(entry for entry in entries if f"\n    name: {problem}\n" in entry)
 
 
 def _entry(planned: Planned) -> str:
@@ -188,7 +213,16 @@ def _entry(planned: Planned) -> str:
     return "\n".join(lines) + "\n"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the list of prefect.yaml, and name the problems whose files cannot be used."""
     project = get_settings()
-    text = listed(plan(project), _file(project).read_text())
+    loaded = load_problems(project.problems_dir)
+    planned = plan_problems(loaded.problems, project)
+    text = listed(planned, _file(project).read_text(), loaded.errors)
     (project.project_dir / "prefect.yaml").write_text(text)
+    for warning in loaded.warnings():
+        sys.stderr.write(f"{warning}\n")
+
+
+if __name__ == "__main__":
+    main()

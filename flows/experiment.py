@@ -64,7 +64,7 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     quiet_prefect_logs()
     steps = Steps()
     path = get_settings().problem_file(problem)
-    spec = load_problem(path).explored
+    spec = load_problem(path).for_experiment()
 
     with steps("connect"):
         registry = connect()

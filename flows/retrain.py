@@ -48,7 +48,7 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     """
     quiet_prefect_logs()
     steps = Steps()
-    spec = load_problem(get_settings().problem_file(problem)).retrained
+    spec = load_problem(get_settings().problem_file(problem)).for_retraining()
 
     with turn("retrain", spec.name):
         with steps("connect"):

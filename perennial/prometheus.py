@@ -114,6 +114,12 @@ SERVICE = _by_name(
 # The exporter asks the registry and Prefect for these, and knows when each flow last succeeded.
 EXPORTER = _by_name(
     _gauge("perennial_source_up", "1 while the source answers the exporter", "source"),
+    _gauge(
+        "perennial_problem_file_valid",
+        "1 while the file of the problem can be used",
+        "problem",
+        "file",
+    ),
     _of_flow(
         "perennial_flow_last_success_timestamp_seconds",
         "When the flow last succeeded for the problem",

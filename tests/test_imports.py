@@ -25,19 +25,38 @@ def _loaded_by(*modules: str) -> set[str]:
     ("modules", "unwanted"),
     [
         (["perennial.settings"], {"prefect", "mlflow", "pymongo", "bson", *SCIENCE}),
+        (
+            ["perennial.config"],
+            {"prefect", "mlflow", "pymongo", "pandas", "scipy", "matplotlib", *SCIENCE},
+        ),
         (["perennial.local.embedded"], {"prefect", "mlflow", "pymongo", *SCIENCE}),
         (["perennial.stores.mongodb"], {"prefect", "mlflow", "tasks", "numpy", "sklearn"}),
         (["perennial.registry.client"], {"prefect", "pymongo", "bson", "deltalake", "tasks"}),
         (["serving.api.app"], {"prefect", "mlflow", "pymongo", *SCIENCE, "tasks"}),
         (["flows.retrain", "flows.cli"], {"matplotlib", "skops", "deployments", "serving"}),
     ],
-    ids=["settings", "embedded", "mongodb", "registry", "serving", "retrain"],
+    ids=["settings", "config", "embedded", "mongodb", "registry", "serving", "retrain"],
 )
 def test_importing_a_module_does_not_load(modules: list[str], unwanted: set[str]) -> None:
     loaded = _loaded_by(*modules)
 
     assert {module.partition(".")[0] for module in modules} <= loaded
     assert loaded & unwanted == set()
+
+
+def test_checking_problem_files_does_not_wait_for_data_science() -> None:
+    code = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from perennial.config import load_problems\n"
+        "loaded = load_problems(Path('problems'))\n"
+        "assert loaded.problems and not loaded.errors, loaded.errors\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+
+    loaded = set(json.loads(run_fresh(code)))
+
+    assert loaded & {"prefect", "mlflow", "pandas", "scipy", *SCIENCE} == set()
 
 
 @pytest.mark.parametrize("package", ["flows", "serving", "tasks"])

@@ -1,1 +1,23 @@
-"""The problem file as types: what `problems/NAME.yaml` may say, and how it is read."""
+"""The problem file: its schema, and how it is read and checked.
+
+Nothing here loads a library of data science, so that a file is checked in a fraction of a second.
+"""
+
+from perennial.config.decision import DecisionConfig
+from perennial.config.loader import LoadedProblems, load_problem, load_problems
+from perennial.config.problem import Candidate, Features, Problem, TabularCandidate
+from perennial.config.schedule import Schedule
+from perennial.errors import ProblemError
+
+__all__ = [
+    "Candidate",
+    "DecisionConfig",
+    "Features",
+    "LoadedProblems",
+    "Problem",
+    "ProblemError",
+    "Schedule",
+    "TabularCandidate",
+    "load_problem",
+    "load_problems",
+]

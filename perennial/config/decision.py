@@ -35,13 +35,13 @@ MissCost = Annotated[
     Annotated[Cost, Tag("number")] | Annotated[dict[str, Cost], Tag("mapping")],
     Discriminator(lambda value: "mapping" if isinstance(value, Mapping) else "number"),
 ]
-# Where in the file, what stands there, and what may.
-Complaint = tuple[tuple[str, ...], object, str]
+# Keys that lead to a value, the value, and its alternatives as a noun.
+InvalidValue = tuple[tuple[str, ...], object, str]
 
 _COUNTERPART: dict[FloorMetric, ThresholdMetric] = {"precision": "recall", "recall": "precision"}
 
 
-class Goal(Schema):
+class DecisionConfig(Schema):
     """What the labels that a model gives are to achieve.
 
     Without costs, floor and metric the most probable label is given. A problem without this part
@@ -73,12 +73,12 @@ class Goal(Schema):
         return self.maximise
 
     @property
-    def serves(self) -> GoalMetric | None:
-        """What the decision is for: the cost, or `metric`; None if nothing is tuned."""
+    def objective(self) -> GoalMetric | None:
+        """The cost, or the metric that the threshold maximises; None if nothing is tuned."""
         return "cost" if self.costs is not None else self.metric
 
     @property
-    def comparable(self) -> tuple[str, ...]:
+    def allowed_metrics(self) -> tuple[str, ...]:
         """The metrics by which a challenger may be compared with Production.
 
         A threshold gives up accuracy, say, for what it serves: compared by accuracy, a challenger
@@ -86,14 +86,14 @@ class Goal(Schema):
         """
         known = [metric for metric in METRICS.values() if not metric.needs_costs]
         anyway = [metric.name for metric in known if metric.needs_probabilities]
-        if self.serves is None:
+        if self.objective is None:
             return tuple(metric.name for metric in known)
-        return (self.serves, *anyway)
+        return (self.objective, *anyway)
 
     @property
-    def tunes(self) -> bool:
+    def is_tuned(self) -> bool:
         """Whether another label than the most probable one may be given."""
-        return self.serves is not None
+        return self.objective is not None
 
     def cost_matrix(self, classes: Sequence[str]) -> NDArray[np.float64] | None:
         """Return what it costs to give a label, shape (n_classes true, n_classes given)."""
@@ -107,13 +107,17 @@ class Goal(Schema):
             np.float64,
         )
 
-    def complaints(self, classes: Sequence[str]) -> Iterator[Complaint]:
-        """Yield what does not fit to the labels of the problem, or to the rest of this part."""
+    def invalid_values(self, classes: Sequence[str]) -> Iterator[InvalidValue]:
+        """Yield the values that contradict the problem's labels or the rest of this part."""
         if self.costs is not None:
             yield from _wrong_costs(self.costs, classes)
             for key in ("floor", "maximise"):
                 if getattr(self, key) is not None:
-                    yield (key,), getattr(self, key), "nothing, as decision.costs decides already"
+                    yield (
+                        (key,),
+                        getattr(self, key),
+                        "nothing, as decision.costs decides; remove one",
+                    )
             return
         for key in ("floor", "maximise"):
             if getattr(self, key) is not None and len(classes) > 2:
@@ -131,7 +135,7 @@ def _cost(costs: float | dict[str, float], true: str, given: str) -> float:
 
 def _wrong_costs(
     costs: Mapping[str, float | dict[str, float]], classes: Sequence[str]
-) -> Iterator[Complaint]:
+) -> Iterator[InvalidValue]:
     if set(costs) != set(classes):
         yield ("costs",), dict(costs), f"one cost for each of the labels {', '.join(classes)}"
         return

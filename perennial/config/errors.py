@@ -1,4 +1,4 @@
-"""What is said of a mistake in a problem's file."""
+"""Errors about a problem's file, and the wording that they share."""
 
 from __future__ import annotations
 
@@ -6,24 +6,46 @@ from collections.abc import Iterable
 
 
 class CrossReferenceError(ValueError):
-    """What is wrong only together with another part of the file."""
+    """A value that is wrong only together with another part of the file.
 
-    def __init__(self, location: tuple[str, ...], shown: str, allowed: str) -> None:
-        super().__init__(f"{'.'.join(location)} {shown}; {allowed}")
-        self.location, self.shown, self.allowed = location, shown, allowed
+    The message is ``KEY PROBLEM; REMEDY.``, such as "metric is 'cost'; add decision.costs."
+
+    Parameters
+    ----------
+    location : tuple of str
+        Keys that lead to the value.
+    problem : str
+        What is wrong, as a predicate of the key.
+    remedy : str
+        What to write instead, as a clause of its own.
+    """
+
+    def __init__(self, location: tuple[str, ...], problem: str, remedy: str) -> None:
+        super().__init__(f"{'.'.join(location)} {problem}; {remedy}")
+        self.location, self.problem, self.remedy = location, problem, remedy
 
 
-def at(location: tuple[str, ...], value: object, allowed: str) -> CrossReferenceError:
-    """Return that a place has a value, and which it may have."""
+def invalid_value(location: tuple[str, ...], value: object, allowed: str) -> CrossReferenceError:
+    """Return the error of a value that has alternatives.
+
+    Parameters
+    ----------
+    location : tuple of str
+        Keys that lead to the value.
+    value : object
+        The value.
+    allowed : str
+        The alternatives, as a noun.
+    """
     return CrossReferenceError(location, f"is {shorten(value)}", f"allowed is {allowed}")
 
 
-def listed(names: Iterable[object]) -> str:
+def join_names(names: Iterable[object]) -> str:
     """Return names as a list in a sentence."""
     return ", ".join(str(name) for name in names) or "(none)"
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """Return how a value is shown, cut after so many characters."""
+    """Return the representation of a value, cut after so many characters."""
     shown = repr(value)
     return shown if len(shown) <= limit else shown[:limit] + "..."

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from perennial.schema import Schema
 
-FieldKind = Literal["number", "category", "boolean"]
 # MongoDB reads a dot as a path and a dollar sign as an operator.
 FieldName = Annotated[str, Field(pattern=r"^[^.$\s][^.$]*$", max_length=100)]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from perennial.config.errors import CrossReferenceError, at, listed, shorten
+from perennial.config.errors import CrossReferenceError, invalid_value, join_names, shorten
 from perennial.config.problem import Candidate, Problem, TabularCandidate
 from perennial.errors import ProblemError
 from perennial.gates.base import READ_FILE
@@ -18,6 +19,44 @@ from perennial.gates.cases import LABELS
 M = TypeVar("M", bound=BaseModel)
 # How pydantic names the branches of a union, which a location in a file does not have.
 _BRANCHES = frozenset({"bool", "int", "float", "str", "none"})
+
+
+@dataclass(frozen=True)
+class LoadedProblems:
+    """The problems of a folder.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+        The problems whose files can be used, in the order of the files' names.
+    errors : mapping of str to ProblemError
+        Name of each other problem -> what is wrong with its file.
+    """
+
+    problems: tuple[Problem, ...]
+    errors: Mapping[str, ProblemError]
+
+    def warnings(self) -> list[str]:
+        """Return one sentence about each file that cannot be used: its first mistake."""
+        return [_summarise(name, error) for name, error in self.errors.items()]
+
+
+def load_problems(folder: Path) -> LoadedProblems:
+    """Read every problem of a folder; a file that cannot be used hides no other.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are; other folders inside it are left out.
+    """
+    problems: list[Problem] = []
+    errors: dict[str, ProblemError] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            problems.append(load_problem(path))
+        except ProblemError as error:
+            errors[path.stem] = error
+    return LoadedProblems(tuple(problems), errors)
 
 
 def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
@@ -39,7 +78,7 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
     if not path.exists():
         known = sorted(other.stem for other in path.parent.glob("*.yaml"))
         raise ProblemError(
-            f"There is no problem {path.stem!r} ({path}); the problems are {listed(known)}."
+            f"There is no problem {path.stem!r} ({path}); the problems are {join_names(known)}."
         )
     document = _read(path)
     labels = document.get("labels")
@@ -49,21 +88,37 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
         beside = folder or path.parent
         file = beside / name
         if not file.is_file():
-            raise at(location, name, f"the name of a file in {beside}")
+            raise invalid_value(location, name, f"the name of a file in {beside}")
         return _validate(schema, file, _read(file), context=known_labels)
 
     named = {"name": path.stem, **document}
     return _validate(Problem, path, document, named, context={READ_FILE: read_file})
 
 
+def _summarise(name: str, error: ProblemError) -> str:
+    first, *others = str(error).splitlines()
+    more = f" Its file has {len(others)} more mistakes." if others else ""
+    return f"The problem {name} is left out: {first}{more}"
+
+
 def _read(path: Path) -> dict[Any, Any]:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
         document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ProblemError(f"{path} is not valid YAML: {error}") from None
+    except OSError as error:
+        raise ProblemError(f"{path} cannot be read: {error.strerror}.") from None
+    except RecursionError:
+        raise ProblemError(f"{path} is nested too deeply.") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" (line {mark.line + 1})" if mark is not None else ""
+        problem = " ".join(str(error.problem or error.context).split())
+        raise ProblemError(f"{path} is not valid YAML: {problem}{where}.") from None
+    except (YAMLError, ValueError) as error:
+        # Besides a wrong encoding: a number or a date that no calendar has.
+        raise ProblemError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(document, dict):
         raise ProblemError(f"{path} must be a mapping of keys to values, it is {document!r}.")
     return document
@@ -92,27 +147,28 @@ def _complaint(
     if isinstance(cause, ProblemError):
         return str(cause)
     if isinstance(cause, CrossReferenceError):
-        location, shown, allowed = cause.location, cause.shown, cause.allowed
+        location, problem, remedy = cause.location, cause.problem, cause.remedy
     else:
         location = tuple(str(part) for part in detail["loc"] if part != "[key]")
-        shown, allowed = _shown(detail), _allowed(model, detail, tabular="inputs" in document)
+        problem, remedy = _problem(detail), _remedy(model, detail, tabular="inputs" in document)
     line, location = _find_line(document, location)
     key = ".".join(location) or "the file"
-    return f"{path}, line {line}: {key} {shown}; {allowed}."
+    return f"{path}, line {line}: {key} {problem}; {remedy}."
 
 
-def _shown(detail: ErrorDetails) -> str:
+def _problem(detail: ErrorDetails) -> str:
     known = {"missing": "is missing", "extra_forbidden": "is not a key of the schema"}
     return known.get(detail["type"], f"is {shorten(detail['input'])}")
 
 
-def _allowed(model: type[BaseModel], detail: ErrorDetails, *, tabular: bool) -> str:
+def _remedy(model: type[BaseModel], detail: ErrorDetails, *, tabular: bool) -> str:
     if detail["type"] == "missing":
         return "it is required"
     if detail["type"] == "extra_forbidden":
         schema = _schema_at(model, detail["loc"][:-1], tabular=tabular)
-        return f"allowed here are {listed(schema.model_fields)}"
-    message = detail["msg"]
+        return f"allowed here are {join_names(schema.model_fields)}"
+    cause = detail.get("ctx", {}).get("error")
+    message = str(cause) if isinstance(cause, ValueError) else detail["msg"]
     return message[0].lower() + message[1:]
 
 

@@ -19,11 +19,11 @@ from pydantic import (
 )
 from pydantic.main import IncEx
 
-from perennial.config.decision import Complaint, Goal
-from perennial.config.errors import CrossReferenceError, at, listed
-from perennial.config.experiment import Experiment
+from perennial.config.decision import DecisionConfig
+from perennial.config.errors import CrossReferenceError, invalid_value, join_names
+from perennial.config.experiment import Experiment, Parameters
 from perennial.config.feedback import FeedbackRules
-from perennial.config.fields import FieldKind, FieldName, TabularFeatures
+from perennial.config.fields import FieldName, TabularFeatures
 from perennial.config.gates import Gates
 from perennial.config.monitoring import Monitoring
 from perennial.config.preparation import Preparation
@@ -32,6 +32,7 @@ from perennial.config.schedule import Schedule
 from perennial.config.validation import Validation
 from perennial.estimators import ESTIMATORS, EstimatorName
 from perennial.estimators.base import Refusal
+from perennial.fields import FieldKind
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
 from perennial.metrics import METRICS, MetricName
 from perennial.schema import Name, Schema, Share
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 # A label as it stands in the documents.
 StoredLabel = str | int | bool
-Parameters = dict[str, bool | int | float | str | None]
 
 
 class Fields(Schema):
@@ -82,11 +82,23 @@ class Features(Schema):
     """How tokens become numbers."""
 
     weighting: Literal["counts", "tfidf"] = "counts"
-    bigrams: bool = False
-    min_documents: int = Field(default=2, ge=1)
+    bigrams: bool = Field(
+        default=False,
+        description="pairs of neighbouring tokens besides tokens: ngram_range=(1, 2) of "
+        "scikit-learn",
+    )
+    min_documents: int = Field(
+        default=2,
+        ge=1,
+        description="the least number of documents that a feature occurs in: min_df of "
+        "scikit-learn",
+    )
     max_features: int | None = Field(default=None, ge=1)
     binary: bool = False
-    sublinear: bool = Field(default=False, description="1 + log(count) instead of the count")
+    sublinear: bool = Field(
+        default=False,
+        description="1 + log(count) instead of the count: sublinear_tf of scikit-learn",
+    )
 
 
 class Candidate(Schema):
@@ -137,7 +149,7 @@ class Problem(Schema):
         default=Validation(share=0.1), description="which documents choose the challenger"
     )
     metric: MetricName = "accuracy"
-    decision: Goal | None = None
+    decision: DecisionConfig | None = None
     preparations: dict[Name, Preparation] = Field(default={}, description="of texts")
     candidates: dict[Name, Candidate | TabularCandidate]
     gates: Gates = Gates()
@@ -149,6 +161,25 @@ class Problem(Schema):
         default=None, description="the candidate that retrainings fit; absent, they try all"
     )
     experiment: Experiment = Experiment()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_one_kind_of_inputs(cls, content: Any) -> Any:
+        """Refuse keys of both kinds of problem at once, before each candidate is refused.
+
+        The candidates tell which kind is meant: those of texts name a preparation.
+        """
+        if not isinstance(content, Mapping) or content.get("inputs") is None:
+            return content
+        named = content.get("candidates")
+        candidates = list(named.values()) if isinstance(named, Mapping) else []
+        if candidates and all(isinstance(c, Mapping) and "preparation" in c for c in candidates):
+            shown = "is not a key of a problem whose candidates have preparations"
+            remedy = "remove it for texts; for records, remove the preparations"
+            raise CrossReferenceError(("inputs",), shown, remedy)
+        if content.get("preparations"):
+            raise _only_for_texts(("preparations",))
+        return content
 
     @field_validator("candidates", mode="wrap")
     @classmethod
@@ -170,12 +201,11 @@ class Problem(Schema):
             found = part(self)
             # A problem that was written down whole names everything, with its default.
             if found is not None and not _has_default(found, location[-1]):
-                shown = "is not a key of a problem with inputs"
-                raise CrossReferenceError(location, shown, "it is for texts")
+                raise _only_for_texts(location)
         fields = self.source.fields
         for name in ("_id", fields.label, fields.created_at, fields.source):
             if name in self.inputs:
-                raise at(("inputs", name), name, "a field that holds nothing else")
+                raise invalid_value(("inputs", name), name, "a field that holds nothing else")
         return self
 
     @model_validator(mode="after")
@@ -184,34 +214,38 @@ class Problem(Schema):
             if isinstance(candidate, TabularCandidate):
                 continue
             if candidate.preparation not in self.preparations:
-                raise at(
+                raise invalid_value(
                     ("candidates", name, "preparation"),
                     candidate.preparation,
-                    f"one of the preparations {listed(self.preparations)}",
+                    f"one of the preparations {join_names(self.preparations)}",
                 )
         if self.baseline is not None and self.baseline not in self.candidates:
-            raise at(
-                ("baseline",), self.baseline, f"one of the candidates {listed(self.candidates)}"
+            raise invalid_value(
+                ("baseline",), self.baseline, f"one of the candidates {join_names(self.candidates)}"
             )
         self._check_experiment()
         self._check_estimators()
         if len(set(map(repr, self.labels.values()))) < len(self.labels):
-            raise at(("labels",), dict(self.labels), "a different stored value for each label")
-        for location, value, allowed in self._wrong_decision():
-            raise at(location, value, allowed)
-        for location, shown, remedy in find_conflicts(self.gates, has_costs=self.costs is not None):
-            raise CrossReferenceError(("gates", *location), shown, remedy)
+            raise invalid_value(
+                ("labels",), dict(self.labels), "a different stored value for each label"
+            )
+        for error in self._contradictions():
+            raise error
         return self
 
-    def _wrong_decision(self) -> Iterator[Complaint]:
+    def _contradictions(self) -> Iterator[CrossReferenceError]:
         if self.decision is not None:
-            for location, value, allowed in self.decision.complaints(self.classes):
-                yield ("decision", *location), value, allowed
-            if self.metric not in self.decision.comparable:
-                allowed = f"{listed(self.decision.comparable)}, as decision serves no other metric"
-                yield ("metric",), self.metric, allowed
-        if METRICS[self.metric].needs_costs and self.costs is None:
-            yield ("metric",), self.metric, "possible without decision.costs"
+            for location, value, allowed in self.decision.invalid_values(self.classes):
+                yield invalid_value(("decision", *location), value, allowed)
+            metrics = self.decision.allowed_metrics
+            if self.metric not in metrics:
+                allowed = f"{join_names(metrics)}, as decision serves no other metric"
+                yield invalid_value(("metric",), self.metric, allowed)
+        if METRICS[self.metric].needs_costs and not self.has_costs:
+            remedy = "no cost is possible without decision.costs, so add it or name another metric"
+            yield CrossReferenceError(("metric",), f"is {self.metric!r}", remedy)
+        for location, shown, remedy in find_conflicts(self.gates, has_costs=self.has_costs):
+            yield CrossReferenceError(("gates", *location), shown, remedy)
 
     def _check_experiment(self) -> None:
         grid = self.experiment.grid
@@ -221,22 +255,24 @@ class Problem(Schema):
             except ValidationError as error:
                 detail = error.errors()[0]
                 part = ".".join(map(str, (name, *detail["loc"])))
-                raise at(
+                raise invalid_value(
                     ("experiment", "grid"),
                     {part: detail["input"]},
                     f"what a candidate allows: {detail['msg']}",
                 ) from None
             if candidate.preparation not in self.preparations:
-                raise at(
+                raise invalid_value(
                     ("experiment", "grid", "preparation"),
                     candidate.preparation,
-                    f"one of the preparations {listed(self.preparations)}",
+                    f"one of the preparations {join_names(self.preparations)}",
                 )
-        explored = self.explored.candidates
+        explored = self.for_experiment().candidates
         known = {*explored, *(candidate.estimator for candidate in explored.values())}
         for name in self.experiment.spaces:
             if name not in known:
-                raise at(("experiment", "spaces", name), name, f"one of {listed(sorted(known))}")
+                raise invalid_value(
+                    ("experiment", "spaces", name), name, f"one of {join_names(sorted(known))}"
+                )
 
     def _check_estimators(self) -> None:
         """Check each candidate, and what is explored of it, against its estimator."""
@@ -250,12 +286,13 @@ class Problem(Schema):
                 ),
             )
         grid = self.experiment.grid
+        explored = self.for_experiment().candidates
         for name, cell in grid.estimators.items() if grid is not None else ():
             _require_none(
                 ("experiment", "grid", "estimators", name),
                 ESTIMATORS[cell.estimator].refusals(cell.parameters, n_labels=n_labels),
             )
-        for name, candidate in self.explored.candidates.items():
+        for name, candidate in explored.items():
             found = self.experiment.space_of(name, candidate.estimator)
             spaces = self.experiment.spaces
             key = name if name in spaces else candidate.estimator
@@ -268,20 +305,18 @@ class Problem(Schema):
                         ),
                     )
 
-    @property
-    def retrained(self) -> Self:
-        """The problem as a retraining sees it: with its baseline alone, if it has one."""
+    def for_retraining(self) -> Self:
+        """Return the problem with its baseline as its only candidate, if it has one."""
         if self.baseline is None:
             return self
         only = {self.baseline: self.candidates[self.baseline]}
         # What an experiment explores names candidates that are not there any more.
         return self.model_copy(update={"candidates": only, "experiment": Experiment()})
 
-    @property
-    def explored(self) -> Self:
-        """The problem as an experiment sees it: its candidates and those of the grid.
+    def for_experiment(self) -> Self:
+        """Return the problem with its candidates and those of the experiment's grid.
 
-        Where both have a name, the candidate is meant.
+        Where both have a name, the candidate stays.
         """
         grid = self.experiment.grid
         cells = {} if grid is None else dict(grid.cells())
@@ -292,13 +327,18 @@ class Problem(Schema):
     @property
     def digest(self) -> str:
         """Hexadecimal digest of everything that shapes a retraining of this problem."""
-        shaping = self.retrained.model_dump_json(exclude=_SHAPES_NOTHING)
+        shaping = self.for_retraining().model_dump_json(exclude=_SHAPES_NOTHING)
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels, in the order of the file."""
         return tuple(self.labels)
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether the problem says what errors cost."""
+        return self.decision is not None and self.decision.costs is not None
 
     @property
     def costs(self) -> NDArray[np.float64] | None:
@@ -339,6 +379,10 @@ def _require_none(location: tuple[str, ...], refusals: Iterator[Refusal]) -> Non
     """Raise `CrossReferenceError` for the first refusal below a place in the file."""
     for refusal in refusals:
         raise CrossReferenceError((*location, *refusal.location), refusal.problem, refusal.remedy)
+
+
+def _only_for_texts(location: tuple[str, ...]) -> CrossReferenceError:
+    return CrossReferenceError(location, "is not a key of a problem with inputs", "it is for texts")
 
 
 def _has_default(part: Schema, name: str) -> bool:

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from perennial.schema import Schema
+from perennial.schema import Schema, Share
 
-Share = Annotated[float, Field(gt=0, lt=1)]
 Excess = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from perennial.config.fields import FieldKind
+from perennial.fields import FieldKind
 from perennial.hashing import digest
 from perennial.inputs.records import TabularInputs
 from perennial.inputs.validation import UnusableError, require, require_utf8

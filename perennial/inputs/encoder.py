@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from perennial.config.fields import FieldKind
+from perennial.fields import KINDS, FieldKind
 
 Columns = dict[str, NDArray[Any]]
 
@@ -22,8 +22,8 @@ class FieldReader(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    fields : dict of str to {"number", "category", "boolean"}
-        The fields of a record, which must be there.
+    fields : dict of str to str
+        The fields of a record with their kinds; each must be there.
     """
 
     def __init__(self, fields: dict[str, FieldKind]) -> None:
@@ -119,8 +119,7 @@ def _numbered(names: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def _column(records: object, name: str, kind: FieldKind) -> NDArray[Any]:
-    kind_of = np.str_ if kind == "category" else np.float64
-    return np.asarray(_values(records, name), dtype=kind_of)
+    return KINDS[kind].to_column(_values(records, name))
 
 
 def _values(records: Any, name: str) -> Any:

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 
-from perennial.config.fields import FieldKind
+from perennial.fields import KINDS, FieldKind
+from perennial.fields.base import Value
 from perennial.hashing import digest
-from perennial.inputs.validation import UnusableError, require_utf8
+from perennial.inputs.validation import UnusableError
 
-if TYPE_CHECKING:
-    pass
-
-Value = float | str | bool
 Record = dict[str, Value]
 
 # The column of a snapshot that holds them.
 RECORDS = "inputs"
-_LONGEST_CATEGORY = 1_000
-_TYPES: Mapping[FieldKind, pa.DataType] = {
-    "number": pa.float64(),
-    "category": pa.string(),
-    "boolean": pa.bool_(),
-}
-
-
-_WORDS: Mapping[type, str] = {
-    str: "a text",
-    bool: "true or false",
-    int: "a number",
-    float: "a number",
-    dict: "an object",
-    list: "a list",
-}
 
 
 class FieldError(ValueError):
@@ -54,7 +34,7 @@ def check_record(fields: Mapping[str, FieldKind], given: Mapping[str, Any]) -> R
 
     Parameters
     ----------
-    fields : mapping of str to {"number", "category", "boolean"}
+    fields : mapping of str to str
         The declared fields; others in `given` are ignored.
     given : mapping of str to object
         A document, or what somebody sent.
@@ -71,54 +51,10 @@ def check_record(fields: Mapping[str, FieldKind], given: Mapping[str, Any]) -> R
         if value is None:
             raise FieldError(name, "is missing" if name not in given else "is null")
         try:
-            record[name] = _CHECKS[kind](value)
+            record[name] = KINDS[kind].check(value)
         except ValueError as error:
             raise FieldError(name, str(error)) from None
     return record
-
-
-def _said(value: object) -> str:
-    return _WORDS.get(type(value), type(value).__name__)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"is {_said(value)}, not a number")
-    try:
-        # The sum makes 0.0 of -0.0.
-        number = float(value) + 0.0
-    except OverflowError:
-        raise ValueError("is too large a number") from None
-    if not math.isfinite(number):
-        raise ValueError(f"is {number}, not a finite number")
-    return number
-
-
-def _category(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"is {_said(value)}, not a text")
-    if not value:
-        raise ValueError("is empty")
-    if len(value) > _LONGEST_CATEGORY:
-        raise ValueError(f"has {len(value):,} characters, more than {_LONGEST_CATEGORY:,}")
-    try:
-        require_utf8("it", value)
-    except UnusableError:
-        raise ValueError("is not valid UTF-8") from None
-    return value
-
-
-def _boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"is {_said(value)}, not true or false")
-    return value
-
-
-_CHECKS: Mapping[FieldKind, Callable[[Any], Value]] = {
-    "number": _number,
-    "category": _category,
-    "boolean": _boolean,
-}
 
 
 def canonical(record: Mapping[str, Value]) -> str:
@@ -131,7 +67,7 @@ class TabularInputs:
 
     Parameters
     ----------
-    fields : mapping of str to {"number", "category", "boolean"}
+    fields : mapping of str to str
         As the problem declares them.
     """
 
@@ -139,7 +75,8 @@ class TabularInputs:
         self.fields = fields
         self.names = tuple(fields)
         self.column = pa.field(
-            RECORDS, pa.struct([pa.field(name, _TYPES[kind]) for name, kind in fields.items()])
+            RECORDS,
+            pa.struct([pa.field(name, KINDS[kind].arrow_type()) for name, kind in fields.items()]),
         )
 
     def read(self, document: Mapping[str, Any], *, limited: bool = True) -> Record:

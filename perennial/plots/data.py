@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.feature_selection import f_classif
 
-from perennial.config.fields import FieldKind
+from perennial.fields import KINDS, FieldKind
 
 Floats = NDArray[np.float64]
 
@@ -39,11 +39,12 @@ def data_plots(
     columns = {
         field: np.asarray(inputs.field(field).to_pylist(), np.float64)
         for field, kind in fields.items()
-        if kind != "category"
+        if not KINDS[kind].is_one_hot
     }
     title = f"{name}: {len(truth):,} training documents"
     figures = {"bars.png": _bars(columns, truth, classes, title)}
-    numbers = _most_telling({f: columns[f] for f in columns if fields[f] == "number"}, truth)
+    quantities = {f: columns[f] for f in columns if KINDS[fields[f]].is_continuous}
+    numbers = _most_telling(quantities, truth)
     if numbers:
         figures["scatter_matrix.png"] = _scatter_matrix(numbers, truth, classes, title)
     return figures

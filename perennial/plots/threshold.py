@@ -27,7 +27,7 @@ def decision_plots(tuned: Tuned, holdout: Predictions, title: str) -> dict[str, 
     There are none for more classes, which have no single threshold, and none where the most
     probable label is given.
     """
-    served = tuned.goal.serves
+    served = tuned.goal.objective
     if tuned.threshold is None or served is None:
         return {}
     figures = {f"{served}_curve.png": _curve(tuned, served, tuned.threshold, holdout, title)}

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.config.decision import FloorMetric, Goal, GoalMetric, ThresholdMetric
+from perennial.config.decision import DecisionConfig, FloorMetric, GoalMetric, ThresholdMetric
 from perennial.thresholds.threshold_search import Sweep
 
 Floats = NDArray[np.float64]
@@ -67,7 +67,7 @@ def decide(probabilities: Floats, weights: Floats | None) -> Codes:
 
 
 def best_weights(
-    goal: Goal,
+    goal: DecisionConfig,
     costs: Floats | None,
     truth: Codes,
     probabilities: Floats,
@@ -77,7 +77,7 @@ def best_weights(
 
     Parameters
     ----------
-    goal : Goal
+    goal : DecisionConfig
         What is to be achieved.
     costs : ndarray, shape (n_classes, n_classes), or None
         The goal's costs, as a matrix.

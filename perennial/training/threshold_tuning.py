@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import ThresholdClassifier, scores_of
-from perennial.config.decision import Goal
+from perennial.config.decision import DecisionConfig
 from perennial.config.problem import Problem
 from perennial.metrics import Interval, MetricName, Predictions, compute, difference
 from perennial.thresholds.calibration import Calibrated, calibrate, probabilities_of
@@ -32,7 +32,7 @@ class Tuned:
 
     Attributes
     ----------
-    goal : Goal
+    goal : DecisionConfig
         What it serves.
     weights : tuple of float, or None
         One per class, in the order of `seen`; None gives the most probable label.
@@ -44,7 +44,7 @@ class Tuned:
         The training documents, out of fold: calibrated probabilities, labels as decided.
     """
 
-    goal: Goal
+    goal: DecisionConfig
     weights: tuple[float, ...] | None
     floor: FloorFound | None
     calibrated: Calibrated | None
@@ -94,7 +94,7 @@ class Compared:
 
 def tune(
     problem: Problem,
-    goal: Goal,
+    goal: DecisionConfig,
     classifier: Pipeline,
     matrix: object,
     labels: NDArray[np.str_],
@@ -106,7 +106,7 @@ def tune(
     ----------
     problem : Problem
         Its classes, costs, confidence and seed.
-    goal : Goal
+    goal : DecisionConfig
         Its `decision`.
     classifier : Pipeline
         What is fitted on each part of the training documents; it is not changed itself.
@@ -216,7 +216,7 @@ def at_best(problem: Problem, predictions: Predictions) -> Predictions:
     that suits it, with the same optimism of one threshold for all.
     """
     goal = problem.decision
-    if goal is None or not goal.tunes:
+    if goal is None or not goal.is_tuned:
         return predictions
     weights, _ = _best(problem, goal, predictions)
     return _with(predictions, weights)
@@ -227,7 +227,7 @@ def compare(problem: Problem, tuned: Tuned, holdout: Predictions) -> tuple[Compa
 
     First comes what it serves, then the metric of its floor; nothing if nothing is tuned.
     """
-    metrics: list[MetricName] = [] if tuned.goal.serves is None else [tuned.goal.serves]
+    metrics: list[MetricName] = [] if tuned.goal.objective is None else [tuned.goal.objective]
     metrics += tuned.goal.floor or {}
     return tuple(_compare(problem, metric, tuned, holdout) for metric in metrics)
 
@@ -246,7 +246,7 @@ def _compare(problem: Problem, metric: MetricName, tuned: Tuned, holdout: Predic
 
 
 def _best(
-    problem: Problem, goal: Goal, predictions: Predictions
+    problem: Problem, goal: DecisionConfig, predictions: Predictions
 ) -> tuple[tuple[float, ...] | None, FloorFound | None]:
     return best_weights(
         goal,

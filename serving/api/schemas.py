@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, WithJsonSchema, create_model
 
+from perennial.fields import FieldKind
 from perennial.settings import ServingSettings
 
 _LONGEST_NAME = 200
@@ -113,7 +114,7 @@ class Model(_Schema):
 
     model: str
     kind: Literal["text", "tabular"]
-    fields: dict[str, Literal["number", "category", "boolean"]] | None = Field(
+    fields: dict[str, FieldKind] | None = Field(
         description="what an input of a tabular model must have"
     )
     classes: list[str]

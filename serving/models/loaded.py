@@ -11,7 +11,7 @@ from perennial.registry.artifact import ModelFile, open_model
 from perennial.registry.model_version import ModelVersion
 
 if TYPE_CHECKING:
-    from perennial.config.fields import FieldKind
+    from perennial.fields import FieldKind
     from perennial.inference.base import Predictor
 
 Kind = Literal["text", "tabular"]

@@ -98,6 +98,35 @@ def test_a_changed_file_changes_its_deployment_and_a_removed_one_removes_it(
     assert "other has drifted, retrain it" not in _automations(client)
 
 
+def test_a_file_that_is_broken_for_now_takes_nothing_from_the_server(
+    client: SyncPrefectClient,
+    write_problem: Callable[..., Problem],
+    machine: Settings,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_problem()
+    other = machine.problems_dir / "other.yaml"
+    text = (machine.problems_dir / "reviews.yaml").read_text()
+    other.write_text(text)
+    apply(machine, HERE)
+    before = {one.id: one.schedules for one in client.read_deployments() if one.name == "other"}
+    automation = _automations(client)["other has drifted, retrain it"].id
+
+    other.write_text(text.replace("labels:", "lables:"))
+    write_problem(schedule={"retrain": "@daily"})
+    names = apply(machine, HERE)
+
+    assert {name.partition("/")[2] for name in names} == {"reviews"}
+    (schedule,) = client.read_deployment_by_name("retrain/reviews").schedules
+    assert schedule.schedule.cron == "@daily"
+    assert {
+        one.id: one.schedules for one in client.read_deployments() if one.name == "other"
+    } == before
+    assert _automations(client)["other has drifted, retrain it"].id == automation
+    (warning,) = [each.message for each in caplog.records if str(other) in each.message]
+    assert warning.startswith(f"The problem other is left out: {other}, line ")
+
+
 @pytest.mark.parametrize(
     "tell",
     [

@@ -127,6 +127,57 @@ def test_a_flow_must_have_succeeded_again_when_its_schedule_has_named_two_times(
     assert deadline("rollback", problem, last) is None
 
 
+def test_a_problem_file_that_cannot_be_used_hides_no_figures_of_the_others(
+    machine: Settings,
+    write_problem: Callable[..., Problem],
+    mongodb_server: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exporter, "_FRESH_SECONDS", 0.0)
+    problem = write_problem()
+    text = (machine.problems_dir / "reviews.yaml").read_text()
+    (machine.problems_dir / "films.yaml").write_text(text)
+    broken = machine.problems_dir / "books.yaml"
+    broken.write_text(text + "\nschedule: {retrain: 0 0 31 2 *}\n")
+    films = problem.model_copy(update={"name": "films"})
+    for each in (problem, films):
+        record("retrain", each, [Gauge("snapshot_documents", 12)])
+    exported = Sources(tuple(sources(machine, None)))
+
+    for _ in range(3):
+        found = exposed(exported)
+
+    for name in ("reviews", "films"):
+        of = (("flow", "retrain"), ("problem", name))
+        assert found["perennial_snapshot_documents", of] == 12
+        assert ("perennial_flow_deadline_timestamp_seconds", of) in found
+        of = (("file", f"{name}.yaml"), ("problem", name))
+        assert found["perennial_problem_file_valid", of] == 1
+    of = (("file", "books.yaml"), ("problem", "books"))
+    assert found["perennial_problem_file_valid", of] == 0
+    (warning,) = [record.message for record in caplog.records if str(broken) in record.message]
+    assert warning == (
+        f"The problem books is left out: {broken}, line {len(text.splitlines()) + 2}: "
+        "schedule.retrain is '0 0 31 2 *'; this time never comes, as none of its months has a day "
+        "31; name another day or month, or write null to start the flow by hand only."
+    )
+
+    broken.write_text(text)
+
+    assert exposed(exported)["perennial_problem_file_valid", of] == 1
+
+
+def test_a_source_that_fails_in_a_way_nobody_foresaw_hides_no_other() -> None:
+    def broken() -> Iterable[exporter.Sample]:
+        raise KeyError("at")
+
+    found = exposed(Sources([("mongodb", broken), ("registry", lambda: [exporter.sample("x", 3)])]))
+
+    assert found["perennial_source_up", (("source", "mongodb"),)] == 0
+    assert found["perennial_x", ()] == 3
+
+
 def test_a_problem_without_production_has_no_figures_of_one(machine: Settings) -> None:
     assert list(production(machine)) == []
 
@@ -212,9 +263,14 @@ def test_a_prefect_with_a_password_is_asked_with_it(
 
 
 def test_prefect_is_asked_only_where_it_has_an_address(machine: Settings) -> None:
-    assert [name for name, _ in sources(machine, None)] == ["mongodb", "registry"]
+    assert [name for name, _ in sources(machine, None)] == ["problems", "mongodb", "registry"]
     api = os.environ.get("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    assert [name for name, _ in sources(machine, api)] == ["mongodb", "registry", "prefect"]
+    assert [name for name, _ in sources(machine, api)] == [
+        "problems",
+        "mongodb",
+        "registry",
+        "prefect",
+    ]
 
 
 @pytest.mark.usefixtures("registry")

@@ -108,3 +108,20 @@ def test_a_flow_without_a_definition_is_named(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(OutsideError, match="does not define the flow 'seed'"):
         plan(OURS)
+
+
+def test_a_problem_file_that_cannot_be_used_stops_no_other(
+    write_problem: Callable[..., Problem], machine: Settings
+) -> None:
+    write_problem()
+    (machine.problems_dir / "broken.yaml").write_text("labels: [")
+
+    assert {one.problem for one in plan(machine)} == {"reviews"}
+
+
+def test_what_prefect_yaml_lists_for_a_problem_whose_file_is_broken_stays() -> None:
+    text = FILE.read_text()
+    others = [one for one in plan(OURS) if one.problem != "iris"]
+
+    assert listed(others, text, kept=["iris"]) == text
+    assert "problem: iris" not in listed(others, text)

@@ -238,7 +238,7 @@ def test_a_committed_problem_keeps_its_comments_when_its_baseline_is_written(
     path.write_text(source.read_text())
     shutil.copytree(source.parent / "cases", tmp_path / "cases")
     problem = load_problem(path)
-    forest = problem.explored.candidates["bow-forest"]
+    forest = problem.for_experiment().candidates["bow-forest"]
 
     run_task(write_baseline, path, "bow-forest", forest)
 

@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from perennial.config.loader import load_problem
+from perennial.config.preparation import Preparation
 from perennial.config.problem import Problem
 from perennial.errors import ProblemError
-from perennial.text.normalizer import Steps
 from tests.perennial.conftest import PROBLEMS
 
 REVIEWS = """\
@@ -67,8 +67,8 @@ def test_the_committed_problem_about_sentiment_loads() -> None:
     assert problem.name == "sentiment"
     assert problem.classes == ("negative", "positive")
     assert problem.source.late_window == timedelta(hours=1)
-    assert problem.preparations["plain"].steps == Steps()
-    assert problem.preparations["expressive"].steps == Steps(
+    assert problem.preparations["plain"] == Preparation()
+    assert problem.preparations["expressive"] == Preparation(
         stop_words="keep", lemmas="none", numbers=False, contractions="keep", emphasis=True
     )
     assert len(problem.candidates) >= 2
@@ -81,7 +81,7 @@ def test_every_committed_problem_loads_under_the_name_of_its_file(path: Path) ->
 
 def test_a_retraining_can_be_written_down_and_read_again() -> None:
     problem = load_problem(PROBLEMS / "sentiment.yaml")
-    retrained = problem.retrained
+    retrained = problem.for_retraining()
 
     again = Problem.model_validate_json(retrained.model_dump_json())
 

@@ -174,7 +174,7 @@ def test_a_problem_without_inputs_is_about_texts() -> None:
             "{folds: 4}",
             "{folds: 4, share: 0.1}",
             8,
-            "validation is {'folds': 4, 'share': 0.1}; value error, give either a share or ",
+            "validation is {'folds': 4, 'share': 0.1}; give either a share or ",
             id="a share and folds",
         ),
         pytest.param(

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skops.io import dumps, get_untrusted_types, loads
 
-from perennial.config.fields import FieldKind
 from perennial.config.problem import Problem
+from perennial.fields import FieldKind
 from perennial.inference.predictor import build_predictor
 from perennial.inference.tabular import TabularPredictor
 from perennial.inputs.documents import check, row_digests

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from perennial.config.fields import FieldKind
+from perennial.fields import FieldKind
 from perennial.plots.data import data_plots
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from perennial.config.decision import Goal
+from perennial.config.decision import DecisionConfig
 from perennial.metrics import Predictions, compute
 from perennial.thresholds.threshold import (
     best_threshold,
@@ -22,7 +22,7 @@ from perennial.thresholds.threshold import (
 )
 from tests.perennial.examples import many_examples, predictions, right_at, some_examples
 
-ONE_TO_FIVE = Goal(costs={"negative": 1, "positive": 5})
+ONE_TO_FIVE = DecisionConfig(costs={"negative": 1, "positive": 5})
 # Few distinct numbers, so that documents tie; the ends, where every document is on one side.
 scores_ = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5000001, 0.8, 0.99, 1.0])
 documents_ = st.lists(st.tuples(st.booleans(), scores_), min_size=1, max_size=25)

@@ -199,14 +199,14 @@ def test_a_grid_of_the_file_becomes_candidates(write: Write) -> None:
     problem = load_problem(write(REVIEWS + GRID))
 
     assert list(problem.candidates) == ["bayes"]
-    assert list(problem.explored.candidates) == [
+    assert list(problem.for_experiment().candidates) == [
         "bayes",
         "bow-bayes",
         "bow-forest",
         "tfidf-bayes",
         "tfidf-forest",
     ]
-    forest = problem.explored.candidates["tfidf-forest"]
+    forest = problem.for_experiment().candidates["tfidf-forest"]
     assert (forest.features.weighting, forest.features.max_features) == ("tfidf", 50)
 
 
@@ -221,7 +221,7 @@ def test_with_a_baseline_the_other_candidates_do_not_matter_to_a_retraining(writ
     two = load_problem(write(replaced(other, more) + "baseline: bayes\n"))
 
     assert len(two.candidates) == 2
-    assert list(two.retrained.candidates) == ["bayes"]
+    assert list(two.for_retraining().candidates) == ["bayes"]
     assert one.digest == two.digest
 
 

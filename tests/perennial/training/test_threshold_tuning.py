@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from perennial.config.decision import Goal
+from perennial.config.decision import DecisionConfig
 from perennial.config.gates import Gates
 from perennial.config.problem import Problem
 from perennial.gates.threshold_floor import FloorOnHoldout, judge_floor
@@ -32,7 +32,7 @@ from perennial.training.threshold_tuning import (
 )
 from tests.perennial.examples import right_at, split_labels
 
-ONE_TO_FIVE = Goal(costs={"negative": 1, "positive": 5})
+ONE_TO_FIVE = DecisionConfig(costs={"negative": 1, "positive": 5})
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def reviewed(snippets: list[tuple[str, int]]) -> tuple[Any, NDArray[np.str_], An
     return matrix[:1_000], labels[:1_000], matrix[1_000:], labels[1_000:]
 
 
-def with_goal(problem: Problem, goal: Goal) -> Problem:
+def with_goal(problem: Problem, goal: DecisionConfig) -> Problem:
     return problem.model_copy(update={"decision": goal})
 
 
@@ -103,10 +103,10 @@ def test_a_threshold_is_made_from_out_of_fold_predictions_only(
 
 
 def test_a_model_that_is_too_sure_of_itself_is_calibrated(problem: Problem, reviewed: Any) -> None:
-    calibrating = with_goal(problem, Goal())
+    calibrating = with_goal(problem, DecisionConfig())
 
     tuned, holdout = tuned_on(calibrating, reviewed)
-    _, before = tuned_on(with_goal(problem, Goal(calibrate="never")), reviewed)
+    _, before = tuned_on(with_goal(problem, DecisionConfig(calibrate="never")), reviewed)
 
     assert tuned.weights is None
     assert tuned.calibrated is not None
@@ -119,7 +119,7 @@ def test_the_order_of_the_labels_in_the_file_does_not_matter(
     problem: Problem, reviewed: Any
 ) -> None:
     """The positive class is the last of the file; scikit-learn sorts labels by their names."""
-    goal = Goal(costs={"negative": 5, "positive": 1})
+    goal = DecisionConfig(costs={"negative": 5, "positive": 1})
     turned = problem.model_copy(
         update={"labels": dict(reversed(problem.labels.items())), "decision": goal}
     )
@@ -133,7 +133,7 @@ def test_the_order_of_the_labels_in_the_file_does_not_matter(
 
 
 def test_a_floor_that_is_reached_holds_out_of_fold(problem: Problem, reviewed: Any) -> None:
-    strict = with_goal(problem, Goal(floor={"precision": 0.6}))
+    strict = with_goal(problem, DecisionConfig(floor={"precision": 0.6}))
 
     tuned, _ = tuned_on(strict, reviewed)
 
@@ -150,7 +150,7 @@ def test_a_floor_that_is_reached_holds_out_of_fold(problem: Problem, reviewed: A
 def test_a_floor_that_no_threshold_reaches_keeps_the_challenger_out_with_its_figure(
     problem: Problem, reviewed: Any
 ) -> None:
-    strict = with_goal(problem, Goal(floor={"precision": 0.999}))
+    strict = with_goal(problem, DecisionConfig(floor={"precision": 0.999}))
 
     tuned, holdout = tuned_on(strict, reviewed)
     assert tuned.floor is not None
@@ -265,14 +265,14 @@ def test_a_problem_without_costs_has_no_cost() -> None:
     ("goal", "names"),
     [
         (ONE_TO_FIVE, {"cost_curve.png"}),
-        (Goal(maximise="f1"), {"f1_curve.png"}),
-        (Goal(floor={"precision": 0.8}), {"recall_curve.png", "floor.png"}),
-        (Goal(floor={"recall": 0.9}), {"precision_curve.png", "floor.png"}),
-        (Goal(), set()),
+        (DecisionConfig(maximise="f1"), {"f1_curve.png"}),
+        (DecisionConfig(floor={"precision": 0.8}), {"recall_curve.png", "floor.png"}),
+        (DecisionConfig(floor={"recall": 0.9}), {"precision_curve.png", "floor.png"}),
+        (DecisionConfig(), set()),
     ],
 )
 def test_a_decision_is_drawn_with_every_other_threshold(
-    goal: Goal, names: set[str], problem: Problem, reviewed: Any
+    goal: DecisionConfig, names: set[str], problem: Problem, reviewed: Any
 ) -> None:
     tuned, holdout = tuned_on(with_goal(problem, goal), reviewed)
 

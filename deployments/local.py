@@ -1,7 +1,4 @@
-"""The whole system on this machine: ``make up`` starts it in the background, ``make down`` ends it.
-
-python -m deployments.local up
-python -m deployments.local down
+"""The whole system on this machine: ``perennial up`` (``make up``) starts it, ``down`` ends it.
 
 A supervisor starts the processes of `deployments.processes`, starts one again that ended, and keeps
 the embedded MongoDB running, which the worker and the service share. It is 40 lines and no library
@@ -73,7 +70,7 @@ def up(settings: Settings, operation: OperationSettings, console: Console) -> No
             console.print(
                 f"mongodb   mongodb://127.0.0.1:{port}/?directConnection=true", highlight=False
             )
-    console.print(f"logs      {home}/*.log; `make down` ends all of it", highlight=False)
+    console.print(f"logs      {home}/*.log; `perennial down` ends all of it", highlight=False)
 
 
 def down(settings: Settings, console: Console) -> None:

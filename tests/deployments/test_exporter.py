@@ -217,7 +217,7 @@ def test_prefect_is_asked_only_where_it_has_an_address(machine: Settings) -> Non
     assert [name for name, _ in sources(machine, api)] == ["mongodb", "registry", "prefect"]
 
 
-@pytest.mark.usefixtures("tracking")
+@pytest.mark.usefixtures("registry")
 def test_until_when_a_version_waits_for_an_answer_is_exported(
     machine: Settings, client: MlflowClient
 ) -> None:

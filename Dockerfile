@@ -61,8 +61,9 @@ RUN PYTHONDONTWRITEBYTECODE='' DATA_DIR=/tmp/data python -c "import perennial.re
  && rm -rf /tmp/*
 # Late: it changes with every commit, and what stands above need not be built again.
 ARG REVISION=unknown
+ARG VERSION=unknown
 ENV GIT_COMMIT=${REVISION}
-LABEL org.opencontainers.image.revision="${REVISION}"
+LABEL org.opencontainers.image.revision="${REVISION}" org.opencontainers.image.version="${VERSION}"
 RUN python -m compileall -q .
 # One worker fits into 512 MiB; Kubernetes adds pods, Compose and others may set more. Others reach this
 # address: it needs SERVING_API_KEY_HASHES, or SERVING_OPEN=true, to start.
@@ -84,8 +85,9 @@ COPY prefect.yaml ./
 COPY k8s/base/worker/job-template.json k8s/base/worker/
 COPY problems problems
 ARG REVISION=unknown
+ARG VERSION=unknown
 ENV GIT_COMMIT=${REVISION}
-LABEL org.opencontainers.image.revision="${REVISION}"
+LABEL org.opencontainers.image.revision="${REVISION}" org.opencontainers.image.version="${VERSION}"
 RUN python -m compileall -q .
 # Servers of MLflow and Prefect run from this image, too: they tell nobody about it, start no processes
 # for jobs of MLflow, which nobody here asks for and which take 2 GB, and unpack pages where they may.

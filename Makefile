@@ -1,11 +1,15 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
-.PHONY: help run experiment reproduce serve up down deployments dashboards test test-e2e lint format bench lock clean \
+CHECKS := check-unit check-types check-format check-lint check-imports
+.PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-e2e lint format \
+  docs bench lock dist release wheel clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
-  eks-up eks-down settings-table
+  eks-up eks-down settings-table gates-page
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
+# The command `perennial`, which an installed project has by this name.
+PERENNIAL := $(BIN)/python -m deployments
 # Without its cache every process would compile all libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -38,24 +42,24 @@ define install
 endef
 
 run: .venv/local ## film reviews into MongoDB, retrain, a model in Production, three answers
-	@$(BIN)/python -m flows quickstart
+	@$(PERENNIAL) quickstart
 
 experiment: .venv/local ## compare many candidates for the film reviews, in a quarter of an hour
-	@$(BIN)/python -m flows seed sentiment
-	@$(BIN)/python -m flows experiment sentiment
+	@$(PERENNIAL) seed sentiment
+	@$(PERENNIAL) experiment sentiment
 
 PROBLEM ?= sentiment
 reproduce: .venv/local ## make VERSION=n of PROBLEM=name again, and compare its predictions
-	@$(BIN)/python -m flows reproduce $(PROBLEM) $(VERSION)
+	@$(PERENNIAL) reproduce $(PROBLEM) $(VERSION)
 
 serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model of make run
-	@$(BIN)/python -m serving
+	@$(PERENNIAL) serve
 
 up: .venv/local  ## Prefect, MLflow, MongoDB, a worker and the service, in the background; no Docker
-	@$(BIN)/python -m deployments.local up
+	@$(PERENNIAL) up
 
 down:            ## end all that make up started
-	@$(BIN)/python -m deployments.local down
+	@$(PERENNIAL) down
 
 deployments: .venv/local ## write what problems/*.yaml say into the list of prefect.yaml
 	@$(BIN)/python -m deployments.plan
@@ -75,6 +79,25 @@ test-e2e: .venv/dev  ## the whole system: its commands, pages, and what happens 
 	@$(BIN)/pytest -n 2 -m "e2e and not container and not operation" --dist loadfile
 	@$(BIN)/pytest -n 0 -m operation tests/e2e
 
+# Types beside unit tests, the slowest of each processor; the quick ones follow.
+check: .venv/dev ## format, lint, types, imports and unit tests: before each commit, with Python alone
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(CHECKS)
+
+check-format:
+	$(BIN)/ruff format --check .
+
+check-lint:
+	$(BIN)/ruff check .
+
+check-types:
+	$(BIN)/mypy
+
+check-imports:
+	$(BIN)/lint-imports
+
+check-unit:
+	$(BIN)/pytest -q -n 0 -m unit tests/perennial
+
 lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -87,6 +110,9 @@ lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, work
 format: .venv/dev ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: .venv/dev ## the documentation site, into .data/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: .venv/dev ## the claims of speed in the README, measured
 	$(BIN)/python -m benchmarks.preprocess
@@ -107,9 +133,20 @@ lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*
 	    --output-file $$name.txt $$name.in; \
 	done
 
+dist: .venv/dev ## the source distribution and the wheel, into .data/dist
+	@rm -rf .data/dist
+	@$(BIN)/uv build --quiet --system-certs --out-dir .data/dist
+
+wheel: dist      ## the package that `pip install` takes, into .data/dist
+	@ls .data/dist/*.whl
+
+release: .venv/dev ## make the GitHub release of TAG from .data/dist and the changelog
+	@$(BIN)/python -m tools.release
+
 TAG ?= local
 BASE ?= docker.io/library/python:3.11-slim
 REVISION ?= $(shell git rev-parse HEAD)
+RELEASE = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' perennial/__init__.py)
 # STANDIN=1 makes the base image of Debian's packages, where no image registry is at hand.
 image:           ## both container images, perennial-serving and perennial-worker, with buildah
 ifdef STANDIN
@@ -118,7 +155,7 @@ endif
 	for target in serving worker; do \
 	  buildah --runtime runc bud --format docker --layers --target $$target \
 	    --tag localhost/perennial-$$target:$(TAG) --build-arg BASE=$(BASE) \
-	    --build-arg REVISION=$(REVISION) \
+	    --build-arg REVISION=$(REVISION) --build-arg VERSION=$(RELEASE) \
 	    $(if $(STANDIN),$$(tests/e2e/containers/flags.sh)) . || exit; \
 	done
 
@@ -136,7 +173,7 @@ check-deploy: .venv/checks/done ## what is unwise in containers and manifests (c
 
 # What the workflows call. REGISTRY is the address of ECR, OVERLAY staging or production.
 push: ## build both images, push them with SBOM and provenance, write their digests to .data/images
-	k8s/scripts/push.sh
+	RELEASE=$(RELEASE) k8s/scripts/push.sh
 
 scan: .venv/checks/done ## fail when a pushed image has a known high vulnerability that has a fix
 	k8s/scripts/scan.sh
@@ -176,6 +213,9 @@ eks-down: .venv/dev ## remove all of it, and say what was removed
 
 settings-table: .venv/dev ## write the table of all settings into docs/production.md
 	$(BIN)/python -m tools.settings_table
+
+gates-page: .venv/dev ## write the gates of perennial/gates into docs/gates.md
+	$(BIN)/python -m tools.gates_page
 
 clean:           ## remove everything that was installed, stored or cached
 	rm -rf .venv .data tools/manifests/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -24,9 +24,7 @@ PROBLEM_VARIABLE = "BARE_PROBLEM"
 def create() -> Starlette:
     """Return an application without limits, metrics, log or checks for a Production model."""
     registry = open_registry(get_settings())
-    production = registry.production(os.environ[PROBLEM_VARIABLE])
-    if production is None:
-        raise RuntimeError("there is no Production model")
+    production = registry.require_production(os.environ[PROBLEM_VARIABLE])
     predictor = build_predictor(registry.load(production), ["a film"])
     classes = predictor.classes
     gc.collect()

@@ -12,13 +12,19 @@ from typing import Any
 
 from flows.monitor import monitor
 from flows.retrain import retrain
+from perennial.config.feedback import document_id
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import open_registry
 from perennial.settings import ServingSettings, get_serving_settings, get_settings
 from perennial.stores import mongodb
-from perennial.stores.prediction_log import Feedback, Logged
+from perennial.stores.prediction_log import (
+    Feedback,
+    Logged,
+    count_with_feedback,
+    delete_predictions,
+)
 from serving.telemetry.log import PredictionLog
 from serving.telemetry.metrics import Metrics
 from tasks.monitoring.report import Monitored
@@ -56,7 +62,7 @@ class World:
     """A problem, its documents and its clients, in the MongoDB and MLflow of the settings."""
 
     def __init__(self, problem: str) -> None:
-        self.problem: Problem = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+        self.problem: Problem = load_problem(get_settings().problem_file(problem))
         self.seconds: list[float] = []
         self._ids = count()
         self._names = {value: label for label, value in self.problem.labels.items()}
@@ -142,16 +148,16 @@ class World:
 
     def forget(self, documents: Sequence[str], predictions: Sequence[str]) -> None:
         """Remove documents and predictions, with the documents that feedback made of these."""
-        told = [f"feedback:{key}" for key in predictions]
+        told = [document_id(key) for key in predictions]
         with mongodb.connect(get_settings()) as client:
             self._documents(client).delete_many({"_id": {"$in": [*documents, *told]}})
-            self._predictions(client).delete_many({"_id": {"$in": list(predictions)}})
+            delete_predictions(self._log_database(client), predictions)
 
     def _documents(self, client: Any) -> Any:
         return client[self.problem.source.database][self.problem.source.collection]
 
-    def _predictions(self, client: Any) -> Any:
-        return client[get_serving_settings().log_database]["predictions"]
+    def _log_database(self, client: Any) -> Any:
+        return client[get_serving_settings().log_database]
 
     @contextmanager
     def _log(self) -> Iterator[PredictionLog]:
@@ -166,9 +172,9 @@ class World:
     def _wait_for(self, ids: Sequence[str]) -> None:
         """Wait until the log has kept all feedback."""
         deadline = time.monotonic() + _PATIENCE
-        wanted = {"_id": {"$in": list(ids)}, "feedback": {"$exists": True}}
         with mongodb.connect(get_settings()) as client:
-            while self._predictions(client).count_documents(wanted) < len(ids):
+            log = self._log_database(client)
+            while count_with_feedback(log, ids) < len(ids):
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"The log kept no feedback within {_PATIENCE:.0f} s.")
                 time.sleep(0.05)

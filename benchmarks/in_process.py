@@ -92,9 +92,7 @@ def _score_for(
     from perennial.inference.predictor import build_predictor
 
     registry = open_registry(settings)
-    production = registry.production(problem)
-    if production is None:
-        raise RuntimeError("there is no Production model")
+    production = registry.require_production(problem)
     model = registry.load(production)
     score: Callable[[Sequence[str]], Any] = model.predict_proba
     if way == "predictor":

@@ -2,7 +2,7 @@
 
 python -m benchmarks.promotion
 
-Thousands of simulated retrainings, each decided by `perennial.promotion.verdict.decide` with
+Thousands of simulated retrainings, each decided by `perennial.promotion.verdict.reach_verdict` with
 the gates of
 `problems/sentiment.yaml` that depend on a holdout of 5,000 film reviews: floors, the gain over
 Production, and slices. (What a model says about behavioural cases, and how large and quick it is,
@@ -52,9 +52,10 @@ from scipy.stats import binomtest
 from benchmarks.common import parser, read_reviews, write_json
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
+from perennial.gates.catalogue import find_gates
+from perennial.gates.slices import LENGTH, SOURCE, slices_of
 from perennial.metrics import Predictions
-from perennial.promotion.slices import LENGTH, SOURCE, slices_of
-from perennial.promotion.verdict import Evidence, decide
+from perennial.promotion.verdict import reach_verdict
 from perennial.settings import PROJECT
 from perennial.training.pipelines import build_classifier, build_counter, build_normalizer
 
@@ -133,12 +134,6 @@ class Rate:
         return float(found.low), float(found.high)
 
 
-def on_predictions(problem: Problem) -> Problem:
-    """Return the problem with those of its gates that look at predictions for the holdout."""
-    others = {"cases": None, "latency": None, "size": None}
-    return problem.model_copy(update={"gates": problem.gates.model_copy(update=others)})
-
-
 def populate(problem: Problem, name: str, documents: int | None, seed: int) -> Population:
     """Fit real models on the film reviews and let them predict what they have not seen."""
     reviews = read_reviews()
@@ -189,18 +184,19 @@ def simulate(
 ) -> Rate:
     """Decide about challengers whose true accuracy is `gain` above Production's, or below."""
     share, asked = weak_share(population, abs(gain)), problem.gates.slices
-    versions = count(1)
+    versions, gates = count(1), [gate for gate in find_gates() if gate.looks_at == "predictions"]
     promoted = 0
     for _ in track(range(trials), f"Retraining, true gain {gain * 100:+g} points"):
         rows = rng.integers(0, len(population.truth), HOLDOUT)
         better, worse = draw(population, rows, share, rng)
         challenger, production = (better, worse) if gain >= 0 else (worse, better)
         slices = slices_of(asked, population.traits.take(pa.array(rows))) if asked else ()
-        verdict = decide(
+        verdict = reach_verdict(
             problem,
             challenger=(next(versions), population.predictions(rows, challenger)),
             production=(next(versions), population.predictions(rows, production)),
-            evidence=Evidence(slices=slices),
+            measured={"slices": slices},
+            gates=gates,
         )
         promoted += verdict.outcome == "promoted"
     return Rate(promoted, trials)
@@ -283,7 +279,7 @@ def main() -> None:
     arguments.add_argument("--documents", type=int, help="how many reviews; default: all")
     arguments.add_argument("--seed", type=int, default=42, help="default: %(default)s")
     options = arguments.parse_args()
-    problem = on_predictions(load_problem(PROJECT / "problems" / "sentiment.yaml"))
+    problem = load_problem(PROJECT / "problems" / "sentiment.yaml")
     candidate = options.candidate or problem.baseline or list(problem.candidates)[-1]
     population = populate(problem, candidate, options.documents, options.seed)
     figures = measure(problem, population, options.rounds, options.seed)

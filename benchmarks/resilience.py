@@ -110,9 +110,7 @@ def swaps(trial: Trial) -> dict[str, float]:
 def register_versions(ours: Ours) -> list[ModelVersion]:
     """Register the Production model again and again; return the versions."""
     registry = open_registry(ours.project.settings)
-    production = registry.production(ours.problem)
-    if production is None:
-        raise RuntimeError("there is no Production model")
+    production = registry.require_production(ours.problem)
     model, golden = registry.load(production), registry.fetch(production).golden
     return [
         registry.register(ours.problem, production.run_id, model, golden, tags={})

@@ -45,7 +45,7 @@ from benchmarks.common import (
 from benchmarks.ours import Project
 from benchmarks.tutorial import pipeline
 from benchmarks.tutorial.files import Files
-from perennial.registry.client import TAG, open_registry
+from perennial.registry.client import open_registry
 from perennial.settings import PROJECT
 
 RUNNING, FRESH, PEER = "ours, servers running", "ours, embedded, fresh", "tutorial pipeline"
@@ -98,7 +98,7 @@ class Ours:
         production = open_registry(self.project.settings).production(self.problem)
         if production is None:
             raise RuntimeError("the retraining promoted nothing")
-        return float(production.tags[f"{TAG}holdout.accuracy"].split()[0])
+        return production.metrics["accuracy"]
 
     def _retrain(self) -> Timed:
         self.problem = next(self._names)

@@ -30,7 +30,7 @@ from sklearn.pipeline import Pipeline
 from benchmarks.common import interleave, medians, parser, read_reviews, write_json
 from perennial.config.loader import load_problem
 from perennial.inference.compiled_text import CompiledTextPredictor, compile_text_predictor
-from perennial.inference.predictor import TOLERANCE
+from perennial.registry.artifact import TOLERANCE
 from perennial.settings import PROJECT
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
 

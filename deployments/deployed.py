@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from perennial.settings import PROJECT
+from importlib.util import find_spec
+from pkgutil import iter_modules
 
 # Flows of more than one problem, and what is no flow.
 _UNDEPLOYED = {"__init__", "__main__", "cli", "history", "quickstart", "steps"}
@@ -10,4 +11,6 @@ _UNDEPLOYED = {"__init__", "__main__", "cli", "history", "quickstart", "steps"}
 
 def deployed_flows() -> set[str]:
     """Return the flows that are deployed for each problem, by the files in ``flows/``."""
-    return {file.stem for file in (PROJECT / "flows").glob("*.py")} - _UNDEPLOYED
+    found = find_spec("flows")
+    folders = found.submodule_search_locations if found else None
+    return {module.name for module in iter_modules(folders)} - _UNDEPLOYED

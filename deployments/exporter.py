@@ -128,14 +128,14 @@ def _families(samples: Iterable[Sample]) -> Iterator[Metric]:
         groups.setdefault(each.name, []).append(each)
     for name, members in groups.items():
         labels = sorted({key for member in members for key, _ in member.labels})
-        family = GaugeMetricFamily(PREFIX + name, _MEANINGS.get(name, name), labels=labels)
+        family = GaugeMetricFamily(PREFIX + name, MEANINGS.get(name, name), labels=labels)
         for member in members:
             values = dict(member.labels)
             family.add_metric([values.get(label, "") for label in labels], member.value)
         yield family
 
 
-_MEANINGS = {
+MEANINGS = {
     "source_up": "1 while the source of these metrics answers the exporter",
     "flow_last_success_timestamp_seconds": "when the flow last succeeded for the problem",
     "flow_deadline_timestamp_seconds": "when it should have succeeded again, by its schedule",

@@ -12,7 +12,6 @@ pipes), and because whoever kills it must find all the others by their pid files
 from __future__ import annotations
 
 import fcntl
-import os
 import signal
 import subprocess
 import sys
@@ -28,8 +27,9 @@ from rich.console import Console
 from deployments.processes import Process, addresses, processes
 from perennial.errors import OutsideError
 from perennial.local import embedded
+from perennial.local.python import python_environment
+from perennial.registry.artifact_store import embedded_database, make_relative
 from perennial.settings import (
-    PROJECT,
     OperationSettings,
     Settings,
     get_operation_settings,
@@ -58,7 +58,7 @@ def up(settings: Settings, operation: OperationSettings, console: Console) -> No
         _end_leftovers(home)
         for process in table:
             process.check_port()
-        _start_supervisor(home)
+        _start_supervisor(home, settings)
     for process in table:
         if process.after:
             continue
@@ -105,8 +105,10 @@ def supervise(settings: Settings, operation: OperationSettings) -> None:
         (home / "supervisor.pid").write_text(_identity(psutil.Process()))
         if settings.mongodb_uri is None:
             stack.enter_context(embedded.server(settings, "mongodb"))
+        # MLflow's server takes the addresses as they are.
+        make_relative(embedded_database(settings))
         table = processes(settings, operation, get_serving_settings())
-        children = {process.name: _Child(process, home) for process in table}
+        children = {process.name: _Child(process, home, settings) for process in table}
         stack.callback(_end_all, list(children.values()))
         while not stop.wanted:
             for child in children.values():
@@ -132,8 +134,8 @@ class _Stop:
 class _Child:
     """A process that the supervisor keeps running."""
 
-    def __init__(self, process: Process, home: Path) -> None:
-        self.process = process
+    def __init__(self, process: Process, home: Path, settings: Settings) -> None:
+        self.process, self._settings = process, settings
         self._log, self.pid_file = _log(home, process), home / f"{process.name}.pid"
         self._running: subprocess.Popen[bytes] | None = None
         self._started = self._pause = 0.0
@@ -157,9 +159,9 @@ class _Child:
         with self._log.open("ab") as log:
             self._running = subprocess.Popen(
                 self.process.command,
-                cwd=PROJECT,
+                cwd=self._settings.project_dir,
                 env={
-                    **os.environ,
+                    **python_environment(self._settings),
                     **self.process.environment,
                     embedded.STARTED_BY: str(self.pid_file),
                 },
@@ -279,11 +281,12 @@ def _try_lock(lock: IO[str]) -> bool:
     return True
 
 
-def _start_supervisor(home: Path) -> None:
+def _start_supervisor(home: Path, settings: Settings) -> None:
     with (home / "supervisor.log").open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "deployments.local", "supervise"],
-            cwd=PROJECT,
+            cwd=settings.project_dir,
+            env=python_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -321,8 +324,8 @@ def _apply(settings: Settings, operation: OperationSettings) -> None:
     """Give the server its deployments; in a process of its own, which may import the flows."""
     done = subprocess.run(
         [sys.executable, "-m", "deployments.apply"],
-        cwd=PROJECT,
-        env={**os.environ, **addresses(settings, operation)},
+        cwd=settings.project_dir,
+        env={**python_environment(settings), **addresses(settings, operation)},
         check=False,
     )
     if done.returncode:

@@ -21,9 +21,10 @@ from deployments.deployed import deployed_flows
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.settings import PROJECT, Settings
+from perennial.settings import Settings, get_settings
 
-FILE = PROJECT / "prefect.yaml"
+# What a project without a file of its own has.
+FILE = Path(__file__).with_name("prefect.yaml")
 _LIST = "\ndeployments:"
 
 
@@ -115,7 +116,7 @@ def plan(settings: Settings) -> list[Planned]:
     ProblemError
         If the file of a problem cannot be used.
     """
-    known = definitions()
+    known = definitions(_file(settings))
     flows = deployed_flows()
     if missing := flows - known.keys():
         raise OutsideError(
@@ -130,6 +131,11 @@ def plan(settings: Settings) -> list[Planned]:
         for name, definition in known.items()
         if name in flows
     ]
+
+
+def _file(settings: Settings) -> Path:
+    own = settings.project_dir / "prefect.yaml"
+    return own if own.is_file() else FILE
 
 
 def definitions(file: Path = FILE) -> dict[str, Definition]:
@@ -183,4 +189,6 @@ def _entry(planned: Planned) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(listed(plan(Settings(problems_dir=PROJECT / "problems")), FILE.read_text()))
+    project = get_settings()
+    text = listed(plan(project), _file(project).read_text())
+    (project.project_dir / "prefect.yaml").write_text(text)

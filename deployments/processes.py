@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from perennial.errors import OutsideError
+from perennial.registry.artifact_store import embedded_database, folder_beside
 from perennial.settings import (
     ExporterSettings,
     OperationSettings,
@@ -150,18 +151,18 @@ def _prefect(operation: OperationSettings, home: Path) -> Process:
 
 def _mlflow(settings: Settings, operation: OperationSettings) -> Process:
     """Serve the files of the embedded MLflow, so that runs with and without a server are one."""
-    port, home = operation.mlflow_port, settings.data_dir.absolute() / "mlflow"
+    port, database = operation.mlflow_port, embedded_database(settings)
     options = {
         "--host": LOCAL,
         "--port": str(port),
         "--workers": "1",
-        "--backend-store-uri": f"sqlite:///{home / 'mlflow.db'}",
-        "--default-artifact-root": (home / "artifacts").as_uri(),
+        "--backend-store-uri": f"sqlite:///{database}",
+        "--artifacts-destination": str(folder_beside(database)),
     }
     arguments = [part for option in options.items() for part in option]
     return Process(
         name="mlflow",
-        command=(sys.executable, "-m", "mlflow", "server", *arguments, "--no-serve-artifacts"),
+        command=(sys.executable, "-m", "mlflow", "server", *arguments),
         is_healthy=lambda: _answers(f"http://{LOCAL}:{port}/health"),
         address=f"http://{LOCAL}:{port}",
         port=(port, "OPERATION_MLFLOW_PORT"),

@@ -1,4 +1,4 @@
-"""Run a flow: ``python -m flows retrain`` does what ``python -m flows.retrain`` does, sooner.
+"""Run a flow from a shell: ``perennial retrain`` and ``python -m flows retrain``.
 
 The embedded servers start while this process is still importing its libraries, which takes seconds.
 """
@@ -9,45 +9,67 @@ import atexit
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 from perennial.local import embedded
 from perennial.settings import get_settings, uses_embedded_prefect
 
-_NO_FLOWS = {"__init__", "__main__", "cli", "steps"}
+_NO_FLOWS = {"__main__", "cli", "steps"}
 # Python's own thresholds are for programs that stay small: by these a retraining would look through
 # all its documents again and again, for half a second in all.
 _COLLECT_AFTER = (50_000, 20, 20)
 
 
-def run(leave: Callable[[], None]) -> None:
-    """Run the flow that the first argument names, with the other arguments.
+def flow_names() -> list[str]:
+    """Return the names of all flows, without importing one of them."""
+    modules = {module.name for module in iter_modules([str(Path(__file__).parent)])}
+    return sorted(modules - _NO_FLOWS)
+
+
+def run_flow(name: str, arguments: Sequence[str], program: str) -> None:
+    """Run a flow with the arguments of a command line, and end the process.
 
     Parameters
     ----------
-    leave : callable
-        Called at the end of the process, when the libraries have sent what they hold.
+    name : str
+        One of `flow_names`.
+    arguments : sequence of str
+        The flow's arguments and options.
+    program : str
+        What the person has typed before them.
     """
-    flows = {file.stem for file in Path(__file__).parent.glob("*.py")} - _NO_FLOWS
-    if not flows.intersection(sys.argv[1:2]):
-        sys.exit(f"usage: python -m flows {{{','.join(sorted(flows))}}} [arguments] [--help]")
-    name = sys.argv.pop(1)
-    settings = get_settings()
+    _Exit()(partial(_run, name, arguments, program))
+
+
+def _run(name: str, arguments: Sequence[str], program: str, leave: Callable[[], None]) -> None:
+    """Run a flow; `leave` is called at the end, when the libraries have sent what they hold."""
     with ExitStack() as servers:
-        if uses_embedded_prefect():
-            servers.enter_context(embedded.starting(settings, "prefect"))
-        if settings.mongodb_uri is None:
-            servers.enter_context(embedded.starting(settings, "mongodb"))
+        if {"--help", "-h"}.intersection(arguments):
+            # Prefect looks for a home that nobody needs to be told something.
+            warnings.filterwarnings("ignore", "Failed to create the Prefect home directory")
+        else:
+            _start_servers(servers)
         with _uncollected():
             # What is registered first is called last. PyMongo would wait up to half a second for
             # threads that hold nothing; the others, which are imported later, send what they hold.
             import_module("pymongo")
             atexit.register(leave)
             module, cli = import_module(f"flows.{name}"), import_module("flows.cli")
-        cli.main(getattr(module, name))
+        cli.main(getattr(module, name), arguments, program)
+
+
+def _start_servers(servers: ExitStack) -> None:
+    settings = get_settings()
+    if uses_embedded_prefect():
+        servers.enter_context(embedded.starting(settings, "prefect"))
+    if settings.mongodb_uri is None:
+        servers.enter_context(embedded.starting(settings, "mongodb"))
 
 
 @contextmanager
@@ -81,8 +103,8 @@ class _Exit:
             if not isinstance(end.code, int | None):
                 raise
             self._status = end.code or 0
-        else:
-            self._status = 0
+            raise
+        self._status = 0
 
     def _leave(self) -> None:
         if self._status is not None:
@@ -92,4 +114,6 @@ class _Exit:
 
 
 if __name__ == "__main__":
-    _Exit()(run)
+    if not set(flow_names()).intersection(sys.argv[1:2]):
+        sys.exit(f"usage: python -m flows {{{','.join(flow_names())}}} [arguments] [--help]")
+    run_flow(sys.argv[1], sys.argv[2:], f"python -m flows {sys.argv[1]}")

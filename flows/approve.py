@@ -15,7 +15,8 @@ from prefect.runtime import deployment
 
 from perennial.config.loader import load_problem
 from perennial.errors import OutsideError
-from perennial.promotion.verdict import Approval, Verdict
+from perennial.gates.approval import Approval
+from perennial.promotion.verdict import Verdict
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
 from tasks.orchestration.connect import connect
@@ -53,7 +54,7 @@ def approve(
         Who says so; None for the user of this process. A deployment's run needs a name.
     """
     log_briefly()
-    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    spec = load_problem(get_settings().problem_file(problem))
     approval = Approval(approved=approve, by=_person(by), why=_reason(why))
     registry = connect()
     waiting = find_question(spec, registry, version)

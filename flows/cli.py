@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+from griffe import Docstring, DocstringSectionKind
 from prefect import Flow
 from prefect.settings import (
     PREFECT_API_URL,
@@ -22,15 +22,32 @@ from perennial.local import embedded
 from perennial.settings import get_settings, uses_embedded_prefect
 from tasks.orchestration.retries import EXPECTED, log_briefly
 
-# A parameter in the docstring: its names, and the indented text below them.
-_DOCUMENTED = re.compile(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", re.MULTILINE)
+HELP = ["--help", "-h"]
 
 
-def main(flow: Flow[..., Any]) -> None:
-    """Run a flow with the arguments of the command line; say in a sentence why it fails."""
+def main(
+    flow: Flow[..., Any], arguments: Sequence[str] | None = None, program: str | None = None
+) -> None:
+    """Run a flow with the arguments of a command line; say in a sentence why it fails.
+
+    Parameters
+    ----------
+    flow : Flow
+        The flow.
+    arguments : sequence of str, optional
+        Its arguments and options; those of this process unless given.
+    program : str, optional
+        What the person has typed before them.
+    """
+    application(flow)(arguments, prog_name=program or f"python -m flows {flow.name}")
+
+
+def application(flow: Flow[..., Any]) -> typer.Typer:
+    """Return the command of a flow: its parser, and what runs it."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(help=(flow.fn.__doc__ or "").partition("\n")[0])(_command(flow))
-    app(prog_name=f"python -m flows {flow.name}")
+    summary, helps = (flow.fn.__doc__ or "").partition("\n")[0], {"help_option_names": HELP}
+    app.command(help=summary, context_settings=helps)(_command(flow))
+    return app
 
 
 def _command(flow: Flow[..., Any]) -> Callable[..., None]:
@@ -70,9 +87,13 @@ def _is_annotated(hint: Any) -> bool:
 
 def descriptions(function: Callable[..., Any]) -> dict[str, str]:
     """Return what a docstring says of each parameter: name -> text."""
-    text = inspect.cleandoc(function.__doc__ or "") + "\n"
-    found = _DOCUMENTED.findall(text)
-    return {name: " ".join(said.split()) for names, said in found for name in names.split(", ")}
+    sections = Docstring(inspect.getdoc(function) or "").parse("numpy", warnings=False)
+    return {
+        parameter.name: " ".join(parameter.description.split())
+        for section in sections
+        if section.kind is DocstringSectionKind.parameters
+        for parameter in section.value
+    }
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.steps import Steps
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
+from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import Figure, record
 from perennial.stores.snapshots import Snapshot
@@ -62,14 +63,14 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     """
     log_briefly()
     steps = Steps()
-    path = get_settings().problems_dir / f"{problem}.yaml"
+    path = get_settings().problem_file(problem)
     spec = load_problem(path).explored
 
     with steps("connect"):
         registry = connect()
     with steps("ingest"):
         snapshot = ingest(spec).snapshot
-    tags = {"kind": "experiment", "snapshot_digest": snapshot.digest}
+    tags = RunTags(kind="experiment", snapshot_digest=snapshot.digest).as_tags()
     with registry.run(spec.name, f"experiment {spec.name}", tags=tags) as run_id:
         with steps("prepare"):
             dataset = prepare(counted(spec), snapshot)
@@ -81,7 +82,7 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
         if write:
             write_baseline(path, winner.name, _chosen(spec, winner).candidates[winner.name])
         registry.log_snapshot(run_id, snapshot)
-        registry.log(run_id, metrics=steps.metrics, tags={"winner": winner.name})
+        registry.log(run_id, metrics=steps.metrics, tags=RunTags(winner=winner.name).as_tags())
         experimented = Experimented(results, winner, evaluation, steps.seconds, written=write)
         compare(spec, run_id, experimented)
     record("experiment", spec, _figures(spec, experimented))

@@ -25,7 +25,7 @@ def history(problem: str = "sentiment") -> tuple[Change, ...]:
         Name of a file in ``problems/``, without its ending.
     """
     log_briefly()
-    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    spec = load_problem(get_settings().problem_file(problem))
     return show_history(spec, connect())
 
 

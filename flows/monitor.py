@@ -22,7 +22,7 @@ from tasks.monitoring.report import Monitored, report_monitoring
 from tasks.monitoring.samples import read_recent, read_reference
 from tasks.orchestration.connect import connect
 from tasks.orchestration.retries import log_briefly
-from tasks.promotion.judge_canary import judge
+from tasks.promotion.judge_canary import judge_canary
 from tasks.promotion.questions import close_unanswered
 
 
@@ -42,10 +42,10 @@ def monitor(problem: str = "sentiment") -> Monitored | None:
     """
     log_briefly()
     now = datetime.now(UTC)
-    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    spec = load_problem(get_settings().problem_file(problem))
     registry = connect()
     # First, as it may change what is Production, and requests are waiting for it.
-    judge(spec)
+    judge_canary(spec)
     close_unanswered(spec)
     production = registry.production(spec.name)
     if production is None:

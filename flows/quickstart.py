@@ -5,14 +5,18 @@ python -m flows.quickstart
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prefect import flow
 
 from flows.retrain import retrain
 from flows.seed import seed
+from perennial.settings import get_settings
 from tasks.orchestration.retries import log_briefly
 from tasks.scoring.classify import classify, show
 
 PROBLEM = "sentiment"
+_EXAMPLES = Path(__file__).with_name("examples")
 SENTENCES = (
     "A warm, funny film with a wonderful cast. I would gladly watch it again!",
     "Two hours of my life that I will never get back. 2/10.",
@@ -24,9 +28,18 @@ SENTENCES = (
 def quickstart() -> None:
     """Go the whole way once: film reviews, a model in Production, three answers."""
     log_briefly()
+    _bring_problem(get_settings().problems_dir)
     seed(PROBLEM)
     retrain(PROBLEM)
     show(classify(PROBLEM, SENTENCES))
+
+
+def _bring_problem(folder: Path) -> None:
+    """Copy the example's files to a project that does not have its problem yet."""
+    if not (folder / f"{PROBLEM}.yaml").exists():
+        for name in (f"cases/{PROBLEM}.yaml", f"{PROBLEM}.yaml"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((_EXAMPLES / name).read_bytes())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from prefect import flow
 
 from perennial.registry.client import ModelVersion, Registry
+from perennial.registry.tags import RunTags
 from tasks.data.prepare import prepare
 from tasks.orchestration.connect import connect
 from tasks.orchestration.retries import log_briefly
@@ -48,7 +49,7 @@ def _make(
     if spec is None or snapshot is None:
         return None
     number = original.version
-    tags = {"kind": "reproduce", "version": str(number)}
+    tags = RunTags(kind="reproduce", reproduced_version=number).as_tags()
     with registry.run(spec.name, f"reproduce version {number}", tags=tags) as run_id:
         dataset = prepare(spec, snapshot)
         fitted = train(spec, recipe.surroundings.candidate, dataset, run_id)

@@ -12,6 +12,7 @@ from perennial.concurrency import beside
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.registry.client import Registry
+from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
 from tasks.data.describe import describe
@@ -47,7 +48,7 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     """
     log_briefly()
     steps = Steps()
-    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml").retrained
+    spec = load_problem(get_settings().problem_file(problem)).retrained
 
     with turn("retrain", spec.name):
         with steps("connect"):
@@ -91,7 +92,7 @@ def _learn(spec: Problem, ingested: Ingested, registry: Registry, steps: Steps) 
             if answer is not None:
                 verdict = promote(spec, dataset, version, evaluation, answer)
         registry.log_snapshot(run_id, ingested.snapshot)
-        registry.log(run_id, metrics=steps.metrics, tags={"verdict": verdict.outcome})
+        registry.log(run_id, metrics=steps.metrics, tags=RunTags(verdict=verdict.outcome).as_tags())
     announce(spec, verdict)
     return Retraining(
         ingested,
@@ -105,11 +106,11 @@ def _learn(spec: Problem, ingested: Ingested, registry: Registry, steps: Steps) 
 
 
 def _identity(spec: Problem, ingested: Ingested) -> dict[str, str]:
-    return {
-        "kind": "retrain",
-        "problem_digest": spec.digest,
-        "snapshot_digest": ingested.snapshot.digest,
-    }
+    return RunTags(
+        kind="retrain",
+        problem_digest=spec.digest,
+        snapshot_digest=ingested.snapshot.digest,
+    ).as_tags()
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def rollback(
     log_briefly()
     if not why.strip():
         raise OutsideError("--why is empty; say in a sentence why Production has to change.")
-    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    spec = load_problem(get_settings().problem_file(problem))
     registry = connect()
     move = choose_version(spec, registry, version)
     change = roll_back(spec, registry, move, why=why.strip(), by=by)

@@ -54,7 +54,7 @@ def score(
         Classify also what this version has classified already.
     """
     log_briefly()
-    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    spec = load_problem(get_settings().problem_file(problem))
     if file is not None or out is not None:
         if file is None or out is None:
             raise OutsideError("--file and --out belong together: what to read, what to write.")

@@ -42,7 +42,7 @@ def seed(
         Load only rows whose column ``source`` has this value, or another part of the dataset.
     """
     log_briefly()
-    spec = load_problem(get_settings().problems_dir / f"{problem}.yaml")
+    spec = load_problem(get_settings().problem_file(problem))
     if file is None:
         return load(spec, builtin_rows(spec, source))
     inputs = inputs_of(spec)

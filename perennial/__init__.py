@@ -2,3 +2,5 @@
 
 It knows neither Prefect nor BentoML. Its rooms import down, never up; see CONTRIBUTING.md.
 """
+
+__version__ = "0.1.0"

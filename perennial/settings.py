@@ -1,7 +1,7 @@
 """Every setting of the machine, typed: environment variables, their defaults and meaning.
 
-Without any variable everything runs on this machine, with its data below ``.data/``. What a
-*problem* needs stands in ``problems/NAME.yaml`` instead.
+Without any variable everything runs on this machine, with its data in the folder ``.data/`` of
+the project. What a *problem* needs stands in ``problems/NAME.yaml`` instead.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from perennial.environment import Environment, complaints
 from perennial.errors import OutsideError
 from perennial.redaction import Address, redact, redact_logs, split_credentials
 
+# The folder of this code: the source tree, or where its packages are installed.
 PROJECT = Path(__file__).parents[1]
 
 
@@ -50,6 +51,21 @@ def _require_encoded(uri: str) -> str:
     return uri
 
 
+def _default_project() -> Path:
+    """Return the current folder, or the source tree if it is neither in it nor a project itself."""
+    here = Path.cwd()
+    is_project = any((here / name).is_dir() for name in ("problems", ".data"))
+    if not (PROJECT / "problems").is_dir():
+        return here
+    return PROJECT if here.is_relative_to(PROJECT) or not is_project else here
+
+
+def _absolute(folder: Path) -> Path:
+    return folder.absolute()
+
+
+# Programs that are started in other folders read the same settings.
+Folder = Annotated[Path, AfterValidator(_absolute)]
 Hash = Annotated[str, StringConstraints(pattern=_SHA256)]
 Hashes = Annotated[tuple[Hash, ...], NoDecode, BeforeValidator(_by_commas)]
 Uri = Annotated[str, AfterValidator(_require_encoded)]
@@ -60,8 +76,13 @@ class Settings(Environment):
 
     secrets_of = frozenset({"mongodb_uri", "dagshub_token"})
 
-    data_dir: Path = Field(
-        default=PROJECT / ".data", description="folder of everything that runs embedded"
+    project_dir: Folder = Field(
+        default_factory=_default_project,
+        description="folder of the project: its problems and its data; default the current one",
+    )
+    data_dir: Folder = Field(
+        default_factory=lambda known: known["project_dir"] / ".data",
+        description="folder of everything that runs embedded; default `.data` in PROJECT_DIR",
     )
     data_uri: str | None = Field(
         default=None, description="snapshots: a folder or s3://bucket/prefix; default DATA_DIR"
@@ -86,8 +107,9 @@ class Settings(Environment):
     mlflow_ui_url: Uri | None = Field(
         default=None, description="where people open MLflow; default the server itself, if any"
     )
-    problems_dir: Path = Field(
-        default=PROJECT / "problems", description="folder of the problem files"
+    problems_dir: Folder = Field(
+        default_factory=lambda known: known["project_dir"] / "problems",
+        description="folder of the problem files; default `problems` in PROJECT_DIR",
     )
 
     @field_validator("mlflow_ui_url")
@@ -108,9 +130,19 @@ class Settings(Environment):
         return uri
 
     @property
+    def folders(self) -> dict[str, str]:
+        """The variables by which a program that runs in another folder finds the same ones."""
+        names = ("project_dir", "data_dir", "problems_dir")
+        return {name.upper(): str(getattr(self, name)) for name in names}
+
+    @property
     def snapshots_uri(self) -> str:
         """Where the snapshots are: a folder, or an address of an object store."""
         return (self.data_uri or str(self.data_dir)).rstrip("/") + "/snapshots"
+
+    def problem_file(self, problem: str) -> Path:
+        """Return where the file of a problem is."""
+        return self.problems_dir / f"{problem}.yaml"
 
 
 class ServingSettings(Environment):

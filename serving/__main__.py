@@ -29,7 +29,7 @@ _MEMORY = {
 }
 
 
-def main() -> None:
+def main(given: Sequence[str]) -> None:
     """Run ``bentoml serve``; arguments are passed on to it.
 
     Raises
@@ -37,7 +37,7 @@ def main() -> None:
     OutsideError
         If a setting is wrong or a port is taken; then nothing has been changed.
     """
-    arguments = _take_address(sys.argv[1:])
+    arguments = _take_address(given)
     serving, settings = get_serving_settings(), get_settings()
     require_free(serving.host, serving.port, "SERVING_PORT")
     if serving.metrics_port is not None:
@@ -47,6 +47,8 @@ def main() -> None:
     for name, value in _MEMORY.items():
         os.environ.setdefault(name, value)
     address = ["--host", serving.host, "--port", str(serving.port)]
+    # BentoML imports from the folder in which it runs.
+    os.environ |= settings.folders
     os.chdir(PROJECT)
     with _alone(Path(os.environ["BENTOML_HOME"])):
         # It reads the environment when it is imported. It runs in this process, because a new one
@@ -95,4 +97,4 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

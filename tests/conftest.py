@@ -100,6 +100,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def stored_at(settings: Settings, address: str) -> Path:
+    """Return where the files of an address are that the embedded MLflow has given them."""
+    scheme, _, within = address.partition(":/")
+    assert scheme == "mlflow-artifacts", f"{address} depends on a folder"
+    return settings.data_dir / "mlflow" / "artifacts" / within
+
+
 def forget_mlflow() -> None:
     """Let the settings be read again, without the address that MLflow left in the environment.
 

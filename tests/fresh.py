@@ -11,8 +11,19 @@ from perennial.settings import PROJECT
 _SECONDS = 100
 
 
-def run_fresh(code: str, environment: Mapping[str, str] | None = None) -> str:
-    """Return the last line that code prints; its environment is this process's unless given.
+def run_fresh(
+    code: str, environment: Mapping[str, str] | None = None, *, lines: int | None = 1
+) -> str:
+    """Return the last lines that code prints; its environment is this process's unless given.
+
+    Parameters
+    ----------
+    code : str
+        The program.
+    environment : mapping of str to str, optional
+        Its environment.
+    lines : int or None
+        How many of its last lines; None for all.
 
     Raises
     ------
@@ -28,4 +39,4 @@ def run_fresh(code: str, environment: Mapping[str, str] | None = None) -> str:
         timeout=_SECONDS,
         check=True,
     )
-    return done.stdout.splitlines()[-1]
+    return "\n".join(done.stdout.splitlines()[-(lines or 0) :])

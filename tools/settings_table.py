@@ -15,24 +15,24 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from perennial.settings import (
-    PROJECT,
-    ExporterSettings,
-    OperationSettings,
-    ServingSettings,
-    Settings,
-)
+from perennial import settings
+from perennial.settings import PROJECT
 
 DOCUMENT = PROJECT / "docs" / "production.md"
-GROUPS = (Settings, ServingSettings, OperationSettings, ExporterSettings)
+GROUPS: tuple[type[BaseSettings], ...] = tuple(
+    group
+    for group in vars(settings).values()
+    if isinstance(group, type)
+    and issubclass(group, BaseSettings)
+    and group.__module__ == settings.__name__
+)
+HEAD = ("| variable | kind | default | what it says |", "|---|---|---|---|")
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 
 
 def table() -> str:
     """Return every setting as a row: variable, kind, default and meaning."""
-    head = ["| variable | kind | default | what it says |", "|---|---|---|---|"]
-    rows = [row for group in GROUPS for row in _rows(group)]
-    return "\n".join([*head, *rows])
+    return "\n".join([*HEAD, *(row for group in GROUPS for row in rows(group))])
 
 
 def insert(document: str) -> str:
@@ -50,7 +50,8 @@ def insert(document: str) -> str:
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
-def _rows(group: type[BaseSettings]) -> Iterator[str]:
+def rows(group: type[BaseSettings]) -> Iterator[str]:
+    """Yield the row of each setting of a group."""
     prefix = str(group.model_config.get("env_prefix", ""))
     for name, field in group.model_fields.items():
         variable = f"{prefix}{name}".upper()
@@ -75,10 +76,8 @@ def _kind(annotation: Any) -> str:
 
 def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
-        return "number of CPUs"
+        return "" if field.annotation is Path else "number of CPUs"
     value = field.default
-    if isinstance(value, Path):
-        return f"`{value.relative_to(PROJECT)}`"
     if value is None or value == ():
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

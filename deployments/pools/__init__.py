@@ -1,9 +1,10 @@
 """The work pool: where runs are started, and what a job that runs one looks like.
 
 Each type has its job template: ``process.json`` for this machine, ``ecs.json`` for AWS ECS, and
-``k8s/base/worker/job-template.json`` for Kubernetes, which kustomize hands to the cluster. They are
-the templates of Prefect's workers with this project's defaults; the names in capitals are filled
-in when the pool is made.
+``kubernetes.json``, which is ``k8s/base/worker/job-template.json``, since kustomize hands it to the
+cluster. They are the templates of Prefect's workers with this project's defaults; the names in
+capitals are filled in when the pool is made. A run on this machine starts in the folder of its
+worker, wherever that is by then.
 """
 
 from __future__ import annotations
@@ -18,12 +19,10 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
 
 from perennial.errors import OutsideError
-from perennial.settings import PROJECT, OperationSettings
+from perennial.settings import OperationSettings
 
 TEMPLATES = {
-    "process": PROJECT / "deployments" / "pools" / "process.json",
-    "kubernetes": PROJECT / "k8s" / "base" / "worker" / "job-template.json",
-    "ecs": PROJECT / "deployments" / "pools" / "ecs.json",
+    kind: Path(__file__).with_name(f"{kind}.json") for kind in ("process", "kubernetes", "ecs")
 }
 
 
@@ -43,7 +42,6 @@ def job_template(operation: OperationSettings) -> dict[str, Any]:
             f"The job template {file} (OPERATION_JOB_TEMPLATE) cannot be read: {error.strerror}."
         ) from None
     values = {
-        "PROJECT": str(PROJECT),
         "RUN_IMAGE": operation.run_image,
         "RUN_NAMESPACE": operation.run_namespace,
     }

@@ -1,96 +1,36 @@
-"""The part ``gates:`` of a problem's file: what a challenger must show before it is Production."""
+"""The part ``gates:`` of a problem's file, assembled from the keys of every gate."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from perennial.config.cases import CaseFile
-from perennial.schema import MetricName, Schema, Share
+from perennial.gates.catalogue import key_schemas, optional_keys
 
-Promotion = Literal["auto", "approve", "never"]
-# What `load_problem` gives to the validation: a function from a file's name to its cases.
-READ_CASES = "read_cases"
+if TYPE_CHECKING:
+    from perennial.gates.approval import ApprovalKeys
+    from perennial.gates.better import BetterKeys
+    from perennial.gates.slices import SlicesKeys
 
+    # The keys that other code than the gates reads.
+    class _Keys(ApprovalKeys, SlicesKeys, BetterKeys): ...
 
-def _rising(edges: int | tuple[int, ...]) -> int | tuple[int, ...]:
-    if isinstance(edges, tuple) and any(low >= high for low, high in pairwise(edges)):
-        raise PydanticCustomError("rising", "numbers of characters should rise")
-    return edges
+else:
+    # Pydantic collects the fields of bases from the last one to the first.
+    _Keys = type("_Keys", tuple(reversed(key_schemas())), {"__module__": __name__})
 
 
-def _read(value: Any, info: ValidationInfo) -> Any:
-    read = (info.context or {}).get(READ_CASES)
-    return read(value) if isinstance(value, str) and read else value
-
-
-Quantiles = Annotated[int, Field(ge=2, le=20)]
-Edges = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
-
-
-class Slices(Schema):
-    """Parts of the holdout on which the challenger may not be worse than Production."""
-
-    margin: Share = Field(description="by how much a slice may be worse, in the problem's metric")
-    min_documents: int = Field(
-        default=100, ge=1, description="smaller slices are named, but not judged"
-    )
-    source: bool = Field(default=False, description="one slice for each source of documents")
-    fields: tuple[str, ...] = Field(
-        default=(), description="further fields of a document: one slice for each value"
-    )
-    text_length: Annotated[Quantiles | Edges | None, AfterValidator(_rising)] = Field(
-        default=None,
-        description="so many slices of equal size, or the numbers of characters where they begin",
-    )
-
-
-class Latency(Schema):
-    """How long the model may take for one document."""
-
-    milliseconds: float = Field(gt=0, description="of which 99 of 100 documents stay below")
-
-
-class Size(Schema):
-    """How large the registered file of the model may be."""
-
-    megabytes: float = Field(gt=0, description="of 1,000,000 bytes")
-
-
-class NotWorse(Schema):
-    """What suffices for a challenger that has seen newer documents than Production."""
-
-    margin: Share = Field(description="its confidence interval lies above minus this")
-
-
-class Gates(Schema):
+class Gates(_Keys):
     """What a challenger must show before it becomes Production."""
 
-    floors: dict[MetricName, float] = Field(
-        default={}, description="the least value of a metric; the most for log_loss, brier and cost"
-    )
-    confidence: Share = Field(
-        default=0.95, description="of the interval of the difference to Production"
-    )
-    not_worse: NotWorse | None = Field(
-        default=None, description="newer documents are a reason to promote; absent: be better"
-    )
-    slices: Slices | None = None
-    cases: Annotated[CaseFile | None, BeforeValidator(_read)] = Field(
-        default=None, description="a file beside the problem's with behavioural cases"
-    )
-    latency: Latency | None = None
-    size: Size | None = None
-    promotion: Promotion = Field(
-        default="auto", description="when every gate is passed: promote, ask a person, or neither"
-    )
-    answer_within: timedelta = Field(
-        default=timedelta(days=1),
-        gt=timedelta(0),
-        le=timedelta(days=3650),
-        description="how long a person may answer promotion: approve; silence is a no",
-    )
+    @model_serializer(mode="wrap")
+    def _leave_out_optional_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write the keys of later gates only where they ask for something.
+
+        The digest of a problem must not change because the code has one gate more.
+        """
+        written: dict[str, Any] = serialize(self)
+        default = type(self)()
+        absent = {key for key in optional_keys() if getattr(self, key) == getattr(default, key)}
+        return {key: value for key, value in written.items() if key not in absent}

@@ -9,11 +9,11 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from perennial.config.cases import LABELS, CaseFile
 from perennial.config.errors import CrossReferenceError, at, listed, shorten
-from perennial.config.gates import READ_CASES
 from perennial.config.problem import Candidate, Problem, TabularCandidate
 from perennial.errors import ProblemError
+from perennial.gates.base import READ_FILE
+from perennial.gates.cases import LABELS
 
 M = TypeVar("M", bound=BaseModel)
 # How pydantic names the branches of a union, which a location in a file does not have.
@@ -45,15 +45,15 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
     labels = document.get("labels")
     known_labels = {LABELS: tuple(map(str, labels))} if isinstance(labels, dict) else {}
 
-    def read_cases(name: str) -> CaseFile:
+    def read_file(schema: type[M], location: tuple[str, ...], name: str) -> M:
         beside = folder or path.parent
         file = beside / name
         if not file.is_file():
-            raise at(("gates", "cases"), name, f"the name of a file in {beside}")
-        return _validate(CaseFile, file, _read(file), context=known_labels)
+            raise at(location, name, f"the name of a file in {beside}")
+        return _validate(schema, file, _read(file), context=known_labels)
 
     named = {"name": path.stem, **document}
-    return _validate(Problem, path, document, named, context={READ_CASES: read_cases})
+    return _validate(Problem, path, document, named, context={READ_FILE: read_file})
 
 
 def _read(path: Path) -> dict[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -31,6 +32,7 @@ from perennial.config.schedule import Schedule
 from perennial.config.validation import Validation
 from perennial.estimators import ESTIMATORS, EstimatorName
 from perennial.estimators.base import Refusal
+from perennial.gates.catalogue import find_conflicts, keys_for_texts
 from perennial.schema import MetricName, Name, Schema, Share
 
 if TYPE_CHECKING:
@@ -205,12 +207,11 @@ class Problem(Schema):
             if self.metric not in self.decision.comparable:
                 allowed = f"{listed(self.decision.comparable)}, as decision serves no other metric"
                 yield ("metric",), self.metric, allowed
-        if self.costs is None:
-            needs = "possible without decision.costs"
-            if self.metric == "cost":
-                yield ("metric",), self.metric, needs
-            if "cost" in self.gates.floors:
-                yield ("gates", "floors", "cost"), self.gates.floors["cost"], needs
+        has_costs = self.costs is not None
+        if self.metric == "cost" and not has_costs:
+            yield ("metric",), self.metric, "possible without decision.costs"
+        for location, value, allowed in find_conflicts(self.gates, has_costs=has_costs):
+            yield ("gates", *location), value, allowed
 
     def _check_experiment(self) -> None:
         grid = self.experiment.grid
@@ -305,6 +306,13 @@ class Problem(Schema):
         return None if self.decision is None else self.decision.cost_matrix(self.classes)
 
 
+def _part_of_gates(problem: Problem, *, parents: tuple[str, ...]) -> Schema | None:
+    part: Schema | None = problem.gates
+    for name in parents:
+        part = getattr(part, name, None)
+    return part
+
+
 _Candidates = Annotated[dict[Name, Candidate], Field(min_length=1)]
 _TabularCandidates = Annotated[dict[Name, TabularCandidate], Field(min_length=1)]
 _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = {
@@ -312,8 +320,7 @@ _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = 
     ("preparations",): lambda problem: problem,
     ("source", "fields", "text"): lambda problem: problem.source.fields,
     ("experiment", "grid"): lambda problem: problem.experiment,
-    ("gates", "cases"): lambda problem: problem.gates,
-    ("gates", "slices", "text_length"): lambda problem: problem.gates.slices,
+    **{("gates", *key): partial(_part_of_gates, parents=key[:-1]) for key in keys_for_texts()},
 }
 
 

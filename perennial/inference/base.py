@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,26 +10,8 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
+from perennial.inference.contribution import Contribution
 from perennial.thresholds.threshold import decide
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """How far one feature of an input moves the decision towards a label.
-
-    Attributes
-    ----------
-    feature : str
-        A token, or the two tokens of a bigram with a space between them; of a record, a field.
-    contribution : float
-        In log-odds, but of a tree or forest in probability; positive is towards the label.
-    spans : tuple of (start, end)
-        Positions of the feature in the text as it was sent, in code points; empty for a field.
-    """
-
-    feature: str
-    contribution: float
-    spans: tuple[tuple[int, int], ...]
 
 
 class Predictor(Protocol):

@@ -16,8 +16,9 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import linear_form, probabilities_of
-from perennial.inference.base import Contribution, DecidingPredictor, require_class
+from perennial.inference.base import DecidingPredictor, require_class
 from perennial.inference.compiled_linear import Memo, Vocabulary, Weights
+from perennial.inference.contribution import Contribution
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import Normalizer, TextNormalizer
 from perennial.text.normalizer import normalizer as normalizer_of

@@ -13,9 +13,8 @@ from perennial.inference.base import PipelinePredictor, Predictor
 from perennial.inference.compiled_text import compile_text_predictor
 from perennial.inference.tabular import TabularPredictor
 from perennial.inputs.encoder import fields_of
+from perennial.registry.artifact import TOLERANCE
 
-# Probabilities that differ by no more than this are the same answer.
-TOLERANCE = 1e-9
 _LOGGER = logging.getLogger(__name__)
 
 

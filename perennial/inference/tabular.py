@@ -13,7 +13,8 @@ from perennial.classifiers.linear_form import linear_form
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.estimators import spec_of
 from perennial.estimators.base import towards
-from perennial.inference.base import Contribution, PipelinePredictor, require_class
+from perennial.inference.base import PipelinePredictor, require_class
+from perennial.inference.contribution import Contribution
 from perennial.inputs.encoder import FieldEncoder
 
 Floats = NDArray[np.float64]

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import IO, Literal
 
 from perennial.errors import OutsideError
-from perennial.settings import PROJECT, Settings
+from perennial.local.python import python_environment
+from perennial.settings import Settings
 
 Name = Literal["mongodb", "prefect"]
 
@@ -64,7 +65,7 @@ def starting(settings: Settings, name: Name) -> Iterator[None]:
     home = _home(settings, name)
     with (home / "users.lock").open("a") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
-        _ensure_started(home, name)
+        _ensure_started(settings, home, name)
         yield
 
 
@@ -79,7 +80,7 @@ def _home(settings: Settings, name: Name) -> Path:
     return home
 
 
-def _ensure_started(home: Path, name: Name) -> None:
+def _ensure_started(settings: Settings, home: Path, name: Name) -> None:
     with (home / "start.lock").open("a") as start, (home / "running.lock").open("a") as running:
         fcntl.flock(start, fcntl.LOCK_EX)
         if not _try_lock(running):
@@ -101,8 +102,8 @@ def _ensure_started(home: Path, name: Name) -> None:
             # The supervisor inherits the lock on running.lock and so keeps it.
             subprocess.Popen(
                 command,
-                cwd=PROJECT,
-                env={name: value for name, value in os.environ.items() if name != STARTED_BY},
+                cwd=home,
+                env=_unmarked(python_environment(settings)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -110,6 +111,10 @@ def _ensure_started(home: Path, name: Name) -> None:
                 pass_fds=[running.fileno()],
             )
         (home / "port").write_text(str(port))
+
+
+def _unmarked(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name != STARTED_BY}
 
 
 def _wait(home: Path, name: Name) -> int:
@@ -121,7 +126,7 @@ def _wait(home: Path, name: Name) -> int:
         if _answers(port):
             return port
         time.sleep(_POLL_SECONDS)
-    hint = {"mongodb": "set MONGODB_URI, or install requirements-local.txt"}.get(
+    hint = {"mongodb": "set MONGODB_URI, or install perennial[local]"}.get(
         name, "set PREFECT_API_URL"
     )
     raise OutsideError(

@@ -1,11 +1,10 @@
-"""The judgement on a canary: does anything prove it worse than Production?
+"""Canary analysis: does anything prove a canary worse than Production?
 
 A canary has passed the gates on the holdout; here it is watched on real requests. Chance sends each
-request to one of the two versions, so whatever differs between them beyond chance is the version's
-doing. Each figure is compared by an interval that holds at every look (see
-`perennial.promotion.confidence_sequences`), and a
-limit counts as crossed when the whole interval lies beyond it: a canary that is as good as
-Production is taken back with probability ``1 - confidence`` at most, over all figures, steps and
+request to one of the two versions, so a difference beyond chance is caused by the version. Each
+check has an interval that holds at every look (see `perennial.promotion.confidence_sequences`), and
+a limit counts as crossed when the whole interval lies beyond it: a canary that is as good as
+Production is taken back with probability ``1 - confidence`` at most, over all checks, steps and
 looks together.
 
 Each step is judged on its own requests. Over several steps the canary's share changes, and with it
@@ -26,65 +25,65 @@ from typing import Literal
 from perennial.config.rollout import Rollout
 from perennial.metrics import Interval
 from perennial.promotion.confidence_sequences import (
-    Group,
+    Bucket,
     Tally,
     difference_interval,
     quantile_interval,
 )
 
-Outcome = Literal["wait", "next step", "promote", "take back"]
+CanaryOutcome = Literal["wait", "next step", "promote", "take back"]
 
 SLOWEST = 0.95
-_FIGURES = 4
+_CHECKS = 4
 _NONE = Tally(0, 0)
 
 
 @dataclass(frozen=True)
-class Observed:
-    """What one version has done since a step began.
+class RequestCounts:
+    """Counts of one version's requests since a step began.
 
     Attributes
     ----------
     failures : int
-        Requests that it could not answer.
+        Requests that the version could not answer.
     labels : mapping of str to int
         Label -> answered requests whose first input got it.
     feedback : Tally
-        How often feedback agreed with its prediction.
-    seconds : mapping of Group to int
-        Group of durations -> answered requests in it.
+        How often feedback agreed with the version's prediction.
+    seconds : mapping of Bucket to int
+        Bucket of durations -> answered requests in it.
     """
 
     failures: int = 0
     labels: Mapping[str, int] = field(default_factory=dict)
     feedback: Tally = _NONE
-    seconds: Mapping[Group, int] = field(default_factory=dict)
+    seconds: Mapping[Bucket, int] = field(default_factory=dict)
 
     @property
     def answered(self) -> int:
-        """Requests that it answered."""
+        """Number of answered requests."""
         return sum(self.labels.values())
 
     @property
     def requests(self) -> int:
-        """Requests that it got."""
+        """Number of answered and failed requests."""
         return self.answered + self.failures
 
 
 @dataclass(frozen=True)
 class Check:
-    """One figure of both versions.
+    """One metric of the canary against Production.
 
     Attributes
     ----------
     name : str
-        Of the figure.
+        Name of the metric.
     canary, production : float
-        Its values; no number where nothing was observed.
+        Values of the metric; NaN if nothing was observed.
     worse : Interval
-        How much worse the canary is: a difference, or the ratio of durations.
+        Difference by which the canary is worse, or the ratio of durations.
     limit : float
-        How much worse it may be.
+        Largest allowed value of `worse`.
     """
 
     name: str
@@ -106,26 +105,26 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What becomes of a canary now, and why.
+class CanaryAnalysis:
+    """Result of one look at a canary.
 
     Attributes
     ----------
-    outcome : Outcome
+    outcome : CanaryOutcome
         `wait` for more requests, go to the `next step`, `promote` to Production, or `take back`.
     reason : str
-        One sentence for people.
+        Reason for the outcome, in one sentence.
     canary, production : int
-        The versions.
+        Version numbers of the two.
     step : int
-        Position of the step that is judged, from 0.
+        Position of the current step, from 0.
     share : float
-        The share of the requests that the canary gets in it.
+        Share of the requests that the canary gets in this step.
     checks : tuple of Check
-        The figures.
+        Checks of the step; empty if something else decided.
     """
 
-    outcome: Outcome
+    outcome: CanaryOutcome
     reason: str
     canary: int
     production: int
@@ -134,24 +133,24 @@ class Judgement:
     checks: tuple[Check, ...] = ()
 
 
-def compare(
+def compute_checks(
     rollout: Rollout,
-    canary: Observed,
-    production: Observed,
+    canary: RequestCounts,
+    production: RequestCounts,
     expected: Mapping[str, float] | None = None,
 ) -> tuple[Check, ...]:
-    """Return every figure of the two versions in one step, with the limits of a rollout.
+    """Return every check of the two versions in one step, with the limits of a rollout.
 
     Parameters
     ----------
     rollout : Rollout
-        Its limits, confidence and number of steps.
-    canary, production : Observed
-        What they have done in the step.
+        Limits, confidence and number of steps.
+    canary, production : RequestCounts
+        Counts of their requests in the step.
     expected : mapping of str to float, optional
-        Label -> by how much more often the canary predicted it for the holdout than Production.
+        Label -> its share of the canary's predictions for the holdout, minus that of Production's.
     """
-    alpha = (1 - rollout.confidence) / len(rollout.steps) / _FIGURES
+    alpha = (1 - rollout.confidence) / len(rollout.steps) / _CHECKS
     return (
         _errors(rollout, canary, production, alpha),
         _latency(rollout, canary, production, alpha),
@@ -160,10 +159,10 @@ def compare(
     )
 
 
-def decide(
-    rollout: Rollout, step: int, canary: Observed, checks: tuple[Check, ...], age: timedelta
-) -> tuple[Outcome, str]:
-    """Return what becomes of a canary in a step of this age, and why."""
+def choose_outcome(
+    rollout: Rollout, step: int, canary: RequestCounts, checks: tuple[Check, ...], age: timedelta
+) -> tuple[CanaryOutcome, str]:
+    """Return the outcome for a canary in a step of this age, and its reason."""
     crossed = [str(check) for check in checks if check.is_crossed]
     if crossed:
         return "take back", "; ".join(crossed)
@@ -177,8 +176,8 @@ def decide(
     return "wait", f"the step needs {missing}"
 
 
-def _missing(rollout: Rollout, canary: Observed, age: timedelta) -> str:
-    """Return what a step still needs."""
+def _missing(rollout: Rollout, canary: RequestCounts, age: timedelta) -> str:
+    """Return what is missing for the end of a step; empty if nothing is."""
     needs = (
         ("logged requests", canary.requests, rollout.requests),
         ("feedback", canary.feedback.total, rollout.feedback),
@@ -189,13 +188,17 @@ def _missing(rollout: Rollout, canary: Observed, age: timedelta) -> str:
     return " and ".join(missing)
 
 
-def _errors(rollout: Rollout, canary: Observed, production: Observed, alpha: float) -> Check:
+def _errors(
+    rollout: Rollout, canary: RequestCounts, production: RequestCounts, alpha: float
+) -> Check:
     one, other = (Tally(seen.failures, seen.requests) for seen in (canary, production))
     worse = difference_interval(one, other, alpha)
     return Check("error rate", one.rate, other.rate, worse, rollout.limits.error_rate)
 
 
-def _latency(rollout: Rollout, canary: Observed, production: Observed, alpha: float) -> Check:
+def _latency(
+    rollout: Rollout, canary: RequestCounts, production: RequestCounts, alpha: float
+) -> Check:
     """Compare the duration that 95 of 100 requests do not exceed."""
     one, other = (
         quantile_interval(seen.seconds, SLOWEST, alpha / 2) for seen in (canary, production)
@@ -207,7 +210,9 @@ def _latency(rollout: Rollout, canary: Observed, production: Observed, alpha: fl
     return Check(name, one.value, other.value, ratio, rollout.limits.latency_ratio)
 
 
-def _accuracy(rollout: Rollout, canary: Observed, production: Observed, alpha: float) -> Check:
+def _accuracy(
+    rollout: Rollout, canary: RequestCounts, production: RequestCounts, alpha: float
+) -> Check:
     one, other = canary.feedback, production.feedback
     worse = difference_interval(other, one, alpha)
     return Check("feedback accuracy", one.rate, other.rate, worse, rollout.limits.accuracy_drop)
@@ -215,8 +220,8 @@ def _accuracy(rollout: Rollout, canary: Observed, production: Observed, alpha: f
 
 def _shares(
     rollout: Rollout,
-    canary: Observed,
-    production: Observed,
+    canary: RequestCounts,
+    production: RequestCounts,
     expected: Mapping[str, float],
     alpha: float,
 ) -> list[Check]:
@@ -227,7 +232,7 @@ def _shares(
     holdout: a version that has learned what Production has not must predict other shares.
     """
     labels = sorted({*canary.labels, *production.labels})
-    # The shares of two labels are one figure.
+    # The shares of two labels are one number.
     compared = labels[-1:] if len(labels) == 2 else labels
     checks = []
     for label in compared:

@@ -1,4 +1,4 @@
-"""Intervals that hold at every look: whoever looks each quarter of an hour errs no more often.
+"""Confidence sequences: intervals that hold at every look, however often one looks.
 
 An ordinary interval covers the truth with, say, 95 % at one look; looked at again and again, it
 misses sooner or later. Those here miss at *any* of all looks, without end, with probability `alpha`
@@ -30,8 +30,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from perennial.metrics import Interval
 
-# Values above the first and up to the second number.
-Group = tuple[float, float]
+# Range of values of a histogram: above the first number, up to the second.
+Bucket = tuple[float, float]
 
 _JEFFREYS = 0.5
 # Halvings until an interval of length 1 is as short as two neighbouring numbers.
@@ -40,19 +40,19 @@ _HALVINGS = 60
 
 @dataclass(frozen=True)
 class Tally:
-    """How often something happened, of how many times."""
+    """Number of hits among a number of trials."""
 
     hits: int
     total: int
 
     @property
     def rate(self) -> float:
-        """The share of hits; no number without any trial."""
+        """Share of hits; NaN without any trial."""
         return self.hits / self.total if self.total else math.nan
 
     @property
     def misses(self) -> int:
-        """How often it did not happen."""
+        """Number of trials without a hit."""
         return self.total - self.hits
 
 
@@ -115,16 +115,16 @@ def difference_interval(one: Tally, other: Tally, alpha: float) -> Interval:
     return Interval(value, -_root(lambda d: excess(-d), -value, 1.0), _root(excess, value, 1.0))
 
 
-def quantile_interval(counts: Mapping[Group, int], level: float, alpha: float) -> Interval:
-    """Return a quantile of grouped values, with an interval that always holds.
+def quantile_interval(counts: Mapping[Bucket, int], level: float, alpha: float) -> Interval:
+    """Return a quantile of the values of a histogram, with an interval that always holds.
 
     Parameters
     ----------
-    counts : mapping of Group to int
-        How many values each group has. The interval is made of ends of groups; the value is the
-        upper end of its group.
+    counts : mapping of Bucket to int
+        Histogram of the values. The ends of the interval are ends of buckets; the value is the
+        upper end of its bucket.
     level : float
-        Which quantile; 0.5 is the median.
+        Level of the quantile; 0.5 is the median.
     alpha : float
         The probability that the interval misses the truth at any of all looks.
 

@@ -9,13 +9,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from perennial.registry.history import Change, Kind, Note, following, happened, way_back, written
-from perennial.registry.model_version import (
-    PREVIOUS,
-    PRODUCTION,
-    ROLLED_BACK_TAG,
-    SINCE_TAG,
-    ModelVersion,
-)
+from perennial.registry.model_version import PREVIOUS, PRODUCTION, ModelVersion
+from perennial.registry.tags import SINCE, VersionKey
 
 
 def read_history(
@@ -56,10 +51,12 @@ def roll_back(
     changes = _write_down(client, "rollback", version, before, note)
     if before is not None and version.version < before.version:
         client.set_model_version_tag(
-            before.problem, str(before.version), ROLLED_BACK_TAG, changes[-1].why
+            before.problem, str(before.version), VersionKey.ROLLED_BACK.tag, changes[-1].why
         )
     if version.rolled_back is not None:
-        client.delete_model_version_tag(version.problem, str(version.version), ROLLED_BACK_TAG)
+        client.delete_model_version_tag(
+            version.problem, str(version.version), VersionKey.ROLLED_BACK.tag
+        )
     give_alias(client, version, PRODUCTION)
     _name_previous(client, version, way_back(changes, version.version))
 
@@ -70,7 +67,7 @@ def give_alias(client: MlflowClient, version: ModelVersion, alias: str) -> None:
     The alias moves last: until then the tag is only a note that nobody reads.
     """
     number, now = str(version.version), datetime.now(UTC).isoformat()
-    client.set_model_version_tag(version.problem, number, SINCE_TAG + alias, now)
+    client.set_model_version_tag(version.problem, number, SINCE + alias, now)
     client.set_registered_model_alias(version.problem, alias, number)
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 MODEL_FILE = "model.skops"
-GOLDEN_FILE = "extra_files/golden.json"
+GOLDEN_NAME = "golden.json"
+GOLDEN_FILE = f"extra_files/{GOLDEN_NAME}"
 REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-cpu")
 # The steps of a model beside its estimator.
 _STEPS = (
@@ -42,8 +43,9 @@ _STEPS = (
 TRUSTED_TYPES = tuple(
     sorted({*_STEPS, *chain.from_iterable(spec.trusted_types for spec in ESTIMATORS.values())})
 )
-# Another machine's arithmetic may differ in the last bits, a wrong model differs in the first.
-_GOLDEN_TOLERANCE = 1e-9
+# Probabilities that differ by no more than this are the same answer. Another machine's arithmetic
+# may differ in the last bits, a wrong model differs in the first.
+TOLERANCE = 1e-9
 
 
 class Golden(BaseModel):
@@ -126,7 +128,7 @@ def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
     first = golden.inputs[0]
     example = pd.DataFrame([first if isinstance(first, dict) else {"text": first}])
     with TemporaryDirectory() as scratch:
-        golden_file = Path(scratch) / Path(GOLDEN_FILE).name
+        golden_file = Path(scratch) / GOLDEN_NAME
         golden_file.write_text(golden.model_dump_json())
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             info = mlflow.sklearn.log_model(
@@ -183,7 +185,7 @@ def check_golden(model: Pipeline, golden: Golden, name: str) -> None:
     same = tuple(model.classes_) == golden.classes
     error = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
     # Written so that a probability that is no number fails, too.
-    if not (same and error <= _GOLDEN_TOLERANCE):
+    if not (same and error <= TOLERANCE):
         raise OutsideError(
             f"{name} fails its golden examples: its probabilities differ by {error:.2g} from those "
             "that were registered; it was made with other versions of the libraries or damaged."

@@ -28,13 +28,8 @@ from perennial.registry.artifact import (
 from perennial.registry.history import Change, Note
 from perennial.registry.model_version import (
     CANARY,
-    CANARY_MODE_TAG,
-    CANARY_SHARE_TAG,
     PREVIOUS,
     PRODUCTION,
-    SHADOW,
-    TAG,
-    VERDICT_TAG,
     WAITING,
     Aliases,
     ModelVersion,
@@ -42,6 +37,7 @@ from perennial.registry.model_version import (
 )
 from perennial.registry.provenance import SnapshotLike
 from perennial.registry.runs import Runs, ensure_model, explained, open_client
+from perennial.registry.tags import TAG, CanaryTags, FileTags, VersionKey
 from perennial.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +47,6 @@ __all__ = [
     "CANARY",
     "PREVIOUS",
     "PRODUCTION",
-    "TAG",
     "Aliases",
     "Change",
     "ModelVersion",
@@ -96,7 +91,7 @@ class Registry(Runs):
         golden : Golden
             Stored beside the model.
         tags : mapping of str to str
-            Facts about the version.
+            Facts about the version, as `VersionTags` writes them.
 
         Raises
         ------
@@ -108,8 +103,8 @@ class Registry(Runs):
         name = f"The model that was just stored for {problem!r} (MLFLOW_TRACKING_URI)"
         stored = self._download(model_id, name)
         open_model(stored, stored.sha256, name)
-        size = str(len(stored.content))
-        facts = {"sha256": stored.sha256, "bytes": size, "model_id": model_id, **tags}
+        file = FileTags(stored.sha256, len(stored.content), model_id)
+        facts = {**file.as_tags(), **tags}
         with explained():
             ensure_model(self._client, problem)
             created = self._client.create_model_version(
@@ -141,10 +136,9 @@ class Registry(Runs):
             If MLflow fails, or if the version was not registered by this project.
         """
         name = _named(version)
-        model_id = version.tags.get(TAG + "model_id")
-        if model_id is None:
+        if version.model_id is None:
             raise OutsideError(f"{name} was not registered by flows.retrain and is not trusted.")
-        return self._download(model_id, name)
+        return self._download(version.model_id, name)
 
     def problems(self) -> tuple[Aliases, ...]:
         """Return what the aliases of every problem name, by one question to MLflow per page."""
@@ -189,6 +183,21 @@ class Registry(Runs):
         """Return the version that answers requests, or None if there is none."""
         return self.alias(problem, PRODUCTION)
 
+    def require_production(self, problem: str) -> ModelVersion:
+        """Return the version that answers requests.
+
+        Raises
+        ------
+        OutsideError
+            If there is none, or MLflow fails.
+        """
+        found = self.production(problem)
+        if found is None:
+            raise OutsideError(
+                f"{problem!r} has no Production model; run flows.retrain {problem} first."
+            )
+        return found
+
     def alias(self, problem: str, alias: str) -> ModelVersion | None:
         """Return the version that an alias names, or None."""
         with explained():
@@ -201,7 +210,7 @@ class Registry(Runs):
 
     def waiting(self, problem: str | None = None) -> tuple[ModelVersion, ...]:
         """Return the versions that wait for a person's answer, of one problem or of all."""
-        wanted = [f"tags.`{VERDICT_TAG}` = '{WAITING}'"]
+        wanted = [f"tags.`{VersionKey.VERDICT.tag}` = '{WAITING}'"]
         if problem is not None:
             wanted.append(f"name = '{problem}'")
         found: list[ModelVersion] = []
@@ -256,12 +265,8 @@ class Registry(Runs):
 
     def start_canary(self, version: ModelVersion, *, share: float, shadow: bool = False) -> None:
         """Let a version answer a share of the requests, or with `shadow` only see them."""
-        tags = {CANARY_SHARE_TAG: str(share), CANARY_MODE_TAG: SHADOW if shadow else "answer"}
+        self.tag(version, CanaryTags(share=share, shadow=shadow).as_tags())
         with explained():
-            for key, value in tags.items():
-                self._client.set_model_version_tag(
-                    version.problem, str(version.version), key, value
-                )
             self._name(version, CANARY)
 
     def stop_canary(self, problem: str) -> None:

@@ -15,9 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from perennial.registry.model_version import TAG
+from perennial.registry.tags import HISTORY
 
-HISTORY_TAG = f"{TAG}history."
 Kind = Literal["promotion", "rollback"]
 # MLflow's databases hold 5,000 characters per tag; the rest of a change needs a few hundred.
 _LONGEST = 1_000
@@ -78,7 +77,7 @@ class Change(BaseModel):
         """Key and value of the tag that keeps this change; keys sort by time."""
         # MLflow allows no plus sign in a key.
         moment = self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return HISTORY_TAG + moment, self.model_dump_json()
+        return HISTORY + moment, self.model_dump_json()
 
 
 def following(
@@ -105,7 +104,7 @@ def written(tags: Mapping[str, str]) -> tuple[Change, ...]:
     """
     changes = []
     for key, value in tags.items():
-        if key.startswith(HISTORY_TAG):
+        if key.startswith(HISTORY):
             with suppress(ValidationError):
                 changes.append(Change.model_validate_json(value))
     return tuple(sorted(changes, key=lambda change: change.at))

@@ -1,6 +1,8 @@
 """What the registry says about model versions: plain values, without MLflow.
 
-Tags are texts that people may write, too: what is no number or no time counts as absent.
+Tags are texts that people may write, too. A property of a tag that does not say what the project
+writes there is None (or empty), as if there were none. Where a version cannot be used without it,
+one `OutsideError` names the tag.
 """
 
 from __future__ import annotations
@@ -10,27 +12,24 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
+
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
+
+from perennial.errors import OutsideError
+from perennial.registry.tags import METRIC, SHADOW, SINCE, VersionKey
+
+T = TypeVar("T")
 
 PRODUCTION: Final = "production"
 PREVIOUS: Final = "previous"
 CANARY: Final = "canary"
-TAG = "perennial."
-SINCE_TAG = f"{TAG}since."
-CANARY_SHARE_TAG = f"{TAG}canary.share"
-THRESHOLD_TAG = f"{TAG}threshold"
-CANARY_MODE_TAG = f"{TAG}canary.mode"
-ROLLED_BACK_TAG = f"{TAG}rolled-back"
-VERDICT_TAG = f"{TAG}verdict"
-QUESTION_TAG = f"{TAG}question."
-SHADOW = "shadow"
-HOLDOUT_TAG = f"{TAG}holdout"
-FEEDBACK_TAG = f"{TAG}feedback"
-FEEDBACK_DOCUMENTS_TAG = f"{TAG}feedback_documents"
 WAITING: Final = "waiting"
-_METRIC_TAG = f"{TAG}holdout."
 # What versions did before feedback was kept out of the holdout, and still do where it is trusted.
 _FEEDBACK_BY_HASH = "holdout"
+_SHARES = TypeAdapter(dict[str, FiniteFloat])
+# Versions, documents and bytes have fewer digits; Delta Lake and MongoDB hold no more.
+_LONGEST_COUNT = 18
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,25 @@ class Question:
 
 
 @dataclass(frozen=True)
+class CanaryStep:
+    """Where a rollout has got to with its canary.
+
+    Attributes
+    ----------
+    step : int
+        Position of the step, from 0.
+    since : datetime
+        When the step began.
+    against : int
+        The version that was Production when the rollout began.
+    """
+
+    step: int
+    since: datetime
+    against: int
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """One version of a problem's model in the registry."""
 
@@ -61,66 +79,158 @@ class ModelVersion:
     @property
     def sha256(self) -> str | None:
         """Hexadecimal digest of the model's file, as it was registered."""
-        return self.tags.get(TAG + "sha256")
+        return self._text(VersionKey.SHA256)
 
     @property
     def file_bytes(self) -> int | None:
         """Size of the model's file, as it was registered."""
-        size = _number(self.tags.get(TAG + "bytes", ""))
-        return None if size is None else int(size)
+        return self._count(VersionKey.BYTES)
+
+    @property
+    def model_id(self) -> str | None:
+        """MLflow's id of the stored model, if this project has registered the version."""
+        return self._text(VersionKey.MODEL_ID)
 
     @property
     def metrics(self) -> dict[str, float]:
         """What the version achieved on the holdout when it was made."""
         found = {
-            key.removeprefix(_METRIC_TAG): _number(value)
+            key.removeprefix(METRIC): _number(value)
             for key, value in self.tags.items()
-            if key.startswith(_METRIC_TAG)
+            if key.startswith(METRIC)
         }
         return {name: value for name, value in found.items() if value is not None}
 
     @property
     def holdout(self) -> float | None:
         """The share of the documents that it has not learned from, if that was written down."""
-        return _number(self.tags.get(HOLDOUT_TAG, ""))
+        share = self._number(VersionKey.HOLDOUT)
+        return share if share is not None and 0 < share < 1 else None
 
     @property
     def learned_all_feedback(self) -> bool:
         """Whether it has learned from all feedback of its snapshot, the holdout's share, too."""
-        use = self.tags.get(FEEDBACK_TAG, _FEEDBACK_BY_HASH)
-        return use != _FEEDBACK_BY_HASH and self.tags.get(FEEDBACK_DOCUMENTS_TAG) != "0"
+        use = self._text(VersionKey.FEEDBACK) or _FEEDBACK_BY_HASH
+        return use != _FEEDBACK_BY_HASH and self._count(VersionKey.FEEDBACK_DOCUMENTS) != 0
 
     @property
     def snapshot(self) -> tuple[int, str] | None:
         """Version and digest of the snapshot it has learned from, if both were written down."""
-        number = self.tags.get(f"{TAG}snapshot_version", "")
-        digest = self.tags.get(f"{TAG}snapshot_digest")
-        return (int(number), digest) if number.isdecimal() and digest else None
+        number = self._count(VersionKey.SNAPSHOT_VERSION)
+        digest = self._text(VersionKey.SNAPSHOT_DIGEST)
+        return (number, digest) if number is not None and digest else None
+
+    def require_snapshot(self) -> tuple[int, str]:
+        """Return version and digest of the snapshot it has learned from.
+
+        Raises
+        ------
+        OutsideError
+            If its tags do not say them.
+        """
+        if self.snapshot is None:
+            tags = f"{VersionKey.SNAPSHOT_VERSION.tag} and {VersionKey.SNAPSHOT_DIGEST.tag}"
+            raise OutsideError(
+                f"Version {self.version} of {self.problem!r} names no snapshot in its tags {tags} "
+                "(MLFLOW_TRACKING_URI); let flows.retrain make the next version."
+            )
+        return self.snapshot
+
+    @property
+    def problem_digest(self) -> str | None:
+        """Digest of the problem's file from which it was made."""
+        return self._text(VersionKey.PROBLEM_DIGEST)
+
+    @property
+    def identity(self) -> tuple[str, str] | None:
+        """Digests of snapshot and problem: a retraining repeats itself when both are the same."""
+        snapshot, problem = self._text(VersionKey.SNAPSHOT_DIGEST), self.problem_digest
+        return (snapshot, problem) if snapshot and problem else None
 
     @property
     def threshold(self) -> float | None:
         """The probability above which the positive class is given, if a problem's goal chose it."""
-        return _number(self.tags.get(THRESHOLD_TAG, ""))
+        found = self._number(VersionKey.THRESHOLD)
+        return found if found is not None and 0 <= found <= 1 else None
+
+    def decision_floor(self, kind: type[T]) -> T | None:
+        """Return what became of the decision's floor, if the problem had one.
+
+        Nothing else knows it, and a gate asks for it: a damaged tag does not count as absent.
+
+        Parameters
+        ----------
+        kind : type
+            What it is returned as.
+
+        Raises
+        ------
+        OutsideError
+            If the tag is damaged.
+        """
+        stored = self._text(VersionKey.FLOOR)
+        found = self._parsed(VersionKey.FLOOR, TypeAdapter(kind))
+        if stored is not None and found is None:
+            raise OutsideError(
+                f"The tag {VersionKey.FLOOR.tag} of version {self.version} of {self.problem!r} is "
+                f"{stored!r}, which is not what flows.retrain writes (MLFLOW_TRACKING_URI); let it "
+                "make the next version."
+            )
+        return found
+
+    @property
+    def predicted_shares(self) -> dict[str, float]:
+        """How often it predicts each label for the holdout; empty if that was not written down."""
+        return self._parsed(VersionKey.PREDICTED_SHARES, _SHARES) or {}
 
     @property
     def share(self) -> float:
         """The share of the requests that this version answers, or sees, while it is the canary."""
-        return min(1.0, max(0.0, _number(self.tags.get(CANARY_SHARE_TAG, "0")) or 0.0))
+        return min(1.0, max(0.0, self._number(VersionKey.CANARY_SHARE) or 0.0))
 
     @property
     def is_shadow(self) -> bool:
         """Whether this version only sees the requests while it is the canary."""
-        return self.tags.get(CANARY_MODE_TAG) == SHADOW
+        return self._text(VersionKey.CANARY_MODE) == SHADOW
+
+    @property
+    def canary_step(self) -> CanaryStep | None:
+        """Where a rollout has got to with this version, if one has started it."""
+        step, against = self._count(VersionKey.CANARY_STEP), self._count(VersionKey.CANARY_AGAINST)
+        since = self._time(VersionKey.CANARY_STEP_SINCE)
+        if step is None or since is None or against is None:
+            return None
+        return CanaryStep(step, since, against)
+
+    @property
+    def canary_outcome(self) -> str | None:
+        """How this version ended as a canary, if it was one."""
+        return self._text(VersionKey.CANARY_OUTCOME)
+
+    @property
+    def canary_reason(self) -> str | None:
+        """Why this version ended as a canary, if it was one."""
+        return self._text(VersionKey.CANARY_REASON)
 
     @property
     def rolled_back(self) -> str | None:
         """Why Production was rolled back from this version, if it was."""
-        return self.tags.get(ROLLED_BACK_TAG)
+        return self._text(VersionKey.ROLLED_BACK)
 
     @property
     def verdict(self) -> str | None:
         """The outcome of its last comparison with Production."""
-        return self.tags.get(VERDICT_TAG)
+        return self._text(VersionKey.VERDICT)
+
+    @property
+    def compared_with(self) -> int | None:
+        """The version that was Production at that comparison, if there was one."""
+        return self._count(VersionKey.COMPARED_WITH)
+
+    def verdict_gates(self, kind: type[T]) -> tuple[T, ...]:
+        """Return the gates of its last comparison with Production, each as a value of a type."""
+        gates: TypeAdapter[tuple[T, ...]] = TypeAdapter(tuple[kind, ...])  # type: ignore[valid-type]
+        return self._parsed(VersionKey.VERDICT_GATES, gates) or ()
 
     @property
     def waits(self) -> bool:
@@ -130,18 +240,34 @@ class ModelVersion:
     @property
     def question(self) -> Question | None:
         """The question about this version, answered or not, if a person was asked."""
-        asked, until = (_time(self.tags.get(QUESTION_TAG + key, "")) for key in ("asked", "until"))
+        asked, until = self._time(VersionKey.ASKED), self._time(VersionKey.UNTIL)
         return None if asked is None or until is None else Question(asked, until)
 
     @property
     def answer(self) -> str | None:
         """How the question about this version was answered: yes or no, by whom, and why."""
-        return self.tags.get(f"{QUESTION_TAG}answer")
+        return self._text(VersionKey.ANSWER)
 
     def since(self, alias: str) -> datetime | None:
         """Return since when an alias has named this version, if that was written down."""
-        with suppress(ValueError):
-            return datetime.fromisoformat(self.tags.get(SINCE_TAG + alias, ""))
+        return _time(self.tags.get(SINCE + alias, ""))
+
+    def _text(self, key: VersionKey) -> str | None:
+        return self.tags.get(key.tag)
+
+    def _number(self, key: VersionKey) -> float | None:
+        return _number(self.tags.get(key.tag, ""))
+
+    def _count(self, key: VersionKey) -> int | None:
+        text = self.tags.get(key.tag, "")
+        return int(text) if text.isdecimal() and len(text) <= _LONGEST_COUNT else None
+
+    def _time(self, key: VersionKey) -> datetime | None:
+        return _time(self.tags.get(key.tag, ""))
+
+    def _parsed(self, key: VersionKey, adapter: TypeAdapter[T]) -> T | None:
+        with suppress(ValidationError):
+            return adapter.validate_json(self.tags.get(key.tag, ""))
         return None
 
 
@@ -162,8 +288,9 @@ def _number(text: str) -> float | None:
 
 
 def _time(text: str) -> datetime | None:
-    """Return the time that a text says, in UTC if it does not say where."""
-    with suppress(ValueError):
+    """Return the time that a text says, in UTC; it is meant so if the text does not say where."""
+    # The first and the last hours of the calendar have no equivalent in UTC.
+    with suppress(ValueError, OverflowError):
         found = datetime.fromisoformat(text)
-        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     return None

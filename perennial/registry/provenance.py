@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_USER
 
 from perennial.registry.artifact import REQUIREMENTS
-from perennial.registry.model_version import TAG
+from perennial.registry.tags import LIBRARY
 from perennial.settings import PROJECT
 
 _ATTEMPTS = 5
@@ -96,7 +96,7 @@ def sources(*packages: str) -> dict[str, str]:
 @cache
 def origin() -> dict[str, str]:
     """Return the tags that say which code and environment made a run."""
-    libraries = {f"{TAG}version.{name}": version for name, version in installed().items()}
+    libraries = {LIBRARY + name: version for name, version in installed().items()}
     commit = os.environ.get("GIT_COMMIT") or _git_commit()
     return {
         **libraries,
@@ -107,9 +107,11 @@ def origin() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
+    if not (PROJECT / ".git").exists():
+        # Installed, it may lie in somebody else's checkout; the build of an image sets GIT_COMMIT.
+        return None
     try:
         command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        # An image has no Git checkout; its build sets GIT_COMMIT.
         return None

@@ -7,6 +7,7 @@ module is, as the packages `flows` and `tasks` do.
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,9 +22,9 @@ from requests.exceptions import RequestException
 
 from perennial.errors import OutsideError, UnavailableError
 from perennial.redaction import split_credentials
-from perennial.registry import provenance
-from perennial.registry.model_version import TAG
+from perennial.registry import artifact_store, provenance
 from perennial.registry.provenance import SnapshotLike, origin
+from perennial.registry.tags import TAG, RunKey, RunKind
 from perennial.settings import Settings, without_mlflow_password
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def open_client(settings: Settings) -> MlflowClient:
     """
     with explained():
         uri = _tracking_uri(settings)
+        if uri.startswith("sqlite:"):
+            artifact_store.make_relative(artifact_store.database_of(uri))
+        artifact_store.resolve_beside_database()
         _use(uri)
         client = MlflowClient(uri, uri)
         client.search_experiments(max_results=1)
@@ -65,9 +69,9 @@ def _tracking_uri(settings: Settings) -> str:
         return without_mlflow_password(settings.mlflow_tracking_uri)
     if settings.dagshub_repo_name is not None:
         return _dagshub_uri(settings)
-    folder = settings.data_dir.absolute() / "mlflow"
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'mlflow.db'}"
+    database = artifact_store.embedded_database(settings)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{database}"
 
 
 def _dagshub_uri(settings: Settings) -> str:
@@ -98,11 +102,11 @@ def _dagshub_uri(settings: Settings) -> str:
 
 
 def embedded_artifacts(settings: Settings) -> str | None:
-    """Return where to keep files when no server does: beside the other data."""
+    """Return where to keep files when no server says it: beside the database."""
     server = settings.mlflow_tracking_uri or settings.dagshub_repo_name
     if server and not server.startswith("sqlite:"):
         return None
-    return (settings.data_dir.absolute() / "mlflow" / "artifacts").as_uri()
+    return artifact_store.ROOT
 
 
 @contextmanager
@@ -110,7 +114,7 @@ def explained() -> Iterator[None]:
     """Turn a failure of MLflow or of its storage into one sentence."""
     try:
         yield
-    except (MlflowException, RequestException, OSError) as error:
+    except (MlflowException, RequestException, OSError, sqlite3.Error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         away = isinstance(error, RequestException) or "API request" in reason
         raise (UnavailableError if away else OutsideError)(
@@ -206,7 +210,7 @@ class Runs:
         with explained():
             self._client.set_terminated(run.info.run_id, "FINISHED")
 
-    def end_abandoned(self, problem: str, kind: str) -> list[str]:
+    def end_abandoned(self, problem: str, kind: RunKind) -> list[str]:
         """End the runs of a kind whose processes were killed; the caller knows that none lives.
 
         Returns
@@ -216,7 +220,7 @@ class Runs:
         """
         with explained():
             found = experiment(self._client, problem, self._artifacts)
-            return _end_abandoned(self._client, found, f"{TAG}kind", kind)
+            return _end_abandoned(self._client, found, RunKey.KIND.tag, kind)
 
     def log(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import (
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     DuplicateKeyError,
@@ -30,6 +31,7 @@ Document = dict[str, Any]
 _LEASES = "perennial_leases"
 _RETRY_SECONDS = 0.2
 _SCHEMES = ("mongodb://", "mongodb+srv://")
+_DUPLICATE_KEY = 11_000
 _NO_ADDRESS = "MONGODB_URI is not the address of a MongoDB"
 # Unauthorized, AuthenticationFailed, and Atlas's own code for the latter.
 _REFUSED = {13, 18, 8000}
@@ -98,6 +100,24 @@ def _explain(error: PyMongoError) -> OutsideError:
     if isinstance(error, OperationFailure) and error.code in _REFUSED:
         return OutsideError(f"MongoDB refuses the user or password in MONGODB_URI: {reason}")
     return OutsideError(f"MongoDB (MONGODB_URI) failed: {reason}")
+
+
+def insert_missing(collection: Collection[Document], documents: Sequence[Document]) -> int:
+    """Insert the documents whose ids the collection does not have; return how many these were.
+
+    The server refuses the ids that it has: no other way is safe while others write, and as quick.
+    """
+    try:
+        return len(collection.insert_many(documents, ordered=False).inserted_ids)
+    except BulkWriteError as error:
+        if refusals(error):
+            raise
+        return int(error.details["nInserted"])
+
+
+def refusals(error: BulkWriteError) -> list[Document]:
+    """Return what the server refused for another reason than an id that it has already."""
+    return [each for each in error.details["writeErrors"] if each["code"] != _DUPLICATE_KEY]
 
 
 @contextmanager

@@ -8,18 +8,22 @@ from functools import lru_cache
 from time import time
 from typing import TYPE_CHECKING
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from perennial.registry.model_version import ModelVersion
 from perennial.stores.prediction_log import Logged
-from serving.api.schemas import Input
+from serving.api.schemas import ClassifyAnswer, Input
+from serving.api.templates import AnswerSchema, Templates
 
 if TYPE_CHECKING:
-    from perennial.inference.base import Contribution
+    import numpy as np
+    from numpy.typing import NDArray
 
-_TEMPLATES = 256
+    from perennial.inference.contribution import Contribution
+
+_MOST_TEMPLATES = 256
+_SCHEMA = AnswerSchema(ClassifyAnswer)
+_ID_FIRST = _SCHEMA.order.index("prediction_id") < _SCHEMA.order.index("probabilities")
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -54,27 +58,31 @@ class Answer:
         return [classes[position] for position in self.decided]
 
     def body(self, ids: Sequence[str]) -> bytes:
-        """Return the answer as it is sent: JSON, the size of which is mostly the same each time."""
-        head, parts = _templates(self.version.problem, self.version.version, self.classes)
+        """Return the answer as JSON, the size of which is mostly the same each time."""
+        version, classes = self.version, self.classes
+        head, tail, parts, explained = _templates(version.problem, version.version, classes)
         # orjson writes the numbers at once; to make objects of them for it takes three times as
         # long as all the rest.
         numbers = orjson.dumps(self.probabilities.ravel(), option=_NUMPY)[1:-1].decode().split(",")
         if len(ids) == 1 and self.explanations is None:
             # Most requests are so: one prediction needs no columns.
-            return f"{head}{parts[self.decided[0]] % (*ids, *numbers, '')}]}}".encode()
-        width = len(self.classes)
-        explanations: Sequence[str] = [""] * len(ids)
+            first, second = (ids, numbers) if _ID_FIRST else (numbers, ids)
+            return f"{head}{parts[self.decided[0]] % (*first, *second)}{tail}".encode()
+        width = len(classes)
+        columns: dict[str, list[Sequence[str]]] = {
+            "prediction_id": [ids],
+            "probabilities": [numbers[column::width] for column in range(width)],
+            "explanation": [],
+        }
         if self.explanations is not None:
-            explanations = [
-                f',"explanation":{orjson.dumps(each).decode()}' for each in self.explanations
-            ]
-        values: list[str] = [""] * (len(ids) * (width + 2))
-        values[0 :: width + 2] = ids
-        for column in range(width):
-            values[column + 1 :: width + 2] = numbers[column::width]
-        values[width + 1 :: width + 2] = explanations
+            parts = explained
+            columns["explanation"] = [[orjson.dumps(each).decode() for each in self.explanations]]
+        ordered = [column for name in _SCHEMA.order for column in columns[name]]
+        values = [""] * (len(ids) * len(ordered))
+        for place, column in enumerate(ordered):
+            values[place :: len(ordered)] = column
         predictions = ",".join([parts[position] for position in self.decided]) % tuple(values)
-        return f"{head}{predictions}]}}".encode()
+        return f"{head}{predictions}{tail}".encode()
 
     def logged(self, ids: Sequence[str], inputs: Sequence[Input], seconds: float) -> Logged:
         """Return the answer as it is kept in the log."""
@@ -92,6 +100,9 @@ class Answer:
 
 def join(portions: Sequence[Answer]) -> Answer:
     """Return the answers to the portions of one request as one."""
+    # The worker answers its probes while NumPy is imported; it is by now.
+    import numpy as np
+
     first = portions[0]
     return Answer(
         first.version,
@@ -104,18 +115,6 @@ def join(portions: Sequence[Answer]) -> Answer:
     )
 
 
-@lru_cache(_TEMPLATES)
-def _templates(problem: str, version: int, classes: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """Return the begin of an answer, and for each class how a prediction of it is written."""
-    columns = ",".join(f"{_literal(name)}:%s" for name in classes)
-    parts = [
-        f'{{"prediction_id":"%s","label":{_literal(name)},"probabilities":{{{columns}}},'
-        f'"version":{version}%s}}'
-        for name in classes
-    ]
-    return f'{{"model":{orjson.dumps(problem).decode()},"predictions":[', tuple(parts)
-
-
-def _literal(name: str) -> str:
-    """Return a text as JSON in which no sign stands for a value."""
-    return orjson.dumps(name).decode().replace("%", "%%")
+@lru_cache(_MOST_TEMPLATES)
+def _templates(problem: str, version: int, classes: tuple[str, ...]) -> Templates:
+    return _SCHEMA.templates(problem, version, classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
@@ -11,19 +12,23 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from perennial import __version__
 from perennial.settings import ServingSettings
 from serving.api.schemas import (
     ClassifyAnswer,
     ErrorAnswer,
     FeedbackAnswer,
     FeedbackRequest,
+    Model,
     ModelsAnswer,
+    Prediction,
     ReadyAnswer,
+    ReadyModel,
     RefreshAnswer,
+    Version,
     classify_request,
 )
 
-_VERSION = "1"
 _REFERENCE = "#/components/schemas/{model}"
 _ERRORS = {
     400: "The body is not valid JSON",
@@ -37,12 +42,12 @@ _ERRORS = {
     503: "No model is in Production yet",
 }
 _ID = "sentiment.3.5f0c9e5d3c1d4a3a8b52c1f0f3a7d9e1"
-_PREDICTION = {
-    "prediction_id": _ID,
-    "label": "positive",
-    "probabilities": {"negative": 0.03, "positive": 0.97},
-    "version": 3,
-}
+_PREDICTION = Prediction(
+    prediction_id=_ID,
+    label="positive",
+    probabilities={"negative": 0.03, "positive": 0.97},
+    version=3,
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class _Operation:
     answer: type[BaseModel] | str
     status: int = 200
     body: type[BaseModel] | None = None
-    sent: object = None
-    answered: object = None
+    sent: BaseModel | None = None
+    answered: BaseModel | None = None
     errors: Sequence[int] = field(default=())
     secured: bool = False
     parameters: Sequence[str] = field(default=())
@@ -81,7 +86,7 @@ def openapi(settings: ServingSettings) -> bytes:
         "openapi": "3.1.0",
         "info": {
             "title": "Perennial",
-            "version": _VERSION,
+            "version": __version__,
             "description": "Classifies texts or records of fields with what is in Production.",
         },
         "paths": paths,
@@ -101,8 +106,8 @@ _FEEDBACK = _Operation(
     FeedbackAnswer,
     status=202,
     body=FeedbackRequest,
-    sent={"prediction_id": _ID, "label": "negative"},
-    answered={"prediction_id": _ID, "accepted": True},
+    sent=FeedbackRequest(prediction_id=_ID, label="negative"),
+    answered=FeedbackAnswer(prediction_id=_ID, accepted=True),
     errors=(*_BAD, 404),
     secured=True,
 )
@@ -111,34 +116,34 @@ _MODELS = _Operation(
     "/models",
     "Which versions are served",
     ModelsAnswer,
-    answered={
-        "models": [
-            {
-                "model": "sentiment",
-                "kind": "text",
-                "fields": None,
-                "classes": ["negative", "positive"],
-                "versions": [
-                    {
-                        "alias": "production",
-                        "version": 3,
-                        "share": None,
-                        "since": "2026-11-21T08:00:00Z",
-                        "loaded": True,
-                        "metrics": {"accuracy": 0.91},
-                        "threshold": None,
-                    }
+    answered=ModelsAnswer(
+        models=[
+            Model(
+                model="sentiment",
+                kind="text",
+                fields=None,
+                classes=["negative", "positive"],
+                versions=[
+                    Version(
+                        alias="production",
+                        version=3,
+                        since=datetime(2026, 11, 21, 8, tzinfo=UTC),
+                        loaded=True,
+                        share=None,
+                        metrics={"accuracy": 0.91},
+                        threshold=None,
+                    )
                 ],
-            }
+            )
         ]
-    },
+    ),
 )
 _REFRESH = _Operation(
     "post",
     "/refresh",
     "Look at the registry now",
     RefreshAnswer,
-    answered={"models": {"sentiment": 3}},
+    answered=RefreshAnswer(models={"sentiment": 3}),
     errors=(401, 429),
     secured=True,
 )
@@ -148,11 +153,11 @@ _READYZ = _Operation(
     "/readyz",
     "Whether there is a model, and which; 503 while there is none",
     ReadyAnswer,
-    answered={
-        "ready": True,
-        "registry": "answers",
-        "models": [{"model": "sentiment", "version": 3, "origin": "registry"}],
-    },
+    answered=ReadyAnswer(
+        ready=True,
+        registry="answers",
+        models=[ReadyModel(model="sentiment", version=3, origin="registry")],
+    ),
 )
 _METRICS = _Operation("get", "/metrics", "Metrics for Prometheus", "text/plain")
 
@@ -164,14 +169,15 @@ def _operations(settings: ServingSettings) -> list[_Operation]:
 
 def _classify(settings: ServingSettings) -> _Operation:
     """Return what depends on the limits, which are part of the schema."""
+    request = classify_request(settings)
     return _Operation(
         "post",
         "/classify",
         "Classify texts or records of fields with the Production model",
         ClassifyAnswer,
-        body=classify_request(settings),
-        sent={"model": "sentiment", "inputs": ["A warm, funny film."], "explain": False},
-        answered={"model": "sentiment", "predictions": [_PREDICTION]},
+        body=request,
+        sent=request(model="sentiment", inputs=["A warm, funny film."], explain=False),
+        answered=ClassifyAnswer(model="sentiment", predictions=[_PREDICTION]),
         errors=(*_BAD, 404, 503),
         secured=True,
         parameters=("X-Request-Key",),
@@ -189,7 +195,7 @@ def _describe(operation: _Operation) -> dict[str, Any]:
         }
     described: dict[str, Any] = {"summary": operation.summary, "responses": answers}
     if operation.body is not None:
-        content = {"schema": _reference(operation.body), "example": operation.sent}
+        content = {"schema": _reference(operation.body), "example": _example(operation.sent)}
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
     if operation.parameters:
         described["parameters"] = [
@@ -209,8 +215,13 @@ def _describe(operation: _Operation) -> dict[str, Any]:
 def _answer(operation: _Operation) -> dict[str, Any]:
     if isinstance(operation.answer, str):
         return {"description": operation.summary, "content": {operation.answer: {}}}
-    content = {"schema": _reference(operation.answer), "example": operation.answered}
+    content = {"schema": _reference(operation.answer), "example": _example(operation.answered)}
     return {"description": operation.summary, "content": {"application/json": content}}
+
+
+def _example(example: BaseModel | None) -> dict[str, Any] | None:
+    """Return an example as JSON has it; fields that are optional and not set are left out."""
+    return None if example is None else example.model_dump(mode="json", exclude_unset=True)
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:

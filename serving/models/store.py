@@ -22,7 +22,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from perennial.errors import OutsideError
-from perennial.registry.artifact import Golden, ModelFile
+from perennial.registry.artifact import GOLDEN_NAME, MODEL_FILE, Golden, ModelFile
 from perennial.registry.model_version import CANARY, PREVIOUS, PRODUCTION, Aliases, ModelVersion
 from serving.models.loaded import Loaded, Origin, Served, load
 from serving.telemetry.metrics import Metrics
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 _ALIASES = (PRODUCTION, PREVIOUS, CANARY)
 # Problems have such names; they become folders here.
 _PROBLEM = re.compile(r"[a-z][a-z0-9-]{0,59}")
-_MODEL, _GOLDEN, _STATE, _LOCK = "model.skops", "golden.json", "aliases.json", "lock"
+_STATE, _LOCK = "aliases.json", "lock"
 _DIGITS = 12
 _KEPT_ON_DISK = 3
 
@@ -248,8 +248,8 @@ class ModelStore:
         """Read a version from this machine's disk."""
         folder = self._version_folder(version)
         try:
-            golden = Golden.model_validate_json((folder / _GOLDEN).read_bytes())
-            return ModelFile((folder / _MODEL).read_bytes(), golden)
+            golden = Golden.model_validate_json((folder / GOLDEN_NAME).read_bytes())
+            return ModelFile((folder / MODEL_FILE).read_bytes(), golden)
         except (OSError, ValidationError) as error:
             raise OutsideError(f"{folder} cannot be read: {type(error).__name__}.") from error
 
@@ -269,8 +269,8 @@ class ModelStore:
         """Put a version onto the disk, as a whole or not at all."""
         folder = self._version_folder(version)
         scratch = Path(mkdtemp(dir=folder.parent))
-        (scratch / _MODEL).write_bytes(file.content)
-        (scratch / _GOLDEN).write_text(file.golden.model_dump_json())
+        (scratch / MODEL_FILE).write_bytes(file.content)
+        (scratch / GOLDEN_NAME).write_text(file.golden.model_dump_json())
         shutil.rmtree(folder, ignore_errors=True)
         scratch.rename(folder)
 

@@ -10,14 +10,23 @@ import math
 import threading
 import time
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from perennial.config.feedback import FEEDBACK, document_id
 from perennial.errors import OutsideError
 from perennial.settings import ServingSettings, Settings
-from perennial.stores.prediction_log import Failure, Feedback, Logged
+from perennial.stores.prediction_log import (
+    Failure,
+    Feedback,
+    Logged,
+    Prediction,
+    create_indexes,
+    find_by_id,
+    open_failures,
+    open_predictions,
+)
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.rate_limiter import Allowance
 
@@ -29,7 +38,6 @@ if TYPE_CHECKING:
     from perennial.stores.mongodb import Document
 
 _log = logging.getLogger(__name__)
-_PREDICTIONS, _FAILURES = "predictions", "failures"
 _PREDICTION, _FEEDBACK, _FAILURE = "prediction", "feedback", "failure"
 # Why each of them may be lost.
 _LOSSES = {
@@ -50,9 +58,6 @@ _BEHIND_SECONDS = 2.0
 _PATIENCE_SECONDS = 5.0
 # So many are looked for at a time: who invents predictions must not keep MongoDB busy.
 _LOOKED_FOR = 500
-_DUPLICATE = 11000
-# The same index with other options, by its keys or by its name.
-_OTHER_INDEX_OPTIONS = (85, 86)
 
 
 class PredictionLog:
@@ -193,29 +198,9 @@ class PredictionLog:
         from pymongo import WriteConcern
 
         # A log entry may be lost with the server's last moments; to wait for its disk costs more.
-        predictions = client[self._serving.log_database].get_collection(
-            _PREDICTIONS, write_concern=WriteConcern(w=1)
-        )
-        self._let_forget(predictions)
-        self._let_forget(predictions.database[_FAILURES])
-        predictions.create_index(
-            [("problem", 1), ("feedback.created_at", 1)], name="feedback", sparse=True
-        )
-        return predictions
-
-    def _let_forget(self, collection: Collection[Document]) -> None:
-        """Let the server remove what is older than the settings say."""
-        from pymongo.errors import OperationFailure
-
-        seconds = int(timedelta(days=self._serving.log_days).total_seconds())
-        for attempt in range(2):
-            try:
-                collection.create_index("created_at", name="forget", expireAfterSeconds=seconds)
-                break
-            except OperationFailure as error:
-                if error.code not in _OTHER_INDEX_OPTIONS or attempt:
-                    raise
-                collection.drop_index("forget")
+        log = client.get_database(self._serving.log_database, write_concern=WriteConcern(w=1))
+        create_indexes(log, kept=timedelta(days=self._serving.log_days))
+        return open_predictions(log)
 
     def _write_predictions(self, predictions: Collection[Document]) -> None:
         if not self._batch:
@@ -239,10 +224,7 @@ class PredictionLog:
         while self._failures:
             self._failed.append(self._failures.popleft().document())
         if self._failed:
-            failures = predictions.database.get_collection(
-                _FAILURES, write_concern=predictions.write_concern
-            )
-            self._insert(failures, self._failed, _FAILURE)
+            self._insert(open_failures(predictions.database), self._failed, _FAILURE)
             self._failed = []
 
     def _insert(
@@ -250,12 +232,13 @@ class PredictionLog:
     ) -> None:
         from pymongo.errors import BulkWriteError
 
+        from perennial.stores import mongodb
+
         try:
             collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             # An earlier try may have written some of them before its connection broke.
-            wrong = [w for w in error.details["writeErrors"] if w["code"] != _DUPLICATE]
-            self._metrics.dropped(kind, "refused", len(wrong))
+            self._metrics.dropped(kind, "refused", len(mongodb.refusals(error)))
 
     def _write_feedback(
         self, client: MongoClient[Document], predictions: Collection[Document]
@@ -266,7 +249,7 @@ class PredictionLog:
         if not self._pending:
             return
         wanted = [feedback.prediction_id for feedback in islice(self._pending, _LOOKED_FOR)]
-        found = {entry["_id"]: entry for entry in predictions.find({"_id": {"$in": wanted}})}
+        found = find_by_id(predictions, wanted)
         oldest = time.time() - self._patience
         # What is done is done, should MongoDB fail or be too slow for the rest of them.
         for _ in wanted:
@@ -284,39 +267,33 @@ class PredictionLog:
         self,
         client: MongoClient[Document],
         predictions: Collection[Document],
-        prediction: Document,
+        prediction: Prediction,
         feedback: Feedback,
     ) -> None:
         """Keep the first feedback on a prediction; the document first, so that none is lost."""
         # It needs pyarrow, for which a worker does not wait at its start.
         from perennial.inputs.base import inputs_of
 
-        at = datetime.fromtimestamp(feedback.at, UTC)
         problem = self._problem(feedback.problem)
-        value = prediction.get("text", prediction.get("inputs"))
-        if problem is None or value is None:
+        if problem is None or prediction.input is None:
             reason = "no_problem_file" if problem is None else "text_not_kept"
             self._metrics.dropped(_FEEDBACK, reason)
         else:
             fields, source = problem.source.fields, problem.source
             document = {
-                **inputs_of(problem).write(value),
+                **inputs_of(problem).write(prediction.input),
                 fields.label: problem.labels[feedback.label],
                 fields.source: FEEDBACK,
-                fields.created_at: at,
+                fields.created_at: feedback.created_at,
             }
             client[source.database][source.collection].update_one(
                 {"_id": document_id(feedback.prediction_id)},
                 {"$setOnInsert": document},
                 upsert=True,
             )
-        marked = predictions.update_one(
-            {"_id": feedback.prediction_id, "feedback": {"$exists": False}},
-            {"$set": {"feedback": {"label": feedback.label, "created_at": at}}},
-        )
-        if marked.modified_count:
+        if feedback.mark(predictions):
             self._metrics.feedback(
-                feedback.problem, feedback.version, agrees=feedback.label == prediction["label"]
+                feedback.problem, feedback.version, agrees=feedback.label == prediction.label
             )
 
     def _problem(self, name: str) -> Problem | None:
@@ -326,7 +303,7 @@ class PredictionLog:
 
         if name not in self._problems:
             try:
-                self._problems[name] = load_problem(self._settings.problems_dir / f"{name}.yaml")
+                self._problems[name] = load_problem(self._settings.problem_file(name))
             except ProblemError as error:
                 _log.warning("Feedback on %r becomes no documents: %s", name, error)
                 self._problems[name] = None

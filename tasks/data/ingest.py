@@ -17,9 +17,9 @@ from prefect.logging import get_run_logger
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.gates.slices import traits_of
 from perennial.inputs.base import Inputs, inputs_of
 from perennial.inputs.documents import UnusableError, check, from_feedback
-from perennial.promotion.slices import traits_of
 from perennial.settings import Settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import Known, batched, document_key, open_documents, read_arrivals

@@ -21,9 +21,9 @@ from scipy import sparse
 
 from perennial.config.problem import Candidate, Problem, TabularCandidate
 from perennial.errors import OutsideError
+from perennial.gates.slices import FIELDS, LENGTH, SOURCE
 from perennial.inputs.base import TextInputs, inputs_of
 from perennial.inputs.documents import from_feedback, in_holdout
-from perennial.promotion.slices import FIELDS, LENGTH, SOURCE
 from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from perennial.training.pipelines import Counter, build_counter, build_normalizer

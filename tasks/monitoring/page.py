@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from perennial.config.problem import Problem
 from perennial.metrics import Interval
 from perennial.monitoring.drift_tests import Column, Of
 from perennial.monitoring.quality import share_right
 from perennial.plots import monitoring as monitor_plots
-from perennial.settings import PROJECT
 from tasks.monitoring.summary import (
     advice,
     drift_table,
@@ -52,7 +51,7 @@ class _Picture:
 def page(problem: Problem, monitored: Monitored) -> str:
     """Return the report of a run as an HTML page that needs nothing beside itself."""
     environment = Environment(
-        loader=FileSystemLoader(PROJECT / "tasks"),
+        loader=PackageLoader(__package__, package_path=""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

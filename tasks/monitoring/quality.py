@@ -23,20 +23,11 @@ from perennial.registry.client import PRODUCTION
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.measurements import COLLECTION
-from tasks.monitoring.samples import PREDICTIONS, Recent, Reference
+from perennial.stores.prediction_log import Hour, count_by_hour
+from tasks.monitoring.samples import Recent, Reference
 from tasks.orchestration.retries import NETWORK
 
 _LOOK_BACKS = (timedelta(days=1), timedelta(days=7))
-
-
-@dataclass(frozen=True)
-class Hour:
-    """The answers that one version gave in one hour and whose truth is known by now."""
-
-    version: int
-    start: datetime
-    right: int
-    known: int
 
 
 @dataclass(frozen=True)
@@ -149,30 +140,8 @@ def measure_freshness(
 
 
 def _hours(problem: Problem, since: datetime) -> tuple[Hour, ...]:
-    """Count right and known answers by version and hour, on the server."""
-    wanted = {
-        "problem": problem.name,
-        # Feedback comes after its prediction; the log has an index on its time.
-        "feedback.created_at": {"$gte": since},
-        "created_at": {"$gte": since},
-    }
-    right = {"$cond": [{"$eq": ["$label", "$feedback.label"]}, 1, 0]}
-    groups = {
-        "_id": {
-            "version": "$version",
-            "start": {"$dateTrunc": {"date": "$created_at", "unit": "hour"}},
-        },
-        "known": {"$sum": 1},
-        "right": {"$sum": right},
-    }
     with mongodb.connect(get_settings()) as client:
-        log = client[get_serving_settings().log_database][PREDICTIONS]
-        found = list(log.aggregate([{"$match": wanted}, {"$group": groups}]))
-    hours = [
-        Hour(each["_id"]["version"], each["_id"]["start"], each["right"], each["known"])
-        for each in found
-    ]
-    return tuple(sorted(hours, key=lambda hour: (hour.start, hour.version)))
+        return count_by_hour(client[get_serving_settings().log_database], problem.name, since)
 
 
 def _live(problem: Problem, hours: tuple[Hour, ...], now: datetime) -> tuple[LiveAccuracy, ...]:

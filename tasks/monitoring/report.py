@@ -15,6 +15,7 @@ from perennial.config.problem import Problem
 from perennial.metrics import Interval
 from perennial.monitoring.alarm import Step
 from perennial.registry.client import open_registry
+from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import Figure, record
 from tasks.monitoring.drift import Drift
@@ -69,7 +70,7 @@ def report_monitoring(problem: Problem, monitored: Monitored) -> None:
     figures = list(figures_of(monitored))
     registry = open_registry(get_settings())
     version = monitored.reference.production.version
-    tags = {"kind": "monitor", "watched_version": str(version)}
+    tags = RunTags(kind="monitor", watched_version=version).as_tags()
     run_id = registry.find_run(problem.name, tags)
     if run_id is None:
         with registry.run(problem.name, f"monitor version {version}", tags=tags) as run_id:

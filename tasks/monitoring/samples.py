@@ -13,28 +13,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pymongo import DESCENDING
 from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
-from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.inputs.documents import from_feedback
 from perennial.monitoring.comparison import TEXT, Sample
-from perennial.registry.client import TAG, ModelVersion, open_registry
+from perennial.registry.client import ModelVersion, open_registry
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import open_documents, read_newest
+from perennial.stores.prediction_log import Prediction, find_newest
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from tasks.data.ingest import classify_documents
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion.unseen import unseen_by
 from tasks.training.train import predict
-
-# Where the service keeps its predictions; see serving/telemetry/log.py.
-PREDICTIONS = "predictions"
-# There, a text is under ``text``, and a record under this.
-_RECORD = "inputs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +92,7 @@ def read_reference(problem: Problem, production: ModelVersion) -> Reference:
     settings = get_settings()
     model = open_registry(settings).load(production)
     store = SnapshotStore(problem.name, settings)
-    number = production.tags.get(f"{TAG}snapshot_version", "")
-    if not number.isdecimal():
-        raise OutsideError(
-            f"Version {production.version} of {problem.name!r} names no snapshot, so that nothing "
-            "can be compared with it; let flows.retrain make the next version."
-        )
-    snapshot = store.find(int(number))
+    snapshot = store.recorded(*production.require_snapshot())
     rows = store.read(snapshot)
     unseen = unseen_by(problem, production, snapshot, rows["content"].combine_chunks())
     if not problem.feedback.is_judged_on:
@@ -175,23 +163,18 @@ def _each_once(rows: pa.Table) -> pa.Table:
 
 def _read_predictions(
     client: Any, problem: Problem, production: ModelVersion, since: datetime
-) -> list[mongodb.Document]:
+) -> list[Prediction]:
     """Return the newest predictions of a version, each input once."""
-    log = client[get_serving_settings().log_database][PREDICTIONS]
-    wanted = {
-        "problem": problem.name,
-        "version": production.version,
-        "created_at": {"$gte": since},
-    }
-    newest = log.find(wanted).sort("created_at", DESCENDING).limit(problem.monitoring.sample)
+    log, limit = client[get_serving_settings().log_database], problem.monitoring.sample
+    newest = find_newest(log, problem.name, production.version, since, limit)
     # What was not kept cannot be recognised as a copy.
-    once = {repr(_input(entry)) if _is_kept(entry) else entry["_id"]: entry for entry in newest}
+    once = {each.id if each.input is None else repr(each.input): each for each in newest}
     return list(once.values())
 
 
-def _logged(entries: Sequence[mongodb.Document]) -> Sample:
+def _logged(entries: Sequence[Prediction]) -> Sample:
     """Return logged predictions as a sample: texts, or the fields of objects."""
-    kept = [_input(entry) for entry in entries]
+    kept = [entry.input for entry in entries]
     if kept and all(isinstance(value, str) for value in kept):
         inputs = pa.table({TEXT: pa.array(kept, pa.large_string())})
     elif kept and all(isinstance(value, dict) for value in kept):
@@ -200,18 +183,10 @@ def _logged(entries: Sequence[mongodb.Document]) -> Sample:
         inputs = pa.table({})
     return _sample(
         inputs,
-        [entry["label"] for entry in entries],
-        [entry["probability"] for entry in entries],
-        [entry.get("feedback", {}).get("label") for entry in entries],
+        [entry.label for entry in entries],
+        [entry.probability for entry in entries],
+        [entry.truth for entry in entries],
     )
-
-
-def _input(entry: mongodb.Document) -> Any:
-    return entry.get(TEXT, entry.get(_RECORD))
-
-
-def _is_kept(entry: mongodb.Document) -> bool:
-    return TEXT in entry or _RECORD in entry
 
 
 def _sample(inputs: pa.Table, predicted: Any, confidence: Any, truth: Any) -> Sample:

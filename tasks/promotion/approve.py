@@ -10,28 +10,24 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console, Group
 from rich.prompt import Confirm, Prompt
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.gates.approval import Approval
 from perennial.metrics import intervals
-from perennial.promotion.verdict import Approval, Verdict
-from perennial.registry.client import TAG, ModelVersion, Registry
+from perennial.promotion.verdict import Verdict
+from perennial.registry.client import ModelVersion, Registry
 from perennial.settings import get_settings, uses_embedded_prefect
 from perennial.stores.snapshots import SnapshotStore
 from perennial.thresholds.threshold import FloorFound
 from tasks.data.prepare import Holdout, hold_out
 from tasks.orchestration.retries import NETWORK
 from tasks.reporting.tables import gates_table
-from tasks.training.behavioral import behave, time_one
-from tasks.training.evaluate import Evaluation
+from tasks.training.evaluate import Evaluation, measure_for_gates
 from tasks.training.recipe import read_recipe
-from tasks.training.register import FLOOR
 from tasks.training.train import predict
-
-_FLOOR = TypeAdapter(FloorFound)
 
 
 def ask_in_terminal(problem: Problem, verdict: Verdict) -> Approval | None:
@@ -64,11 +60,11 @@ class Examined:
     Attributes
     ----------
     problem : Problem
-        As it was when the version was made, with the gates and the rollout of today.
+        The problem as it was when the version was made, with the gates and the rollout of today.
     holdout : Holdout
-        What the version has not learned from.
+        Documents that the version has not learned from.
     evaluation : Evaluation
-        What the version shows on it now.
+        The version's predictions for them, made now.
     """
 
     problem: Problem
@@ -83,11 +79,11 @@ def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Exam
     Parameters
     ----------
     problem : Problem
-        As its file is today: what a challenger must show is asked by the gates of today.
+        The problem as its file is today, with the gates of today.
     registry : Registry
-        Where the version is.
+        The model registry.
     version : ModelVersion
-        It.
+        The registered version.
 
     Raises
     ------
@@ -96,19 +92,16 @@ def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Exam
     """
     name = f"Version {version.version} of {version.problem!r}"
     then = _recorded(name, problem, registry, version)
-    if version.snapshot is None:
-        raise OutsideError(f"{name} has no tags that name its snapshot (MLFLOW_TRACKING_URI).")
     store = SnapshotStore(problem.name, get_settings())
-    holdout = hold_out(then, store.recorded(*version.snapshot))
+    holdout = hold_out(then, store.recorded(*version.require_snapshot()))
     model = registry.load(version)
     predictions = predict(then, model, holdout.holdout_inputs, holdout.holdout_labels)
-    evaluation = Evaluation(
-        predictions=predictions,
-        metrics=intervals(predictions, confidence=then.gates.confidence, seed=then.seed),
-        floor=_floor(name, version),
-        cases=behave(then, model),
-        latency=time_one(then, holdout, model),
+    metrics = intervals(predictions, confidence=then.gates.confidence, seed=then.seed)
+    floor = version.decision_floor(FloorFound)
+    measured = measure_for_gates(
+        then, holdout, model, predictions=predictions, metrics=metrics, floor=floor
     )
+    evaluation = Evaluation(predictions, metrics, floor=floor, measured=measured)
     get_run_logger().info(
         "%s predicts %s holdout documents of snapshot %s again.",
         name,
@@ -119,7 +112,7 @@ def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Exam
 
 
 def _recorded(name: str, today: Problem, registry: Registry, version: ModelVersion) -> Problem:
-    """Return the problem that a version was made for, asking what is asked today."""
+    """Return the problem that a version was made for, with the gates of today."""
     try:
         then = read_recipe(registry, version).read_problem()
     except OutsideError as error:
@@ -131,17 +124,6 @@ def _recorded(name: str, today: Problem, registry: Registry, version: ModelVersi
         )
     now = {"gates": today.gates, "rollout": today.rollout, "source": today.source}
     return then.model_copy(update=now)
-
-
-def _floor(name: str, version: ModelVersion) -> FloorFound | None:
-    stored = version.tags.get(TAG + FLOOR)
-    try:
-        return None if stored is None else _FLOOR.validate_json(stored)
-    except ValidationError as error:
-        raise OutsideError(
-            f"{name} cannot be compared again: its tag {TAG}{FLOOR} is {stored!r}, which is not "
-            "what flows.retrain writes; retrain."
-        ) from error
 
 
 @task(name="report answer", cache_policy=NO_CACHE)

@@ -6,19 +6,17 @@ after a crash finds what was intended, and completes it.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from perennial.config.problem import Problem
 from perennial.config.rollout import Rollout
 from perennial.errors import OutsideError
-from perennial.registry.client import CANARY, TAG, ModelVersion, Registry, StaleComparisonError
+from perennial.registry.client import CANARY, ModelVersion, Registry, StaleComparisonError
+from perennial.registry.tags import CanaryTags
 from tasks.orchestration.events import emit
 from tasks.promotion.history import note
 
-_STEP, _SINCE, _AGAINST = "canary.step", "canary.step_since", "canary.against"
-_OUTCOME, _REASON = "canary.outcome", "canary.reason"
 _PROMOTED, _TAKEN_BACK = "promoted", "taken back"
 
 
@@ -29,13 +27,13 @@ class Canary:
     Attributes
     ----------
     version : ModelVersion
-        It.
+        The registered version that is the canary.
     step : int
-        Position of its step, from 0.
+        Position of the current step, from 0.
     since : datetime
-        When the step began.
+        Time at which the step began.
     against : int
-        The version that was Production when it began, with which it is compared.
+        Version that was Production when the rollout began, with which the canary is compared.
     """
 
     version: ModelVersion
@@ -45,10 +43,10 @@ class Canary:
 
     @property
     def taken_back(self) -> str | None:
-        """Why it was taken back already, when only its alias is left."""
-        if self.version.tags.get(TAG + _OUTCOME) != _TAKEN_BACK:
+        """Reason for which the canary was taken back already, when only its alias is left."""
+        if self.version.canary_outcome != _TAKEN_BACK:
             return None
-        return self.version.tags.get(TAG + _REASON, "")
+        return self.version.canary_reason or ""
 
 
 def is_wanted(problem: Problem, production: ModelVersion | int | None) -> bool:
@@ -64,15 +62,11 @@ def current(registry: Registry, problem: Problem) -> Canary | None:
     version = registry.alias(problem.name, CANARY)
     if version is None or version.is_shadow:
         return None
-    with suppress(KeyError, ValueError):
-        return Canary(
-            version,
-            int(version.tags[TAG + _STEP]),
-            datetime.fromisoformat(version.tags[TAG + _SINCE]),
-            int(version.tags[TAG + _AGAINST]),
-        )
-    # A person has started it by hand, and will end it.
-    return None
+    begun = version.canary_step
+    if begun is None:
+        # A person has started it by hand, and will end it.
+        return None
+    return Canary(version, begun.step, begun.since, begun.against)
 
 
 def start(
@@ -96,7 +90,7 @@ def start(
     before = registry.alias(problem.name, CANARY)
     if before is not None and before.version == version.version:
         return
-    outcome = registry.version(problem.name, version.version).tags.get(TAG + _OUTCOME)
+    outcome = registry.version(problem.name, version.version).canary_outcome
     if outcome is not None:
         raise OutsideError(
             f"Version {version.version} of {problem.name!r} was a canary before and was {outcome}; "
@@ -104,7 +98,7 @@ def start(
         )
     if before is not None:
         _end(registry, before, _TAKEN_BACK, f"version {version.version} took its place")
-    registry.tag(version, {_AGAINST: str(production.version)})
+    registry.tag(version, CanaryTags(against=production.version).as_tags())
     _set_step(problem.rollout, registry, version, 0)
     share = problem.rollout.steps[0]
     emit(
@@ -127,7 +121,7 @@ def keep_share(problem: Problem, registry: Registry, canary: Canary) -> None:
         registry.start_canary(canary.version, share=share)
 
 
-def promote(
+def make_production(
     problem: Problem,
     registry: Registry,
     canary: Canary,
@@ -160,9 +154,9 @@ def share_of(rollout: Rollout, canary: Canary) -> float:
 
 
 def _set_step(rollout: Rollout, registry: Registry, version: ModelVersion, step: int) -> None:
-    registry.tag(version, {_STEP: str(step), _SINCE: datetime.now(UTC).isoformat()})
+    registry.tag(version, CanaryTags(step=step, step_since=datetime.now(UTC)).as_tags())
     registry.start_canary(version, share=rollout.steps[step])
 
 
 def _end(registry: Registry, version: ModelVersion, outcome: str, reason: str) -> None:
-    registry.tag(version, {_OUTCOME: outcome, _REASON: reason})
+    registry.tag(version, CanaryTags(outcome=outcome, reason=reason).as_tags())

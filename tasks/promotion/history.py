@@ -14,14 +14,14 @@ _NOBODY = "-"
 
 
 def note(why: str, by: str | None = None) -> Note:
-    """Return what the history keeps about a change that this flow run makes.
+    """Return the note that the history keeps about a change by this flow run.
 
     Parameters
     ----------
     why : str
-        One sentence for people.
+        Reason for the change, in one sentence.
     by : str, optional
-        Who makes it; default the user of this process.
+        Person who makes the change; by default the user of this process.
     """
     return Note(
         why=why,

@@ -1,8 +1,7 @@
-"""Judge: does the canary go on, become Production, or is it taken back?"""
+"""Judge the canary: does it go on, become Production, or is it taken back?"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -13,8 +12,14 @@ from prefect.logging import get_run_logger
 from pymongo.database import Database
 
 from perennial.config.problem import Problem
-from perennial.promotion.canary_analysis import Check, Judgement, Outcome, compare, decide
-from perennial.registry.client import TAG, ModelVersion, Registry, open_registry
+from perennial.promotion.canary_analysis import (
+    CanaryAnalysis,
+    CanaryOutcome,
+    Check,
+    choose_outcome,
+    compute_checks,
+)
+from perennial.registry.client import ModelVersion, Registry, open_registry
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.measurements import Figure, record
@@ -22,12 +27,12 @@ from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary
 from tasks.promotion.canary import Canary
 from tasks.promotion.lock import production_lock
-from tasks.promotion.traffic import observe
+from tasks.promotion.traffic import count_outcomes
 from tasks.reporting.tables import checks_table
 
 
-@task(name="judge", cache_policy=NO_CACHE, **NETWORK)
-def judge(problem: Problem) -> Judgement | None:
+@task(name="judge canary", cache_policy=NO_CACHE, **NETWORK)
+def judge_canary(problem: Problem) -> CanaryAnalysis | None:
     """Judge the canary of a problem by what it has done since its step began, and act on it.
 
     It may be called at any time and as often as one likes: looking more often takes back no good
@@ -36,11 +41,11 @@ def judge(problem: Problem) -> Judgement | None:
     Parameters
     ----------
     problem : Problem
-        With the rules of its rollout.
+        The problem, with the rules of its rollout.
 
     Returns
     -------
-    Judgement or None
+    CanaryAnalysis or None
         None if no rollout has a canary.
 
     Raises
@@ -58,25 +63,25 @@ def judge(problem: Problem) -> Judgement | None:
             found = canary.current(registry, problem)
             if found is None:
                 return None
-            judgement = _judge(problem, registry, found, log)
-            _act(problem, registry, found, judgement)
-    _show(problem, judgement)
+            analysis = _analyse(problem, registry, found, log)
+            _act(problem, registry, found, analysis)
+    _show(problem, analysis)
     get_run_logger().info(
         "Canary %s, %s of the requests: %s (%s).",
-        judgement.canary,
-        f"{judgement.share:.0%}",
-        judgement.outcome,
-        judgement.reason,
+        analysis.canary,
+        f"{analysis.share:.0%}",
+        analysis.outcome,
+        analysis.reason,
     )
-    return judgement
+    return analysis
 
 
-def _judge(
+def _analyse(
     problem: Problem, registry: Registry, found: Canary, log: Database[mongodb.Document]
-) -> Judgement:
+) -> CanaryAnalysis:
     rollout, number, against = problem.rollout, found.version.version, found.against
     step = min(found.step, len(rollout.steps) - 1)
-    outcome: Outcome = "take back"
+    outcome: CanaryOutcome = "take back"
     checks: tuple[Check, ...] = ()
     production = registry.production(problem.name)
     if found.taken_back is not None:
@@ -89,57 +94,48 @@ def _judge(
     elif rollout.mode != "canary":
         reason = f"rollout in problems/{problem.name}.yaml is {rollout.mode} by now"
     else:
-        seen = observe(log, problem.name, (number, against), found.since)
+        seen = count_outcomes(log, problem.name, (number, against), found.since)
         shift = _expected_shift(found.version, production)
-        checks = compare(rollout, seen[number], seen[against], shift)
+        checks = compute_checks(rollout, seen[number], seen[against], shift)
         age = datetime.now(UTC) - found.since
-        outcome, reason = decide(rollout, step, seen[number], checks, age)
+        outcome, reason = choose_outcome(rollout, step, seen[number], checks, age)
     share = canary.share_of(rollout, found)
-    return Judgement(outcome, reason, number, against, step, share, checks)
+    return CanaryAnalysis(outcome, reason, number, against, step, share, checks)
 
 
-def _show(problem: Problem, judgement: Judgement) -> None:
-    """Keep the judgement for the Prefect UI, and its figures for Prometheus."""
-    heading = f"{problem.name}: canary {judgement.canary}, {judgement.outcome}: {judgement.reason}"
+def _show(problem: Problem, analysis: CanaryAnalysis) -> None:
+    """Keep the analysis for the Prefect UI, and its gauges for Prometheus."""
+    heading = f"{problem.name}: canary {analysis.canary}, {analysis.outcome}: {analysis.reason}"
     create_markdown_artifact(
         key=f"canary-{problem.name}",
-        markdown=f"# {heading}\n\n{checks_table(judgement).markdown()}",
+        markdown=f"# {heading}\n\n{checks_table(analysis).markdown()}",
         description=heading,
     )
-    share = judgement.share if judgement.outcome in {"wait", "next step"} else 0.0
-    record("judge", problem, [Figure("canary_requests_share", share), *_figures(judgement)])
+    share = analysis.share if analysis.outcome in {"wait", "next step"} else 0.0
+    record("judge", problem, [Figure("canary_requests_share", share), *_figures(analysis)])
 
 
-def _figures(judgement: Judgement) -> Iterator[Figure]:
-    for check in judgement.checks:
-        labels = {"figure": check.name, "version": str(judgement.canary)}
+def _figures(analysis: CanaryAnalysis) -> Iterator[Figure]:
+    for check in analysis.checks:
+        labels = {"figure": check.name, "version": str(analysis.canary)}
         yield Figure("canary_worse_by_at_least", check.worse.low, labels)
         yield Figure("canary_worse_allowed", check.limit, labels)
 
 
 def _expected_shift(version: ModelVersion, production: ModelVersion) -> dict[str, float]:
-    """Return by how much more often a version predicted each label for the holdout."""
-    one, other = (_predicted_shares(each) for each in (version, production))
+    """Return each label's share of a version's predictions for the holdout, minus Production's."""
+    one, other = version.predicted_shares, production.predicted_shares
     return {label: one[label] - other[label] for label in one.keys() & other.keys()}
 
 
-def _predicted_shares(version: ModelVersion) -> dict[str, float]:
-    try:
-        shares = json.loads(version.tags[f"{TAG}predicted_shares"])
-        return {str(label): float(share) for label, share in shares.items()}
-    except (KeyError, ValueError, TypeError, AttributeError):
-        # An older version does not say it, or a person has changed it.
-        return {}
-
-
-def _act(problem: Problem, registry: Registry, found: Canary, judgement: Judgement) -> None:
-    match judgement.outcome:
+def _act(problem: Problem, registry: Registry, found: Canary, analysis: CanaryAnalysis) -> None:
+    match analysis.outcome:
         case "wait":
             canary.keep_share(problem, registry, found)
         case "next step":
             canary.go_on(problem, registry, found)
         case "promote":
-            production = registry.version(problem.name, judgement.production)
-            canary.promote(problem, registry, found, production, judgement.reason)
+            production = registry.version(problem.name, analysis.production)
+            canary.make_production(problem, registry, found, production, analysis.reason)
         case "take back":
-            canary.take_back(problem, registry, found, judgement.reason)
+            canary.take_back(problem, registry, found, analysis.reason)

@@ -9,7 +9,10 @@ from prefect.logging import get_run_logger
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.promotion.verdict import Approval, Outcome, Verdict, decide, floor_gates
+from perennial.gates.approval import Approval
+from perennial.gates.base import Comparison
+from perennial.gates.catalogue import look_up
+from perennial.promotion.verdict import Verdict, VerdictOutcome, reach_verdict
 from perennial.registry.client import (
     PREVIOUS,
     ModelVersion,
@@ -22,10 +25,8 @@ from tasks.data.prepare import Holdout
 from tasks.orchestration.events import Kind, emit
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary, questions
-from tasks.promotion.evidence import gather, has_newer_documents
 from tasks.promotion.history import note
 from tasks.promotion.lock import production_lock
-from tasks.promotion.rollback_guard import refuse_again
 from tasks.promotion.unseen import unseen_by
 from tasks.promotion.verdicts import write_verdict
 from tasks.training.evaluate import Evaluation
@@ -33,7 +34,7 @@ from tasks.training.train import predict
 
 # Each further round means that yet another retraining has promoted in between.
 _ROUNDS = 5
-_EVENTS: dict[Outcome, Kind] = {
+_EVENTS: dict[VerdictOutcome, Kind] = {
     "promoted": "version.promoted",
     "kept": "version.kept",
     "waiting": "version.waiting",
@@ -68,8 +69,7 @@ def promote(
         if production is not None and production.version == version.version:
             # An earlier try moved the alias and then lost MLflow: its opponent is previous now.
             production = registry.alias(problem.name, PREVIOUS)
-        verdict = _compare(problem, holdout, registry, version, evaluation, production, approval)
-        verdict = refuse_again(registry, version, verdict)
+        verdict = _judge(problem, holdout, registry, version, evaluation, production, approval)
         try:
             verdict = _act(problem, registry, version, production, verdict, approval)
         except StaleComparisonError:
@@ -86,7 +86,7 @@ def promote(
 
 
 def announce(problem: Problem, verdict: Verdict) -> None:
-    """Tell Prefect's automations and its event feed what became of a challenger.
+    """Send the event of a verdict to Prefect, for its automations and its event feed.
 
     One that begins as a canary is announced by its rollout: when it starts and when it ends.
     """
@@ -96,7 +96,7 @@ def announce(problem: Problem, verdict: Verdict) -> None:
     emit(_EVENTS[verdict.outcome], problem.name, version=verdict.challenger, reason=reason)
 
 
-def _compare(
+def _judge(
     problem: Problem,
     holdout: Holdout,
     registry: Registry,
@@ -105,17 +105,15 @@ def _compare(
     production: ModelVersion | None,
     approval: Approval | None,
 ) -> Verdict:
-    """Decide on holdout documents that neither of the two has learned from."""
-    floor = evaluation.floor
-    further = floor_gates(floor, evaluation.metrics[floor.metric] if floor is not None else None)
+    """Return the verdict by holdout documents that neither version has learned from."""
     if production is None:
-        return decide(
+        comparison = Comparison(registry, version)
+        return reach_verdict(
             problem,
             challenger=(version.version, evaluation.predictions),
             production=None,
-            evidence=gather(problem, version, evaluation),
+            measured={**evaluation.measured, **look_up(problem.gates, comparison)},
             approval=approval,
-            further=further,
         )
     unseen = unseen_by(problem, production, holdout.snapshot, holdout.holdout_content)
     if not unseen.any():
@@ -126,19 +124,14 @@ def _compare(
         )
     model = registry.load(production)
     opponent = predict(problem, model, holdout.holdout_inputs, holdout.holdout_labels)
-    return decide(
+    traits = holdout.holdout_traits.filter(pa.array(unseen))
+    comparison = Comparison(registry, version, production, traits)
+    return reach_verdict(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),
         production=(production.version, opponent.take(unseen)),
-        evidence=gather(
-            problem,
-            version,
-            evaluation,
-            newer_documents=has_newer_documents(version, production),
-            traits=holdout.holdout_traits.filter(pa.array(unseen)),
-        ),
+        measured={**evaluation.measured, **look_up(problem.gates, comparison)},
         approval=approval,
-        further=further,
     )
 
 

@@ -15,8 +15,10 @@ from prefect.logging import get_run_logger
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.promotion.verdict import Approval, Verdict
+from perennial.gates.approval import Approval
+from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry, StaleComparisonError, open_registry
+from perennial.registry.tags import QuestionTags
 from perennial.settings import get_settings
 from tasks.orchestration.events import emit
 from tasks.orchestration.retries import NETWORK
@@ -24,8 +26,6 @@ from tasks.promotion.lock import production_lock
 from tasks.promotion.verdicts import answer_command, read_verdict, write_verdict
 
 NOBODY = "nobody"
-_ASKED, _UNTIL = "question.asked", "question.until"
-_ANSWER, _ANSWERED = "question.answer", "question.answered"
 
 
 def describe(problem: str, verdict: Verdict) -> str:
@@ -78,9 +78,9 @@ def ask(
         if other.version < version.version:
             _give_up(registry, other, f"version {version.version} is asked about in its place")
     asked = datetime.now(UTC)
-    verdict = verdict.model_copy(update={"until": asked + problem.gates.answer_within})
-    tags = {_ASKED: asked.isoformat(), _UNTIL: (asked + problem.gates.answer_within).isoformat()}
-    write_verdict(registry, version, verdict, tags)
+    until = asked + problem.gates.answer_within
+    verdict = verdict.model_copy(update={"until": until})
+    write_verdict(registry, version, verdict, QuestionTags(asked=asked, until=until))
     return verdict
 
 
@@ -101,8 +101,8 @@ def require_open(registry: Registry, version: ModelVersion, approval: Approval) 
 
 def close(registry: Registry, version: ModelVersion, verdict: Verdict, approval: Approval) -> None:
     """Write the verdict that follows from an answer; the caller holds the problem's lock."""
-    answered = datetime.now(UTC).isoformat()
-    write_verdict(registry, version, verdict, {_ANSWER: str(approval), _ANSWERED: answered})
+    answer = QuestionTags(answer=str(approval), answered=datetime.now(UTC))
+    write_verdict(registry, version, verdict, answer)
 
 
 @task(name="find question", cache_policy=NO_CACHE, **NETWORK)

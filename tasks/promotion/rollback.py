@@ -12,7 +12,7 @@ from rich.console import Console
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.promotion.verdict import Approval
+from perennial.gates.approval import Approval
 from perennial.registry.client import PREVIOUS, Change, ModelVersion, Registry, StaleComparisonError
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import questions
@@ -23,7 +23,15 @@ from tasks.promotion.verdicts import read_verdict
 
 @dataclass(frozen=True)
 class Move:
-    """What a rollback is about to do: the version that is Production, and the one to be."""
+    """A move that a rollback is about to make.
+
+    Attributes
+    ----------
+    before : ModelVersion or None
+        The Production version, if there is one.
+    after : ModelVersion
+        The version that becomes Production.
+    """
 
     before: ModelVersion | None
     after: ModelVersion
@@ -36,11 +44,11 @@ def choose_version(problem: Problem, registry: Registry, number: int | None) -> 
     Parameters
     ----------
     problem : Problem
-        Whose Production moves.
+        The problem whose Production moves.
     registry : Registry
-        Where the versions are.
+        The model registry.
     number : int or None
-        The version; None for the one that the alias ``previous`` names.
+        Number of the version; None for the one that the alias ``previous`` names.
 
     Raises
     ------

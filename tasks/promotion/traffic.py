@@ -1,4 +1,4 @@
-"""Traffic: what versions have done with real requests, from the service's prediction log.
+"""Traffic: counts of the requests of each version, from the service's prediction log.
 
 The log has a random share of the requests, the same of each version, whose failures are logged as
 often as their answers: counts shrink by it, rates do not change. What the log drops in a burst hits
@@ -7,59 +7,52 @@ the versions alike. Everything is counted in MongoDB; what travels does not grow
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from pymongo.database import Database
 
-from perennial.promotion.canary_analysis import Observed
-from perennial.promotion.confidence_sequences import Group, Tally
+from perennial.promotion.canary_analysis import RequestCounts
+from perennial.promotion.confidence_sequences import Bucket, Tally
 from perennial.stores import mongodb
+from perennial.stores.prediction_log import Traffic
 
-PREDICTIONS, FAILURES = "predictions", "failures"
-# Groups of durations, each 12 % longer than the one before.
-_GROUPS_PER_DECADE = 20
-_AGREES = {"$eq": ["$label", "$feedback.label"]}
-_GROUP = {"$floor": {"$multiply": [_GROUPS_PER_DECADE, {"$log10": "$seconds"}]}}
+# Buckets of durations, each 12 % longer than the one before.
+_BUCKETS_PER_DECADE = 20
 
 
-def observe(
+def count_outcomes(
     log: Database[mongodb.Document], problem: str, versions: Sequence[int], since: datetime
-) -> dict[int, Observed]:
-    """Return what each of these versions has done with the requests since a time.
+) -> dict[int, RequestCounts]:
+    """Return the counts of each version's requests since a time.
 
     Parameters
     ----------
     log : Database
-        The database of the service's log.
+        Database of the service's prediction log.
     problem : str
-        Its name.
+        Name of the problem.
     versions : sequence of int
-        Which versions.
+        Version numbers to count.
     since : datetime
-        Requests before it do not count, nor does feedback on them.
+        Time before which requests, and feedback on them, do not count.
     """
-    asked = {"problem": problem, "version": {"$in": list(versions)}, "created_at": {"$gte": since}}
-    # Inputs of one request are not independent; entries of older services do not say their place.
-    first = {**asked, "position": {"$in": [0, None]}}
+    traffic = Traffic(log, problem, versions, since)
     labels: dict[int, dict[str, int]] = {version: {} for version in versions}
-    seconds: dict[int, dict[Group, int]] = {version: {} for version in versions}
+    seconds: dict[int, dict[Bucket, int]] = {version: {} for version in versions}
     said = {version: {True: 0, False: 0} for version in versions}
     failures = dict.fromkeys(versions, 0)
 
-    for version, label, count in _count(log[PREDICTIONS], first, "$label"):
+    for version, label, count in traffic.labels():
         labels[version][label] = count
-    timed = {**first, "seconds": {"$gt": 0}}
-    for version, group, count in _count(log[PREDICTIONS], timed, _GROUP):
-        seconds[version][_ends(int(group))] = count
-    told = {**asked, "feedback": {"$exists": True}}
-    for version, agrees, count in _count(log[PREDICTIONS], told, _AGREES):
-        said[version][bool(agrees)] = count
-    for version, _, count in _count(log[FAILURES], asked, None):
+    for version, bucket, count in traffic.durations(per_decade=_BUCKETS_PER_DECADE):
+        seconds[version][_ends(bucket)] = count
+    for version, agrees, count in traffic.agreement():
+        said[version][agrees] = count
+    for version, _, count in traffic.failures():
         failures[version] = count
     return {
-        version: Observed(
+        version: RequestCounts(
             failures[version],
             labels[version],
             Tally(said[version][True], sum(said[version].values())),
@@ -69,15 +62,5 @@ def observe(
     }
 
 
-def _count(collection: Any, asked: dict[str, Any], by: Any) -> Iterator[tuple[int, Any, int]]:
-    """Yield version, value and count of the entries that match."""
-    stages = [
-        {"$match": asked},
-        {"$group": {"_id": {"version": "$version", "value": by}, "count": {"$sum": 1}}},
-    ]
-    for found in collection.aggregate(stages):
-        yield found["_id"]["version"], found["_id"].get("value"), found["count"]
-
-
-def _ends(group: int) -> Group:
-    return 10 ** (group / _GROUPS_PER_DECADE), 10 ** ((group + 1) / _GROUPS_PER_DECADE)
+def _ends(bucket: int) -> Bucket:
+    return 10 ** (bucket / _BUCKETS_PER_DECADE), 10 ** ((bucket + 1) / _BUCKETS_PER_DECADE)

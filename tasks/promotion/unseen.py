@@ -21,18 +21,18 @@ def unseen_by(
     """Return which documents a version has not learned from.
 
     The problem's file may have changed since the version was made: the share of the holdout, and
-    what feedback may be used for. What counts is what was so then.
+    the use of feedback. The values of that time count.
 
     Parameters
     ----------
     problem : Problem
-        Its share of the holdout counts where the version's was not written down.
+        The problem, whose share of the holdout counts where the version did not record one.
     version : ModelVersion
-        The version.
+        The registered version.
     snapshot : Snapshot
-        Where the documents are from.
+        Snapshot of the documents.
     content : Array of bytes, shape (n_documents,)
-        Their content hashes.
+        Content hashes of the documents.
     """
     unseen = in_holdout(content, version.holdout or problem.holdout)
     if version.learned_all_feedback:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from contextlib import suppress
-
-from pydantic import TypeAdapter, ValidationError
-
-from perennial.promotion.verdict import APPROVAL, Gate, Verdict
-from perennial.registry.client import TAG, ModelVersion, Registry
+from perennial.gates.approval import APPROVAL
+from perennial.gates.base import GateResult
+from perennial.promotion.verdict import Verdict
+from perennial.registry.client import ModelVersion, Registry
+from perennial.registry.tags import QuestionTags, VerdictTags, VersionKey
 from tasks.reporting.tables import gates_table
 
 # What MLflow's database holds of a version's description; its tags hold more.
 _DESCRIPTION_CHARACTERS = 5_000
-_COMPARED_WITH, _GATES = "verdict.compared_with", "verdict.gates"
-_STORED_GATES = TypeAdapter(tuple[Gate, ...])
 
 
 def write_verdict(
     registry: Registry,
     version: ModelVersion,
     verdict: Verdict,
-    further: Mapping[str, str] | None = None,
+    question: QuestionTags | None = None,
 ) -> None:
-    """Write a verdict onto its version, after `further` tags that belong to it.
+    """Write a verdict onto its version, after the question about it, or its answer.
 
     The outcome comes last: whoever reads it finds the rest, however the process ends.
 
@@ -37,11 +32,13 @@ def write_verdict(
         version,
         description=_describe(version.problem, verdict),
         tags={
-            **(further or {}),
-            "verdict.reason": verdict.reason,
-            _COMPARED_WITH: str(verdict.production),
-            _GATES: json.dumps([gate.model_dump() for gate in verdict.gates]),
-            "verdict": verdict.outcome,
+            **(question or QuestionTags()).as_tags(),
+            **VerdictTags(
+                outcome=verdict.outcome,
+                reason=verdict.reason,
+                compared_with=verdict.production,
+                gates=[gate.model_dump() for gate in verdict.gates],
+            ).as_tags(),
         },
     )
 
@@ -49,18 +46,14 @@ def write_verdict(
 def read_verdict(version: ModelVersion) -> Verdict:
     """Return the verdict of a version that waits for a person.
 
-    What a person has damaged in its tags is left out of it.
+    Damaged tags are left out.
     """
-    gates: tuple[Gate, ...] = ()
-    with suppress(ValidationError):
-        gates = _STORED_GATES.validate_json(version.tags.get(TAG + _GATES, ""))
     question = version.question
-    against = version.tags.get(TAG + _COMPARED_WITH, "")
     return Verdict(
         outcome="waiting",
-        gates=gates,
+        gates=version.verdict_gates(GateResult),
         challenger=version.version,
-        production=int(against) if against.isdecimal() else None,
+        production=version.compared_with,
         promotion="approve",
         until=None if question is None else question.until,
     )
@@ -84,6 +77,6 @@ def _describe(problem: str, verdict: Verdict) -> str:
         by_hand = f'`python -m flows.rollback {problem} --version {number} --why "..."`'
         text = f"Kept: {verdict.reason}. To promote it by hand: {by_hand}\n\n{text}"
     if len(text) > _DESCRIPTION_CHARACTERS:
-        rest = f"... all of it is in the tag {TAG}{_GATES}"
+        rest = f"... all of it is in the tag {VersionKey.VERDICT_GATES.tag}"
         text = text[: _DESCRIPTION_CHARACTERS - len(rest)] + rest
     return text

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from perennial.config.problem import Problem
 from perennial.metrics import LOSSES
-from perennial.promotion.canary_analysis import Judgement
+from perennial.promotion.canary_analysis import CanaryAnalysis
 from perennial.promotion.verdict import Verdict
 from perennial.schema import MetricName
 from tasks.data.ingest import Ingested
@@ -122,11 +122,11 @@ def decision_table(evaluation: Evaluation) -> Grid | None:
     return Grid(f"Decision: {summary(evaluation.tuned)}", head, rows)
 
 
-def checks_table(judgement: Judgement) -> Grid:
-    """Return a table: every figure of a canary and of Production, and how far they differ."""
+def checks_table(analysis: CanaryAnalysis) -> Grid:
+    """Return a table of the checks of a canary against Production."""
     return Grid(
-        f"Canary, version {judgement.canary}, with {judgement.share:.0%} of the requests against "
-        f"Production, version {judgement.production}",
+        f"Canary, version {analysis.canary}, with {analysis.share:.0%} of the requests against "
+        f"Production, version {analysis.production}",
         ("figure", "canary", "Production", "worse by", "allowed", "crossed"),
         [
             (
@@ -137,7 +137,7 @@ def checks_table(judgement: Judgement) -> Grid:
                 f"{check.limit:g}",
                 "yes" if check.is_crossed else "no",
             )
-            for check in judgement.checks
+            for check in analysis.checks
         ],
     )
 

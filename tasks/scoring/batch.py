@@ -19,7 +19,6 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
-from perennial.errors import OutsideError
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 
@@ -109,11 +108,7 @@ def load_classifier(problem: Problem) -> Classifier:
     from perennial.registry.artifact import open_model
 
     registry = open_registry(get_settings())
-    production = registry.production(problem.name)
-    if production is None:
-        raise OutsideError(
-            f"{problem.name!r} has no Production model; run flows.retrain {problem.name} first."
-        )
+    production = registry.require_production(problem.name)
     file = registry.fetch(production)
     name = f"Version {production.version} of {problem.name!r}"
     model = open_model(file, production.sha256, name)

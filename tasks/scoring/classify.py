@@ -10,7 +10,6 @@ from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 from rich.table import Table
 
-from perennial.errors import OutsideError
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 from tasks.orchestration.retries import COMPUTING_SECONDS
@@ -36,11 +35,7 @@ def classify(problem: str, texts: Sequence[str]) -> list[Classified]:
         If the problem has no Production model, or MLflow cannot be used.
     """
     registry = open_registry(get_settings())
-    production = registry.production(problem)
-    if production is None:
-        raise OutsideError(
-            f"{problem!r} has no Production model; run flows.retrain {problem} first."
-        )
+    production = registry.require_production(problem)
     model = registry.load(production)
     labels, probabilities = model.predict(list(texts)), model.predict_proba(list(texts))
     return [

@@ -22,7 +22,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pymongo import ReplaceOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
 
 from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
@@ -34,7 +33,6 @@ from tasks.orchestration.retries import NETWORK
 from tasks.scoring.batch import Classifier, Scored, load_classifier, overlapped, progressing, say
 
 _BATCH = 1_000
-_DUPLICATE_KEY = 11_000
 # What the join puts beside the fields of a document.
 _EARLIER = "perennial_earlier"
 
@@ -201,12 +199,8 @@ def _predict(
 
 def _write(scores: Collection[mongodb.Document], written: _Written) -> None:
     if written.new:
-        try:
-            scores.insert_many(written.new, ordered=False)
-        except BulkWriteError as error:
-            # Another run has classified the same documents meanwhile; its predictions stay.
-            if any(failure["code"] != _DUPLICATE_KEY for failure in error.details["writeErrors"]):
-                raise
+        # Another run may have classified the same documents meanwhile; its predictions stay.
+        mongodb.insert_missing(scores, written.new)
     if written.old:
         replacements = [ReplaceOne({"_id": each["_id"]}, each) for each in written.old]
         scores.bulk_write(replacements, ordered=False)

@@ -1,47 +1,49 @@
-"""Evaluate: what the challenger shows on the holdout, with intervals and pictures."""
+"""Evaluate: the challenger on the holdout, with intervals, plots and what its gates measure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
+from perennial.gates.base import ModelOnHoldout
+from perennial.gates.catalogue import measure
+from perennial.inference.predictor import build_predictor
 from perennial.metrics import Interval, Predictions, intervals
-from perennial.promotion.behavioral import GroupResult
-from perennial.promotion.latency import Latency
 from perennial.registry.client import open_registry
 from perennial.schema import MetricName
 from perennial.settings import get_settings
 from perennial.thresholds.threshold import FloorFound
 from perennial.training.threshold_tuning import Compared, Tuned, compare
-from tasks.data.prepare import Dataset
+from tasks.data.prepare import Dataset, Holdout
 from tasks.orchestration.retries import COMPUTING_SECONDS
-from tasks.training.behavioral import behave, time_one
 from tasks.training.train import Challenger, predict
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The challenger on the holdout: what it predicts, and its metrics with intervals.
+    """Predictions of the challenger on the holdout, and what was measured of it.
 
     Attributes
     ----------
     predictions : Predictions
-        Of every holdout document.
+        The challenger's predictions for every holdout document.
     metrics : dict of str to Interval
-        Of these predictions.
+        Metrics of these predictions.
     tuned : Tuned or None
-        Its decision, if the problem asks for one.
+        The tuned threshold or weights, if the problem asks for them.
     compared : tuple of Compared
-        What the decision is worth on the holdout, against others.
+        Metrics of the tuned decision on the holdout, against the most probable label.
     floor : FloorFound or None
-        What became of the floor of its decision, if the problem asks for one.
-    cases : tuple of GroupResult
-        How it does on the problem's behavioural cases.
-    latency : Latency or None
-        How long it takes for one document, if the problem has a budget for it.
+        The floor of the tuned threshold, if the problem asks for one.
+    measured : mapping of str to Any
+        Name of a gate -> its measurement of the fitted model.
     """
 
     predictions: Predictions
@@ -49,8 +51,7 @@ class Evaluation:
     tuned: Tuned | None = None
     compared: tuple[Compared, ...] = ()
     floor: FloorFound | None = None
-    cases: tuple[GroupResult, ...] = ()
-    latency: Latency | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
 
 @task(name="evaluate", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
@@ -82,6 +83,45 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
     registry = open_registry(get_settings())
     registry.log(challenger.result.run_id, metrics={**figures, "refit.seconds": challenger.seconds})
     registry.log_files(challenger.result.run_id, texts={}, figures=plots)
-    cases, latency = behave(problem, challenger.model), time_one(problem, dataset, challenger.model)
     floor = tuned.floor if tuned is not None else None
-    return Evaluation(predictions, metrics, tuned, compared, floor, cases, latency)
+    measured = measure_for_gates(
+        problem, dataset, challenger.model, predictions=predictions, metrics=metrics, floor=floor
+    )
+    return Evaluation(predictions, metrics, tuned, compared, floor, measured)
+
+
+def measure_for_gates(
+    problem: Problem,
+    holdout: Holdout,
+    model: Pipeline,
+    *,
+    predictions: Predictions,
+    metrics: Mapping[MetricName, Interval],
+    floor: FloorFound | None,
+) -> dict[str, Any]:
+    """Return every measurement of a fitted model that the problem's gates ask for, by gate.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem with its gates.
+    holdout : Holdout
+        Documents that the model has not learned from.
+    model : Pipeline
+        The fitted model.
+    predictions : Predictions
+        Its predictions for the holdout.
+    metrics : mapping of str to Interval
+        Metrics of these predictions.
+    floor : FloorFound or None
+        The floor of its tuned threshold, if the problem asks for one.
+    """
+    subject = ModelOnHoldout(
+        model=model,
+        build_predictor=partial(build_predictor, model),
+        inputs=holdout.holdout_inputs,
+        predictions=predictions,
+        metrics=metrics,
+        floor=floor,
+    )
+    return measure(problem.gates, subject)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import numpy as np
@@ -15,6 +14,7 @@ from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
 from perennial.registry.artifact import Golden
 from perennial.registry.client import ModelVersion, open_registry
+from perennial.registry.tags import VersionTags
 from perennial.settings import get_settings
 from tasks.data.prepare import Dataset
 from tasks.orchestration.retries import NETWORK
@@ -22,7 +22,6 @@ from tasks.training.evaluate import Evaluation
 from tasks.training.recipe import record_recipe
 from tasks.training.train import Challenger
 
-FLOOR = "decision.floor"
 _GOLDEN_EXAMPLES = 20
 
 
@@ -32,7 +31,6 @@ def register(
 ) -> ModelVersion:
     """Store the challenger in the registry; it is not Production by that."""
     golden = choose_golden(challenger.model, dataset, evaluation)
-    snapshot = dataset.snapshot
     registry = open_registry(get_settings())
     record_recipe(registry, problem, challenger, evaluation.predictions)
     version = registry.register(
@@ -40,45 +38,43 @@ def register(
         challenger.result.run_id,
         challenger.model,
         golden,
-        tags={
-            "candidate": challenger.result.name,
-            "problem_digest": problem.digest,
-            "holdout": str(problem.holdout),
-            "feedback": problem.feedback.use,
-            "feedback_documents": str(dataset.feedback_documents),
-            **_decision(challenger),
-            **_floor(evaluation),
-            "snapshot_version": str(snapshot.version),
-            "snapshot_digest": snapshot.digest,
-            **_fields_tag(problem),
-            "predicted_shares": json.dumps(_predicted_shares(evaluation)),
-            **{f"holdout.{name}": str(found) for name, found in evaluation.metrics.items()},
-        },
+        tags=_facts(problem, dataset, challenger, evaluation).as_tags(),
     )
     get_run_logger().info("Registered %s version %s.", problem.name, version.version)
     return version
 
 
-def _decision(challenger: Challenger) -> dict[str, str]:
-    """Return the tags that say how probabilities become labels; none if nothing was tuned."""
+def _facts(
+    problem: Problem, dataset: Dataset, challenger: Challenger, evaluation: Evaluation
+) -> VersionTags:
+    """Return what is written onto the version."""
+    fields, floor, snapshot = inputs_of(problem).fields, evaluation.floor, dataset.snapshot
+    threshold, weights = _decision(challenger)
+    return VersionTags(
+        candidate=challenger.result.name,
+        problem_digest=problem.digest,
+        holdout=problem.holdout,
+        feedback=problem.feedback.use,
+        feedback_documents=dataset.feedback_documents,
+        threshold=threshold,
+        weights=weights,
+        # What a later comparison cannot find out again.
+        floor=None if floor is None else asdict(floor),
+        snapshot=(snapshot.version, snapshot.digest),
+        fields=None if fields is None else dict(fields),
+        predicted_shares=_predicted_shares(evaluation),
+        metrics=evaluation.metrics,
+    )
+
+
+def _decision(challenger: Challenger) -> tuple[float | None, dict[str, float] | None]:
+    """Return threshold and weights by which probabilities become labels, one of them at most."""
     tuned = challenger.tuned
     if tuned is None or tuned.weights is None:
-        return {}
+        return None, None
     if tuned.threshold is not None:
-        return {"threshold": str(tuned.threshold)}
-    return {"weights": json.dumps(dict(zip(tuned.seen.classes, tuned.weights, strict=True)))}
-
-
-def _floor(evaluation: Evaluation) -> dict[str, str]:
-    """Return what a later comparison cannot find out again: what became of the decision's floor."""
-    floor = evaluation.floor
-    return {} if floor is None else {FLOOR: json.dumps(asdict(floor))}
-
-
-def _fields_tag(problem: Problem) -> dict[str, str]:
-    """Return the fields of a record with their kinds; nothing for texts."""
-    fields = inputs_of(problem).fields
-    return {} if fields is None else {"fields": json.dumps(dict(fields))}
+        return tuned.threshold, None
+    return None, dict(zip(tuned.seen.classes, tuned.weights, strict=True))
 
 
 def _predicted_shares(evaluation: Evaluation) -> dict[str, float]:

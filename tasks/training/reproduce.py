@@ -17,15 +17,14 @@ from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError, ProblemError
 from perennial.metrics import Predictions
-from perennial.registry.client import TAG, ModelVersion
+from perennial.registry.artifact import TOLERANCE
+from perennial.registry.client import ModelVersion
 from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from tasks.orchestration.retries import NETWORK
 from tasks.reporting.tables import Grid
 from tasks.training.recipe import Recipe, Surroundings
 
-# Another machine's arithmetic may differ in the last bits; whatever else differs shows before.
-TOLERANCE = 1e-9
 _NONE = "-"
 _DIGITS = 12
 # Differences in one sentence; the table has all.
@@ -173,12 +172,12 @@ def _other(name: str, ingredients: Ingredients, found: Agreement | None) -> str:
 
 def _problem(version: ModelVersion, recipe: Recipe) -> tuple[Problem | None, Sequence[Difference]]:
     """Return the recorded problem, and how that of today differs."""
-    then = version.tags.get(f"{TAG}problem_digest", _NONE)
+    then = version.problem_digest or _NONE
     try:
         recorded = recipe.read_problem()
     except OutsideError as error:
         return None, [Difference("problem", "the recorded problem", then, str(error))]
-    today = _today(get_settings().problems_dir / f"{version.problem}.yaml")
+    today = _today(get_settings().problem_file(version.problem))
     differences = []
     if today != then:
         differences.append(Difference("problem", f"{version.problem}.yaml", then, today))

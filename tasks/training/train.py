@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from perennial.config.problem import Problem
 from perennial.metrics import LOSSES, Predictions, compute, join, metrics_of
 from perennial.registry.client import open_registry
+from perennial.registry.tags import RunTags
 from perennial.schema import MetricName
 from perennial.settings import get_settings
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
@@ -85,7 +86,7 @@ def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> Can
     classifier: Pipeline | None = None
     seen: Predictions | None = None
     with open_registry(get_settings()).run(
-        problem.name, name, parent=parent_run, tags={"kind": "candidate"}
+        problem.name, name, parent=parent_run, tags=RunTags(kind="candidate").as_tags()
     ) as run_id:
         with _timed() as timer:
             if dataset.folds:

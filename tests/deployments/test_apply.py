@@ -18,7 +18,7 @@ from deployments.blocks import NOTIFICATION, SNAPSHOTS, apply_blocks
 from deployments.pools import TEMPLATES, apply_pool, job_template
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.settings import PROJECT, OperationSettings, Settings
+from perennial.settings import OperationSettings, Settings
 
 HERE = OperationSettings()
 
@@ -151,10 +151,10 @@ def test_a_pool_of_another_type_is_not_taken(client: SyncPrefectClient) -> None:
         apply_pool(client, name, HERE)
 
 
-def test_runs_on_this_machine_start_in_the_folder_of_the_project() -> None:
+def test_runs_on_this_machine_start_in_the_folder_of_their_worker_wherever_it_was_moved() -> None:
     template = job_template(HERE)
 
-    assert template["variables"]["properties"]["working_dir"]["default"] == str(PROJECT)
+    assert template["variables"]["properties"]["working_dir"]["default"] == "."
 
 
 @pytest.mark.parametrize("kind", ["kubernetes", "ecs"])

@@ -104,7 +104,7 @@ def test_a_definition_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 def test_a_flow_without_a_definition_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {name: value for name, value in definitions().items() if name != "seed"}
-    monkeypatch.setattr("deployments.plan.definitions", lambda: known)
+    monkeypatch.setattr("deployments.plan.definitions", lambda _: known)
 
     with pytest.raises(OutsideError, match="does not define the flow 'seed'"):
         plan(OURS)

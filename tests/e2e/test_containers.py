@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 import pytest
 
+from perennial import __version__
 from perennial.config.problem import Problem
 from perennial.registry.artifact import Golden
 from perennial.settings import Settings
@@ -194,6 +195,7 @@ def test_an_image_says_what_it_is_and_runs_as_nobody(image: str) -> None:
 
     assert described["User"] == f"{USER}:{USER}"
     assert described["Labels"]["org.opencontainers.image.revision"]
+    assert described["Labels"]["org.opencontainers.image.version"] == __version__
     assert described["Labels"]["org.opencontainers.image.title"] == "Perennial"
     assert described["Healthcheck"]
     environment = " ".join(described["Config"]["Env"])

@@ -22,6 +22,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from ruamel.yaml import YAML
 
+from perennial import __version__
 from perennial.settings import PROJECT
 from tests.conftest import free_port, wait_until
 from tests.e2e.small_service import promote_small, serving
@@ -173,6 +174,7 @@ def test_what_is_pushed_is_found_by_its_digest_in_a_real_registry_by_a_stand_in_
         assert built["target"] == name
         assert built["BASE"].startswith("docker.io/library/python:3.11-slim@sha256:")
         assert len(built["REVISION"]) == 40
+        assert built["VERSION"] == __version__
         assert built["attested"] == "--sbom=true --provenance=mode=max"
 
     # Tags of ECR never move: who pushes a commit again gets another one.

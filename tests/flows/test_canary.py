@@ -21,7 +21,7 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from flows.retrain import retrain
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.promotion.canary_analysis import Judgement
+from perennial.promotion.canary_analysis import CanaryAnalysis
 from perennial.registry.client import CANARY, ModelVersion, Registry, open_registry
 from perennial.settings import Settings, get_serving_settings
 from perennial.stores.prediction_log import Failure, Feedback
@@ -31,7 +31,7 @@ from serving.models.routing import choose
 from serving.telemetry.log import PredictionLog
 from serving.telemetry.metrics import Metrics
 from tasks.promotion import canary
-from tasks.promotion.judge_canary import judge
+from tasks.promotion.judge_canary import judge_canary
 from tests.conftest import wait_until
 from tests.small_models import fit_small, register_small
 from tests.tasks.promotion.test_promote import CANDIDATES
@@ -43,9 +43,9 @@ TAG = "perennial.canary."
 
 
 @flow(name="look")
-def look(problem: Problem) -> Judgement | None:
+def look(problem: Problem) -> CanaryAnalysis | None:
     """What the flow `monitor` does with a canary."""
-    return judge(problem)
+    return judge_canary(problem)
 
 
 class Flipped:

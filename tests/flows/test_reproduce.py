@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -22,7 +23,14 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.registry.client import ModelVersion, Registry
 from perennial.settings import PROJECT, Settings
-from tasks.training.recipe import HOLDOUT_FILE, SURROUNDINGS_FILE, Surroundings, read_recipe
+from tasks.training.recipe import (
+    HOLDOUT_FILE,
+    PROBLEM_FILE,
+    SURROUNDINGS_FILE,
+    Surroundings,
+    read_recipe,
+)
+from tests.conftest import stored_at
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -138,11 +146,28 @@ def test_what_keeps_a_version_from_being_made_again_is_named(
     assert "data: snapshot 0 was " in str(damaged.value)
 
     location = client.get_run(made_here.run_id).info.artifact_uri
-    (Path(location.removeprefix("file://")) / HOLDOUT_FILE).unlink()
+    (stored_at(machine, location) / HOLDOUT_FILE).unlink()
     with pytest.raises(OutsideError, match=r"^Version 1 of 'reviews' has no holdout\.npz"):
         reproduce("reviews", 1)
     with pytest.raises(OutsideError, match=r"^There is no version 2"):
         reproduce("reviews", 2)
+
+
+def test_a_version_that_was_made_before_feedback_was_kept_apart_is_divided_as_it_was(
+    write_problem: Callable[..., Problem], collection: Any, documents: Any, tracking: Registry
+) -> None:
+    write_problem(feedback={"use": "holdout"})
+    collection.insert_many(documents(300))
+    collection.insert_many(
+        document | {"_id": f"feedback:{document['_id']}"} for document in documents(100, first=300)
+    )
+    retrain("reviews")
+    version = tracking.version("reviews", 1)
+    recorded = json.loads(read_recipe(tracking, version).problem)
+    del recorded["feedback"]
+    tracking.attach(version.run_id, {PROBLEM_FILE: json.dumps(recorded).encode()})
+
+    assert "is reproduced" in reproduce("reviews", 1)
 
 
 def tamper(file: Path) -> None:

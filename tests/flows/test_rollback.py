@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +16,9 @@ from flows.rollback import rollback
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.registry.client import Registry
+from perennial.settings import get_settings
 from tasks.reporting.retraining import Retraining
-from tests.conftest import MIDNIGHT, wait_until
+from tests.conftest import MIDNIGHT, stored_at, wait_until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -152,8 +152,8 @@ def test_a_rollback_that_cannot_be_done_or_meant_moves_nothing(
     registry: Registry, client: MlflowClient
 ) -> None:
     model_id = registry.version("reviews", 1).tags["perennial.model_id"]
-    folder = client.get_logged_model(model_id).artifact_location.removeprefix("file://")
-    (Path(folder) / "model.skops").write_bytes(b"damaged")
+    location = client.get_logged_model(model_id).artifact_location
+    (stored_at(get_settings(), location) / "model.skops").write_bytes(b"damaged")
     before = registry.history("reviews")
 
     with pytest.raises(OutsideError, match=r"^There is no version 9 of 'reviews'"):

@@ -1,1 +1,1 @@
-"""Tests of `modeling`."""
+"""Tests of `perennial`."""

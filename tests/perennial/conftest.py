@@ -13,12 +13,33 @@ from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from tools.wordnet import ensure_wordnet, nltk_lemmatize
 
+# Rooms whose tests start servers, draw, or fit whole pipelines; fixtures that start a server, or
+# compare with NLTK.
+_NO_UNITS = {"stores", "registry", "local", "plots", "training"}
+_NEEDED = {"servers", "prefect_api", "mongodb_server", "empty_mlflow", "nltk_data", "reviews"}
 PROBLEMS = Path(__file__).resolve().parents[2] / "problems"
 # All there is takes minutes of slow peers: `make test-e2e` does that, `make test` takes a sample.
 EVERY = [
     pytest.param(10, id="every tenth"),
     pytest.param(1, id="every single one", marks=pytest.mark.e2e),
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the unit tests: those of this folder that are quick and need nothing."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and _is_unit(item, item.path.relative_to(here).parts[0]):
+            item.add_marker(pytest.mark.unit)
+
+
+def _is_unit(item: pytest.Item, room: str) -> bool:
+    if not isinstance(item, pytest.Function) or room in _NO_UNITS:
+        return False
+    # Hypothesis tries hundreds of examples.
+    searches = getattr(item.obj, "is_hypothesis_test", False)
+    marked = any(item.get_closest_marker(name) for name in ("slow", "e2e"))
+    return not (searches or marked or _NEEDED & set(item.fixturenames))
 
 
 @pytest.fixture(scope="session")

@@ -96,6 +96,7 @@ def test_an_interval_holds_the_middle_of_what_resamples_by_hand_give(
     assert found.high == pytest.approx(np.quantile(values, 0.9), abs=spread / 3)
 
 
+@pytest.mark.slow
 def test_95_percent_intervals_hold_the_true_quality_about_95_times_of_100(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,14 +1,27 @@
 """An answer is what JSON of its parts would be, whatever labels are called."""
 
+import importlib.util
 import json
+import sys
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError, create_model
 
-from perennial.inference.base import Contribution
+from perennial.inference.contribution import Contribution
 from perennial.registry.model_version import ModelVersion
+from perennial.settings import ServingSettings
+from serving.api import answer as answer_module
+from serving.api import openapi, schemas
 from serving.api.answer import Answer, join
+from serving.api.schemas import ClassifyAnswer, Prediction
+from serving.api.schemas import Contribution as Documented
+from serving.api.templates import AnswerSchema
 
 LABELS = st.lists(
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
@@ -71,3 +84,127 @@ def test_portions_joined_are_the_answer_of_the_whole(answer: Answer) -> None:
     ]
     ids = [str(number) for number in range(len(portions))]
     assert join(portions).body(ids) == answer.body(ids)
+
+
+@given(answers())
+def test_the_body_is_byte_for_byte_what_its_schema_writes(answer: Answer) -> None:
+    ids = [f"id-{number}" for number in range(len(answer.decided))]
+
+    body = answer.body(ids)
+
+    documented = ClassifyAnswer.model_validate_json(body)
+    assert orjson.dumps(documented.model_dump(exclude_unset=True)) == body
+
+
+def _changed(schema: type[BaseModel], **changes: Any) -> Any:
+    """Return a copy of a schema with fields of other types, and without those that are None."""
+    fields: dict[str, Any] = {
+        name: (field.annotation, field) for name, field in schema.model_fields.items()
+    }
+    fields |= {name: (kind, ...) for name, kind in changes.items()}
+    kept = {name: field for name, field in fields.items() if field[0] is not None}
+    return create_model(schema.__name__, __config__=schema.model_config, **kept)
+
+
+def _reversed(schema: type[BaseModel], **changes: Any) -> Any:
+    """Return a copy of a schema with its fields in the opposite order."""
+    kinds = {name: field.annotation for name, field in schema.model_fields.items()} | changes
+    fields: dict[str, Any] = {
+        name: (kinds[name], schema.model_fields[name]) for name in reversed(kinds)
+    }
+    return create_model(schema.__name__, __config__=schema.model_config, **fields)
+
+
+def _of_predictions(**changes: Any) -> Any:
+    return _changed(ClassifyAnswer, predictions=list[_changed(Prediction, **changes)])  # type: ignore[misc]
+
+
+def _of_contributions(contribution: Any) -> Any:
+    explained = _changed(Prediction, explanation=None)
+    fields: Any = {"explanation": (list[contribution] | None, None)}
+    prediction = create_model(Prediction.__name__, __base__=explained, **fields)
+    return _changed(ClassifyAnswer, predictions=list[prediction])  # type: ignore[valid-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "field"),
+    [
+        (_changed(ClassifyAnswer, added=str), "added"),
+        (_of_predictions(added=str), "added"),
+        (_of_contributions(_changed(Documented, added=str)), "added"),
+        (_changed(ClassifyAnswer, model=None), "model"),
+        (_of_predictions(version=None), "version"),
+        (_of_predictions(explanation=None), "explanation"),
+        (_of_contributions(_changed(Documented, spans=None)), "spans"),
+        (_of_predictions(version=str), "version"),
+        (_of_predictions(probabilities=list[float]), "probabilities"),
+        (_of_predictions(probabilities=dict[str, int]), "probabilities"),
+        (_of_contributions(_changed(Documented, spans=list[int])), "spans"),
+    ],
+)
+def test_a_schema_with_other_fields_than_are_filled_in_is_refused(answer: Any, field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        AnswerSchema(answer)
+
+
+def test_parts_of_explanations_in_another_order_are_refused() -> None:
+    with pytest.raises(TypeError, match="order"):
+        AnswerSchema(_of_contributions(_reversed(Documented)))
+
+
+def _start() -> ModuleType:
+    """Return a second copy of the module of answers, as a worker that starts imports it."""
+    spec = importlib.util.spec_from_file_location("serving.api.started", answer_module.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[spec.name]
+    return module
+
+
+def test_a_worker_whose_schema_has_one_more_field_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schemas, "ClassifyAnswer", _of_predictions(added=str))
+
+    with pytest.raises(ValidationError, match="added"):
+        _start()
+
+
+@given(answers())
+def test_the_fields_of_an_answer_have_the_order_of_the_schema(answer: Answer) -> None:
+    prediction = _reversed(Prediction)
+    with pytest.MonkeyPatch.context() as patch:
+        turned = _reversed(ClassifyAnswer, predictions=list[prediction])
+        patch.setattr(schemas, "ClassifyAnswer", turned)
+        module = _start()
+    ids = [f"id-{number}" for number in range(len(answer.decided))]
+
+    body = module.Answer(**vars(answer)).body(ids)
+
+    found, expected = json.loads(body), json.loads(answer.body(ids))
+    assert found == expected
+    assert list(found) == list(reversed(expected))
+    assert list(found["predictions"][0]) == list(reversed(expected["predictions"][0]))
+
+
+def test_the_documented_example_is_what_is_sent() -> None:
+    description = json.loads(openapi.openapi(ServingSettings()))
+    documented = description["paths"]["/classify"]["post"]["responses"]["200"]
+    example = documented["content"]["application/json"]["example"]
+    (prediction,) = example["predictions"]
+    classes = tuple(prediction["probabilities"])
+
+    answer = Answer(
+        ModelVersion(example["model"], prediction["version"], "run", {}),
+        classes,
+        [classes.index(prediction["label"])],
+        np.array([list(prediction["probabilities"].values())]),
+        None,
+    )
+
+    assert answer.body([prediction["prediction_id"]]) == orjson.dumps(example)

@@ -12,7 +12,8 @@ from sklearn.pipeline import Pipeline
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.registry.artifact import Golden
 from perennial.registry.client import Registry
-from perennial.registry.model_version import TAG, ModelVersion
+from perennial.registry.model_version import ModelVersion
+from perennial.registry.tags import TAG
 from perennial.thresholds.calibration import Calibration
 from perennial.thresholds.threshold import weights_of
 from serving.api.classify import _answer

@@ -10,6 +10,8 @@ its own folder. Paths of both are stored, which is why both are below /srv/peren
 The modules that it imports are those of that commit.
 """
 
+# Its imports are in the order of that commit, where they are all of the project.
+# isort: skip_file
 # mypy: ignore-errors
 
 from __future__ import annotations

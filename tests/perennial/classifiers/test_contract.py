@@ -7,6 +7,7 @@ from inspect import getmembers, isclass
 from pkgutil import iter_modules
 from typing import Any
 
+import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -29,6 +30,7 @@ OURS = [
 # All checks apply but those that scikit-learn itself skips by the tags of an estimator: NbSvm has
 # none for more than two classes (`multi_class`) and no score on blobs, of which every feature
 # occurs in every sample (`poor_score`); none of ours computes in array libraries other than NumPy.
+@pytest.mark.slow
 @parametrize_with_checks(OURS)
 def test_it_keeps_the_contract_of_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -24,7 +24,8 @@ from perennial.config.loader import load_problem
 from perennial.inference import compiled_linear as compiled
 from perennial.inference.base import PipelinePredictor
 from perennial.inference.compiled_text import CompiledTextPredictor, compile_text_predictor
-from perennial.inference.predictor import TOLERANCE, build_predictor
+from perennial.inference.predictor import build_predictor
+from perennial.registry.artifact import TOLERANCE
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import MEMO_WORD_LENGTH, TextNormalizer
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
@@ -162,6 +163,7 @@ def decisions(model: Pipeline, text: str, label: str) -> float:
     return float(scores[position] - others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize(
     "name", ["bow-logistic", "bow-bayes", "tfidf-logistic", "bigrams-logistic", "three-logistic"]
@@ -347,6 +349,7 @@ def test_spans_stand_where_the_words_of_the_feature_are(
             assert list(found.spans) == sorted(set(found.spans))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_contributions_and_baseline_add_up_to_the_decision(
     name: str,

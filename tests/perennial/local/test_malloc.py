@@ -45,7 +45,7 @@ def _run(module: str, **environment: str) -> tuple[int, str]:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="malloc of another system")
 def test_an_array_takes_the_place_of_one_that_a_flow_has_freed() -> None:
-    usual, _ = _run("settings")
+    usual, _ = _run("perennial.settings")
     pages, allocator = _run("flows")
 
     assert pages < 0.2 * usual

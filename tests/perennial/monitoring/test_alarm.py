@@ -104,6 +104,7 @@ def _answers(rng: np.random.Generator, count: int, power: float) -> tuple[np.nda
     return confidence, rng.random(count) < confidence**power
 
 
+@pytest.mark.slow
 def test_the_estimate_finds_the_accuracy_on_easier_and_harder_documents_without_labels() -> None:
     rng = np.random.default_rng(1)
     confidence, right = _answers(rng, 4000, 2.0)

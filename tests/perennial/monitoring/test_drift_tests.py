@@ -51,6 +51,7 @@ def _unlikely_many() -> int:
     return int(binom.ppf(1 - 1e-4, ROUNDS, ALPHA))
 
 
+@pytest.mark.slow
 def test_without_drift_no_test_is_significant_more_often_than_it_says() -> None:
     rng = np.random.default_rng(0)
     found: dict[str, list[float]] = {}
@@ -81,6 +82,7 @@ def test_without_drift_no_test_is_significant_more_often_than_it_says() -> None:
     }
 
 
+@pytest.mark.slow
 def test_without_drift_the_domain_classifier_is_significant_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     found = [

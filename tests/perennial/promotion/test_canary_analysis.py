@@ -1,4 +1,4 @@
-"""The judgement on a canary: looking often proves nothing by itself, and harm is found."""
+"""Canary analysis: looking often proves nothing by itself, and harm is found."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.config.rollout import Rollout
-from perennial.promotion.canary_analysis import Observed, compare, decide
+from perennial.promotion.canary_analysis import RequestCounts, choose_outcome, compute_checks
 from perennial.promotion.confidence_sequences import (
-    Group,
+    Bucket,
     Tally,
     difference_interval,
     log_evidence,
@@ -65,6 +65,7 @@ def test_the_evidence_is_that_against_the_least_doubtful_pair_of_rates(
     assert found >= least - 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "share"), [(0.9, 0.5), (0.9, 0.05), (0.01, 0.25)])
 def test_equal_versions_are_told_apart_in_at_most_alpha_of_all_rollouts_looked_at_without_end(
     rate: float, share: float
@@ -125,6 +126,7 @@ def test_a_worse_version_is_found_within_few_looks() -> None:
     assert found >= 95
 
 
+@pytest.mark.slow
 def test_quantiles_of_equal_latencies_are_told_apart_in_at_most_alpha_of_all_rollouts() -> None:
     rng = np.random.default_rng(3)
     crossed = 0
@@ -142,7 +144,7 @@ def test_quantiles_of_equal_latencies_are_told_apart_in_at_most_alpha_of_all_rol
     assert crossed / rollouts <= ALPHA
 
 
-def _counts(groups: np.ndarray, chosen: np.ndarray) -> dict[Group, int]:
+def _counts(groups: np.ndarray, chosen: np.ndarray) -> dict[Bucket, int]:
     ends, counts = np.unique(groups[chosen], return_counts=True)
     return {(end / 2**0.25, end): n for end, n in zip(ends.tolist(), counts.tolist(), strict=True)}
 
@@ -160,8 +162,8 @@ def test_a_quantile_lies_in_its_interval_and_is_unbounded_while_little_is_known(
 def seen(
     negative: int = 500, positive: int = 500, *, failures: int = 0, right: int = 0, said: int = 0,
     seconds: float = 0.001,
-) -> Observed:  # fmt: skip
-    return Observed(
+) -> RequestCounts:  # fmt: skip
+    return RequestCounts(
         failures,
         {"negative": negative, "positive": positive},
         Tally(right, said),
@@ -180,11 +182,11 @@ def seen(
     ids=["fails", "slow", "wrong", "other labels"],
 )
 def test_a_canary_that_crosses_a_limit_is_taken_back_and_the_reason_names_it(
-    canary: Observed, named: str
+    canary: RequestCounts, named: str
 ) -> None:
-    checks = compare(ROLLOUT, canary, seen(right=180, said=200))
+    checks = compute_checks(ROLLOUT, canary, seen(right=180, said=200))
 
-    outcome, reason = decide(ROLLOUT, 0, canary, checks, DAY)
+    outcome, reason = choose_outcome(ROLLOUT, 0, canary, checks, DAY)
 
     assert outcome == "take back"
     assert named in reason
@@ -192,27 +194,27 @@ def test_a_canary_that_crosses_a_limit_is_taken_back_and_the_reason_names_it(
 
 def test_one_failure_in_a_few_requests_takes_nothing_back() -> None:
     canary = seen(2, 2, failures=1)
-    checks = compare(ROLLOUT, canary, seen())
+    checks = compute_checks(ROLLOUT, canary, seen())
 
-    outcome, reason = decide(ROLLOUT, 0, canary, checks, DAY)
+    outcome, reason = choose_outcome(ROLLOUT, 0, canary, checks, DAY)
 
     assert (outcome, reason) == ("wait", "the step needs 95 more logged requests")
 
 
 def test_a_good_canary_goes_from_step_to_step_into_production() -> None:
     good = seen(right=90, said=100)
-    checks = compare(ROLLOUT, good, seen(right=90, said=100))
+    checks = compute_checks(ROLLOUT, good, seen(right=90, said=100))
 
-    assert decide(ROLLOUT, 0, good, checks, DAY)[0] == "next step"
-    assert decide(ROLLOUT, 1, good, checks, DAY)[0] == "promote"
+    assert choose_outcome(ROLLOUT, 0, good, checks, DAY)[0] == "next step"
+    assert choose_outcome(ROLLOUT, 1, good, checks, DAY)[0] == "promote"
 
 
 def test_a_step_lasts_its_least_time_and_not_longer_than_its_longest() -> None:
-    good, checks = seen(), compare(ROLLOUT, seen(), seen())
-    idle, nothing = Observed(), compare(ROLLOUT, Observed(), Observed())
+    good, checks = seen(), compute_checks(ROLLOUT, seen(), seen())
+    idle, nothing = RequestCounts(), compute_checks(ROLLOUT, RequestCounts(), RequestCounts())
 
-    early = decide(ROLLOUT, 0, good, checks, timedelta(minutes=5))
-    forgotten = decide(ROLLOUT, 0, idle, nothing, timedelta(days=4))
+    early = choose_outcome(ROLLOUT, 0, good, checks, timedelta(minutes=5))
+    forgotten = choose_outcome(ROLLOUT, 0, idle, nothing, timedelta(days=4))
 
     assert early == ("wait", "the step needs 600 s more")
     assert forgotten == ("take back", "after 4 days its step still needs 100 more logged requests")
@@ -222,16 +224,16 @@ def test_feedback_is_waited_for_when_it_is_asked_for() -> None:
     asked = ROLLOUT.model_copy(update={"feedback": 50})
     good = seen(right=30, said=40)
 
-    outcome, reason = decide(asked, 0, good, compare(asked, good, seen()), DAY)
+    outcome, reason = choose_outcome(asked, 0, good, compute_checks(asked, good, seen()), DAY)
 
     assert (outcome, reason) == ("wait", "the step needs 10 more feedback")
 
 
 def test_of_three_labels_each_share_is_compared() -> None:
-    one = Observed(labels={"a": 5000, "b": 3000, "c": 2000})
-    other = Observed(labels={"a": 5000, "b": 500, "c": 4500})
+    one = RequestCounts(labels={"a": 5000, "b": 3000, "c": 2000})
+    other = RequestCounts(labels={"a": 5000, "b": 500, "c": 4500})
 
-    crossed = [check.name for check in compare(ROLLOUT, one, other) if check.is_crossed]
+    crossed = [check.name for check in compute_checks(ROLLOUT, one, other) if check.is_crossed]
 
     assert crossed == ["share of b", "share of c"]
 
@@ -240,7 +242,7 @@ def test_a_shift_that_the_holdout_showed_is_no_harm_and_one_beyond_it_is() -> No
     one, other = seen(negative=300, positive=700), seen(negative=1000, positive=0)
 
     unknown, known, turned = (
-        [check.name for check in compare(ROLLOUT, one, other, shift) if check.is_crossed]
+        [check.name for check in compute_checks(ROLLOUT, one, other, shift) if check.is_crossed]
         for shift in ({}, {"positive": 0.65}, {"positive": -0.65})
     )
 

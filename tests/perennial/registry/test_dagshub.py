@@ -33,10 +33,11 @@ _REPOSITORY = (
 _PROGRAM = """
 from perennial.settings import Settings, prepare_environment
 prepare_environment()
-import os, registry
+import os
+from perennial.registry.client import open_registry
 from perennial.errors import OutsideError
 try:
-    registry.connect(Settings())
+    open_registry(Settings())
 except OutsideError as error:
     print("sentence:", error)
 print("mlflow:", os.environ.get("MLFLOW_TRACKING_URI"), os.environ.get("MLFLOW_TRACKING_USERNAME"))

@@ -55,6 +55,7 @@ def test_calibration_of_three_classes_finds_temperature_and_offsets() -> None:
     np.testing.assert_allclose(found.offsets, right.offsets, atol=0.15)
 
 
+@pytest.mark.slow
 def test_probabilities_that_are_right_are_left_alone_most_of_the_time() -> None:
     used = 0
     for seed in range(20):

@@ -14,11 +14,12 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from perennial.config.decision import Goal
-from perennial.config.problem import Gates, Problem
+from perennial.config.gates import Gates
+from perennial.config.problem import Problem
+from perennial.gates.threshold_floor import FloorOnHoldout, judge_floor
 from perennial.metrics import Interval, Predictions, compute, difference, intervals, metrics_of
 from perennial.plots.threshold import decision_plots
-from perennial.promotion.verdict import decide as verdict_on
-from perennial.promotion.verdict import floor_gates
+from perennial.promotion.verdict import reach_verdict
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import TextNormalizer
 from perennial.training.threshold_tuning import (
@@ -140,9 +141,9 @@ def test_a_floor_that_is_reached_holds_out_of_fold(problem: Problem, reviewed: A
     assert tuned.floor.reached
     assert tuned.floor.low >= 0.6
     assert tuned.floor.value == compute("precision", tuned.seen)
-    (gate,) = floor_gates(tuned.floor, Interval(0.59, 0.58, 0.61))
+    gate = judge_floor(FloorOnHoldout(tuned.floor, Interval(0.59, 0.58, 0.61)))
     assert gate.passed
-    (refuted,) = floor_gates(tuned.floor, Interval(0.55, 0.51, 0.59))
+    refuted = judge_floor(FloorOnHoldout(tuned.floor, Interval(0.55, 0.51, 0.59)))
     assert not refuted.passed
 
 
@@ -152,14 +153,14 @@ def test_a_floor_that_no_threshold_reaches_keeps_the_challenger_out_with_its_fig
     strict = with_goal(problem, Goal(floor={"precision": 0.999}))
 
     tuned, holdout = tuned_on(strict, reviewed)
-    verdict = verdict_on(
+    assert tuned.floor is not None
+    verdict = reach_verdict(
         strict.model_copy(update={"gates": Gates()}),
         challenger=(1, holdout),
         production=None,
-        further=floor_gates(tuned.floor, Interval(0.9, 0.8, 1.0)),
+        measured={"threshold_floor": FloorOnHoldout(tuned.floor, Interval(0.9, 0.8, 1.0))},
     )
 
-    assert tuned.floor is not None
     assert verdict.outcome == "kept"
     assert verdict.reason == (
         f"threshold with enough precision: {tuned.floor.value:.4f} out of fold, with confidence "
@@ -250,7 +251,7 @@ def test_the_cost_is_a_metric_with_an_interval_and_a_loss(problem: Problem) -> N
     assert found.low < found.value < found.high
     assert difference("cost", good, fair, confidence=0.95, seed=1).low > 0
     gated = problem.model_copy(update={"metric": "cost", "gates": Gates(floors={"cost": 0.01})})
-    verdict = verdict_on(gated, challenger=(2, good), production=(1, fair))
+    verdict = reach_verdict(gated, challenger=(2, good), production=(1, fair))
     assert [gate.name for gate in verdict.failed] == ["cost"]
     assert "at most 0.01" in verdict.reason
 

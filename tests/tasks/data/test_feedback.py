@@ -14,7 +14,8 @@ import pytest
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.documents import from_feedback, in_holdout
-from perennial.registry.client import TAG, ModelVersion, open_registry
+from perennial.registry.client import ModelVersion, open_registry
+from perennial.registry.tags import TAG
 from perennial.settings import Settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from tasks.data.ingest import Ingested, ingest

@@ -50,7 +50,7 @@ class Shop:
     registry: Registry
 
     def challenger(self, name: str) -> tuple[ModelVersion, Evaluation]:
-        with disable_run_logger(), self.tracking.run(self.problem.name, "retrain") as parent:
+        with disable_run_logger(), self.registry.run(self.problem.name, "retrain") as parent:
             result = train.fn(self.problem, name, self.dataset, parent)
             challenger = choose.fn(self.problem, self.dataset, [result])
             texts, labels = self.dataset.holdout_inputs, self.dataset.holdout_labels
@@ -74,12 +74,12 @@ class Shop:
             return [future.result(timeout=120) for future in both]
 
     def aliases(self) -> tuple[int | None, int | None]:
-        found = (self.tracking.alias(self.problem.name, a) for a in ("production", "previous"))
+        found = (self.registry.alias(self.problem.name, a) for a in ("production", "previous"))
         production, previous = (version and version.version for version in found)
         return production, previous
 
     def tags(self, version: ModelVersion) -> dict[str, str]:
-        client: Any = self.tracking._client
+        client: Any = self.registry._client
         return dict(client.get_model_version(self.problem.name, str(version.version)).tags)
 
 
@@ -242,11 +242,11 @@ def test_a_crash_between_the_two_aliases_leaves_production_as_it_was(
         with pytest.raises(KeyboardInterrupt):
             shop.promote(*good)
 
-    production = shop.tracking.production(shop.problem.name)
+    production = shop.registry.production(shop.problem.name)
     assert calls == ["previous", "production"]
     assert production is not None
     assert production.version == 1
-    assert shop.tracking.load(production) is not None
+    assert shop.registry.load(production) is not None
     assert shop.promote(*good).outcome == "promoted"
     assert shop.aliases() == (2, 1)
 

@@ -11,12 +11,10 @@ import pytest
 
 import perennial.stores.snapshots
 from perennial.config.problem import Problem
-from perennial.registry.model_version import TAG, ModelVersion
 from perennial.settings import Settings
 from perennial.stores.snapshots import SCHEMA, SnapshotStore
 from tasks.data.ingest import ingest
 from tasks.data.prepare import prepare
-from tasks.promotion.evidence import has_newer_documents
 from tests.perennial.stores.test_snapshots import _rows
 
 SLICES = {"slices": {"margin": 0.1, "fields": ["film.country", "stars"], "source": True}}
@@ -82,30 +80,3 @@ def test_snapshots_that_were_begun_without_these_fields_read_on_and_grow(
     assert rows == {"review-1": None, "review-2": None, "review-3": [("country", "DE")]}
     assert store.find(first.digest) == first
     assert store.read(store.find(0))["fields"].to_pylist() == [None, None]
-
-
-def _version(number: int, snapshot: str | None, digest: str | None) -> ModelVersion:
-    facts = {"snapshot_version": snapshot, "snapshot_digest": digest}
-    tags = {TAG + name: value for name, value in facts.items() if value is not None}
-    return ModelVersion("reviews", number, "run", tags)
-
-
-@pytest.mark.parametrize(
-    ("challenger", "production", "newer"),
-    [
-        (("4", "b"), ("3", "a"), True),
-        (("10", "b"), ("9", "a"), True),
-        (("3", "a"), ("3", "a"), False),
-        (("4", "a"), ("3", "a"), False),
-        (("3", "a"), ("4", "b"), False),
-        ((None, None), ("3", "a"), False),
-        (("4", "b"), (None, None), False),
-    ],
-    ids=["later", "by number", "same", "nothing usable came", "earlier", "unknown", "unknown too"],
-)
-def test_newer_documents_are_those_of_a_later_snapshot_with_another_content(
-    challenger: tuple[str | None, str | None],
-    production: tuple[str | None, str | None],
-    newer: bool,
-) -> None:
-    assert has_newer_documents(_version(2, *challenger), _version(1, *production)) is newer

@@ -1,0 +1,159 @@
+"""The command ``perennial``: all that people do, grouped by what they want.
+
+It starts in a moment, since each command imports only what it needs. The commands of flows are the
+files in ``flows/``; what they say of themselves is read from there without running them.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import perennial
+from flows.__main__ import flow_names, run_flow
+from perennial.errors import OutsideError, ProblemError
+from perennial.settings import get_settings
+
+PROGRAM = "perennial"
+_BEGIN, _LEARN = "Begin", "Learn"
+_PRODUCTION, _WATCH = "Decide what is in Production", "Watch and score"
+_SYSTEM = "Run the system"
+_PANELS = {
+    "quickstart": _BEGIN,
+    "seed": _BEGIN,
+    "retrain": _LEARN,
+    "experiment": _LEARN,
+    "reproduce": _LEARN,
+    "approve": _PRODUCTION,
+    "rollback": _PRODUCTION,
+    "history": _PRODUCTION,
+    "monitor": _WATCH,
+    "score": _WATCH,
+}
+_OTHERS = "Other flows"
+# The flow itself knows its arguments, and explains them.
+_ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+app = typer.Typer(
+    name=PROGRAM,
+    help=(perennial.__doc__ or "").partition(":")[0] + ".",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def main() -> None:
+    """Run a command; what a person can mend ends it with a sentence."""
+    try:
+        app(prog_name=PROGRAM)
+    except (OutsideError, ProblemError) as error:
+        sys.exit(str(error))
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {perennial.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version)
+    ] = False,
+) -> None: ...
+
+
+@app.command(rich_help_panel=_BEGIN)
+def check(
+    problems: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of problems, or paths of their files; all unless given."),
+    ] = None,
+) -> None:
+    """Check the files of problems: one sentence for each mistake."""
+    from deployments.check import complaints, files_of, unread
+
+    folder, names = get_settings().problems_dir, problems or []
+    wrong = [] if names else list(unread(folder))
+    for file in files_of(folder, names):
+        found = list(complaints(file))
+        if not found:
+            typer.echo(f"{file}: no mistakes.")
+        wrong += found
+    for complaint in wrong:
+        typer.secho(complaint, fg="red", err=True)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _summary(name: str) -> str:
+    """Return the first line of a flow's docstring, without importing the flow."""
+    source = Path(sys.modules[run_flow.__module__].__file__ or "").with_name(f"{name}.py")
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
+
+
+def _command(name: str) -> Callable[[typer.Context], None]:
+    def command(context: typer.Context) -> None:
+        run_flow(name, context.args, f"{PROGRAM} {name}")
+
+    return command
+
+
+for _name in (*_PANELS, *(set(flow_names()) - _PANELS.keys())):
+    app.command(
+        _name,
+        help=_summary(_name),
+        rich_help_panel=_PANELS.get(_name, _OTHERS),
+        add_help_option=False,
+        context_settings=_ANYTHING,
+    )(_command(_name))
+
+
+@app.command(rich_help_panel=_SYSTEM, context_settings=_ANYTHING)
+def serve(context: typer.Context) -> None:
+    """Answer requests with the Production model; further options are those of `bentoml serve`."""
+    from serving.__main__ import main as run_service
+
+    run_service(context.args)
+
+
+@app.command(rich_help_panel=_SYSTEM)
+def up() -> None:
+    """Start Prefect, MLflow, MongoDB, a worker, the service and the exporter, in the background."""
+    from deployments.local import main as run_local
+
+    run_local(["up"])
+
+
+@app.command(rich_help_panel=_SYSTEM)
+def down() -> None:
+    """End all that `up` started."""
+    from deployments.local import main as run_local
+
+    run_local(["down"])
+
+
+@app.command(rich_help_panel=_SYSTEM)
+def apply() -> None:
+    """Give a Prefect server the deployments of every problem."""
+    from deployments.apply import main as run_apply
+
+    run_apply()
+
+
+@app.command(rich_help_panel=_SYSTEM)
+def exporter() -> None:
+    """Export what flows have measured to Prometheus."""
+    from deployments.exporter import main as run_exporter
+
+    run_exporter()

@@ -1,0 +1,176 @@
+"""A challenger is promoted only when it is provably better, or newer and provably not worse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from perennial.config.gates import Gates
+from perennial.config.problem import Problem
+from perennial.gates.better import has_newer_documents
+from perennial.metrics import difference
+from perennial.registry.model_version import ModelVersion
+from perennial.registry.tags import TAG
+from perennial.schema import MetricName
+from tests.perennial.examples import right_at
+from tests.perennial.gates.gated import (
+    FAIR,
+    GOOD,
+    LONG,
+    PRODUCTION,
+    SHORT,
+    asking,
+    gated,
+    named,
+    right_in,
+    verdict,
+)
+
+
+def test_a_truly_better_challenger_is_promoted(problem: Problem) -> None:
+    found = verdict(gated(problem, accuracy=0.9), GOOD, FAIR)
+
+    assert found.outcome == "promoted"
+    assert (found.challenger, found.production) == (8, 7)
+    assert found.failed == ()
+    assert found.reason == "every gate is passed"
+
+
+def test_a_coin_flip_challenger_is_kept_and_the_reason_says_why(problem: Problem) -> None:
+    coin = right_at(0.85, documents=600, seed=3)
+
+    found = verdict(gated(problem), coin, FAIR)
+
+    gain = difference("accuracy", coin, FAIR, confidence=0.95, seed=problem.seed)
+    assert found.outcome == "kept"
+    assert [gate.name for gate in found.failed] == ["better than Production"]
+    assert found.reason == (
+        f"better than Production: accuracy {gain.value:+.4f} "
+        f"[{gain.low:+.4f}, {gain.high:+.4f}], required 95% interval above 0"
+    )
+
+
+def test_coin_flip_challengers_are_promoted_at_most_5_times_of_100(problem: Problem) -> None:
+    floorless = gated(problem)
+    flips = [right_at(0.85, documents=200, seed=seed) for seed in range(200)]
+
+    outcomes = [
+        verdict(floorless, one, other).outcome
+        for one, other in zip(flips[::2], flips[1::2], strict=True)
+    ]
+
+    assert outcomes.count("promoted") <= 5
+
+
+def test_the_very_same_predictions_are_no_reason_to_promote(problem: Problem) -> None:
+    assert verdict(gated(problem), GOOD, GOOD).outcome == "kept"
+
+
+def test_a_worse_challenger_is_kept(problem: Problem) -> None:
+    assert verdict(gated(problem), FAIR, GOOD).outcome == "kept"
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "brier"])
+def test_a_loss_decides_for_the_model_that_loses_less(problem: Problem, metric: MetricName) -> None:
+    assert verdict(gated(problem, metric), GOOD, FAIR).outcome == "promoted"
+    assert verdict(gated(problem, metric), FAIR, GOOD).outcome == "kept"
+
+
+def test_the_problem_says_which_metric_decides(problem: Problem) -> None:
+    sure = replace(FAIR, probabilities=np.eye(2)[FAIR.truth])
+
+    assert verdict(gated(problem, "log_loss"), sure, FAIR).outcome == "promoted"
+    assert verdict(gated(problem, "accuracy"), sure, FAIR).outcome == "kept"
+
+
+def test_the_problem_says_how_much_confidence_it_needs(problem: Problem) -> None:
+    gained = np.flatnonzero(FAIR.predicted != FAIR.truth)[:8]
+    lost = np.flatnonzero(FAIR.predicted == FAIR.truth)[:3]
+    predicted = FAIR.predicted.copy()
+    predicted[[*gained, *lost]] = 1 - predicted[[*gained, *lost]]
+    perhaps_better = replace(FAIR, predicted=predicted)
+    daring = problem.model_copy(update={"gates": Gates(confidence=0.2)})
+
+    assert verdict(gated(problem), perhaps_better, FAIR).outcome == "kept"
+    assert verdict(daring, perhaps_better, FAIR).outcome == "promoted"
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.975, 0.995])
+def test_a_gate_names_the_confidence_that_the_problem_asks_for(
+    problem: Problem, confidence: float
+) -> None:
+    asked = problem.model_copy(update={"gates": Gates(confidence=confidence)})
+
+    (gate,) = verdict(asked, GOOD, FAIR).gates
+
+    assert gate.required == f"{confidence * 100:g}% interval above 0"
+
+
+# Freshness
+
+EQUAL = replace(PRODUCTION)
+
+
+def test_newer_documents_are_a_reason_to_promote_a_challenger_that_is_not_worse(
+    problem: Problem,
+) -> None:
+    asked = asking(problem, not_worse={"margin": 0.002})
+
+    fresh = verdict(asked, EQUAL, PRODUCTION, {"better": True})
+    stale = verdict(asked, EQUAL, PRODUCTION, {"better": False})
+
+    assert fresh.outcome == "promoted"
+    gate = named(fresh, "not worse than Production, on newer documents")
+    assert gate.required == "95% interval above -0.002"
+    assert stale.outcome == "kept"
+    assert named(stale, "better than Production").required == "95% interval above 0"
+
+
+def test_newer_documents_are_no_reason_unless_the_problem_says_so(problem: Problem) -> None:
+    found = verdict(asking(problem), EQUAL, PRODUCTION, {"better": True})
+
+    assert found.outcome == "kept"
+
+
+def test_a_challenger_that_may_be_worse_by_more_than_the_margin_is_kept(problem: Problem) -> None:
+    asked = asking(problem, not_worse={"margin": 0.002})
+    worse = right_in(700, (SHORT, 0.88), (LONG, 0.8))
+
+    found = verdict(asked, worse, PRODUCTION, {"better": True})
+
+    assert found.outcome == "kept"
+
+
+def _version(number: int, snapshot: str | None, digest: str | None) -> ModelVersion:
+    facts = {"snapshot_version": snapshot, "snapshot_digest": digest}
+    tags = {TAG + name: value for name, value in facts.items() if value is not None}
+    return ModelVersion("reviews", number, "run", tags)
+
+
+@pytest.mark.parametrize(
+    ("challenger", "production", "newer"),
+    [
+        (("4", "b"), ("3", "a"), True),
+        (("10", "b"), ("9", "a"), True),
+        (("3", "a"), ("3", "a"), False),
+        (("4", "a"), ("3", "a"), False),
+        (("3", "a"), ("4", "b"), False),
+        ((None, None), ("3", "a"), False),
+        (("4", "b"), (None, None), False),
+    ],
+    ids=["later", "by number", "same", "nothing usable came", "earlier", "unknown", "unknown too"],
+)
+def test_newer_documents_are_those_of_a_later_snapshot_with_another_content(
+    challenger: tuple[str | None, str | None],
+    production: tuple[str | None, str | None],
+    newer: bool,
+) -> None:
+    assert has_newer_documents(_version(2, *challenger), _version(1, *production)) is newer
+
+
+def test_a_margin_of_everything_is_refused() -> None:
+    with pytest.raises(ValidationError, match="less than 1"):
+        Gates.model_validate({"not_worse": {"margin": 1.0}})

@@ -27,7 +27,7 @@ from perennial.settings import get_serving_settings, get_settings
 
 if TYPE_CHECKING:
     from benchmarks.drift_story import Row
-    from tasks.monitoring.report import Monitored
+    from tasks.monitoring.result import MonitorResult
 
 PROBLEM = "sentiment"
 TRAINED, CHUNK, CHUNKS = 17_000, 400, 20
@@ -102,7 +102,7 @@ def _story(report: Path | None, chunks: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _quality(monitored: Monitored) -> dict[str, Any]:
+def _quality(monitored: MonitorResult) -> dict[str, Any]:
     """Return measured and estimated accuracy of the Production version of a run."""
     version = monitored.reference.production.version
     live = [each for each in monitored.quality.live if each.version == version]

@@ -27,7 +27,7 @@ from perennial.stores.prediction_log import (
 )
 from serving.telemetry.log import PredictionLog
 from serving.telemetry.metrics import Metrics
-from tasks.monitoring.report import Monitored
+from tasks.monitoring.result import MonitorResult
 
 # A text and the value of its label in the documents.
 Row = tuple[str, Any]
@@ -42,20 +42,20 @@ class Change:
 
     Attributes
     ----------
-    noticed : Monitored
+    noticed : MonitorResult
         The next monitor run after the change.
-    again : Monitored
+    again : MonitorResult
         The one after that.
     verdict : Verdict
         Of the retraining that the event asks for.
-    after : Monitored
+    after : MonitorResult
         A monitor run after clients have asked about texts that nobody had seen.
     """
 
-    noticed: Monitored
-    again: Monitored
+    noticed: MonitorResult
+    again: MonitorResult
     verdict: Verdict
-    after: Monitored
+    after: MonitorResult
 
 
 class World:
@@ -79,7 +79,7 @@ class World:
             raise AssertionError("a retraining on new documents gave no verdict")
         return verdict
 
-    def monitor(self) -> Monitored:
+    def monitor(self) -> MonitorResult:
         """Run the monitor flow, and remember how long it took."""
         start = time.perf_counter()
         monitored = monitor(self.problem.name)
@@ -180,7 +180,7 @@ class World:
                 time.sleep(0.05)
 
 
-def stay_calm(world: World, chunks: Sequence[Sequence[Row]]) -> list[Monitored]:
+def stay_calm(world: World, chunks: Sequence[Sequence[Row]]) -> list[MonitorResult]:
     """Let chunks of more of the same come, one after the other, and monitor each.
 
     Half of a chunk arrives as documents, clients ask about the other half and give feedback. Each

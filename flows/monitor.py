@@ -18,7 +18,8 @@ from perennial.settings import get_settings
 from tasks.monitoring.alarm import raise_alarm
 from tasks.monitoring.drift import look_for_drift
 from tasks.monitoring.quality import measure_freshness, measure_quality
-from tasks.monitoring.report import Monitored, report_monitoring
+from tasks.monitoring.report import report_monitoring
+from tasks.monitoring.result import MonitorResult
 from tasks.monitoring.samples import read_recent, read_reference
 from tasks.orchestration.connect import connect
 from tasks.orchestration.retries import quiet_prefect_logs
@@ -27,7 +28,7 @@ from tasks.promotion.questions import close_unanswered
 
 
 @flow(name="monitor", flow_run_name="monitor {problem}")
-def monitor(problem: str = "sentiment") -> Monitored | None:
+def monitor(problem: str = "sentiment") -> MonitorResult | None:
     """Judge the canary, compare what is recent with what Production learned from, raise alarms.
 
     Parameters
@@ -37,7 +38,7 @@ def monitor(problem: str = "sentiment") -> Monitored | None:
 
     Returns
     -------
-    Monitored or None
+    MonitorResult or None
         None while the problem has no Production version to watch.
     """
     quiet_prefect_logs()
@@ -57,7 +58,7 @@ def monitor(problem: str = "sentiment") -> Monitored | None:
     quality = measure_quality(spec, reference, recent, now)
     freshness = measure_freshness(spec, reference, recent, now)
     alarm = raise_alarm(spec, production, drift, now)
-    monitored = Monitored(now, reference, recent, drift, quality, freshness, alarm)
+    monitored = MonitorResult(now, reference, recent, drift, quality, freshness, alarm)
     report_monitoring(spec, monitored)
     return monitored
 

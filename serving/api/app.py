@@ -31,6 +31,7 @@ from serving.api.middleware import (
     json_answer,
     read_body,
 )
+from serving.api.outcomes import announce
 from serving.api.parsing import parse, require_json
 from serving.api.schemas import (
     Alias,
@@ -49,7 +50,6 @@ from serving.models.store import ModelStore
 from serving.models.watcher import Watcher
 from serving.telemetry.log import PredictionLog
 from serving.telemetry.metrics import METRICS_TYPE, Metrics, MetricsPort
-from serving.telemetry.outcomes import announce
 
 _ID = re.compile(r"(?P<problem>[a-z][a-z0-9-]*)\.(?P<version>\d{1,9})\.[0-9a-f]{32}")
 _INFORMED_SECONDS = 10.0

@@ -25,7 +25,7 @@ from perennial.training.pipelines import parameters_of
 from tasks.data.prepare import Dataset
 from tasks.experiment.trial import OutOfTimeError, TrialError, tried
 from tasks.experiment.workspace import Bench, laid_out
-from tasks.reporting.tables import Grid
+from tasks.tables.base import TextTable
 
 Outcome = Literal["complete", "out of time", "not reached", "failed"]
 # Less is not even enough to start a process.
@@ -209,9 +209,9 @@ def _log(problem: Problem, explored: Explored, dataset: Dataset) -> None:
     registry.log_snapshot(explored.run_id, dataset.snapshot)
 
 
-def settings_table(metric: MetricName, explored: Explored) -> Grid:
+def settings_table(metric: MetricName, explored: Explored) -> TextTable:
     """Return a table: what each setting of one candidate showed."""
-    return Grid(
+    return TextTable(
         f"{explored.name}: {len(explored.tried)} of {explored.settings} settings tried",
         ("parameters", metric, "folds", "fit s"),
         [

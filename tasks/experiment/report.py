@@ -23,7 +23,8 @@ from perennial.plots.experiment import Bar, comparison_plots
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 from tasks.experiment.explore import Explored, shown
-from tasks.reporting.tables import Grid, durations_table, holdout_table
+from tasks.reporting.tables import durations_table, holdout_table
+from tasks.tables.base import TextTable
 from tasks.training.evaluate import Evaluation
 
 
@@ -96,9 +97,9 @@ def headline(problem: Problem, experimented: Experimented) -> str:
     )
 
 
-def comparison_table(problem: Problem, results: Sequence[Explored]) -> Grid:
+def comparison_table(problem: Problem, results: Sequence[Explored]) -> TextTable:
     """Return a table: every candidate in its best setting, the best first."""
-    return Grid(
+    return TextTable(
         f"{len(results)} candidates, {problem.experiment.folds}-fold cross-validation on the "
         "training documents",
         ("candidate", problem.metric, "settings", "fit s", "outcome"),
@@ -115,10 +116,10 @@ def _row(problem: Problem, each: Explored) -> tuple[str, ...]:
     return each.name, value, settings, f"{best.seconds:.2f}", outcome
 
 
-def settings_table(results: Sequence[Explored]) -> Grid:
+def settings_table(results: Sequence[Explored]) -> TextTable:
     """Return a table: the best setting of every candidate, and what else it shows there."""
     shown_metrics: tuple[MetricName, ...] = ("f1", "roc_auc", "log_loss")
-    return Grid(
+    return TextTable(
         "The best setting of each",
         ("candidate", *shown_metrics, "parameters"),
         [

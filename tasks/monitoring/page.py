@@ -24,7 +24,7 @@ from tasks.monitoring.summary import (
 )
 
 if TYPE_CHECKING:
-    from tasks.monitoring.report import Monitored
+    from tasks.monitoring.result import MonitorResult
 
 _TEMPLATE = "monitor.html.jinja"
 # Answers of a longer time are drawn by the day.
@@ -48,7 +48,7 @@ class _Picture:
     svg: str
 
 
-def page(problem: Problem, monitored: Monitored) -> str:
+def page(problem: Problem, monitored: MonitorResult) -> str:
     """Return the report of a run as an HTML page that needs nothing beside itself."""
     environment = Environment(
         loader=PackageLoader(__package__, package_path=""),
@@ -73,7 +73,7 @@ def page(problem: Problem, monitored: Monitored) -> str:
     )
 
 
-def _cards(monitored: Monitored) -> list[_Card]:
+def _cards(monitored: MonitorResult) -> list[_Card]:
     quality, ages = monitored.quality, monitored.freshness
     version = monitored.reference.production.version
     live = [each for each in quality.live if each.version == version]
@@ -114,7 +114,7 @@ def _range(found: Interval) -> str:
     return f"{found.low:.1%} to {found.high:.1%}"
 
 
-def _accuracy(monitored: Monitored) -> str:
+def _accuracy(monitored: MonitorResult) -> str:
     hours = monitored.quality.hours
     if not hours:
         return ""
@@ -134,7 +134,7 @@ def _accuracy(monitored: Monitored) -> str:
     )
 
 
-def _pictures(monitored: Monitored) -> list[_Picture]:
+def _pictures(monitored: MonitorResult) -> list[_Picture]:
     """Draw the words and the numbers of both comparisons, those that changed most first."""
     reach = {(test.of, test.name): test.reach for test in monitored.drift.tests}
     pictures = []

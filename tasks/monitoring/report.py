@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -13,47 +11,19 @@ from rich.console import Console, Group
 
 from perennial.config.problem import Problem
 from perennial.metrics import Interval
-from perennial.monitoring.alarm import Step
 from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import Gauge, record
-from tasks.monitoring.drift import Drift
-from tasks.monitoring.quality import Freshness, Quality
-from tasks.monitoring.samples import Recent, Reference
+from tasks.monitoring.result import MonitorResult
 from tasks.monitoring.summary import advice, headline, tables
 from tasks.orchestration.retries import NETWORK
 
 REPORT = "monitor.html"
 
 
-@dataclass(frozen=True, eq=False)
-class Monitored:
-    """Everything that one monitor run found.
-
-    Attributes
-    ----------
-    at : datetime
-        When it looked.
-    reference, recent
-        What was compared.
-    drift, quality, freshness
-        What was found.
-    alarm : Step
-        Whether the event was raised, and why or why not.
-    """
-
-    at: datetime
-    reference: Reference
-    recent: Recent
-    drift: Drift
-    quality: Quality
-    freshness: Freshness
-    alarm: Step
-
-
 @task(name="report monitoring", cache_policy=NO_CACHE, **NETWORK)
-def report_monitoring(problem: Problem, monitored: Monitored) -> None:
+def report_monitoring(problem: Problem, monitored: MonitorResult) -> None:
     """Show what a run found: as a page and metrics in MLflow, in Prefect, and for Prometheus.
 
     In MLflow there is one run for each Production version that was watched: its metrics are series
@@ -92,7 +62,7 @@ def report_monitoring(problem: Problem, monitored: Monitored) -> None:
     Console().print(Group(*(grid.rich() for grid in grids)), f"[bold]{heading}[/bold]")
 
 
-def gauges_of(monitored: Monitored) -> Iterator[Gauge]:
+def gauges_of(monitored: MonitorResult) -> Iterator[Gauge]:
     """Yield the gauges of a run for Prometheus."""
     version = {"version": str(monitored.reference.production.version)}
     for test in monitored.drift.tests:

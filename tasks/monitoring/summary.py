@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from perennial.config.problem import Problem
 from perennial.metrics import Interval
-from tasks.reporting.tables import Grid
+from tasks.tables.base import TextTable
 
 if TYPE_CHECKING:
-    from tasks.monitoring.report import Monitored
+    from tasks.monitoring.result import MonitorResult
 
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 # From this share of unusable documents on something is wrong with what writes them.
@@ -22,7 +22,7 @@ _NAMED = 3
 _SMALLEST = 1e-6
 
 
-def headline(problem: Problem, monitored: Monitored) -> str:
+def headline(problem: Problem, monitored: MonitorResult) -> str:
     """Return what a run found in one line."""
     version = monitored.reference.production.version
     found = monitored.drift.found
@@ -33,12 +33,12 @@ def headline(problem: Problem, monitored: Monitored) -> str:
     return f"{problem.name}: no drift since version {version} was trained"
 
 
-def advice(problem: Problem, monitored: Monitored) -> list[str]:
+def advice(problem: Problem, monitored: MonitorResult) -> list[str]:
     """Return what a person should know or do, a sentence each, the most urgent first."""
     return [*_about_drift(problem, monitored), *_about_quality(problem, monitored)]
 
 
-def _about_drift(problem: Problem, monitored: Monitored) -> Iterator[str]:
+def _about_drift(problem: Problem, monitored: MonitorResult) -> Iterator[str]:
     drift, step = monitored.drift, monitored.alarm
     least = problem.monitoring.min_documents
     if drift.found:
@@ -74,7 +74,7 @@ def _about_drift(problem: Problem, monitored: Monitored) -> Iterator[str]:
         )
 
 
-def _about_quality(problem: Problem, monitored: Monitored) -> Iterator[str]:
+def _about_quality(problem: Problem, monitored: MonitorResult) -> Iterator[str]:
     quality, version = monitored.quality, monitored.reference.production.version
     holdout, limit = quality.holdout, problem.monitoring.limits.accuracy_drop
     live = [each for each in quality.live if each.version == version]
@@ -92,14 +92,14 @@ def _about_quality(problem: Problem, monitored: Monitored) -> Iterator[str]:
         yield f"Nobody has given feedback on version {version} within the window."
 
 
-def tables(monitored: Monitored) -> list[Grid]:
+def tables(monitored: MonitorResult) -> list[TextTable]:
     """Return everything that a run found as tables."""
     return [drift_table(monitored), quality_table(monitored), freshness_table(monitored)]
 
 
-def drift_table(monitored: Monitored) -> Grid:
+def drift_table(monitored: MonitorResult) -> TextTable:
     """Return a table: every comparison, those that found drift first."""
-    return Grid(
+    return TextTable(
         "Recent against the holdout of the snapshot",
         ("of", "what", "snapshot", "recent", "size", "limit", "p, corrected", "drift"),
         [
@@ -118,7 +118,7 @@ def drift_table(monitored: Monitored) -> Grid:
     )
 
 
-def quality_table(monitored: Monitored) -> Grid:
+def quality_table(monitored: MonitorResult) -> TextTable:
     """Return a table: accuracy, measured and estimated."""
     quality, sample = monitored.quality, monitored.reference.sample
     version = monitored.reference.production.version
@@ -152,10 +152,10 @@ def quality_table(monitored: Monitored) -> Grid:
         )
         for of, found in quality.estimated.items()
     ]
-    return Grid("Accuracy", ("version", "by", "answers", "accuracy, 95% interval"), rows)
+    return TextTable("Accuracy", ("version", "by", "answers", "accuracy, 95% interval"), rows)
 
 
-def freshness_table(monitored: Monitored) -> Grid:
+def freshness_table(monitored: MonitorResult) -> TextTable:
     """Return a table: how old everything is."""
     ages = monitored.freshness
     rows = [
@@ -164,7 +164,7 @@ def freshness_table(monitored: Monitored) -> Grid:
         ("newest document in MongoDB", ages.newest_document),
         ("last success of retrain", ages.retraining),
     ]
-    return Grid(
+    return TextTable(
         "Freshness",
         ("what", "ago"),
         [(what, "unknown" if age is None else duration(age)) for what, age in rows],

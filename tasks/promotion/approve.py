@@ -24,7 +24,7 @@ from perennial.stores.snapshots import SnapshotStore
 from perennial.thresholds.threshold import FloorFound
 from tasks.data.prepare import Holdout, hold_out
 from tasks.orchestration.retries import NETWORK
-from tasks.reporting.tables import gates_table
+from tasks.tables.promotion import gates_table
 from tasks.training.evaluate import Evaluation, measure_for_gates
 from tasks.training.recipe import read_recipe
 from tasks.training.train import predict

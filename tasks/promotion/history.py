@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from prefect.runtime import flow_run
 
 from perennial.registry.client import Change, Note
-from tasks.reporting.tables import Grid
+from tasks.tables.base import TextTable
 
 _NOBODY = "-"
 
@@ -31,7 +31,7 @@ def note(why: str, by: str | None = None) -> Note:
     )
 
 
-def history_table(problem: str, changes: Sequence[Change]) -> Grid:
+def history_table(problem: str, changes: Sequence[Change]) -> TextTable:
     """Return a table of the changes of Production, the newest first."""
     rows = [
         (
@@ -46,6 +46,6 @@ def history_table(problem: str, changes: Sequence[Change]) -> Grid:
         )
         for change in reversed(changes)
     ]
-    return Grid(
+    return TextTable(
         f"Production of {problem}", ("when", "what", "from", "to", "by", "flow", "run", "why"), rows
     )

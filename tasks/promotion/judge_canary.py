@@ -28,7 +28,7 @@ from tasks.promotion import canary
 from tasks.promotion.canary import Canary
 from tasks.promotion.lock import production_lock
 from tasks.promotion.traffic import count_outcomes
-from tasks.reporting.tables import checks_table
+from tasks.tables.promotion import checks_table
 
 
 @task(name="judge canary", cache_policy=NO_CACHE, **NETWORK)

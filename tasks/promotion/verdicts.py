@@ -7,7 +7,7 @@ from perennial.gates.base import GateResult
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry
 from perennial.registry.tags import QuestionTags, VerdictTags, VersionKey
-from tasks.reporting.tables import gates_table
+from tasks.tables.promotion import gates_table
 
 # What MLflow's database holds of a version's description; its tags hold more.
 _DESCRIPTION_CHARACTERS = 5_000

@@ -22,14 +22,14 @@ from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary
 from tasks.promotion.questions import describe
 from tasks.reporting.tables import (
-    Grid,
     candidates_table,
     decision_table,
     documents_table,
     durations_table,
-    gates_table,
     holdout_table,
 )
+from tasks.tables.base import TextTable
+from tasks.tables.promotion import gates_table
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import CandidateResult
 
@@ -176,7 +176,7 @@ def _production(verdict: Verdict) -> str:
     return f"Production stays version {verdict.production}"
 
 
-def _tables(problem: Problem, retraining: Retraining) -> list[Grid]:
+def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
     tables = [documents_table(problem, retraining.ingested, retraining.feedback_documents)]
     if retraining.candidates:
         tables.append(candidates_table(problem, retraining.candidates))

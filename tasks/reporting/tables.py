@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-from rich.table import Table
 
 from perennial.config.problem import Problem
 from perennial.metrics import METRICS, MetricName
-from perennial.promotion.canary_analysis import CanaryAnalysis
-from perennial.promotion.verdict import Verdict
 from tasks.data.ingest import Ingested
+from tasks.tables.base import TextTable
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import CandidateResult
 from tasks.training.tune_threshold import summary
 
 
-@dataclass(frozen=True)
-class Grid:
-    """One table, to be shown as Markdown and in the terminal."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-
-    def markdown(self) -> str:
-        """Return the table in Markdown, its title as a heading."""
-        lines = [self.head, ("---",) * len(self.head), *self.rows]
-        body = "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
-        return f"## {self.title}\n\n{body}\n"
-
-    def rich(self) -> Table:
-        """Return the table for the terminal."""
-        table = Table(title=self.title, title_justify="left", title_style="bold", min_width=72)
-        for name in self.head:
-            table.add_column(name)
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-
-def documents_table(problem: Problem, ingested: Ingested, feedback: int | None) -> Grid:
+def documents_table(problem: Problem, ingested: Ingested, feedback: int | None) -> TextTable:
     """Return a table: what came in, what became of it, and how much of all is feedback."""
     rows = [
         ("read from MongoDB", f"{ingested.read:,}"),
@@ -54,18 +26,20 @@ def documents_table(problem: Problem, ingested: Ingested, feedback: int | None) 
     if feedback is not None:
         rows.append((f"  from feedback, {problem.feedback.meaning}", f"{feedback:,}"))
     snapshot = ingested.snapshot
-    return Grid(
+    return TextTable(
         f"Documents, snapshot {snapshot.version} ({snapshot.digest[:12]})",
         ("documents", "count"),
         rows,
     )
 
 
-def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Grid:
+def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> TextTable:
     """Return a table: what each candidate showed on the validation documents, the best first."""
     if not all(result.metrics for result in results):
         fits = [(result.name, f"{result.seconds:.2f}") for result in results]
-        return Grid("The only candidate, fitted on all training documents", ("name", "fit s"), fits)
+        return TextTable(
+            "The only candidate, fitted on all training documents", ("name", "fit s"), fits
+        )
     shown: tuple[MetricName, ...] = ("accuracy", "f1", "roc_auc", "log_loss")
     if problem.metric not in shown:
         shown = (problem.metric, *shown)
@@ -74,7 +48,7 @@ def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Gr
         key=lambda result: result.metrics[problem.metric],
         reverse=METRICS[problem.metric].more_is_better,
     )
-    return Grid(
+    return TextTable(
         f"Candidates on the validation documents, chosen by {problem.metric}",
         ("candidate", *shown, "fit s"),
         [
@@ -84,9 +58,9 @@ def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Gr
     )
 
 
-def holdout_table(evaluation: Evaluation) -> Grid:
+def holdout_table(evaluation: Evaluation) -> TextTable:
     """Return a table: what the challenger shows on the holdout, with intervals."""
-    return Grid(
+    return TextTable(
         f"Challenger on the holdout, {len(evaluation.predictions):,} documents",
         ("metric", "value", "interval"),
         [
@@ -96,17 +70,7 @@ def holdout_table(evaluation: Evaluation) -> Grid:
     )
 
 
-def gates_table(verdict: Verdict) -> Grid:
-    """Return a table: every gate of a verdict with its figure."""
-    against = "no Production yet" if verdict.production is None else f"version {verdict.production}"
-    return Grid(
-        f"Verdict on version {verdict.challenger} against {against}: {verdict.outcome}",
-        ("gate", "found", "required", "passed"),
-        [(g.name, g.found, g.required, "yes" if g.passed else "no") for g in verdict.gates],
-    )
-
-
-def decision_table(evaluation: Evaluation) -> Grid | None:
+def decision_table(evaluation: Evaluation) -> TextTable | None:
     """Return a table: what the decision gains over the most probable label; None without one."""
     if evaluation.tuned is None:
         return None
@@ -118,34 +82,10 @@ def decision_table(evaluation: Evaluation) -> Grid | None:
         holdout = f"{found.holdout:.4f}", f"{found.holdout_plain:.4f}"
         rows += [(f"{name}, out of fold", *training, ""), (f"{name}, holdout", *holdout, better)]
     head = ("metric", "decided", "most probable label", "better by")
-    return Grid(f"Decision: {summary(evaluation.tuned)}", head, rows)
+    return TextTable(f"Decision: {summary(evaluation.tuned)}", head, rows)
 
 
-def checks_table(analysis: CanaryAnalysis) -> Grid:
-    """Return a table of the checks of a canary against Production."""
-    return Grid(
-        f"Canary, version {analysis.canary}, with {analysis.share:.0%} of the requests against "
-        f"Production, version {analysis.production}",
-        ("figure", "canary", "Production", "worse by", "allowed", "crossed"),
-        [
-            (
-                check.name,
-                f"{check.canary:.4g}",
-                f"{check.production:.4g}",
-                f"{check.worse.low:.4g} to {check.worse.high:.4g}",
-                f"{check.limit:g}",
-                "yes" if check.is_crossed else "no",
-            )
-            for check in analysis.checks
-        ],
-    )
-
-
-def durations_table(seconds: Mapping[str, float]) -> Grid:
+def durations_table(seconds: Mapping[str, float]) -> TextTable:
     """Return a table: how long each step took."""
     rows = [(name, f"{value:.2f}") for name, value in seconds.items()]
-    return Grid("Durations", ("step", "s"), [*rows, ("all", f"{sum(seconds.values()):.2f}")])
-
-
-def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")
+    return TextTable("Durations", ("step", "s"), [*rows, ("all", f"{sum(seconds.values()):.2f}")])

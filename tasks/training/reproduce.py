@@ -22,7 +22,7 @@ from perennial.registry.client import ModelVersion
 from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from tasks.orchestration.retries import NETWORK
-from tasks.reporting.tables import Grid
+from tasks.tables.base import TextTable
 from tasks.training.recipe import Recipe, Surroundings
 
 _NONE = "-"
@@ -240,8 +240,8 @@ def _other_layout(then: Mapping[str, str], now: Mapping[str, str]) -> str | None
     )
 
 
-def _table(name: str, differences: Sequence[Difference]) -> Grid:
+def _table(name: str, differences: Sequence[Difference]) -> TextTable:
     rows = [(d.what, d.name, d.then, d.now) for d in differences]
-    return Grid(
+    return TextTable(
         f"Not as when {name[0].lower()}{name[1:]} was made", ("", "name", "then", "now"), rows
     )

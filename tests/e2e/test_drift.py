@@ -16,7 +16,7 @@ import pytest
 from benchmarks.drift import rows_of
 from perennial.config.problem import Problem
 from perennial.settings import get_serving_settings
-from tasks.monitoring.report import Monitored
+from tasks.monitoring.result import MonitorResult
 from tests.conftest import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("prefect_api")]
@@ -63,7 +63,7 @@ def _versions(address: str, since: datetime) -> list[int]:
     return [event["payload"]["version"] for event in answer.raise_for_status().json()["events"]]
 
 
-def _live(monitored: Monitored) -> float:
+def _live(monitored: MonitorResult) -> float:
     """Return Production's accuracy by feedback."""
     version = monitored.reference.production.version
     return next(x.accuracy.value for x in monitored.quality.live if x.version == version)

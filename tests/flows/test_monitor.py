@@ -26,7 +26,8 @@ from perennial.registry.client import open_registry
 from perennial.settings import Settings, get_serving_settings, get_settings
 from perennial.stores.measurements import COLLECTION
 from tasks.monitoring.alarm import is_retraining
-from tasks.monitoring.report import REPORT, Monitored
+from tasks.monitoring.report import REPORT
+from tasks.monitoring.result import MonitorResult
 from tasks.orchestration.flow_lock import turn
 from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
 
@@ -105,7 +106,7 @@ def log(production: Any) -> Any:
     return production.database["predictions"]
 
 
-def _monitor() -> Monitored:
+def _monitor() -> MonitorResult:
     monitored = monitor("reviews")
     assert monitored is not None
     return monitored

@@ -1,0 +1,1 @@
+"""Tables for people: in Markdown for Prefect and MLflow, and in the terminal."""

@@ -1,0 +1,37 @@
+"""Tables about a promotion: the gates of a verdict, the checks of a canary."""
+
+from __future__ import annotations
+
+from perennial.promotion.canary_analysis import CanaryAnalysis
+from perennial.promotion.verdict import Verdict
+from tasks.tables.base import TextTable
+
+
+def gates_table(verdict: Verdict) -> TextTable:
+    """Return a table: every gate of a verdict with its figure."""
+    against = "no Production yet" if verdict.production is None else f"version {verdict.production}"
+    return TextTable(
+        f"Verdict on version {verdict.challenger} against {against}: {verdict.outcome}",
+        ("gate", "found", "required", "passed"),
+        [(g.name, g.found, g.required, "yes" if g.passed else "no") for g in verdict.gates],
+    )
+
+
+def checks_table(analysis: CanaryAnalysis) -> TextTable:
+    """Return a table of the checks of a canary against Production."""
+    return TextTable(
+        f"Canary, version {analysis.canary}, with {analysis.share:.0%} of the requests against "
+        f"Production, version {analysis.production}",
+        ("figure", "canary", "Production", "worse by", "allowed", "crossed"),
+        [
+            (
+                check.name,
+                f"{check.canary:.4g}",
+                f"{check.production:.4g}",
+                f"{check.worse.low:.4g} to {check.worse.high:.4g}",
+                f"{check.limit:g}",
+                "yes" if check.is_crossed else "no",
+            )
+            for check in analysis.checks
+        ],
+    )

@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from perennial.config.loader import load_problem
+from perennial.config.preparation import Preparation
 from perennial.config.problem import Problem
 from perennial.errors import ProblemError
-from perennial.text.normalizer import Steps
 from tests.perennial.conftest import PROBLEMS
 
 REVIEWS = """\
@@ -67,8 +67,8 @@ def test_the_committed_problem_about_sentiment_loads() -> None:
     assert problem.name == "sentiment"
     assert problem.classes == ("negative", "positive")
     assert problem.source.late_window == timedelta(hours=1)
-    assert problem.preparations["plain"].steps == Steps()
-    assert problem.preparations["expressive"].steps == Steps(
+    assert problem.preparations["plain"] == Preparation()
+    assert problem.preparations["expressive"] == Preparation(
         stop_words="keep", lemmas="none", numbers=False, contractions="keep", emphasis=True
     )
     assert len(problem.candidates) >= 2
@@ -572,17 +572,19 @@ def test_labels_that_look_alike_but_are_stored_differently_are_different(write: 
 
 
 def test_parameters_keep_the_kind_of_value_that_the_file_gives(write: Write) -> None:
-    parameters = "{C: 1e-3, n: 1_000, m: 2, dual: true, solver: 'x', none: null}"
+    parameters = "{C: 1e-3, max_iter: 1_000, n_jobs: 2, dual: true, solver: 'saga', tol: null}"
+    content = replaced("{alpha: 0.5}", parameters)
+    content = content.replace("multinomial_naive_bayes", "logistic_regression")
 
-    found = load_problem(write(replaced("{alpha: 0.5}", parameters))).candidates["bayes"]
+    found = load_problem(write(content)).candidates["bayes"]
 
     assert found.parameters == {
         "C": 0.001,
-        "n": 1000,
-        "m": 2,
+        "max_iter": 1000,
+        "n_jobs": 2,
         "dual": True,
-        "solver": "x",
-        "none": None,
+        "solver": "saga",
+        "tol": None,
     }
     kinds = [type(value) for value in found.parameters.values()]
     assert kinds == [float, int, int, bool, str, type(None)]

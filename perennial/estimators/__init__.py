@@ -34,8 +34,8 @@ def _known(name: str) -> str:
         return name
     raise PydanticCustomError(
         "estimator",
-        "input should be one of {names}; the nearest is {nearest}",
-        {"names": ", ".join(ESTIMATORS), "nearest": nearest(name, tuple(ESTIMATORS))},
+        "input should be one of {names}{nearest}",
+        {"names": ", ".join(ESTIMATORS), "nearest": nearest(name, ESTIMATORS)},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Link = Literal["logistic", "softmax"]
 Value = bool | int | float | str | None
+# Share of common letters from which a name is worth a suggestion.
+_SIMILAR = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,18 +171,19 @@ class EstimatorSpec:
             yield Refusal(
                 location,
                 f"is no parameter of {self.name}",
-                f"the nearest is {nearest(parameter, self.parameters)}, "
-                f"and all of them are {', '.join(self.parameters)}",
+                f"its parameters are {', '.join(self.parameters)}"
+                f"{nearest(parameter, self.parameters)}",
             )
         for limit in self.binary_limits:
             if (parameter, value) == (limit.parameter, limit.value) and n_labels > 2:
                 yield Refusal(location, *_limited(limit.value, n_labels, limit))
 
 
-def nearest(name: str, names: tuple[str, ...]) -> str:
-    """Return the one of several names that is most like another one, whatever the case."""
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a clause that names the most similar of several names, nothing if none is similar."""
     folded = {each.casefold(): each for each in names}
-    return folded[get_close_matches(name.casefold(), folded, n=1, cutoff=0)[0]]
+    found = get_close_matches(name.casefold(), folded, n=1, cutoff=_SIMILAR)
+    return f"; the nearest is {folded[found[0]]}" if found else ""
 
 
 def coefficients(classifier: Any) -> LinearForm:

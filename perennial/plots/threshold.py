@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_curve
 from perennial.config.decision import GoalMetric
 from perennial.metrics import METRICS, Predictions
 from perennial.thresholds.threshold import HALF, FloorFound, curve
-from perennial.training.threshold_tuning import Tuned
+from perennial.training.threshold_tuning import TuningResult
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ _HEADROOM = 2.5
 _TRAINING, _HOLDOUT, _CHOSEN, _PLAIN = "tab:blue", "tab:orange", "black", "dimgray"
 
 
-def decision_plots(tuned: Tuned, holdout: Predictions, title: str) -> dict[str, Figure]:
+def decision_plots(tuned: TuningResult, holdout: Predictions, title: str) -> dict[str, Figure]:
     """Return the figures of a decision between two classes: file name -> figure.
 
     There are none for more classes, which have no single threshold, and none where the most
@@ -45,16 +45,16 @@ def _axes(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _parts(tuned: Tuned, holdout: Predictions) -> list[tuple[str, Predictions, str]]:
+def _parts(tuned: TuningResult, holdout: Predictions) -> list[tuple[str, Predictions, str]]:
     """Return name, predictions and colour of both parts of the documents."""
     return [
-        (f"training, out of fold ({len(tuned.seen):,})", tuned.seen, _TRAINING),
+        (f"training, out of fold ({len(tuned.out_of_fold):,})", tuned.out_of_fold, _TRAINING),
         (f"holdout ({len(holdout):,})", holdout, _HOLDOUT),
     ]
 
 
 def _curve(
-    tuned: Tuned, metric: GoalMetric, threshold: float, holdout: Predictions, title: str
+    tuned: TuningResult, metric: GoalMetric, threshold: float, holdout: Predictions, title: str
 ) -> Figure:
     """Draw a metric against the threshold, with the chosen one and one half."""
     positive = holdout.classes[1]
@@ -84,7 +84,7 @@ def _curve(
 
 
 def _floor(
-    tuned: Tuned, floor: FloorFound, threshold: float, holdout: Predictions, title: str
+    tuned: TuningResult, floor: FloorFound, threshold: float, holdout: Predictions, title: str
 ) -> Figure:
     """Draw precision against recall, with the floor and where the threshold lies."""
     outcome = "reached" if floor.reached else "not reached"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.config.decision import DecisionConfig, FloorMetric, GoalMetric, ThresholdMetric
-from perennial.thresholds.threshold_search import Sweep
+from perennial.thresholds.threshold_search import ThresholdSweep
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -114,7 +114,7 @@ def cheapest_threshold(costs: Floats, truth: Codes, scores: Floats) -> float:
     false positive and d of a false negative (Elkan, The Foundations of Cost-Sensitive Learning,
     IJCAI 2001), which is the optimum for perfect probabilities.
     """
-    sweep = Sweep(scores, 0.0, 1.0)
+    sweep = ThresholdSweep(scores, 0.0, 1.0)
     saved = costs[truth, 0] - costs[truth, 1]
     return sweep.best(sweep.above(saved), costs[0, 1] / (costs[0, 1] + costs[1, 0]))
 
@@ -156,7 +156,7 @@ def _cheapest_weight(
     rival = others.argmax(axis=1)
     values = _logs(probabilities[:, position]) - _logs(others.max(axis=1))
     # A cut beyond all values gives the label to every document, or to none.
-    sweep = Sweep(values, float(values.min()) - 1, float(values.max()) + 1)
+    sweep = ThresholdSweep(values, float(values.min()) - 1, float(values.max()) + 1)
     saved = costs[truth, rival] - costs[truth, position]
     cut = sweep.best(sweep.above(saved), -float(np.log(weights[position])))
     return float(np.exp(np.clip(-cut, -_FARTHEST, _FARTHEST)))
@@ -182,7 +182,7 @@ def best_threshold(
 
     A floor that no threshold keeps gives the one that comes closest, and says so.
     """
-    sweep = Sweep(scores, 0.0, 1.0)
+    sweep = ThresholdSweep(scores, 0.0, 1.0)
     right, given = sweep.above(positive.astype(np.float64)), sweep.above(np.ones(len(scores)))
     metrics = _metrics(right, given, int(positive.sum()), len(positive))
     if floor is None:
@@ -205,7 +205,7 @@ def curve(
     thresholds: Floats,
 ) -> Floats:
     """Return a metric of two classes at each threshold, the cost per document where it is that."""
-    sweep = Sweep(scores, 0.0, 1.0)
+    sweep = ThresholdSweep(scores, 0.0, 1.0)
     if costs is not None and metric == "cost":
         saved = sweep.above(costs[truth, 0] - costs[truth, 1])
         values: Floats = (costs[truth, 0].sum() - saved) / len(truth)

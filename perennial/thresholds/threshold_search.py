@@ -1,4 +1,4 @@
-"""The exact optimum over all cuts: which documents have a value above it, and which have not.
+"""Exact search for the best threshold over the values of documents.
 
 Only the order of the values matters, so a sorted list and running sums tell the outcome of every
 cut at once, in O(n log n).
@@ -15,18 +15,18 @@ Floats = NDArray[np.float64]
 _SAME = 1e-9
 
 
-class Sweep:
+class ThresholdSweep:
     """Every way in which a cut divides documents into those above it and the others.
 
     Documents with equal values are never divided. A cut may lie anywhere between two neighbouring
-    values without changing anything: that plateau is what is chosen, and a place on it last.
+    values without changing the outcome: a plateau is chosen first, and a place on it last.
 
     Parameters
     ----------
     values : ndarray, shape (n_documents,)
-        Not below `low`, not above `high`.
+        Values of the documents, from `low` to `high`.
     low, high : float
-        The least and the greatest cut; nothing is above `high`.
+        The least and the greatest cut; no document is above `high`.
 
     Attributes
     ----------

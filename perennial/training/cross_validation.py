@@ -37,21 +37,21 @@ NO_FOLD = -1
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What one setting of a candidate showed.
+class SettingResult:
+    """The metrics of one setting of a candidate.
 
     Attributes
     ----------
     parameters : dict
-        Of the estimator.
+        Parameters of the estimator.
     folds : int
-        On how many folds it was fitted; fewer than all when better ones went on without it.
+        Number of folds it was fitted on; fewer than all if halving dropped it.
     metrics : dict of str to float
-        On the documents of these folds, each predicted by a fit that had not seen it.
+        Metrics on the documents of these folds, each predicted by a fit without it.
     interval : Interval or None
         The problem's metric with its bootstrap interval over documents, for a setting that was the
-        best so far. It says how far the figure depends on the documents that were asked, not how
-        far it depends on those that were learned from.
+        best so far. It covers the choice of the predicted documents, not that of the training
+        documents.
     seconds : float
         Mean time of a fit.
     """
@@ -83,7 +83,7 @@ def folds_of(
     labels : ndarray of str, shape (n_documents,)
         The labels; of copies that disagree the first one counts.
     folds : int
-        How many.
+        Number of folds.
     judged : ndarray of bool, shape (n_documents,), optional
         Which documents are predicted; every fold learns from the others.
     """
@@ -111,9 +111,9 @@ def fold_counts(
 ) -> tuple[Matrix, Matrix]:
     """Return the features of a fold's training documents, and those of the others.
 
-    They are the ones that a counter fitted on the fold's training documents would give. What
-    occurs in enough of them occurs in enough of all documents, so `counts` has it; the rest is left
-    out, since it would tell about documents that the fold has not seen. Of fields nothing is.
+    They are the features that a counter fitted on the fold's training documents would give. A
+    feature that is frequent enough in these is so in all documents, so `counts` has it; all others
+    are left out, as they would leak documents outside of the fold. Fields are all kept.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def fold_counts(
         Counts of all documents, with these features' bigrams and `min_documents`, every
         feature, neither binary nor limited.
     features : Features or TabularFeatures
-        What the candidate wants.
+        The features of the candidate.
     training : ndarray of bool, shape (n_documents,)
         The fold's training documents.
     """
@@ -178,8 +178,8 @@ class CrossValidation:
         self._features: dict[int, tuple[Matrix, Matrix]] = {}
         self._best = -np.inf
 
-    def tried(self) -> Iterator[Tried]:
-        """Yield every setting as soon as it has been tried, that of the file first."""
+    def results(self) -> Iterator[SettingResult]:
+        """Yield the result of every setting as soon as it is known, that of the file first."""
         problem, name = self.problem, self._name
         candidate, experiment = problem.candidates[name], problem.experiment
         space = experiment.space_of(name, candidate.estimator)
@@ -195,7 +195,7 @@ class CrossValidation:
         else:
             yield from map(self._finish, others)
 
-    def _halve(self, alive: Sequence[_Setting]) -> Iterator[Tried]:
+    def _halve(self, alive: Sequence[_Setting]) -> Iterator[SettingResult]:
         for fold in range(self._n_folds):
             for setting in alive:
                 setting.fit(fold)
@@ -205,12 +205,12 @@ class CrossValidation:
             for setting in ranked[stay:]:
                 yield self._result(setting)
 
-    def _finish(self, setting: _Setting) -> Tried:
+    def _finish(self, setting: _Setting) -> SettingResult:
         for fold in range(self._n_folds):
             setting.fit(fold)
         return self._result(setting)
 
-    def _result(self, setting: _Setting) -> Tried:
+    def _result(self, setting: _Setting) -> SettingResult:
         problem, metrics, found = self.problem, setting.metrics, None
         if setting.folds == self._n_folds and gain(problem.metric, metrics) > self._best:
             self._best = gain(problem.metric, metrics)
@@ -221,7 +221,7 @@ class CrossValidation:
                 seed=problem.seed,
             )
         seconds = setting.seconds / setting.folds
-        return Tried(setting.parameters, setting.folds, metrics, found, seconds)
+        return SettingResult(setting.parameters, setting.folds, metrics, found, seconds)
 
     def features(self, fold: int) -> tuple[Matrix, Matrix]:
         """Return the features of a fold, made when it is first asked for."""
@@ -259,7 +259,7 @@ class CrossValidation:
 
 
 class _Setting:
-    """One setting, and what its fits have predicted so far."""
+    """One setting with the predictions of its fits so far."""
 
     def __init__(self, validation: CrossValidation, parameters: Parameters) -> None:
         self.parameters = parameters
@@ -286,7 +286,7 @@ class _Setting:
 
     @property
     def predictions(self) -> Predictions:
-        """What was predicted so far, with the labels that the problem's decision would give."""
+        """The predictions so far, with the labels that a tuned threshold would give."""
         validation = self._validation
         everything = Predictions(
             validation.classes,
@@ -299,7 +299,7 @@ class _Setting:
 
     @property
     def metrics(self) -> dict[MetricName, float]:
-        """The metrics of what was predicted so far."""
+        """The metrics of the predictions so far."""
         predictions = self.predictions
         return {metric: compute(metric, predictions) for metric in metrics_of(predictions)}
 

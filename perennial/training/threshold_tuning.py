@@ -1,4 +1,4 @@
-"""Tuning: the decision of a challenger, from documents that its models had not seen."""
+"""Tuning: calibration and threshold of a challenger, from out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -27,49 +27,49 @@ class TooFewError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Tuned:
-    """The decision of a challenger, and what it was made from.
+class TuningResult:
+    """The weights and the calibration of a challenger, and the predictions they were tuned on.
 
     Attributes
     ----------
     goal : DecisionConfig
-        What it serves.
+        The objective.
     weights : tuple of float, or None
-        One per class, in the order of `seen`; None gives the most probable label.
+        One per class, in the order of `out_of_fold.classes`; None gives the most probable label.
     floor : FloorFound or None
-        What became of the goal's floor.
+        The floor of the objective and the metric that was reached.
     calibrated : Calibrated or None
-        What calibration brings; None if it was not tried.
-    seen : Predictions
-        The training documents, out of fold: calibrated probabilities, labels as decided.
+        The Brier scores without and with calibration; None if it was not tried.
+    out_of_fold : Predictions
+        The training documents, out of fold: calibrated probabilities, labels by the weights.
     """
 
     goal: DecisionConfig
     weights: tuple[float, ...] | None
     floor: FloorFound | None
     calibrated: Calibrated | None
-    seen: Predictions
+    out_of_fold: Predictions
 
     @property
     def threshold(self) -> float | None:
         """The probability of the positive class above which it is given; None for more classes."""
-        return threshold_of(self.weights) if len(self.seen.classes) == 2 else None
+        return threshold_of(self.weights) if len(self.out_of_fold.classes) == 2 else None
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A decision beside the most probable label, both by the same model.
+class TuningComparison:
+    """A tuned threshold and the most probable label, compared on the same model.
 
     Attributes
     ----------
     metric : str
-        What the decision serves, or what its floor is about.
+        The objective, or the metric of its floor.
     out_of_fold, out_of_fold_plain : float
-        It on the training documents, with the decision and with the most probable label.
+        The metric on the training documents, with the threshold and with the most probable label.
     holdout, holdout_plain : float
-        The same on the holdout.
+        The metric on the holdout, likewise.
     gain : Interval
-        How much better the decision is on the holdout, paired.
+        Paired difference on the holdout; above 0 where the threshold is better.
     """
 
     metric: MetricName
@@ -99,7 +99,7 @@ def tune(
     matrix: object,
     labels: NDArray[np.str_],
     judged: NDArray[np.bool_] | None = None,
-) -> Tuned:
+) -> TuningResult:
     """Return the decision that serves a goal best on out-of-fold predictions.
 
     Parameters
@@ -147,7 +147,7 @@ def tune(
         problem.classes, truth, probabilities.argmax(axis=1), probabilities, problem.costs
     )
     weights, floor = _best(problem, goal, plain)
-    return Tuned(goal, weights, floor, tried, _with(plain, weights))
+    return TuningResult(goal, weights, floor, tried, _with(plain, weights))
 
 
 def out_of_fold(
@@ -193,10 +193,10 @@ def _not_counting(judged: NDArray[np.bool_]) -> str:
     return f" (not counting {left_out:,} from feedback)" if left_out else ""
 
 
-def with_decision(model: Pipeline, tuned: Tuned) -> Pipeline:
+def with_decision(model: Pipeline, tuned: TuningResult) -> Pipeline:
     """Return a fitted model with a decision in its last step."""
     name, fitted = model.steps[-1]
-    order = [tuned.seen.classes.index(str(label)) for label in fitted.classes_]
+    order = [tuned.out_of_fold.classes.index(str(label)) for label in fitted.classes_]
     weights = tuned.weights
     if weights is not None:
         weights = tuple(weights[position] for position in order)
@@ -222,23 +222,27 @@ def at_best(problem: Problem, predictions: Predictions) -> Predictions:
     return _with(predictions, weights)
 
 
-def compare(problem: Problem, tuned: Tuned, holdout: Predictions) -> tuple[Compared, ...]:
-    """Return what a decision changes against the most probable label.
+def compare(
+    problem: Problem, tuned: TuningResult, holdout: Predictions
+) -> tuple[TuningComparison, ...]:
+    """Return how a tuned threshold compares with the most probable label, by metric.
 
-    First comes what it serves, then the metric of its floor; nothing if nothing is tuned.
+    The objective comes first, then the metric of its floor; without tuning there are no metrics.
     """
     metrics: list[MetricName] = [] if tuned.goal.objective is None else [tuned.goal.objective]
     metrics += tuned.goal.floor or {}
     return tuple(_compare(problem, metric, tuned, holdout) for metric in metrics)
 
 
-def _compare(problem: Problem, metric: MetricName, tuned: Tuned, holdout: Predictions) -> Compared:
+def _compare(
+    problem: Problem, metric: MetricName, tuned: TuningResult, holdout: Predictions
+) -> TuningComparison:
     plain = _with(holdout, None)
     confidence, seed = problem.gates.confidence, problem.seed
-    return Compared(
+    return TuningComparison(
         metric=metric,
-        out_of_fold=compute(metric, tuned.seen),
-        out_of_fold_plain=compute(metric, _with(tuned.seen, None)),
+        out_of_fold=compute(metric, tuned.out_of_fold),
+        out_of_fold_plain=compute(metric, _with(tuned.out_of_fold, None)),
         holdout=compute(metric, holdout),
         holdout_plain=compute(metric, plain),
         gain=difference(metric, holdout, plain, confidence=confidence, seed=seed),

@@ -20,7 +20,7 @@ from perennial.metrics import MetricName
 from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
-from perennial.training.cross_validation import Tried, folds_of, gain
+from perennial.training.cross_validation import SettingResult, folds_of, gain
 from perennial.training.pipelines import parameters_of
 from tasks.data.prepare import Dataset
 from tasks.experiment.trial import OutOfTimeError, TrialError, tried
@@ -48,9 +48,9 @@ class Explored:
         Why not, in a few words; empty when they were.
     settings : int
         How many settings it has.
-    tried : sequence of Tried
+    tried : sequence of SettingResult
         Those that were tried, in this order.
-    best : Tried or None
+    best : SettingResult or None
         The best one of those that were fitted on every fold.
     seconds : float
         Time that it took in all.
@@ -61,8 +61,8 @@ class Explored:
     outcome: Outcome
     reason: str
     settings: int
-    tried: Sequence[Tried]
-    best: Tried | None
+    tried: Sequence[SettingResult]
+    best: SettingResult | None
     seconds: float
 
     def summary(self, metric: MetricName) -> str:
@@ -148,7 +148,7 @@ def explore(
     budget = min(problem.experiment.candidate_budget.total_seconds(), deadline - start)
     tags = RunTags(kind="explored").as_tags()
     with registry.run(problem.name, name, parent=parent_run, tags=tags) as run_id:
-        found: list[Tried] = []
+        found: list[SettingResult] = []
         outcome, reason = _try(bench, name, budget, found)
         explored = _explored(problem, name, run_id, outcome, reason, found)
         explored = replace(explored, seconds=time.monotonic() - start)
@@ -156,7 +156,7 @@ def explore(
     return explored
 
 
-def _try(bench: Bench, name: str, budget: float, found: list[Tried]) -> tuple[Outcome, str]:
+def _try(bench: Bench, name: str, budget: float, found: list[SettingResult]) -> tuple[Outcome, str]:
     """Add to what was found until everything is tried; return whether it was, and why not."""
     if budget < _LEAST_SECONDS:
         return "not reached", "the experiment's time was over before it began"
@@ -171,7 +171,12 @@ def _try(bench: Bench, name: str, budget: float, found: list[Tried]) -> tuple[Ou
 
 
 def _explored(
-    problem: Problem, name: str, run_id: str, outcome: Outcome, reason: str, found: list[Tried]
+    problem: Problem,
+    name: str,
+    run_id: str,
+    outcome: Outcome,
+    reason: str,
+    found: list[SettingResult],
 ) -> Explored:
     candidate, experiment = problem.candidates[name], problem.experiment
     settings = experiment.settings_of(name, candidate.estimator, candidate.parameters)

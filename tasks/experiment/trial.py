@@ -2,7 +2,7 @@
 
 python -m tasks.experiment.trial FOLDER CANDIDATE
 
-It prints one line of JSON per setting, `Tried`, as soon as it is known.
+It prints one line of JSON per setting, `SettingResult`, as soon as it is known.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pydantic import TypeAdapter
 
 from perennial.local.python import python_environment
 from perennial.settings import get_settings
-from perennial.training.cross_validation import CrossValidation, Tried
+from perennial.training.cross_validation import CrossValidation, SettingResult
 from tasks.experiment.workspace import Bench
 
 # As many candidates are tried at once as there are processors; each has one to itself.
 _ONE_THREAD: Mapping[str, str] = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
-_LINE = TypeAdapter(Tried)
+_LINE = TypeAdapter(SettingResult)
 
 
 class OutOfTimeError(Exception):
@@ -35,7 +35,7 @@ class TrialError(Exception):
     """A candidate failed; the message is the last line of what its process said."""
 
 
-def tried(bench: Bench, name: str, seconds: float) -> Iterator[Tried]:
+def tried(bench: Bench, name: str, seconds: float) -> Iterator[SettingResult]:
     """Yield the settings of a candidate as they are tried, for so many seconds at most.
 
     Raises
@@ -87,7 +87,7 @@ def _main(folder: str, name: str) -> None:
     validation = CrossValidation(
         bench.problem(), name, bench.counts(name), bench.labels(), bench.folds()
     )
-    for found in validation.tried():
+    for found in validation.results():
         sys.stdout.buffer.write(_LINE.dump_json(found) + b"\n")
         sys.stdout.flush()
 

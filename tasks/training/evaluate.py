@@ -19,7 +19,7 @@ from perennial.metrics import Interval, MetricName, Predictions, intervals
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 from perennial.thresholds.threshold import FloorFound
-from perennial.training.threshold_tuning import Compared, Tuned, compare
+from perennial.training.threshold_tuning import TuningComparison, TuningResult, compare
 from tasks.data.prepare import Dataset, Holdout
 from tasks.orchestration.retries import COMPUTING_SECONDS
 from tasks.training.train import Challenger, predict
@@ -35,9 +35,9 @@ class Evaluation:
         The challenger's predictions for every holdout document.
     metrics : dict of str to Interval
         Metrics of these predictions.
-    tuned : Tuned or None
+    tuned : TuningResult or None
         The tuned threshold or weights, if the problem asks for them.
-    compared : tuple of Compared
+    compared : tuple of TuningComparison
         Metrics of the tuned decision on the holdout, against the most probable label.
     floor : FloorFound or None
         The floor of the tuned threshold, if the problem asks for one.
@@ -47,8 +47,8 @@ class Evaluation:
 
     predictions: Predictions
     metrics: dict[MetricName, Interval]
-    tuned: Tuned | None = None
-    compared: tuple[Compared, ...] = ()
+    tuned: TuningResult | None = None
+    compared: tuple[TuningComparison, ...] = ()
     floor: FloorFound | None = None
     measured: Mapping[str, Any] = field(default_factory=dict)
 

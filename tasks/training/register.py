@@ -74,7 +74,7 @@ def _decision(challenger: Challenger) -> tuple[float | None, dict[str, float] | 
         return None, None
     if tuned.threshold is not None:
         return tuned.threshold, None
-    return None, dict(zip(tuned.seen.classes, tuned.weights, strict=True))
+    return None, dict(zip(tuned.out_of_fold.classes, tuned.weights, strict=True))
 
 
 def _predicted_shares(evaluation: Evaluation) -> dict[str, float]:

@@ -23,7 +23,7 @@ from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
-from perennial.training.threshold_tuning import Tuned, at_best
+from perennial.training.threshold_tuning import TuningResult, at_best
 from tasks.data.prepare import Dataset
 from tasks.orchestration.retries import COMPUTING_SECONDS
 
@@ -60,7 +60,7 @@ class Challenger:
     result: CandidateResult
     model: Pipeline
     seconds: float
-    tuned: Tuned | None = None
+    tuned: TuningResult | None = None
 
 
 def largest_first(problem: Problem, dataset: Dataset) -> list[str]:

@@ -14,7 +14,7 @@ from perennial.errors import OutsideError
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 from perennial.training.pipelines import build_classifier
-from perennial.training.threshold_tuning import TooFewError, Tuned, tune, with_decision
+from perennial.training.threshold_tuning import TooFewError, TuningResult, tune, with_decision
 from tasks.data.prepare import Dataset
 from tasks.training.train import Challenger
 
@@ -56,12 +56,12 @@ def decide(problem: Problem, dataset: Dataset, challenger: Challenger) -> Challe
     return replace(challenger, model=with_decision(challenger.model, tuned), tuned=tuned)
 
 
-def summary(tuned: Tuned) -> str:
+def summary(tuned: TuningResult) -> str:
     """Return a decision in one line."""
     if tuned.threshold is not None:
-        text = f"{tuned.seen.classes[1]} above a probability of {tuned.threshold:.4f}"
+        text = f"{tuned.out_of_fold.classes[1]} above a probability of {tuned.threshold:.4f}"
     elif tuned.weights is not None:
-        pairs = zip(tuned.seen.classes, tuned.weights, strict=True)
+        pairs = zip(tuned.out_of_fold.classes, tuned.weights, strict=True)
         text = "weights " + ", ".join(f"{label} {weight:.4f}" for label, weight in pairs)
     else:
         text = "the most probable label"
@@ -72,12 +72,12 @@ def summary(tuned: Tuned) -> str:
     return f"{text}, {done} (Brier score {found.before:.5f}, calibrated {found.after:.5f})"
 
 
-def _params(tuned: Tuned) -> dict[str, object]:
+def _params(tuned: TuningResult) -> dict[str, object]:
     params: dict[str, object] = {}
     if tuned.threshold is not None:
         params["decision.threshold"] = tuned.threshold
     elif tuned.weights is not None:
-        for label, weight in zip(tuned.seen.classes, tuned.weights, strict=True):
+        for label, weight in zip(tuned.out_of_fold.classes, tuned.weights, strict=True):
             params[f"decision.weight.{label}"] = weight
     if tuned.calibrated is not None and tuned.calibrated.calibration is not None:
         params["decision.slope"] = tuned.calibrated.calibration.slope
@@ -85,7 +85,7 @@ def _params(tuned: Tuned) -> dict[str, object]:
     return params
 
 
-def _metrics(tuned: Tuned) -> dict[str, float]:
+def _metrics(tuned: TuningResult) -> dict[str, float]:
     metrics: dict[str, float] = {}
     if tuned.calibrated is not None:
         metrics["out_of_fold.brier.uncalibrated"] = tuned.calibrated.before

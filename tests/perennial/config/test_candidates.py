@@ -84,8 +84,8 @@ def test_a_parameter_that_an_estimator_does_not_have_is_named_with_those_it_has(
     said = complaint(records(f"    estimator: {name}\n    parameters:\n      {parameter}_: 3\n"))
 
     assert said == (
-        f"line 8: candidates.one.parameters.{parameter}_ is no parameter of {name}; the nearest is "
-        f"{parameter}, and all of them are {', '.join(ESTIMATORS[name].parameters)}."
+        f"line 8: candidates.one.parameters.{parameter}_ is no parameter of {name}; its parameters "
+        f"are {', '.join(ESTIMATORS[name].parameters)}; the nearest is {parameter}."
     )
 
 
@@ -128,8 +128,8 @@ def test_what_takes_two_labels_only_is_refused_with_three(
         pytest.param(
             "  spaces:\n    bayes:\n      parameters: {alfa: [1, 2]}\n",
             "line 13: experiment.spaces.bayes.parameters.alfa is no parameter of "
-            "multinomial_naive_bayes; the nearest is alpha, and all of them are alpha, "
-            "class_prior, fit_prior, force_alpha.",
+            "multinomial_naive_bayes; its parameters are alpha, class_prior, fit_prior, "
+            "force_alpha; the nearest is alpha.",
             id="a parameter of a candidate",
         ),
         pytest.param(
@@ -149,7 +149,7 @@ def test_what_takes_two_labels_only_is_refused_with_three(
             "  grid:\n    preparation: plain\n    features: {words: {}}\n    estimators:\n"
             "      trees: {estimator: decision_tree, parameters: {depth: 3}}\n",
             "line 15: experiment.grid.estimators.trees.parameters.depth is no parameter of "
-            "decision_tree; the nearest is max_depth, ",
+            "decision_tree; its parameters are ",
             id="a parameter of the grid",
         ),
         pytest.param(

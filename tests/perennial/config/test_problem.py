@@ -572,17 +572,19 @@ def test_labels_that_look_alike_but_are_stored_differently_are_different(write: 
 
 
 def test_parameters_keep_the_kind_of_value_that_the_file_gives(write: Write) -> None:
-    parameters = "{C: 1e-3, n: 1_000, m: 2, dual: true, solver: 'x', none: null}"
+    parameters = "{C: 1e-3, max_iter: 1_000, n_jobs: 2, dual: true, solver: 'saga', tol: null}"
+    content = replaced("{alpha: 0.5}", parameters)
+    content = content.replace("multinomial_naive_bayes", "logistic_regression")
 
-    found = load_problem(write(replaced("{alpha: 0.5}", parameters))).candidates["bayes"]
+    found = load_problem(write(content)).candidates["bayes"]
 
     assert found.parameters == {
         "C": 0.001,
-        "n": 1000,
-        "m": 2,
+        "max_iter": 1000,
+        "n_jobs": 2,
         "dual": True,
-        "solver": "x",
-        "none": None,
+        "solver": "saga",
+        "tol": None,
     }
     kinds = [type(value) for value in found.parameters.values()]
     assert kinds == [float, int, int, bool, str, type(None)]

@@ -176,9 +176,12 @@ def test_a_fitted_one_is_recognised_by_its_class(spec: EstimatorSpec) -> None:
 
 
 def test_the_nearest_name_is_found_whatever_the_case() -> None:
-    assert nearest("depth", ("ccp_alpha", "max_depth")) == "max_depth"
-    assert nearest("c", ("alpha", "C")) == "C"
-    assert nearest("???", ("alpha",)) == "alpha"
+    assert nearest("depth", ("ccp_alpha", "max_depth")) == "; the nearest is max_depth"
+    assert nearest("c", ("alpha", "C")) == "; the nearest is C"
+
+
+def test_a_name_like_no_other_has_no_nearest() -> None:
+    assert nearest("oracle", ("svm", "xgboost")) == ""
 
 
 def test_what_is_known_of_estimators_is_known_without_the_libraries() -> None:

@@ -24,7 +24,7 @@ from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import TextNormalizer
 from perennial.training.threshold_tuning import (
     TooFewError,
-    Tuned,
+    TuningResult,
     at_best,
     compare,
     tune,
@@ -60,7 +60,9 @@ def made_by(model: Pipeline, problem: Problem, matrix: Any, labels: Any) -> Pred
     )
 
 
-def tuned_on(problem: Problem, reviewed: Any, model: Any = None) -> tuple[Tuned, Predictions]:
+def tuned_on(
+    problem: Problem, reviewed: Any, model: Any = None
+) -> tuple[TuningResult, Predictions]:
     """Return a decision, and what the decided model says about the holdout."""
     matrix, labels, held_out, truth = reviewed
     classifier = Pipeline([("classify", model or MultinomialNB())])
@@ -99,7 +101,7 @@ def test_a_threshold_is_made_from_out_of_fold_predictions_only(
         cv=StratifiedKFold(5, shuffle=True, random_state=problem.seed),
         method="predict_proba",
     )
-    np.testing.assert_allclose(tuned.seen.probabilities, theirs, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(tuned.out_of_fold.probabilities, theirs, rtol=0, atol=1e-9)
 
 
 def test_a_model_that_is_too_sure_of_itself_is_calibrated(problem: Problem, reviewed: Any) -> None:
@@ -140,7 +142,7 @@ def test_a_floor_that_is_reached_holds_out_of_fold(problem: Problem, reviewed: A
     assert tuned.floor is not None
     assert tuned.floor.reached
     assert tuned.floor.low >= 0.6
-    assert tuned.floor.value == compute("precision", tuned.seen)
+    assert tuned.floor.value == compute("precision", tuned.out_of_fold)
     gate = judge_floor(FloorOnHoldout(tuned.floor, Interval(0.59, 0.58, 0.61)))
     assert gate.passed
     refuted = judge_floor(FloorOnHoldout(tuned.floor, Interval(0.55, 0.51, 0.59)))
@@ -196,20 +198,20 @@ def test_a_decision_is_made_from_judged_documents_by_models_that_learned_from_th
     wrong = np.array(problem.classes)[(labels[:300] == problem.classes[0]).astype(int)]
     misled = np.concatenate([wrong, labels[300:]])
 
-    def tuned(*, given: Any, asked: Any) -> Tuned:
+    def tuned(*, given: Any, asked: Any) -> TuningResult:
         return tune(costly, ONE_TO_FIVE, classifier, matrix, given, asked)
 
     honest, poisoned = (tuned(given=given, asked=judged) for given in (labels, misled))
 
     truth = (labels[judged, None] == np.array(problem.classes)).argmax(axis=1)
     for found in (honest, poisoned):
-        np.testing.assert_array_equal(found.seen.truth, truth)
+        np.testing.assert_array_equal(found.out_of_fold.truth, truth)
     # The models have learned from the others, and no label of theirs was a question.
-    assert compute("accuracy", poisoned.seen) < compute("accuracy", honest.seen)
+    assert compute("accuracy", poisoned.out_of_fold) < compute("accuracy", honest.out_of_fold)
     alone = tune(costly, ONE_TO_FIVE, classifier, matrix[judged], labels[judged])
-    assert not np.array_equal(alone.seen.probabilities, honest.seen.probabilities)
+    assert not np.array_equal(alone.out_of_fold.probabilities, honest.out_of_fold.probabilities)
     everything = tuned(given=labels, asked=None)
-    assert len(everything.seen) == len(labels)
+    assert len(everything.out_of_fold) == len(labels)
 
 
 def test_labels_with_few_documents_are_divided_into_fewer_parts(problem: Problem) -> None:
@@ -224,7 +226,7 @@ def test_labels_with_few_documents_are_divided_into_fewer_parts(problem: Problem
         labels,
     )
 
-    assert compute("accuracy", tuned.seen) == 1.0
+    assert compute("accuracy", tuned.out_of_fold) == 1.0
 
 
 def test_candidates_are_compared_each_with_the_threshold_that_suits_it(problem: Problem) -> None:

@@ -20,7 +20,7 @@ from perennial.settings import PROJECT
 _UV = Path(sys.executable).with_name("uv")
 # Nothing of the machine's configuration may help: this is somebody's first run.
 _CONFIGURATION = re.compile("MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|PROJECT_|PYTHON|COV")
-_PINNED = re.compile(r"^[\w.\[\]-]+==\S+", re.MULTILINE)
+_PINNED = re.compile(r"^[\w.\[\]-]+==[^\\\n]+", re.MULTILINE)
 
 
 def run(*command: str | Path, cwd: Path, status: int = 0) -> str:
@@ -32,7 +32,7 @@ def run(*command: str | Path, cwd: Path, status: int = 0) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=290,
+        timeout=600,
         check=False,
     )
     assert done.returncode == status, done.stdout
@@ -142,6 +142,7 @@ def test_problems_are_those_of_the_folder_in_which_the_command_is_typed(
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(1200)
 def test_a_project_begins_in_an_empty_folder_with_an_empty_environment(
     wheel: Path, folder: Path, tmp_path: Path
 ) -> None:

@@ -47,6 +47,37 @@ def test_without_any_variable_everything_is_below_the_folder_of_the_project() ->
     assert settings.mlflow_tracking_uri is None
 
 
+def test_a_folder_with_problems_or_data_is_the_project_and_another_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("problems", ".data"):
+        (tmp_path / name / name).mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / name)
+        assert Settings().problems_dir == tmp_path / name / "problems"
+        assert Settings().data_dir == tmp_path / name / ".data"
+    monkeypatch.chdir(tmp_path / "problems" / "problems")
+    assert Settings().project_dir == PROJECT
+    # It has problems, and is a part of the source tree.
+    monkeypatch.chdir(PROJECT / "benchmarks")
+    assert Settings().project_dir == PROJECT
+
+
+def test_the_folder_of_the_project_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROJECT_DIR", "mine")
+    monkeypatch.setenv("DATA_DIR", "elsewhere")
+
+    settings = Settings()
+
+    assert settings.folders == {
+        "PROJECT_DIR": str(tmp_path / "mine"),
+        "DATA_DIR": str(tmp_path / "elsewhere"),
+        "PROBLEMS_DIR": str(tmp_path / "mine" / "problems"),
+    }
+
+
 def test_variables_are_read_by_the_names_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", "/data")
     monkeypatch.setenv("MONGODB_TIMEOUT", "2.5")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 from starlette.testclient import TestClient
 
+from perennial import __version__
 from perennial.config.problem import Problem
 from perennial.registry.model_version import ModelVersion
 from serving.api.app import Service
@@ -312,6 +313,7 @@ def test_the_description_has_the_limits_and_examples_that_are_answered(
     client: TestClient,
 ) -> None:
     api = client.get("/openapi.json").json()
+    assert api["info"]["version"] == __version__
     schema = api["components"]["schemas"]["ClassifyRequest"]["properties"]["inputs"]
     assert schema["maxItems"] == 1000
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
     from pymongo.collection import Collection
 
-_CONFIGURATION = re.compile("MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|SERVING_|BENTOML_")
+CONFIGURATION = re.compile("MONGODB|MLFLOW|PREFECT|DAGSHUB|DATA_|PROBLEMS_|SERVING_|BENTOML_")
 _CANDIDATE = "bigrams-logistic"
 _REVIEWS = 3000
 SERVICE = "serving.service:Classifier"
@@ -83,7 +83,7 @@ def _reviews() -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def _serving(environment: Mapping[str, str], log: Path) -> Iterator[str]:
+def serving(environment: Mapping[str, str], log: Path) -> Iterator[str]:
     """Run the service until the end of the block; yield its address when it is ready."""
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
@@ -145,7 +145,7 @@ def retrained(
     from pymongo import MongoClient
 
     database = problem["source"]["database"]
-    plain = {name: value for name, value in os.environ.items() if not _CONFIGURATION.match(name)}
+    plain = {name: value for name, value in os.environ.items() if not CONFIGURATION.match(name)}
     environment = plain | {
         "DATA_DIR": str(folder / "data"),
         "PROBLEMS_DIR": str(folder / "problems"),
@@ -165,7 +165,7 @@ def retrained(
             check=False,
         )
         assert "Production is now version 1" in done.stdout, done.stdout + done.stderr
-        with _serving(environment, folder / "serving.telemetry.log") as url:
+        with serving(environment, folder / "serving.telemetry.log") as url:
             yield Site(url, documents, problem["labels"])
         client.drop_database(database)
 

@@ -107,6 +107,11 @@ def stored_at(settings: Settings, address: str) -> Path:
     return settings.data_dir / "mlflow" / "artifacts" / within
 
 
+def copy_mlflow(database: Path, data: Path) -> None:
+    """Copy an MLflow, its database and the files beside it, into a data folder."""
+    shutil.copytree(database.parent, data / "mlflow", dirs_exist_ok=True)
+
+
 def forget_mlflow() -> None:
     """Let the settings be read again, without the address that MLflow left in the environment.
 
@@ -191,7 +196,7 @@ def machine(
     data, problems = tmp_path / "data", tmp_path / "problems"
     (data / "mlflow").mkdir(parents=True)
     problems.mkdir()
-    shutil.copy(empty_mlflow, data / "mlflow" / "mlflow.db")
+    copy_mlflow(empty_mlflow, data)
     monkeypatch.setenv("DATA_DIR", str(data))
     monkeypatch.setenv("PROBLEMS_DIR", str(problems))
     monkeypatch.setenv("MONGODB_URI", mongodb_server)

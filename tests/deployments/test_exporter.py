@@ -172,10 +172,11 @@ def test_a_source_that_fails_in_a_way_nobody_foresaw_hides_no_other() -> None:
     def broken() -> Iterable[exporter.Sample]:
         raise KeyError("at")
 
-    found = exposed(Sources([("mongodb", broken), ("registry", lambda: [exporter.sample("x", 3)])]))
+    registry = [exporter.sample("production_version", 3, problem="films")]
+    found = exposed(Sources([("mongodb", broken), ("registry", lambda: registry)]))
 
     assert found["perennial_source_up", (("source", "mongodb"),)] == 0
-    assert found["perennial_x", ()] == 3
+    assert found["perennial_production_version", (("problem", "films"),)] == 3
 
 
 def test_a_problem_without_production_has_no_figures_of_one(machine: Settings) -> None:

@@ -23,7 +23,7 @@ from flows.retrain import retrain
 from perennial.registry.client import open_registry
 from perennial.settings import PROJECT, Settings, get_settings
 from perennial.stores.snapshots import SnapshotStore
-from tests.conftest import forget_mlflow, wait_until
+from tests.conftest import copy_mlflow, forget_mlflow, wait_until
 from tests.tasks.promotion.test_promote import CANDIDATES
 
 pytestmark = pytest.mark.e2e
@@ -112,7 +112,7 @@ class World:
         self.problem = folder.name
         (self.data / "mlflow").mkdir(parents=True)
         self.problems.mkdir()
-        (self.data / "mlflow" / "mlflow.db").write_bytes(empty_mlflow.read_bytes())
+        copy_mlflow(empty_mlflow, self.data)
         self.environment = {
             "DATA_DIR": str(self.data),
             "PROBLEMS_DIR": str(self.problems),

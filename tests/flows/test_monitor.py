@@ -29,7 +29,7 @@ from tasks.monitoring.alarm import is_retraining
 from tasks.monitoring.report import REPORT
 from tasks.monitoring.result import MonitorResult
 from tasks.orchestration.flow_lock import turn
-from tests.conftest import SMALL_PROBLEM, forget_mlflow, wait_until
+from tests.conftest import SMALL_PROBLEM, copy_mlflow, forget_mlflow, wait_until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -55,7 +55,7 @@ def trained(
     """A data folder with a Production version, to be copied."""
     folder, database = tmp_path_factory.mktemp("trained"), f"test_{uuid4().hex}"
     (folder / "data" / "mlflow").mkdir(parents=True)
-    shutil.copy(empty_mlflow, folder / "data" / "mlflow" / "mlflow.db")
+    copy_mlflow(empty_mlflow, folder / "data")
     content = SMALL_PROBLEM | {"source": SMALL_PROBLEM["source"] | {"database": database}}
     with (folder / "reviews.yaml").open("w") as file:
         YAML(typ="safe").dump(content, file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import ssl
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from filelock import FileLock
 
 from perennial.settings import PROJECT, Settings
 from serving.__main__ import SERVICE
-from tests.conftest import forget_mlflow, free_port, wait_until
+from tests.conftest import copy_mlflow, forget_mlflow, free_port, wait_until
 from tests.serving.conftest import metric
 from tests.small_models import BAD, GOOD
 
@@ -77,7 +76,7 @@ def machine(empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Set
     """One machine for all tests here: to start the service takes seconds."""
     data = tmp_path_factory.mktemp("processes") / "data"
     (data / "mlflow").mkdir(parents=True)
-    shutil.copy(empty_mlflow, data / "mlflow" / "mlflow.db")
+    copy_mlflow(empty_mlflow, data)
     return Settings(data_dir=data)
 
 

@@ -22,7 +22,7 @@ from tools.site.repository import relink
 
 PAGES = sorted((PROJECT / "docs").rglob("*.md"))
 # Commands of a page that are not the project's; whoever adds one has tried it.
-OTHER_PROGRAMS = {"aws", "cd", "curl", "docker", "kubectl", "prefect"}
+OTHER_PROGRAMS = {"aws", "cd", "curl", "docker", "for", "done", "kubectl", "prefect"}
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(
     r"(?<!`)`((?:make|python -m|\.venv/bin/|flows |kubectl|docker compose) ?[^`\n]+)`"

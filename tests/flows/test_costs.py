@@ -147,6 +147,7 @@ def test_a_problem_without_a_decision_is_fitted_no_further(
         ),
         (
             {
+                "candidates": ONLY_BAYES,
                 "labels": {"negative": 0, "neutral": 2, "positive": 1},
                 "decision": {"floor": {"precision": 0.9}},
             },
@@ -181,6 +182,7 @@ def test_costs_may_depend_on_the_label_that_is_given_instead(
     write_problem: Callable[..., Problem],
 ) -> None:
     problem = write_problem(
+        candidates=ONLY_BAYES,
         metric="cost",
         labels={"negative": 0, "neutral": 2, "positive": 1},
         decision={

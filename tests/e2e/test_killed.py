@@ -94,7 +94,7 @@ POINTS = {
         "production",
     ),
     "after the promotion, before the verdict is written": (
-        "registry",
+        "perennial.registry.client",
         "Registry",
         "annotate",
         "before",

@@ -133,7 +133,7 @@ def checkout(tmp_path: Path) -> Path:
     """A repository with what pushes images and makes a cluster, its environment installed."""
     folder = tmp_path / "checkout"
     folder.mkdir()
-    for name in ("k8s", "Makefile", "Dockerfile", "requirements-dev.txt"):
+    for name in ("k8s", "Makefile", "Dockerfile", "requirements-dev.txt", "perennial"):
         subprocess.run(["cp", "-r", str(PROJECT / name), str(folder)], check=True)
     author = ("-c", "user.name=a", "-c", "user.email=a@b")
     for command in (["init"], ["add", "."], [*author, "commit", "-m", "first"]):

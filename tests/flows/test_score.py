@@ -174,8 +174,8 @@ def test_scoring_changes_nothing_for_the_ingestion(
 
 _UNTIL_KILLED = """
 import sys, threading
-from tasks import score as module
-from tasks.scoring import Classifier
+from tasks.scoring import collection as module
+from tasks.scoring.batch import Classifier
 
 module._BATCH = 50
 classify, calls = Classifier.classify, []

@@ -161,8 +161,9 @@ FLOWS = _by_name(
     ),
     _of_flow(
         "perennial_documents_quarantined",
-        "Documents that the last retraining quarantined, by reason",
+        "Documents that the last retraining quarantined, by reason and field",
         "reason",
+        "field",
     ),
     _of_flow("perennial_snapshot_documents", "Documents in the newest snapshot"),
     _of_flow(

@@ -14,19 +14,23 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
+    field_serializer,
     field_validator,
     model_validator,
 )
 from pydantic.main import IncEx
 
+from perennial import paths
 from perennial.config.decision import DecisionConfig
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
 from perennial.config.experiment import Experiment, Parameters
 from perennial.config.feedback import FeedbackRules
-from perennial.config.fields import FieldName, TabularFeatures
+from perennial.config.fields import FieldName, FieldPath, TabularFeatures
 from perennial.config.gates import Gates
+from perennial.config.labels import check_labels
 from perennial.config.monitoring import Monitoring
 from perennial.config.preparation import Preparation
+from perennial.config.query import QueryError, read_query, write_query
 from perennial.config.rollout import Rollout
 from perennial.config.schedule import Schedule
 from perennial.config.validation import Validation
@@ -46,12 +50,12 @@ StoredLabel = str | int | bool
 
 
 class Fields(Schema):
-    """Names of the fields of a document."""
+    """Where the fields of a document are: names, or paths such as ``meta.at``."""
 
-    text: str = "text"
-    label: str = "label"
-    created_at: str = "created_at"
-    source: str = "source"
+    text: FieldPath = "text"
+    label: FieldPath = "label"
+    created_at: FieldPath = "created_at"
+    source: FieldPath = "source"
 
 
 class Source(Schema):
@@ -59,7 +63,7 @@ class Source(Schema):
 
     database: str = Field(min_length=1)
     collection: str = Field(min_length=1)
-    query: dict[str, Any] = Field(default={}, description="a MongoDB filter on the documents")
+    query: dict[Any, Any] = Field(default={}, description="a MongoDB filter on the documents")
     fields: Fields = Fields()
     late_window: timedelta = Field(
         default=timedelta(hours=1),
@@ -69,6 +73,19 @@ class Source(Schema):
     dataset: str | None = Field(
         default=None, description="a built-in dataset, which flows.seed loads unless told otherwise"
     )
+
+    @field_validator("query")
+    @classmethod
+    def _read_query(cls, query: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return read_query(query) if query else {}
+        except QueryError as error:
+            location = ("source", "query", *error.location)
+            raise CrossReferenceError(location, error.problem, error.remedy) from None
+
+    @field_serializer("query", when_used="json")
+    def _write_query(self, query: dict[str, Any]) -> dict[str, Any]:
+        return write_query(query) if query else {}
 
 
 class Limits(Schema):
@@ -181,6 +198,13 @@ class Problem(Schema):
             raise _only_for_texts(("preparations",))
         return content
 
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _are_labels(cls, labels: Any) -> Any:
+        if isinstance(labels, Mapping):
+            check_labels(labels)
+        return labels
+
     @field_validator("candidates", mode="wrap")
     @classmethod
     def _of_one_kind(
@@ -196,6 +220,7 @@ class Problem(Schema):
         if self.inputs is None:
             if not self.preparations:
                 raise CrossReferenceError(("preparations",), "is missing", "texts need one or more")
+            self._check_paths()
             return self
         for location, part in _ONLY_FOR_TEXTS.items():
             found = part(self)
@@ -204,9 +229,31 @@ class Problem(Schema):
                 raise _only_for_texts(location)
         fields = self.source.fields
         for name in ("_id", fields.label, fields.created_at, fields.source):
-            if name in self.inputs:
-                raise invalid_value(("inputs", name), name, "a field that holds nothing else")
+            for given in self.inputs:
+                if paths.collision((given, name)):
+                    raise invalid_value(("inputs", given), given, "a field that holds nothing else")
+        self._check_paths()
         return self
+
+    def _check_paths(self) -> None:
+        """Refuse a field within another one, which no document can have."""
+        names = self.source.fields
+        places: dict[str, tuple[str, ...]] = {
+            names.source: ("source", "fields", "source"),
+            names.created_at: ("source", "fields", "created_at"),
+            names.label: ("source", "fields", "label"),
+        }
+        if self.inputs is None:
+            places[names.text] = ("source", "fields", "text")
+        places |= {name: ("inputs", name) for name in self.inputs or {}}
+        found = paths.collision(places)
+        if found is not None:
+            outer, inner = found
+            problem = f"is {inner!r}" if places[inner][0] == "source" else "is a field"
+            remedy = f"it leads into {'.'.join(places[outer])}, which is {outer!r}"
+            if places[outer][0] == "inputs":
+                remedy = f"it leads into {outer}, another field of inputs"
+            raise CrossReferenceError(places[inner], problem, remedy)
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perennial.fields.base import Kind, describe
+from perennial.reasons import ReasonCode, WrongValueError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +20,8 @@ class Boolean(Kind):
     def check(self, value: Any) -> bool:
         """Return the boolean; numbers and texts that mean the same are refused."""
         if not isinstance(value, bool):
-            raise ValueError(f"is {describe(value)}, not true or false")
+            why = f"is {describe(value)}, not true or false"
+            raise WrongValueError(ReasonCode.WRONG_TYPE, why)
         return value
 
     def arrow_type(self) -> pa.DataType:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perennial.fields.base import Kind, describe
+from perennial.fields.base import Kind, describe, is_text, plain
+from perennial.reasons import ReasonCode, WrongValueError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,17 +22,21 @@ class Category(Kind):
 
     def check(self, value: Any) -> str:
         """Return the text: not empty, not overlong, and valid UTF-8."""
-        if not isinstance(value, str):
-            raise ValueError(f"is {describe(value)}, not a text")
+        value = plain(value)
+        if not is_text(value):
+            raise WrongValueError(ReasonCode.WRONG_TYPE, f"is {describe(value)}, not a text")
         if not value:
-            raise ValueError("is empty")
+            raise WrongValueError(ReasonCode.EMPTY)
         if len(value) > _LONGEST:
-            raise ValueError(f"has {len(value):,} characters, more than {_LONGEST:,}")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("is not valid UTF-8") from None
-        return value
+            why = f"has {len(value):,} characters, more than {_LONGEST:,}"
+            raise WrongValueError(ReasonCode.TOO_LONG, why)
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise WrongValueError(ReasonCode.NOT_UTF8) from None
+        text: str = value
+        return text
 
     def arrow_type(self) -> pa.DataType:
         """Return the type string."""

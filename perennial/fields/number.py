@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from perennial.fields.base import Kind, describe
+from perennial.fields.base import LARGEST, Kind, describe, plain
+from perennial.reasons import ReasonCode, WrongValueError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_BEYOND = "is beyond the numbers that models take, up to 3.4e38"
+
 
 class Number(Kind):
-    """A finite number."""
+    """A finite number, no larger than models take."""
 
     name = "number"
     position = 10
@@ -20,15 +24,26 @@ class Number(Kind):
 
     def check(self, value: Any) -> float:
         """Return a floating-point number; -0 becomes 0."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"is {describe(value)}, not a number")
+        if type(value) is not float:
+            value = self._convert(value)
+        if not -LARGEST <= value <= LARGEST:
+            if not math.isfinite(value):
+                why = f"is {value}, not a finite number"
+                raise WrongValueError(ReasonCode.NOT_FINITE, why)
+            raise WrongValueError(ReasonCode.OUT_OF_RANGE, _BEYOND)
+        # The sum makes 0.0 of -0.0.
+        return value + 0.0
+
+    def _convert(self, value: Any) -> float:
+        value = plain(value)
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+            raise WrongValueError(ReasonCode.WRONG_TYPE, f"is {describe(value)}, not a number")
         try:
-            # The sum makes 0.0 of -0.0.
-            number = float(value) + 0.0
+            number = float(value)
         except OverflowError:
-            raise ValueError("is too large a number") from None
-        if not math.isfinite(number):
-            raise ValueError(f"is {number}, not a finite number")
+            raise WrongValueError(ReasonCode.OUT_OF_RANGE, _BEYOND) from None
+        if isinstance(value, Decimal) and value.is_finite() and not math.isfinite(number):
+            raise WrongValueError(ReasonCode.OUT_OF_RANGE, _BEYOND)
         return number
 
     def arrow_type(self) -> pa.DataType:

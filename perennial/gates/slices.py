@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from perennial import paths
 from perennial.gates.base import Comparison, Evidence, Gate, GateResult, format_gain
 from perennial.metrics import MetricName
 from perennial.schema import Schema, Share
@@ -101,8 +102,9 @@ class SliceGain:
 
 def traits_of(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
     """Return the named fields that a document has, as texts; ``a.b`` is the field b of a."""
-    found = {name: _at(document, name) for name in names}
-    return {name: _text(value) for name, value in found.items() if value is not None}
+    found = {name: paths.read(document, name) for name in names}
+    absent = (None, paths.MISSING)
+    return {name: _text(value) for name, value in found.items() if value not in absent}
 
 
 def slices_of(slices: Slices, traits: pa.Table) -> tuple[Slice, ...]:
@@ -262,12 +264,6 @@ def _by_value(name: str, column: pa.ChunkedArray | pa.Array) -> Iterator[Slice]:
     values = np.array(pc.fill_null(column, _ABSENT).to_pylist(), dtype=np.str_)
     for value in np.unique(values):
         yield Slice(f"{name} {value}", values == value)
-
-
-def _at(document: Any, path: str) -> Any:
-    for part in path.split("."):
-        document = document.get(part) if isinstance(document, Mapping) else None
-    return document
 
 
 def _text(value: Any) -> str:

@@ -16,7 +16,9 @@ import pyarrow as pa
 from perennial.fields import FieldKind
 from perennial.hashing import digest
 from perennial.inputs.records import TabularInputs
-from perennial.inputs.validation import UnusableError, require, require_utf8
+from perennial.inputs.validation import require_text, require_utf8
+from perennial.paths import nest
+from perennial.reasons import ReasonCode, UnusableError
 from perennial.text.html import BREAK, TAG
 
 if TYPE_CHECKING:
@@ -90,21 +92,19 @@ class TextInputs:
     def read(self, document: Mapping[str, Any], *, limited: bool = True) -> str:
         """Return the text; see `Inputs.read`."""
         name, limits = self._name, self._limits
-        text: str = require(document, name, str)
+        text = require_text(document, name)
         if not limited:
             return text
         require_utf8(name, text)
         if not text.strip():
-            raise UnusableError(f"{name} is empty")
+            raise UnusableError(ReasonCode.EMPTY, name)
         words = sum(1 for _ in islice(_WORD.finditer(TAG.sub(" ", text)), limits.min_words))
         if words < limits.min_words:
-            raise UnusableError(
-                f"{name} has {words} words after normalisation, fewer than {limits.min_words}"
-            )
+            why = f"has {words} words after normalisation, fewer than {limits.min_words}"
+            raise UnusableError(ReasonCode.TOO_SHORT, name, why, value=text)
         if len(text) > limits.max_characters:
-            raise UnusableError(
-                f"{name} has {len(text)} characters, more than {limits.max_characters}"
-            )
+            why = f"has {len(text):,} characters, more than {limits.max_characters:,}"
+            raise UnusableError(ReasonCode.TOO_LONG, name, why, value=text)
         return text
 
     def content_hash(self, value: str) -> bytes:
@@ -112,8 +112,8 @@ class TextInputs:
         return content_hash(value)
 
     def write(self, value: str) -> dict[str, Any]:
-        """Return the one field."""
-        return {self._name: value}
+        """Return the one field, at its path."""
+        return nest({self._name: value})
 
 
 def content_hash(text: str) -> bytes:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from perennial import paths
 from perennial.config.feedback import FEEDBACK, ID_PREFIX
 from perennial.config.problem import Problem
+from perennial.fields.base import describe, is_text, plain
 from perennial.hashing import HASH_BYTES, digest, unit
 from perennial.inputs.base import content_hash, inputs_of
 from perennial.inputs.records import Record, canonical
-from perennial.inputs.validation import UnusableError, require, require_utf8
+from perennial.inputs.validation import require, require_date, require_text, require_utf8
+from perennial.reasons import ReasonCode, UnusableError
 
 __all__ = ["HASH_BYTES", "UnusableError", "content_hash"]
 
@@ -39,18 +44,13 @@ def check(document: Mapping[str, Any], problem: Problem) -> Example:
     Raises
     ------
     UnusableError
-        If a field is missing, of a wrong type, not valid UTF-8, empty or too long, or if the label
-        is none of the problem's.
+        If a field is missing, of a wrong type, not valid UTF-8, empty, too long or out of range,
+        or if the label is none of the problem's.
     """
     names = problem.source.fields
-    created_at = require(document, names.created_at, datetime)
+    created_at = require_date(document, names.created_at)
     value = inputs_of(problem).read(document)
-    source = document.get(names.source)
-    if source is not None and not isinstance(source, str):
-        raise UnusableError(f"{names.source} is {type(source).__name__}, not str")
-    if source is not None:
-        require_utf8(names.source, source)
-    return Example(value, _label(document, problem), created_at, source)
+    return Example(value, _label(document, problem), created_at, _source(document, names.source))
 
 
 def in_holdout(hashes: pa.Array, share: float) -> NDArray[np.bool_]:
@@ -114,14 +114,32 @@ def snapshot_digest(digests: pa.Array) -> str:
     return hashlib.sha256(b"".join(sorted(digests.to_pylist()))).hexdigest()[:32]
 
 
+def _source(document: Mapping[str, Any], path: str) -> str | None:
+    if paths.read(document, path) in (None, paths.MISSING):
+        return None
+    source = require_text(document, path)
+    require_utf8(path, source)
+    return source
+
+
 def _label(document: Mapping[str, Any], problem: Problem) -> str:
-    name = problem.source.fields.label
-    value = require(document, name, object)
+    path = problem.source.fields.label
+    value = require(document, path)
+    meant = plain(value)
     for label, stored in problem.labels.items():
         # In Python True == 1; in a document they are different labels.
-        if value == stored and isinstance(value, bool) == isinstance(stored, bool):
+        if meant == stored and isinstance(meant, bool) == isinstance(stored, bool):
             return label
-    if not isinstance(value, str | int):
-        raise UnusableError(f"{name} is {type(value).__name__}, not a label")
-    known = ", ".join(map(repr, problem.labels.values()))
-    raise UnusableError(f"{name} is {str(value)[:50]!r}, not one of {known}")
+    if not (is_text(meant) or isinstance(meant, int | float | Decimal)):
+        raise UnusableError(
+            ReasonCode.WRONG_TYPE, path, f"is {describe(value)}, not a label", value=value
+        )
+    known = ", ".join(map(_as_in_json, problem.labels.values()))
+    kinds = {describe(stored) for stored in problem.labels.values()}
+    found = "" if describe(meant) in kinds else f"{describe(value)}, "
+    why = f"is {found}not one of {known}"
+    raise UnusableError(ReasonCode.UNKNOWN_LABEL, path, why, value=value)
+
+
+def _as_in_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

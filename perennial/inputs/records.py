@@ -11,20 +11,14 @@ import pyarrow as pa
 from perennial.fields import KINDS, FieldKind
 from perennial.fields.base import Value
 from perennial.hashing import digest
-from perennial.inputs.validation import UnusableError
+from perennial.inputs.validation import require
+from perennial.paths import nest
+from perennial.reasons import UnusableError, WrongValueError
 
 Record = dict[str, Value]
 
 # The column of a snapshot that holds them.
 RECORDS = "inputs"
-
-
-class FieldError(ValueError):
-    """A field cannot be used: `field` names it, the message says why without the name."""
-
-    def __init__(self, field: str, why: str) -> None:
-        super().__init__(why)
-        self.field = field
 
 
 def check_record(fields: Mapping[str, FieldKind], given: Mapping[str, Any]) -> Record:
@@ -35,25 +29,23 @@ def check_record(fields: Mapping[str, FieldKind], given: Mapping[str, Any]) -> R
     Parameters
     ----------
     fields : mapping of str to str
-        The declared fields; others in `given` are ignored.
+        The declared fields, by their paths; others in `given` are ignored.
     given : mapping of str to object
         A document, or what somebody sent.
 
     Raises
     ------
-    FieldError
-        If a field is missing, null, of another kind, no finite number, or an empty or overlong
-        category.
+    UnusableError
+        If a field is missing, null, of another kind, no finite number or one beyond what models
+        take, or an empty or overlong category.
     """
     record: Record = {}
     for name, kind in fields.items():
-        value = given.get(name)
-        if value is None:
-            raise FieldError(name, "is missing" if name not in given else "is null")
+        value = require(given, name)
         try:
             record[name] = KINDS[kind].check(value)
-        except ValueError as error:
-            raise FieldError(name, str(error)) from None
+        except WrongValueError as error:
+            raise UnusableError(error.code, name, str(error), value=value) from None
     return record
 
 
@@ -81,15 +73,12 @@ class TabularInputs:
 
     def read(self, document: Mapping[str, Any], *, limited: bool = True) -> Record:
         """Return the record of a document; see `perennial.inputs.base.Inputs.read`."""
-        try:
-            return check_record(self.fields, document)
-        except FieldError as error:
-            raise UnusableError(f"{error.field} {error}") from None
+        return check_record(self.fields, document)
 
     def content_hash(self, value: Record) -> bytes:
         """Return the hash of the values; the order of the fields does not matter."""
         return digest(canonical(value).encode())
 
     def write(self, value: Record) -> dict[str, Any]:
-        """Return the fields as they are."""
-        return dict(value)
+        """Return the fields, each at its path."""
+        return nest(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from perennial import times
 from perennial.config.monitoring import Monitoring
 
 
@@ -66,7 +67,7 @@ def advance(
     if not drifted:
         return Step(replace(alarm, runs=0), raised=False, reason="no drift")
     alarm = replace(alarm, runs=alarm.runs + 1)
-    quiet_until = alarm.raised_at and alarm.raised_at + monitoring.cool_down
+    quiet_until = alarm.raised_at and times.after(alarm.raised_at, monitoring.cool_down)
     if alarm.runs < monitoring.runs:
         reason = f"found in {alarm.runs} of the {monitoring.runs} runs in a row that it takes"
     elif quiet_until is not None and now < quiet_until:

@@ -13,6 +13,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import DESCENDING
 from pymongo.collection import Collection
 
+from perennial import paths
 from perennial.config.feedback import FEEDBACK, ID_PREFIX
 from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
@@ -66,14 +67,15 @@ def open_documents(client: Any, problem: Problem) -> Collection[mongodb.Document
 
 
 def _projection(problem: Problem) -> dict[str, int]:
-    """Return the fields that are read of a document."""
+    """Return the fields that are read of a document; of paths within another one, the outer."""
     names, slices = problem.source.fields, problem.gates.slices
     wanted = (
         *inputs_of(problem).names,
         *(names.label, names.created_at, names.source),
         *(slices.fields if slices else ()),
     )
-    return dict.fromkeys(wanted, 1)
+    # MongoDB refuses a path and one that leads into it.
+    return dict.fromkeys(paths.outermost(wanted), 1)
 
 
 def read_arrivals(
@@ -98,7 +100,7 @@ def read_arrivals(
     found = collection.find(_both(query, {created_at: newer}), projection, batch_size=_BATCH)
     for document in found:
         # An array is in a range if one of its elements is; it was found among the undated ones.
-        is_array = isinstance(document.get(created_at), list)
+        is_array = isinstance(paths.read(document, created_at), list)
         if not is_array and _identity(document, created_at) not in known.documents:
             yield document
 
@@ -129,7 +131,7 @@ def read_newest(
     past = _both(query, {names.created_at: {"$lte": until}})
     recent = _both(query, {names.created_at: {"$gt": since, "$lte": until}})
     newest = collection.find_one(past, {names.created_at: 1}, sort=newest_first)
-    created_at = newest[names.created_at] if newest else None
+    created_at = paths.read(newest, names.created_at) if newest else None
     wanted = recent if problem.feedback.is_judged_on else _both(recent, _not_feedback(problem))
     documents = collection.find(wanted, _projection(problem), batch_size=_BATCH).sort(newest_first)
     return (
@@ -176,7 +178,7 @@ def _both(query: dict[str, Any], condition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _identity(document: mongodb.Document, created_at: str) -> tuple[str, datetime | None]:
-    value = document.get(created_at)
+    value = paths.read(document, created_at)
     return document_key(document["_id"]), value if isinstance(value, datetime) else None
 
 

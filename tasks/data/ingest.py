@@ -14,12 +14,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from perennial import paths, times
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.gates.slices import traits_of
 from perennial.inputs.base import Inputs, inputs_of
 from perennial.inputs.documents import UnusableError, check, from_feedback
+from perennial.reasons import Reason, ReasonCode
 from perennial.settings import Settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import Known, batched, document_key, open_documents, read_arrivals
@@ -46,7 +48,7 @@ class Ingested:
         The newest snapshot, whether this ingestion wrote it or found it.
     read, used, duplicates : int
         Documents read from MongoDB, and what became of them.
-    quarantined : dict of str to int
+    quarantined : dict of Reason to int
         Reason -> number of documents that were quarantined for it.
     superseded : int
         Feedback that was used so far, and gave way to documents of equal content.
@@ -56,7 +58,7 @@ class Ingested:
     read: int
     used: int
     duplicates: int
-    quarantined: dict[str, int] = field(default_factory=dict)
+    quarantined: dict[Reason, int] = field(default_factory=dict)
     superseded: int = 0
 
     @property
@@ -127,7 +129,8 @@ def _ingest_once(
         rows = classify_documents(read_arrivals(collection, problem, known), problem)
     if not rows.num_rows:
         return Ingested(_require_documents(problem, before), read=0, used=0, duplicates=0)
-    rows = _mark_duplicates(rows, None if before is None else store.known_contents(before))
+    known_contents = None if before is None else store.known_contents(before)
+    rows = _mark_duplicates(rows, known_contents, problem)
     ingested = _account(rows, store.append(rows, before), before)
     _require_documents(problem, ingested.snapshot)
     return ingested
@@ -136,7 +139,7 @@ def _ingest_once(
 def _known(problem: Problem, store: SnapshotStore, before: Snapshot, *, rescan: bool) -> Known:
     since = None
     if before.watermark is not None and not rescan:
-        since = before.watermark - problem.source.late_window
+        since = times.before(before.watermark, problem.source.late_window)
     return Known(before.watermark, since, store.known_documents(before, since))
 
 
@@ -162,7 +165,9 @@ def _account(rows: pa.Table, snapshot: Snapshot, before: Snapshot | None) -> Ing
         read=rows.num_rows,
         used=counts["used"],
         duplicates=counts["duplicate"],
-        quarantined={c["values"]: c["counts"] for c in pc.value_counts(reasons).to_pylist()},
+        quarantined={
+            Reason.parse(c["values"]): c["counts"] for c in pc.value_counts(reasons).to_pylist()
+        },
         superseded=known + counts["used"] - snapshot.documents,
     )
     if ingested.read != ingested.used + ingested.in_quarantine + ingested.duplicates:
@@ -191,8 +196,8 @@ def _classify_one(
     row = {"id": document_key(document["_id"]), "status": "used"}
     try:
         example = check(document, problem)
-    except UnusableError as reason:
-        return row | _quarantined(document, problem, str(reason))
+    except UnusableError as error:
+        return row | _quarantined(document, problem, error.reason.key)
     value = example.value
     taken = {inputs.column.name: value, "content": inputs.content_hash(value)}
     return row | vars(example) | taken | {"fields": _traits(document, problem)}
@@ -205,7 +210,7 @@ def _traits(document: mongodb.Document, problem: Problem) -> dict[str, str] | No
 
 
 def _quarantined(document: mongodb.Document, problem: Problem, reason: str) -> dict[str, object]:
-    created_at = document.get(problem.source.fields.created_at)
+    created_at = paths.read(document, problem.source.fields.created_at)
     raw = json_util.dumps(document, json_options=json_util.RELAXED_JSON_OPTIONS)
     return {
         "status": "quarantined",
@@ -215,7 +220,7 @@ def _quarantined(document: mongodb.Document, problem: Problem, reason: str) -> d
     }
 
 
-def _mark_duplicates(rows: pa.Table, known: pa.Table | None) -> pa.Table:
+def _mark_duplicates(rows: pa.Table, known: pa.Table | None, problem: Problem) -> pa.Table:
     """Keep one document of each content: the one that is known or was created first.
 
     A copy with the same label is a duplicate. A copy with another label, or a known document whose
@@ -237,6 +242,7 @@ def _mark_duplicates(rows: pa.Table, known: pa.Table | None) -> pa.Table:
     columns = [rows[name].to_pylist() for name in names]
     rows = rows.drop_columns(["feedback"])
     outcomes: list[tuple[str, str | None]] = []
+    label_field = problem.source.fields.label
     for key, label, digest, status, reason, is_feedback in zip(*columns, strict=True):
         is_new = digest not in first or (digest in from_clients and not is_feedback)
         if status != "used":
@@ -246,7 +252,7 @@ def _mark_duplicates(rows: pa.Table, known: pa.Table | None) -> pa.Table:
             from_clients.discard(digest)
             outcomes.append((status, reason))
         else:
-            outcomes.append(_repeated(key, label, first.get(digest)))
+            outcomes.append(_repeated(label, first.get(digest), label_field))
     statuses, reasons = zip(*outcomes, strict=True)
     for name, values in (("status", statuses), ("reason", reasons)):
         position = rows.schema.get_field_index(name)
@@ -254,10 +260,12 @@ def _mark_duplicates(rows: pa.Table, known: pa.Table | None) -> pa.Table:
     return rows
 
 
-def _repeated(key: str, label: str, original: tuple[str, str] | None) -> tuple[str, str]:
+def _repeated(
+    label: str, original: tuple[str, str] | None, label_field: str
+) -> tuple[str, str]:
     """Say what becomes of a document whose content or id is known already."""
     if original is None:
-        return "quarantined", f"{key} was read before with another content; insert it anew"
+        return "quarantined", Reason(ReasonCode.CHANGED, "_id").key
     if label != original[1]:
-        return "quarantined", f"label {label!r}, but a copy is labelled {original[1]!r}"
+        return "quarantined", Reason(ReasonCode.CONFLICTING_LABEL, label_field).key
     return "duplicate", f"copy of {original[0]}"

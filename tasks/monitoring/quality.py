@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from perennial import times
 from perennial.config.problem import Problem
 from perennial.metrics import Interval
 from perennial.monitoring.comparison import Sample
@@ -98,7 +99,7 @@ def measure_quality(
     OutsideError
         If MongoDB cannot be used.
     """
-    hours = _hours(problem, now - problem.monitoring.window)
+    hours = _hours(problem, times.before(now, problem.monitoring.window))
     samples: dict[Of, Sample] = {"documents": recent.documents, "predictions": recent.predictions}
     return Quality(
         holdout=_accuracy(reference.sample),
@@ -149,9 +150,10 @@ def _live(problem: Problem, hours: tuple[Hour, ...], now: datetime) -> tuple[Liv
     found = []
     for look_back in (*(each for each in _LOOK_BACKS if each < window), window):
         counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        since = times.before(now, look_back)
         for hour in hours:
             # An hour that has begun before the look-back does counts as a whole.
-            if hour.start + timedelta(hours=1) > now - look_back:
+            if hour.start + timedelta(hours=1) > since:
                 counts[hour.version][0] += hour.right
                 counts[hour.version][1] += hour.known
         found += [

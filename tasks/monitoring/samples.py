@@ -15,11 +15,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sklearn.pipeline import Pipeline
 
+from perennial import times
 from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
 from perennial.inputs.documents import from_feedback
 from perennial.monitoring.comparison import TEXT, Sample
 from perennial.registry.client import ModelVersion, open_registry
+from perennial.reasons import Reason
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import open_documents, read_newest
@@ -67,7 +69,7 @@ class Recent:
         The newest predictions of this version, each input once.
     arrived : int
         How many documents have come.
-    unusable : mapping of str to int
+    unusable : mapping of Reason to int
         Reason -> how many of those that were read cannot be used.
     newest : datetime or None
         When the newest document was created; of all documents, not only of the recent ones.
@@ -76,7 +78,7 @@ class Recent:
     documents: Sample
     predictions: Sample
     arrived: int
-    unusable: Mapping[str, int]
+    unusable: Mapping[Reason, int]
     newest: datetime | None
 
 
@@ -113,7 +115,7 @@ def read_recent(problem: Problem, reference: Reference, now: datetime) -> Recent
     OutsideError
         If MongoDB cannot be used.
     """
-    since = now - problem.monitoring.window
+    since = times.before(now, problem.monitoring.window)
     watermark = reference.snapshot.watermark
     documents_since = since if watermark is None else max(since, watermark)
     with mongodb.connect(get_settings()) as client:
@@ -124,13 +126,12 @@ def read_recent(problem: Problem, reference: Reference, now: datetime) -> Recent
         predictions = _read_predictions(client, problem, reference.production, since)
     rows = classify_documents(documents, problem)
     used = rows.filter(pc.equal(rows["status"], "used"))
+    unusable = rows.filter(pc.equal(rows["status"], "quarantined"))["reason"]
     return Recent(
         documents=_answered(problem, reference.model, _each_once(used)),
         predictions=_logged(predictions),
         arrived=arrived,
-        unusable=Counter(
-            rows.filter(pc.equal(rows["status"], "quarantined"))["reason"].to_pylist()
-        ),
+        unusable=Counter(map(Reason.parse, unusable.to_pylist())),
         newest=newest,
     )
 

@@ -26,7 +26,7 @@ def gauges_of(retraining: Retraining) -> Iterator[Gauge]:
     ):
         yield Gauge("documents", count, {"outcome": outcome})
     for reason, count in ingested.quarantined.items():
-        yield Gauge("documents_quarantined", count, {"reason": reason})
+        yield Gauge("documents_quarantined", count, {"reason": reason.code, "field": reason.field})
     yield Gauge("snapshot_documents", ingested.snapshot.documents)
     if retraining.evaluation is not None:
         for metric, interval in retraining.evaluation.metrics.items():

@@ -1,0 +1,58 @@
+"""The labels of a problem, as its file gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from perennial.config.errors import CrossReferenceError, shorten
+
+# Beyond them MongoDB has no whole numbers.
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_ALLOWED = "a label is stored as a text, a whole number, or true or false"
+_QUOTED = "write it in quotes if the documents have it as a text"
+
+
+def check_labels(given: Mapping[Any, Any]) -> None:
+    """Check names and stored values of labels, each with one sentence.
+
+    Raises
+    ------
+    CrossReferenceError
+        For the first that is none.
+    """
+    for name, stored in given.items():
+        if not isinstance(name, str):
+            shown = str(int(name)) if isinstance(name, bool) else str(name)
+            problem = f"is {_as_in_yaml(name)}, and the name of a label is a text"
+            raise CrossReferenceError(("labels", shown), problem, "write it in quotes")
+        wrong = _wrong(stored)
+        if wrong is not None:
+            raise CrossReferenceError(("labels", name), *wrong)
+
+
+def _wrong(stored: object) -> tuple[str, str] | None:
+    """Return what is wrong with a stored value, and what to write instead."""
+    if isinstance(stored, bool | str):
+        return None
+    shown = f"is {_as_in_yaml(stored)}"
+    if stored is None:
+        return shown, f"{_ALLOWED}; {_QUOTED}"
+    if isinstance(stored, date):
+        return f"{shown}, which YAML reads as a date", f"{_ALLOWED}; {_QUOTED}"
+    if isinstance(stored, int):
+        if _LEAST <= stored <= _MOST:
+            return None
+        return shown, f"MongoDB's whole numbers end at {_MOST}; {_QUOTED}"
+    if isinstance(stored, float) and stored.is_integer():
+        return None
+    return shown, _ALLOWED
+
+
+def _as_in_yaml(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return shorten(str(value)).strip("'") if isinstance(value, date) else shorten(value)

@@ -16,7 +16,7 @@ from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
 from tasks.data.describe import describe
-from tasks.data.ingest import Ingested, ingest
+from tasks.data.ingest import IngestResult, ingest
 from tasks.data.prepare import prepare
 from tasks.orchestration.connect import connect
 from tasks.orchestration.flow_lock import turn
@@ -65,7 +65,7 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
     return retraining
 
 
-def _learn(spec: Problem, ingested: Ingested, registry: Registry, steps: Steps) -> Retraining:
+def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Steps) -> Retraining:
     # It is this run's turn: another one that counts as running was killed.
     registry.end_abandoned(spec.name, "retrain")
     with registry.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
@@ -105,7 +105,7 @@ def _learn(spec: Problem, ingested: Ingested, registry: Registry, steps: Steps) 
     )
 
 
-def _identity(spec: Problem, ingested: Ingested) -> dict[str, str]:
+def _identity(spec: Problem, ingested: IngestResult) -> dict[str, str]:
     return RunTags(
         kind="retrain",
         problem_digest=spec.digest,

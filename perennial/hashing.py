@@ -16,7 +16,17 @@ def digest(data: object) -> bytes:
     return hashlib.blake2b(data, digest_size=HASH_BYTES).digest()  # type: ignore[arg-type]
 
 
+def halves(hashes: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Return the two halves of each digest as numbers, shape (n, 2)."""
+    fixed = hashes.cast(pa.binary(HASH_BYTES))
+    if isinstance(fixed, pa.ChunkedArray):
+        fixed = fixed.combine_chunks()
+    if not len(fixed):
+        return np.empty((0, 2), np.uint64)
+    data = np.frombuffer(fixed.buffers()[1], ">u8").reshape(-1, 2)
+    return data[fixed.offset : fixed.offset + len(fixed)].astype(np.uint64)
+
+
 def unit(hashes: pa.Array, word: int) -> NDArray[np.float64]:
     """Return one half of each digest, the first or the second, as a number in [0, 1)."""
-    raw = np.frombuffer(b"".join(hashes.to_pylist()), ">u8").reshape(-1, 2)
-    return raw[:, word] / 2.0**64
+    return halves(hashes)[:, word] / 2.0**64

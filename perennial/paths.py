@@ -83,6 +83,4 @@ def collision(paths: Iterable[str]) -> tuple[str, str] | None:
 def outermost(paths: Iterable[str]) -> list[str]:
     """Return the paths without those that lead into another one: what a projection may name."""
     wanted = list(dict.fromkeys(paths))
-    return [
-        path for path in wanted if not any(path.startswith(other + _DOT) for other in wanted)
-    ]
+    return [path for path in wanted if not any(path.startswith(other + _DOT) for other in wanted)]

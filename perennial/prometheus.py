@@ -156,12 +156,17 @@ FLOWS = _by_name(
     _of_flow("perennial_flow_step_seconds", "Duration of each step of the last run", "step"),
     _of_flow(
         "perennial_documents",
-        "Documents that the last retraining read, by what became of them",
+        "Documents of the collection at the last retraining, by what became of them",
         "outcome",
     ),
     _of_flow(
+        "perennial_document_changes",
+        "Documents that the last retraining found changed, by what had happened to them",
+        "change",
+    ),
+    _of_flow(
         "perennial_documents_quarantined",
-        "Documents that the last retraining quarantined, by reason and field",
+        "Documents that were in quarantine at the last retraining, by reason and field",
         "reason",
         "field",
     ),

@@ -15,6 +15,8 @@ FeedbackUse = Literal["training", "holdout"]
 FEEDBACK: Final = "feedback"
 # How the id of such a document begins.
 ID_PREFIX: Final = f"{FEEDBACK}:"
+# Where such a document says who gave the feedback.
+SENDER: Final = "feedback.sender"
 
 
 class FeedbackRules(Schema):

@@ -95,6 +95,11 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
     return _validate(Problem, path, document, named, context={READ_FILE: read_file})
 
 
+def line_of(path: Path, *location: str) -> int:
+    """Return the line (from 1) of the deepest part of a location that a problem's file has."""
+    return _find_line(_read(path), location)[0]
+
+
 def _summarise(name: str, error: ProblemError) -> str:
     first, *others = str(error).splitlines()
     more = f" Its file has {len(others)} more mistakes." if others else ""

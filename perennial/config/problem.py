@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -14,7 +13,6 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
-    field_serializer,
     field_validator,
     model_validator,
 )
@@ -25,14 +23,14 @@ from perennial.config.decision import DecisionConfig
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
 from perennial.config.experiment import Experiment, Parameters
 from perennial.config.feedback import FeedbackRules
-from perennial.config.fields import FieldName, FieldPath, TabularFeatures
+from perennial.config.fields import FieldName, TabularFeatures
 from perennial.config.gates import Gates
 from perennial.config.labels import check_labels
 from perennial.config.monitoring import Monitoring
 from perennial.config.preparation import Preparation
-from perennial.config.query import QueryError, read_query, write_query
 from perennial.config.rollout import Rollout
 from perennial.config.schedule import Schedule
+from perennial.config.source import Source
 from perennial.config.validation import Validation
 from perennial.estimators import ESTIMATORS, EstimatorName
 from perennial.estimators.base import Refusal
@@ -47,45 +45,6 @@ if TYPE_CHECKING:
 
 # A label as it stands in the documents.
 StoredLabel = str | int | bool
-
-
-class Fields(Schema):
-    """Where the fields of a document are: names, or paths such as ``meta.at``."""
-
-    text: FieldPath = "text"
-    label: FieldPath = "label"
-    created_at: FieldPath = "created_at"
-    source: FieldPath = "source"
-
-
-class Source(Schema):
-    """Where the documents of a problem are."""
-
-    database: str = Field(min_length=1)
-    collection: str = Field(min_length=1)
-    query: dict[Any, Any] = Field(default={}, description="a MongoDB filter on the documents")
-    fields: Fields = Fields()
-    late_window: timedelta = Field(
-        default=timedelta(hours=1),
-        ge=timedelta(0),
-        description="how far behind the newest known document a late one may arrive",
-    )
-    dataset: str | None = Field(
-        default=None, description="a built-in dataset, which flows.seed loads unless told otherwise"
-    )
-
-    @field_validator("query")
-    @classmethod
-    def _read_query(cls, query: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return read_query(query) if query else {}
-        except QueryError as error:
-            location = ("source", "query", *error.location)
-            raise CrossReferenceError(location, error.problem, error.remedy) from None
-
-    @field_serializer("query", when_used="json")
-    def _write_query(self, query: dict[str, Any]) -> dict[str, Any]:
-        return write_query(query) if query else {}
 
 
 class Limits(Schema):
@@ -418,7 +377,7 @@ _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "monitoring": True,
     "rollout": True,
     "schedule": True,
-    "source": {"dataset"},
+    "source": {"dataset", "reconcile"},
 }
 
 

@@ -24,7 +24,7 @@ from perennial.text.html import BREAK, TAG
 if TYPE_CHECKING:
     from perennial.config.problem import Problem
 
-_WORD = re.compile(r"[^\W_]+")
+WORD = re.compile(r"[^\W_]+")
 _LOWER = bytes(range(256)).lower()
 _NEITHER_LETTER_NOR_DIGIT = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 
@@ -98,7 +98,7 @@ class TextInputs:
         require_utf8(name, text)
         if not text.strip():
             raise UnusableError(ReasonCode.EMPTY, name)
-        words = sum(1 for _ in islice(_WORD.finditer(TAG.sub(" ", text)), limits.min_words))
+        words = sum(1 for _ in islice(WORD.finditer(TAG.sub(" ", text)), limits.min_words))
         if words < limits.min_words:
             why = f"has {words} words after normalisation, fewer than {limits.min_words}"
             raise UnusableError(ReasonCode.TOO_SHORT, name, why, value=text)

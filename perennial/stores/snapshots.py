@@ -1,112 +1,54 @@
-"""Snapshots: versions of one append-only Delta Lake table per problem.
+"""Snapshots: what a collection said at a time, all of them in one table per problem.
 
-Every document that was ever read from MongoDB is one row: used, quarantined or a duplicate. One
-commit holds all rows of one ingestion, so that a snapshot, its quarantine and the knowledge of what
-has been read cannot disagree, however a run ends.
+The table is a history. A row is one revision of one document; rows are never changed. A snapshot
+is the newest revision of each document up to its version, judged by the labels and limits of that
+time. One commit holds the revisions of an ingestion and the record of its snapshot, so that they
+cannot disagree, however a run ends. Since the history is in the rows, files can be merged at any
+time without losing a snapshot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import (
-    ColumnProperties,
-    CommitProperties,
-    DeltaTable,
-    WriterProperties,
-    write_deltalake,
-)
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake import DeltaTable
 
 from perennial.errors import OutsideError
+from perennial.inputs.accounts import account
 from perennial.inputs.base import TextInputs
-from perennial.inputs.documents import from_feedback, row_digests, snapshot_digest, superseded
+from perennial.inputs.documents import from_feedback, snapshot_digest, superseded
+from perennial.inputs.judgement import JUDGED, Rules, judge
 from perennial.inputs.records import RECORDS
+from perennial.inputs.revisions import COLUMNS, as_read, row_digests
 from perennial.settings import Settings
+from perennial.stores import earlier_layout
+from perennial.stores.delta import SnapshotConflictError, Table
+from perennial.stores.snapshot import Draft, Snapshot, from_json
 
-Status = Literal["used", "quarantined", "duplicate"]
+__all__ = ["Draft", "Snapshot", "SnapshotConflictError", "SnapshotStore"]
 
-_FIELDS = "fields"
-SCHEMA = pa.schema(
+REVISION, SNAPSHOT = "revision", "snapshot"
+# Beside what every revision has, and the input.
+_BOOKKEEPING = pa.schema(
     [
-        ("id", pa.string()),
-        ("created_at", pa.timestamp("us", "UTC")),
-        ("source", pa.string()),
-        ("label", pa.string()),
-        TextInputs.column,
-        ("content", pa.binary()),
-        ("digest", pa.binary()),
-        ("reason", pa.string()),
-        ("raw", pa.string()),
+        ("kind", pa.string()),
+        ("version", pa.int64()),
+        ("record", pa.string()),
+        # Only of rows that were written before there were revisions: what became of them then.
         ("status", pa.string()),
-        # Tables that were begun before this column was known lack it, and read as null.
-        (_FIELDS, pa.map_(pa.string(), pa.string())),
     ]
 )
-# What says whether feedback gives way to a document of the collection.
-_PROVENANCE = ("id", "source", "content")
-# A snapshot has one of them.
-_INPUTS = (TextInputs.column.name, RECORDS)
-_DIGEST_KEY = "perennial.digest"
-_DOCUMENTS_KEY = "perennial.documents"
-_WATERMARK_KEY = "perennial.watermark"
-# Delta keeps the log of old versions for 30 days unless told otherwise; a snapshot is forever.
-_FOREVER = "interval 100000 weeks"
-_CONFIGURATION = {
-    "delta.appendOnly": "true",
-    "delta.logRetentionDuration": _FOREVER,
-    "delta.deletedFileRetentionDuration": _FOREVER,
-}
-# Texts and digests hardly repeat: looking for repeated values doubles the time of writing.
-_FEW_VALUES = ("label", "source", "reason")
-_COLUMNS = WriterProperties(
-    compression="ZSTD",
-    default_column_properties=ColumnProperties(dictionary_enabled=False),
-    column_properties={name: ColumnProperties(dictionary_enabled=True) for name in _FEW_VALUES},
-)
-
-
-def schema_for(column: pa.Field) -> pa.Schema:
-    """Return the schema of snapshots with this column of inputs, in the place of the texts."""
-    return SCHEMA.set(SCHEMA.get_field_index(TextInputs.column.name), column)
-
-
-class SnapshotConflictError(Exception):
-    """Another ingestion has appended since this one looked; read again and repeat."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What one retraining sees.
-
-    Attributes
-    ----------
-    problem : str
-        Name of the problem.
-    version : int
-        Version of the Delta table at `uri`.
-    digest : str
-        Digest of the documents in it, whatever their order and files.
-    documents : int
-        How many documents can be used.
-    uri : str
-        Where the table is.
-    watermark : datetime or None
-        Newest time of creation of a document that was read, those dated in the future left out:
-        they must not hide what arrives until then. None if no document had a date.
-    """
-
-    problem: str
-    version: int
-    digest: str
-    documents: int
-    uri: str
-    watermark: datetime | None = None
+_FEW_VALUES = ("label", "source", "sender", "code", "field", "kind")
+_LIGHT = (*JUDGED, "deleted", "digest")
+_READ = ("id", "created_at", "source", "sender", "group", "label", "content", "sketch", "fields")
 
 
 class SnapshotStore:
@@ -123,18 +65,13 @@ class SnapshotStore:
     def __init__(self, problem: str, settings: Settings) -> None:
         self.problem = problem
         self.uri = f"{settings.snapshots_uri}/{problem}"
-        self._options = _storage_options(settings)
+        name = f"The table of snapshots of {problem!r}"
+        self._table = Table(f"{self.uri}/history", settings, name)
+        self._earlier = Table(self.uri, settings, name)
 
     def latest(self) -> Snapshot | None:
         """Return the newest snapshot, or None before the first ingestion."""
-        table = self._open()
-        if table is None:
-            return None
-        for entry in table.history():
-            # Another program may have added versions that change files but no documents.
-            if _DIGEST_KEY in entry:
-                return self._snapshot(entry | {"version": table.version()})
-        raise OutsideError(f"The table at {self.uri} (DATA_URI) was not written by Perennial.")
+        return max(self._snapshots(), key=lambda each: each.version, default=None)
 
     def find(self, version_or_digest: int | str) -> Snapshot:
         """Return the snapshot of a version or of a digest.
@@ -144,10 +81,9 @@ class SnapshotStore:
         OutsideError
             If there is none.
         """
-        table = self._open()
-        for entry in table.history() if table is not None else []:
-            if version_or_digest in (entry["version"], entry.get(_DIGEST_KEY)):
-                return self._snapshot(entry)
+        for snapshot in sorted(self._snapshots(), key=lambda each: -each.version):
+            if version_or_digest in (snapshot.version, snapshot.digest):
+                return snapshot
         raise OutsideError(
             f"There is no snapshot {version_or_digest!r} of {self.problem!r} at {self.uri} "
             "(DATA_URI)."
@@ -171,49 +107,97 @@ class SnapshotStore:
         OutsideError
             If what is stored is not what the snapshot's digest says.
         """
-        columns = ["id", "created_at", "source", "label", *_INPUTS, "content", _FIELDS]
-        rows = self._used(snapshot.version, columns)
-        digests = row_digests(rows["id"], rows["label"], rows[_input_field(rows).name])
-        if snapshot_digest(digests) != snapshot.digest:
-            raise OutsideError(
-                f"Snapshot {snapshot.version} of {self.problem!r} at {snapshot.uri} (DATA_URI) is "
-                f"damaged: its documents do not have the digest {snapshot.digest}."
-            )
-        return rows.sort_by("content")
+        if snapshot.draft is None:
+            return self._read_earlier(snapshot)
+        inputs = TextInputs.column.name if snapshot.draft.kinds is None else RECORDS
+        columns = [*_LIGHT, *_READ, inputs]
+        rows = self.judged(snapshot, columns)
+        used = rows.filter(pc.equal(rows["status"], "used"))
+        raw = used.set_column(used.schema.get_field_index("label"), "label", used["raw_label"])
+        digests = pa.array(list(row_digests(raw)), pa.binary())
+        if _digest(digests, snapshot.draft.rules) != snapshot.digest:
+            raise self._damaged(snapshot)
+        return used.select([*_READ[:7], inputs, *_READ[7:]])
 
-    def quarantine(self, snapshot: Snapshot) -> pa.Table:
-        """Return id, reason and raw document of everything quarantined up to a snapshot."""
-        return self._rows(snapshot.version, ["id", "reason", "raw"], ["quarantined"])
-
-    def known_documents(
-        self, snapshot: Snapshot, since: datetime | None
-    ) -> set[tuple[str, datetime | None]]:
-        """Return key and time of creation of the documents read, of those since a time or all."""
-        rows = self._rows(snapshot.version, ["id", "created_at"])
-        if since is not None:
-            late = pc.greater_equal(rows["created_at"], pa.scalar(since, SCHEMA.types[1]))
-            rows = rows.filter(pc.fill_null(late, fill_value=True))
-        return set(zip(rows["id"].to_pylist(), rows["created_at"].to_pylist(), strict=True))
-
-    def known_contents(self, snapshot: Snapshot) -> pa.Table:
-        """Return id, source, content and label of every usable document."""
-        return self._used(snapshot.version, [*_PROVENANCE, "label"])
-
-    def feedback_contents(self, snapshot: Snapshot) -> pa.Array:
-        """Return the content hashes of the usable documents that are feedback."""
-        return _feedback_contents(self._used(snapshot.version, _PROVENANCE))
-
-    def every_feedback_content(self, snapshot: Snapshot) -> pa.Array:
-        """Return the content hashes of all feedback that any snapshot up to this one has used."""
-        return _feedback_contents(self._rows(snapshot.version, _PROVENANCE, ["used"]))
-
-    def append(self, rows: pa.Table, after: Snapshot | None) -> Snapshot:
-        """Append one ingestion as the next version.
+    def judged(self, snapshot: Snapshot, columns: Sequence[str] = ()) -> pa.Table:
+        """Return every document that the collection had at a snapshot, used or not.
 
         Parameters
         ----------
-        rows : Table
-            Of `schema_for` the problem's inputs, without the column ``digest``.
+        snapshot : Snapshot
+            Of the layout of today.
+        columns : sequence of str
+            What is read of them, beside what judging needs.
+
+        Returns
+        -------
+        Table
+            With the columns that `perennial.inputs.judgement.judge` adds, in the order of content.
+        """
+        assert snapshot.draft is not None
+        wanted = dict.fromkeys([*_LIGHT, *columns])
+        if snapshot.draft.rules.need_texts:
+            wanted[TextInputs.column.name] = None
+        rows = _newest(self._revisions(snapshot.began, snapshot.version, list(wanted)))
+        rows = _in_order(as_read(_completed(rows, wanted), snapshot.draft.kinds))
+        return judge(rows, snapshot.draft.rules)
+
+    def quarantine(self, snapshot: Snapshot) -> pa.Table:
+        """Return the documents that cannot be used at a snapshot.
+
+        Returns
+        -------
+        Table
+            With the columns ``id``, ``created_at``, ``code``, ``field``, ``reason``, ``copy_of``,
+            ``raw`` and ``text`` where there is one; ``raw`` is extended JSON of a document that
+            cannot be read.
+        """
+        columns = ["id", "created_at", "code", "field", "reason", "copy_of", "raw"]
+        if snapshot.is_of_earlier_layout:
+            names = ["id", "created_at", "reason", "raw"]
+            return self._of_earlier(snapshot, names, ["quarantined"])
+        rows = self.judged(snapshot, ["raw", TextInputs.column.name])
+        rows = rows.filter(pc.equal(rows["status"], "quarantined"))
+        texts = [name for name in (TextInputs.column.name,) if name in rows.column_names]
+        return rows.select([*columns, *texts])
+
+    def known_ids(self, snapshot: Snapshot | None) -> pa.Table:
+        """Return ``id``, ``created_at``, ``digest`` and ``stored`` of every document it has.
+
+        Empty without a snapshot, or after one of the earlier layout, whose documents are read anew.
+        """
+        names = ["id", "created_at", "digest", "stored", "deleted"]
+        if snapshot is None or snapshot.is_of_earlier_layout:
+            return pa.table({name: pa.array([], COLUMNS.field(name).type) for name in names})
+        return _newest(self._revisions(snapshot.began, snapshot.version, names))
+
+    def feedback_contents(self, snapshot: Snapshot) -> pa.Array:
+        """Return the content hashes of the usable documents that are feedback."""
+        if snapshot.is_of_earlier_layout:
+            rows = self._used_earlier(snapshot, ["id", "source", "content"])
+        else:
+            rows = self.judged(snapshot)
+            rows = rows.filter(pc.equal(rows["status"], "used"))
+        return _feedback_contents(rows)
+
+    def every_feedback_content(self, snapshot: Snapshot) -> pa.Array:
+        """Return the content hashes of all feedback that was read up to a snapshot."""
+        rows = self._revisions(0, snapshot.version, ["id", "source", "content"])
+        rows = rows.filter(pc.is_valid(rows["content"]))
+        return _feedback_contents(rows)
+
+    def append(
+        self, revisions: Iterable[pa.Table], draft: Draft, after: Snapshot | None
+    ) -> Snapshot:
+        """Append the revisions of one ingestion, and the snapshot that they make.
+
+        Parameters
+        ----------
+        revisions : iterable of Table
+            Revisions of `perennial.inputs.revisions`, at most one of each document; written as they
+            come, so that they need not be in memory at once.
+        draft : Draft
+            What is known of the snapshot.
         after : Snapshot or None
             The snapshot that was the latest when the ingestion began.
 
@@ -224,141 +208,234 @@ class SnapshotStore:
         OutsideError
             If the storage refuses.
         """
-        inputs = _input_field(rows)
-        digests = row_digests(rows["id"], rows["label"], rows[inputs.name])
-        schema = schema_for(inputs)
-        rows = rows.append_column("digest", digests.cast(pa.binary())).select(schema.names)
-        columns = ["digest", *_PROVENANCE]
-        used = rows.filter(pc.equal(rows["status"], "used")).select(columns)
-        if after is not None:
-            earlier = self._used(after.version, columns)
-            used = pa.concat_tables([earlier, used], promote_options="permissive")
-        used = _without_superseded(used)
-        digest, documents = snapshot_digest(used["digest"]), len(used)
-        watermark = _watermark(rows, after)
-        metadata = {_DIGEST_KEY: digest, _DOCUMENTS_KEY: str(documents)}
-        if watermark is not None:
-            metadata[_WATERMARK_KEY] = watermark.isoformat()
-        self._write(rows, after, metadata)
+        table = self._opened()
+        latest = self.latest()
+        if (None if latest is None else latest.version) != (
+            None if after is None else after.version
+        ):
+            raise SnapshotConflictError(f"snapshot {latest and latest.version} was written since")
         version = 0 if after is None else after.version + 1
-        return Snapshot(self.problem, version, digest, documents, self.uri, watermark)
+        began = after.began if after and not after.is_of_earlier_layout else version
+        tables = iter(revisions)
+        first = next(tables, None)
+        schema = _table_schema(first.schema if first is not None else COLUMNS)
+        written: list[Snapshot] = []
 
-    def _write(self, rows: pa.Table, after: Snapshot | None, metadata: dict[str, str]) -> None:
-        # Without retries the commit succeeds only as the very next version: Delta would otherwise
-        # let two appends pass each other, and both would add the same documents.
-        commit = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
-        try:
-            target: DeltaTable | str = self.uri
-            if after is not None:
-                target = DeltaTable(self.uri, version=after.version, storage_options=self._options)
-            write_deltalake(
-                target,
-                rows.cast(schema_for(_input_field(rows))),
-                mode="error" if after is None else "append",
-                schema_mode=None if after is None else "merge",
-                partition_by=["status"],
-                configuration=_CONFIGURATION if after is None else None,
-                storage_options=self._options,
-                commit_properties=commit,
-                writer_properties=_COLUMNS,
-            )
-        except CommitFailedError as error:
-            raise SnapshotConflictError(str(error)) from error
-        except Exception as error:
-            if after is None and self._open() is not None:
-                raise SnapshotConflictError(str(error)) from error
-            raise self._outside("written", error) from error
+        # Read before the table is written: the storage does not let itself be read meanwhile.
+        earlier = self._light(after, draft.rules) if after and after.draft else None
 
-    def _open(self) -> DeltaTable | None:
-        try:
-            return DeltaTable(self.uri, storage_options=self._options)
-        except TableNotFoundError:
-            return None
-        except Exception as error:
-            raise self._outside("opened", error) from error
+        def conclude(light: list[pa.Table]) -> pa.RecordBatch:
+            snapshot = self._conclude(draft, after, version, began, earlier, light)
+            written.append(snapshot)
+            return _row_of(snapshot, schema)
 
-    def _used(self, version: int, columns: Sequence[str]) -> pa.Table:
-        """Read some columns of the documents that a version uses.
+        batches = _batches(
+            first, tables, version, schema, conclude, with_texts=draft.rules.need_texts
+        )
+        self._table.append(batches, schema, table, partition_by="kind", few_values=_FEW_VALUES)
+        self._table.keep_small()
+        return written[0]
 
-        Feedback gives way as soon as the collection has a document of equal content. Its row stays,
-        since earlier snapshots use it.
-        """
-        wanted = [*columns, *(name for name in _PROVENANCE if name not in columns)]
-        rows = _without_superseded(self._rows(version, wanted, ["used"]))
-        return rows.drop_columns([name for name in wanted if name not in columns])
-
-    def _rows(
-        self, version: int, columns: Sequence[str], statuses: Sequence[Status] = ()
-    ) -> pa.Table:
-        """Read those of some columns that a version has, of some statuses or all."""
-        try:
-            table = DeltaTable(self.uri, version=version, storage_options=self._options)
-            filters = [("status", "in", list(statuses))] if statuses else None
-            held = {field.name for field in table.schema().fields}
-            wanted = [name for name in columns if name in held]
-            rows = table.to_pyarrow_table(columns=wanted, filters=filters)
-            if _FIELDS in columns and _FIELDS not in held:
-                absent = pa.nulls(len(rows), SCHEMA.field(_FIELDS).type)
-                rows = rows.append_column(SCHEMA.field(_FIELDS), absent)
-            return rows
-        except Exception as error:
-            raise self._outside("read", error) from error
-
-    def _snapshot(self, entry: dict[str, Any]) -> Snapshot:
+    def _conclude(
+        self,
+        draft: Draft,
+        after: Snapshot | None,
+        version: int,
+        began: int,
+        earlier: pa.Table | None,
+        light: Sequence[pa.Table],
+    ) -> Snapshot:
+        """Return the snapshot that an earlier one and further revisions make."""
+        before = None
+        if earlier is not None and after is not None and after.draft is not None:
+            before = judge(_newest(earlier), after.draft.rules)
+        rows = [table for table in (earlier, *light) if table is not None]
+        if not rows:
+            rows = [_completed(pa.table({}), [*_LIGHT, "version"])]
+        newest = _newest(pa.concat_tables(rows, promote_options="permissive"))
+        judged = judge(newest, draft.rules)
+        used = judged.filter(pc.equal(judged["status"], "used"))
         return Snapshot(
             problem=self.problem,
-            version=int(entry["version"]),
-            digest=entry[_DIGEST_KEY],
-            documents=int(entry[_DOCUMENTS_KEY]),
+            version=version,
+            digest=_digest(used["digest"], draft.rules),
+            documents=len(used),
             uri=self.uri,
-            watermark=datetime.fromisoformat(entry[_WATERMARK_KEY])
-            if _WATERMARK_KEY in entry
-            else None,
+            watermark=_watermark(newest, after),
+            draft=draft,
+            accounts=account(before, judged),
+            taken_at=datetime.now(UTC),
+            began=began,
         )
 
-    def _outside(self, verb: str, error: Exception) -> OutsideError:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    def _light(self, snapshot: Snapshot, rules: Rules) -> pa.Table:
+        """Return what judging needs of every revision up to a snapshot."""
+        wanted = [*_LIGHT, "version"]
+        if rules.need_texts:
+            wanted.append(TextInputs.column.name)
+        return _completed(self._revisions(snapshot.began, snapshot.version, wanted), wanted)
+
+    def _snapshots(self) -> list[Snapshot]:
+        if self._opened() is None:
+            return []
+        records = self._table.read(["record"], [("kind", "=", SNAPSHOT)])["record"].to_pylist()
+        if not records:
+            raise OutsideError(f"The table at {self.uri} (DATA_URI) was not written by Perennial.")
+        return [from_json(self.problem, self.uri, each) for each in records]
+
+    def _opened(self) -> DeltaTable | None:
+        """Return the table, with what the earlier layout wrote carried over into it."""
+        table = self._table.open()
+        if table is not None:
+            return table
+        earlier = self._earlier.open()
+        if earlier is None:
+            return None
+        # Otherwise another process carries it over.
+        with suppress(SnapshotConflictError):
+            self._carry_over(earlier)
+        return self._table.open()
+
+    def _carry_over(self, earlier: DeltaTable) -> None:
+        snapshots, tables = earlier_layout.read(earlier, self._earlier)
+        tables = iter(tables)
+        first = next(tables)
+        schema = _table_schema(first.schema)
+        batches = [
+            batch
+            for table in (first, *tables)
+            for batch in _conformed(
+                table.append_column("kind", pa.array([REVISION] * len(table))), schema
+            ).to_batches()
+        ]
+        records = [
+            _row_of(Snapshot(self.problem, uri=self.uri, **said), schema) for said in snapshots
+        ]
+        self._table.append(
+            [*batches, *records], schema, None, partition_by="kind", few_values=_FEW_VALUES
+        )
+
+    def _revisions(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
+        wanted = [*dict.fromkeys([*columns, "version"])]
+        filters = [("kind", "=", REVISION), ("version", ">=", first), ("version", "<=", last)]
+        return self._table.read(wanted, filters)
+
+    def _of_earlier(
+        self, snapshot: Snapshot, columns: Sequence[str], statuses: Sequence[str]
+    ) -> pa.Table:
+        wanted = [*dict.fromkeys([*columns, "status"])]
+        rows = self._revisions(0, snapshot.version, wanted)
+        rows = rows.filter(pc.is_in(rows["status"], pa.array(statuses, pa.string())))
+        return rows.select([name for name in columns if name in rows.column_names])
+
+    def _used_earlier(self, snapshot: Snapshot, columns: Sequence[str]) -> pa.Table:
+        """Read some columns of the documents that a snapshot of the earlier layout uses.
+
+        Feedback gives way as soon as the collection has a document of equal content.
+        """
+        wanted = [*dict.fromkeys([*columns, "id", "source", "content"])]
+        rows = self._of_earlier(snapshot, wanted, ["used"])
+        given_way = superseded(rows)
+        return rows.filter(pa.array(~given_way)) if given_way.any() else rows
+
+    def _read_earlier(self, snapshot: Snapshot) -> pa.Table:
+        inputs = (TextInputs.column.name, RECORDS)
+        rows = self._used_earlier(snapshot, [*_READ[:7], *inputs, *_READ[7:]])
+        rows = earlier_layout.with_plain_records(rows)
+        if snapshot_digest(earlier_layout.row_digests(rows)) != snapshot.digest:
+            raise self._damaged(snapshot)
+        return rows.sort_by("content")
+
+    def _damaged(self, snapshot: Snapshot) -> OutsideError:
         return OutsideError(
-            f"The snapshots of {self.problem!r} at {self.uri} (DATA_URI) cannot be {verb}: {reason}"
+            f"Snapshot {snapshot.version} of {self.problem!r} at {snapshot.uri} (DATA_URI) is "
+            f"damaged: its documents do not have the digest {snapshot.digest}."
         )
 
 
-def _without_superseded(rows: pa.Table) -> pa.Table:
-    given_way = superseded(rows)
-    return rows.filter(pa.array(~given_way)) if given_way.any() else rows
+def _batches(
+    first: pa.Table | None,
+    rest: Iterator[pa.Table],
+    version: int,
+    schema: pa.Schema,
+    conclude: Callable[[list[pa.Table]], pa.RecordBatch],
+    *,
+    with_texts: bool,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of revisions as they come, and then the record of their snapshot."""
+    light: list[pa.Table] = []
+    table = first
+    while table is not None:
+        table = table.append_column("kind", pa.array([REVISION] * len(table)))
+        table = table.append_column("version", pa.array([version] * len(table), pa.int64()))
+        texts = [name for name in (TextInputs.column.name,) if with_texts]
+        light.append(table.select([*_LIGHT, "version", *texts]))
+        yield from _conformed(table, schema).to_batches()
+        table = next(rest, None)
+    yield conclude(light)
+
+
+def _table_schema(revisions: pa.Schema) -> pa.Schema:
+    names = set(revisions.names)
+    added = [each for each in (*COLUMNS, *_BOOKKEEPING) if each.name not in names]
+    return pa.schema([*revisions, *added])
+
+
+def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [
+        rows[each.name].cast(each.type)
+        if each.name in rows.column_names
+        else pa.nulls(len(rows), each.type)
+        for each in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _row_of(snapshot: Snapshot, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the row that keeps the record of a snapshot."""
+    version = pa.array([snapshot.version], pa.int64())
+    row = pa.table({"kind": [SNAPSHOT], "version": version, "record": [snapshot.as_json()]})
+    return _conformed(row, schema).to_batches()[0]
+
+
+def _digest(digests: pa.Array | pa.ChunkedArray, rules: Rules) -> str:
+    """Return the digest of a snapshot: of its documents, and of what its labels mean."""
+    said = json.dumps([snapshot_digest(digests), rules.labels]).encode()
+    return hashlib.sha256(said).hexdigest()[:32]
+
+
+def _newest(rows: pa.Table) -> pa.Table:
+    """Return the newest revision of each document that is not deleted."""
+    codes = rows["id"].combine_chunks().dictionary_encode()
+    if isinstance(codes, pa.ChunkedArray):
+        codes = codes.combine_chunks()
+    if len(codes.dictionary) < len(rows):
+        order = np.argsort(rows["version"].to_numpy(), kind="stable")
+        newest = np.zeros(len(codes.dictionary), np.intp)
+        newest[codes.indices.to_numpy()[order]] = order
+        rows = rows.take(pa.array(newest))
+    return rows.filter(pc.invert(pc.fill_null(rows["deleted"], fill_value=False)))
+
+
+def _in_order(rows: pa.Table) -> pa.Table:
+    return rows.sort_by([("content", "ascending"), ("id", "ascending")])
+
+
+def _completed(rows: pa.Table, columns: Iterable[str]) -> pa.Table:
+    """Return rows with those columns of every revision that the table did not have yet."""
+    for name in columns:
+        if name not in rows.column_names and name in COLUMNS.names:
+            absent = COLUMNS.field(name)
+            rows = rows.append_column(absent, pa.nulls(len(rows), absent.type))
+    return rows
 
 
 def _feedback_contents(rows: pa.Table) -> pa.Array:
     return rows["content"].filter(pa.array(from_feedback(rows))).combine_chunks()
 
 
-def _input_field(rows: pa.Table) -> pa.Field:
-    """Return the column of the inputs, whichever kind they are."""
-    return next(field for field in rows.schema if field.name in _INPUTS)
-
-
 def _watermark(rows: pa.Table, after: Snapshot | None) -> datetime | None:
-    past = pc.less_equal(rows["created_at"], pa.scalar(datetime.now(UTC), SCHEMA.types[1]))
+    kind = COLUMNS.field("created_at").type
+    past = pc.less_equal(rows["created_at"], pa.scalar(datetime.now(UTC), kind))
     times = [after.watermark if after else None, pc.max(rows.filter(past)["created_at"]).as_py()]
     return max((time for time in times if time is not None), default=None)
-
-
-def _storage_options(settings: Settings) -> dict[str, str] | None:
-    """Return the options of delta-rs; without a credentials block it reads the environment."""
-    if settings.data_credentials_block is None:
-        return None
-    from prefect_aws import AwsCredentials
-
-    try:
-        block = AwsCredentials.load(settings.data_credentials_block, _sync=True)
-    except ValueError as error:
-        raise OutsideError(f"DATA_CREDENTIALS_BLOCK cannot be used: {error}") from error
-    secret = block.aws_secret_access_key
-    options = {
-        "AWS_ACCESS_KEY_ID": block.aws_access_key_id,
-        "AWS_SECRET_ACCESS_KEY": secret.get_secret_value() if secret else None,
-        "AWS_SESSION_TOKEN": block.aws_session_token,
-        "AWS_REGION": block.region_name,
-        "AWS_ENDPOINT_URL": block.aws_client_parameters.endpoint_url,
-    }
-    return {name: str(value) for name, value in options.items() if value is not None}

@@ -1,82 +1,65 @@
-"""Ingest: new documents from MongoDB into the next snapshot, the unusable into quarantine."""
+"""Ingest: what has changed in MongoDB since the last snapshot, into the next one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import get_args
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from bson import json_util
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
+from pymongo.collection import Collection
 
-from perennial import paths, times
+from perennial import times
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.gates.slices import traits_of
-from perennial.inputs.base import Inputs, inputs_of
-from perennial.inputs.documents import UnusableError, check, from_feedback
-from perennial.reasons import Reason, ReasonCode
+from perennial.inputs.accounts import Accounts
+from perennial.inputs.base import inputs_of
+from perennial.inputs.judgement import Rules
+from perennial.inputs.revisions import deletions, reading_digest, schema_of, to_revisions
 from perennial.settings import Settings, get_settings
 from perennial.stores import mongodb
-from perennial.stores.documents import Known, batched, document_key, open_documents, read_arrivals
-from perennial.stores.snapshots import (
-    Snapshot,
-    SnapshotConflictError,
-    SnapshotStore,
-    Status,
-    schema_for,
-)
+from perennial.stores.change_stream import current_token, touched_since
+from perennial.stores.changes import Changes, Known, read_arrivals, read_ids, reconcile
+from perennial.stores.documents import open_documents
+from perennial.stores.snapshots import Draft, Snapshot, SnapshotConflictError, SnapshotStore
+from tasks.data.quarantine import explain_quarantine
 from tasks.orchestration.retries import NETWORK
 
 _CONFLICTS = 5
-_RAW_CHARACTERS = 10_000
+_CURRENT_IDENTITY = 1
 
 
 @dataclass(frozen=True)
-class Ingested:
+class IngestResult:
     """What one ingestion did.
 
     Attributes
     ----------
     snapshot : Snapshot
         The newest snapshot, whether this ingestion wrote it or found it.
-    read, used, duplicates : int
-        Documents read from MongoDB, and what became of them.
-    quarantined : dict of Reason to int
-        Reason -> number of documents that were quarantined for it.
-    superseded : int
-        Feedback that was used so far, and gave way to documents of equal content.
+    accounts : Accounts
+        Its documents, and what this ingestion changed.
     """
 
     snapshot: Snapshot
-    read: int
-    used: int
-    duplicates: int
-    quarantined: dict[Reason, int] = field(default_factory=dict)
-    superseded: int = 0
-
-    @property
-    def in_quarantine(self) -> int:
-        """How many documents this ingestion quarantined."""
-        return sum(self.quarantined.values())
+    accounts: Accounts
 
 
 @task(name="ingest", cache_policy=NO_CACHE, **NETWORK)
-def ingest(problem: Problem, *, rescan: bool = False) -> Ingested:
-    """Read what is new in MongoDB and append it to the problem's snapshots.
+def ingest(problem: Problem, *, rescan: bool = False) -> IngestResult:
+    """Bring the problem's snapshots up to what MongoDB has now.
 
     Parameters
     ----------
     problem : Problem
         Where the documents are and what makes them usable.
     rescan : bool
-        Look for unknown documents of any age, not only within the late window.
+        Compare every document of the collection with the last snapshot, whatever its size.
 
     Raises
     ------
@@ -87,185 +70,148 @@ def ingest(problem: Problem, *, rescan: bool = False) -> Ingested:
     store = SnapshotStore(problem.name, settings)
     for _ in range(_CONFLICTS):
         try:
-            ingested = _ingest_once(problem, store, settings, rescan=rescan)
+            result = _ingest_once(problem, store, settings, rescan=rescan)
         except SnapshotConflictError:
             get_run_logger().info("Another retraining ingested at the same time; reading again.")
         else:
-            _report(problem, ingested)
-            return ingested
+            _require_documents(problem, store, result.snapshot)
+            _report(problem, result)
+            return result
     raise OutsideError(
         f"{_CONFLICTS} ingestions in a row lost to another one at {store.uri} (DATA_URI); "
         "run one retraining of a problem at a time."
     )
 
 
-def _report(problem: Problem, ingested: Ingested) -> None:
-    logger = get_run_logger()
+def _report(problem: Problem, result: IngestResult) -> None:
+    logger, done = get_run_logger(), result.accounts
     logger.info(
-        "Read %s new documents from %s.%s: %s used, %s quarantined, %s duplicates.",
-        f"{ingested.read:,}",
+        "Compared %s.%s with the last snapshot: %s new, %s corrected, %s edited, %s deleted, "
+        "%s released from quarantine.",
         problem.source.database,
         problem.source.collection,
-        f"{ingested.used:,}",
-        f"{ingested.in_quarantine:,}",
-        f"{ingested.duplicates:,}",
+        *(f"{n:,}" for n in (done.new, done.corrected, done.edited, done.deleted, done.released)),
     )
-    if ingested.superseded:
-        logger.info(
-            "The collection now has documents of equal content in place of %s from feedback.",
-            f"{ingested.superseded:,}",
-        )
-    for reason, count in ingested.quarantined.items():
+    held = sum(done.in_quarantine.values())
+    logger.info(
+        "Snapshot %s has %s documents: %s used, %s in quarantine, %s duplicates.",
+        result.snapshot.version,
+        *(f"{n:,}" for n in (done.live, done.used, held, done.duplicates)),
+    )
+    for reason, count in done.quarantined.items():
         logger.warning("Quarantined %s: %s", f"{count:,}", reason)
+    if done.quarantined:
+        logger.warning("`perennial quarantine %s` shows them.", problem.name)
 
 
 def _ingest_once(
     problem: Problem, store: SnapshotStore, settings: Settings, *, rescan: bool
-) -> Ingested:
+) -> IngestResult:
     before = store.latest()
-    known = None if before is None else _known(problem, store, before, rescan=rescan)
     with mongodb.connect(settings) as client:
         collection = open_documents(client, problem)
-        rows = classify_documents(read_arrivals(collection, problem, known), problem)
-    if not rows.num_rows:
-        return Ingested(_require_documents(problem, before), read=0, used=0, duplicates=0)
-    known_contents = None if before is None else store.known_contents(before)
-    rows = _mark_duplicates(rows, known_contents, problem)
-    ingested = _account(rows, store.append(rows, before), before)
-    _require_documents(problem, ingested.snapshot)
-    return ingested
+        look = _Look(problem, store, before, collection, rescan=rescan)
+        revisions = _revisions(problem, look)
+        first = next(revisions, None)
+        if first is None and before is not None and not look.judges_anew:
+            return IngestResult(before, before.accounts.without_changes())
+        if first is None and before is None:
+            raise _empty(problem)
+        rows = revisions if first is None else chain([first], revisions)
+        snapshot = store.append(rows, look.draft(), before)
+    return IngestResult(snapshot, snapshot.accounts)
 
 
-def _known(problem: Problem, store: SnapshotStore, before: Snapshot, *, rescan: bool) -> Known:
-    since = None
-    if before.watermark is not None and not rescan:
-        since = times.before(before.watermark, problem.source.late_window)
-    return Known(before.watermark, since, store.known_documents(before, since))
+class _Look:
+    """How one ingestion looks for changes.
 
-
-def _require_documents(problem: Problem, snapshot: Snapshot | None) -> Snapshot:
-    if snapshot is None or not snapshot.documents:
-        where = f"{problem.source.database}.{problem.source.collection}"
-        found = "is empty" if snapshot is None else "has no document that can be used"
-        raise OutsideError(
-            f"The MongoDB collection {where} {found}; check MONGODB_URI and the source and fields "
-            f"in problems/{problem.name}.yaml, or load documents with flows.seed."
-        )
-    return snapshot
-
-
-def _account(rows: pa.Table, snapshot: Snapshot, before: Snapshot | None) -> Ingested:
-    """Count what became of the rows; each is used, quarantined or a duplicate, always."""
-    counts = dict.fromkeys(get_args(Status), 0)
-    counts |= {c["values"]: c["counts"] for c in pc.value_counts(rows["status"]).to_pylist()}
-    reasons = rows.filter(pc.equal(rows["status"], "quarantined"))["reason"]
-    known = 0 if before is None else before.documents
-    ingested = Ingested(
-        snapshot=snapshot,
-        read=rows.num_rows,
-        used=counts["used"],
-        duplicates=counts["duplicate"],
-        quarantined={
-            Reason.parse(c["values"]): c["counts"] for c in pc.value_counts(reasons).to_pylist()
-        },
-        superseded=known + counts["used"] - snapshot.documents,
-    )
-    if ingested.read != ingested.used + ingested.in_quarantine + ingested.duplicates:
-        raise AssertionError(f"documents are unaccounted for: {ingested}")
-    return ingested
-
-
-def classify_documents(documents: Iterable[mongodb.Document], problem: Problem) -> pa.Table:
-    """Return documents as rows of a snapshot, used or quarantined, batch by batch into Arrow."""
-    inputs = inputs_of(problem)
-    schema = schema_for(inputs.column)
-    schema = schema.remove(schema.get_field_index("digest"))
-
-    def classified(batch: list[mongodb.Document]) -> pa.Table:
-        rows = [_classify_one(document, problem, inputs) for document in batch]
-        columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
-        return pa.Table.from_arrays(columns, schema=schema)
-
-    batches = [classified(batch) for batch in ahead(batched(documents))]
-    return pa.concat_tables(batches) if batches else schema.empty_table()
-
-
-def _classify_one(
-    document: mongodb.Document, problem: Problem, inputs: Inputs
-) -> dict[str, object]:
-    row = {"id": document_key(document["_id"]), "status": "used"}
-    try:
-        example = check(document, problem)
-    except UnusableError as error:
-        return row | _quarantined(document, problem, error.reason.key)
-    value = example.value
-    taken = {inputs.column.name: value, "content": inputs.content_hash(value)}
-    return row | vars(example) | taken | {"fields": _traits(document, problem)}
-
-
-def _traits(document: mongodb.Document, problem: Problem) -> dict[str, str] | None:
-    """Return what slices need of a document beside what every snapshot keeps."""
-    slices = problem.gates.slices
-    return traits_of(document, slices.fields) if slices and slices.fields else None
-
-
-def _quarantined(document: mongodb.Document, problem: Problem, reason: str) -> dict[str, object]:
-    created_at = paths.read(document, problem.source.fields.created_at)
-    raw = json_util.dumps(document, json_options=json_util.RELAXED_JSON_OPTIONS)
-    return {
-        "status": "quarantined",
-        "reason": reason,
-        "raw": raw[:_RAW_CHARACTERS].encode("utf-8", "replace").decode(),
-        "created_at": created_at if isinstance(created_at, datetime) else None,
-    }
-
-
-def _mark_duplicates(rows: pa.Table, known: pa.Table | None, problem: Problem) -> pa.Table:
-    """Keep one document of each content: the one that is known or was created first.
-
-    A copy with the same label is a duplicate. A copy with another label, or a known document whose
-    content was changed, says that something is wrong which a person has to look at: it is
-    quarantined. Between feedback and the collection the collection decides, whichever came first:
-    whoever gives feedback must not choose the label of a document that is still to come.
+    The place in the change stream is noted before anything is read: what changes meanwhile is read
+    once more next time.
     """
-    rows = rows.append_column("feedback", pa.array(from_feedback(rows)))
-    rows = rows.sort_by([(name, "ascending") for name in ("feedback", "created_at", "id")])
-    first: dict[bytes, tuple[str, str]] = {}
-    used: set[str] = set()
-    from_clients: set[bytes] = set()
-    if known is not None:
-        ids, contents = known["id"].to_pylist(), known["content"].to_pylist()
-        pairs = zip(ids, known["label"].to_pylist(), strict=True)
-        first, used = dict(zip(contents, pairs, strict=True)), set(ids)
-        from_clients = set(known["content"].filter(pa.array(from_feedback(known))).to_pylist())
-    names = ("id", "label", "content", "status", "reason", "feedback")
-    columns = [rows[name].to_pylist() for name in names]
-    rows = rows.drop_columns(["feedback"])
-    outcomes: list[tuple[str, str | None]] = []
-    label_field = problem.source.fields.label
-    for key, label, digest, status, reason, is_feedback in zip(*columns, strict=True):
-        is_new = digest not in first or (digest in from_clients and not is_feedback)
-        if status != "used":
-            outcomes.append((status, reason))
-        elif is_new and key not in used:
-            first[digest] = key, label
-            from_clients.discard(digest)
-            outcomes.append((status, reason))
+
+    def __init__(
+        self,
+        problem: Problem,
+        store: SnapshotStore,
+        before: Snapshot | None,
+        collection: Collection[mongodb.Document],
+        *,
+        rescan: bool,
+    ) -> None:
+        draft = before.draft if before is not None else None
+        identity = draft.identity if draft else 1 if before else _CURRENT_IDENTITY
+        self._draft = Draft(
+            rules=Rules.of(problem),
+            reading=reading_digest(problem, identity),
+            identity=identity,
+            kinds=inputs_of(problem).fields,
+            reconciled_at=draft.reconciled_at if draft else None,
+        )
+        self.identity = identity
+        read_anew = draft is None or draft.reading != self._draft.reading
+        self.judges_anew = read_anew or draft is None or draft.rules != self._draft.rules
+        now = datetime.now(UTC)
+        touched = None
+        if draft is not None and draft.resume_token and not read_anew and not rescan:
+            touched = touched_since(collection, draft.resume_token)
+        ids, token = touched if touched is not None else (None, current_token(collection))
+        is_small = collection.estimated_document_count() <= problem.source.reconcile.up_to
+        is_due = (
+            draft is None
+            or draft.reconciled_at is None
+            or (now >= times.after(draft.reconciled_at, problem.source.reconcile.every))
+        )
+        if ids == [] and not is_due:
+            self.known, self.changes = Known(store.known_ids(None)), Changes(iter(()))
         else:
-            outcomes.append(_repeated(label, first.get(digest), label_field))
-    statuses, reasons = zip(*outcomes, strict=True)
-    for name, values in (("status", statuses), ("reason", reasons)):
-        position = rows.schema.get_field_index(name)
-        rows = rows.set_column(position, rows.schema.field(name), pa.array(values, pa.string()))
-    return rows
+            watermark = before.watermark if before is not None else None
+            self.known = Known(store.known_ids(before), watermark, read_anew)
+            if read_anew or rescan or is_due or (ids is None and is_small):
+                self.changes = reconcile(collection, problem, self.known)
+            elif ids is not None:
+                self.changes = read_ids(collection, problem, self.known, ids)
+            else:
+                since = before.taken_at if before is not None else None
+                self.changes = read_arrivals(collection, problem, self.known, since)
+        self._token = token
+        self._now = now
+
+    def draft(self) -> Draft:
+        """Return what is known of the next snapshot."""
+        complete = self.changes.is_complete
+        return replace(
+            self._draft,
+            resume_token=self._token,
+            reconciled_at=self._now if complete else self._draft.reconciled_at,
+        )
 
 
-def _repeated(
-    label: str, original: tuple[str, str] | None, label_field: str
-) -> tuple[str, str]:
-    """Say what becomes of a document whose content or id is known already."""
-    if original is None:
-        return "quarantined", Reason(ReasonCode.CHANGED, "_id").key
-    if label != original[1]:
-        return "quarantined", Reason(ReasonCode.CONFLICTING_LABEL, label_field).key
-    return "duplicate", f"copy of {original[0]}"
+def _revisions(problem: Problem, look: _Look) -> Iterator[pa.Table]:
+    """Yield the revisions of what has really changed, batch by batch."""
+    for found in ahead(look.changes.found):
+        rows = to_revisions(found, problem, look.identity)
+        keys, digests = rows["id"].to_pylist(), rows["digest"].to_pylist()
+        changed = [
+            not look.known.is_same(key, each.stored, digest)
+            for key, each, digest in zip(keys, found, digests, strict=True)
+        ]
+        rows = rows.filter(pa.array(changed, pa.bool_()))
+        if len(rows):
+            yield rows
+    if look.changes.deleted:
+        yield deletions(look.changes.deleted, schema_of(inputs_of(problem)))
+
+
+def _require_documents(problem: Problem, store: SnapshotStore, snapshot: Snapshot) -> None:
+    if not snapshot.accounts.live and not snapshot.documents:
+        raise _empty(problem)
+    if not snapshot.documents:
+        raise OutsideError(explain_quarantine(problem, store, snapshot))
+
+
+def _empty(problem: Problem) -> OutsideError:
+    where = f"{problem.source.database}.{problem.source.collection}"
+    return OutsideError(
+        f"The MongoDB collection {where} is empty; check MONGODB_URI and the source and fields "
+        f"in problems/{problem.name}.yaml, or load documents with `perennial seed {problem.name}`."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,17 +16,18 @@ from sklearn.pipeline import Pipeline
 
 from perennial import times
 from perennial.config.problem import Problem
+from perennial.inputs.accounts import reasons_of
 from perennial.inputs.base import inputs_of
 from perennial.inputs.documents import from_feedback
+from perennial.inputs.judgement import judge_documents
 from perennial.monitoring.comparison import TEXT, Sample
-from perennial.registry.client import ModelVersion, open_registry
 from perennial.reasons import Reason
+from perennial.registry.client import ModelVersion, open_registry
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import open_documents, read_newest
 from perennial.stores.prediction_log import Prediction, find_newest
 from perennial.stores.snapshots import Snapshot, SnapshotStore
-from tasks.data.ingest import classify_documents
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion.unseen import unseen_by
 from tasks.training.train import predict
@@ -124,14 +124,14 @@ def read_recent(problem: Problem, reference: Reference, now: datetime) -> Recent
             collection, problem, since=documents_since, until=now, limit=problem.monitoring.sample
         )
         predictions = _read_predictions(client, problem, reference.production, since)
-    rows = classify_documents(documents, problem)
+    rows = judge_documents(documents, problem)
     used = rows.filter(pc.equal(rows["status"], "used"))
-    unusable = rows.filter(pc.equal(rows["status"], "quarantined"))["reason"]
+    held = pc.equal(rows["status"], "quarantined").to_numpy()
     return Recent(
         documents=_answered(problem, reference.model, _each_once(used)),
         predictions=_logged(predictions),
         arrived=arrived,
-        unusable=Counter(map(Reason.parse, unusable.to_pylist())),
+        unusable=reasons_of(rows, held),
         newest=newest,
     )
 

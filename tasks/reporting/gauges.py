@@ -18,14 +18,18 @@ def gauges_of(retraining: Retraining) -> Iterator[Gauge]:
     for step, seconds in retraining.seconds.items():
         yield Gauge("flow_step_seconds", seconds, {"step": step})
     ingested = retraining.ingested
+    accounts = ingested.accounts
+    for change in ("new", "corrected", "edited", "deleted", "released"):
+        yield Gauge("document_changes", getattr(accounts, change), {"change": change})
+    held = sum(accounts.quarantined.values())
+    yield Gauge("document_changes", held, {"change": "quarantined"})
     for outcome, count in (
-        ("read", ingested.read),
-        ("used", ingested.used),
-        ("duplicate", ingested.duplicates),
-        ("quarantined", ingested.in_quarantine),
+        ("used", accounts.used),
+        ("duplicate", accounts.duplicates),
+        ("quarantined", sum(accounts.in_quarantine.values())),
     ):
         yield Gauge("documents", count, {"outcome": outcome})
-    for reason, count in ingested.quarantined.items():
+    for reason, count in accounts.in_quarantine.items():
         yield Gauge("documents_quarantined", count, {"reason": reason.code, "field": reason.field})
     yield Gauge("snapshot_documents", ingested.snapshot.documents)
     if retraining.evaluation is not None:

@@ -17,7 +17,7 @@ from perennial.config.problem import Problem
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings, uses_embedded_prefect
-from tasks.data.ingest import Ingested
+from tasks.data.ingest import IngestResult
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary
 from tasks.promotion.questions import describe
@@ -46,7 +46,7 @@ class Retraining:
 
     Attributes
     ----------
-    ingested : Ingested
+    ingested : IngestResult
         What came in.
     candidates : sequence of CandidateResult
         What was tried; empty when there was nothing to do.
@@ -62,7 +62,7 @@ class Retraining:
         How many documents of the snapshot are feedback; None when there was nothing to do.
     """
 
-    ingested: Ingested
+    ingested: IngestResult
     seconds: Mapping[str, float]
     candidates: Sequence[CandidateResult] = ()
     evaluation: Evaluation | None = None

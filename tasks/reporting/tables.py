@@ -6,22 +6,27 @@ from collections.abc import Mapping, Sequence
 
 from perennial.config.problem import Problem
 from perennial.metrics import METRICS, MetricName
-from tasks.data.ingest import Ingested
+from tasks.data.ingest import IngestResult
 from tasks.tables.base import TextTable
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import CandidateResult
 from tasks.training.tune_threshold import summary
 
 
-def documents_table(problem: Problem, ingested: Ingested, feedback: int | None) -> TextTable:
-    """Return a table: what came in, what became of it, and how much of all is feedback."""
+def documents_table(problem: Problem, ingested: IngestResult, feedback: int | None) -> TextTable:
+    """Return a table: what has changed, what became of all, and how much of it is feedback."""
+    accounts = ingested.accounts
     rows = [
-        ("read from MongoDB", f"{ingested.read:,}"),
-        ("used", f"{ingested.used:,}"),
-        ("duplicates", f"{ingested.duplicates:,}"),
-        ("quarantined", f"{ingested.in_quarantine:,}"),
-        *((f"  {reason}", f"{count:,}") for reason, count in ingested.quarantined.items()),
-        ("in the snapshot", f"{ingested.snapshot.documents:,}"),
+        ("new", f"{accounts.new:,}"),
+        ("corrected", f"{accounts.corrected:,}"),
+        ("edited", f"{accounts.edited:,}"),
+        ("deleted", f"{accounts.deleted:,}"),
+        ("released from quarantine", f"{accounts.released:,}"),
+        ("in the collection", f"{accounts.live:,}"),
+        ("duplicates", f"{accounts.duplicates:,}"),
+        ("in quarantine", f"{sum(accounts.in_quarantine.values()):,}"),
+        *((f"  {reason}", f"{count:,}") for reason, count in accounts.in_quarantine.items()),
+        ("used", f"{accounts.used:,}"),
     ]
     if feedback is not None:
         rows.append((f"  from feedback, {problem.feedback.meaning}", f"{feedback:,}"))

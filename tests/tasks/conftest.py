@@ -10,9 +10,9 @@ import pytest
 from perennial.config.problem import Problem
 from perennial.settings import Settings
 from perennial.stores.snapshots import SnapshotStore
-from tasks.data.ingest import Ingested, ingest
+from tasks.data.ingest import IngestResult, ingest
 
-Ingest = Callable[..., Ingested]
+Ingest = Callable[..., IngestResult]
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def store(problem: Problem, machine: Settings) -> SnapshotStore:
 
 @pytest.fixture
 def ingest_now(problem: Problem, run_task: Callable[..., Any]) -> Ingest:
-    def call(**options: Any) -> Ingested:
+    def call(**options: Any) -> IngestResult:
         return run_task(ingest, problem, **options)
 
     return call

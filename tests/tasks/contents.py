@@ -6,23 +6,23 @@ from collections import Counter
 from typing import Any
 
 from perennial.stores.snapshots import SnapshotStore
-from tasks.data.ingest import Ingested
+from tasks.data.ingest import IngestResult
 
 MISSING = object()
 
 
 def all_rows(store: SnapshotStore) -> Counter[str]:
-    """How often each id stands in the newest snapshot, whatever became of it."""
+    """How often each id is among the documents of the newest snapshot, whatever became of it."""
     snapshot = store.latest()
     assert snapshot is not None
-    return Counter(key for key, _ in store.known_documents(snapshot, None))
+    return Counter(store.known_ids(snapshot)["id"].to_pylist())
 
 
-def used_ids(store: SnapshotStore, ingested: Ingested) -> list[str]:
+def used_ids(store: SnapshotStore, ingested: IngestResult) -> list[str]:
     return sorted(store.read(ingested.snapshot)["id"].to_pylist())
 
 
-def reasons_of(store: SnapshotStore, ingested: Ingested) -> dict[str, str]:
+def reasons_of(store: SnapshotStore, ingested: IngestResult) -> dict[str, str]:
     rows = store.quarantine(ingested.snapshot).to_pylist()
     assert len({row["id"] for row in rows}) == len(rows)
     return {row["id"]: row["reason"] for row in rows}

@@ -381,9 +381,12 @@ FLOWS = Board(
         ),
         Graph(
             "Documents of a retraining",
-            "What the last one read, and what became of it.",
+            "What the last one found changed, and what became of all.",
             "none",
-            [Query(_latest("documents", "problem, outcome"), "{{problem}} {{outcome}}")],
+            [
+                Query(_latest("document_changes", "problem, change"), "{{problem}} {{change}}"),
+                Query(_latest("documents", "problem, outcome"), "{{problem}} {{outcome}}"),
+            ],
         ),
         Graph(
             "Snapshot",

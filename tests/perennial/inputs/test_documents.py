@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from perennial.config.problem import Fields, Limits, Problem
+from perennial.config.problem import Limits, Problem
+from perennial.config.source import Fields
 from perennial.inputs.documents import (
     HASH_BYTES,
     Example,

@@ -18,7 +18,7 @@ from perennial.registry.client import ModelVersion, open_registry
 from perennial.registry.tags import TAG
 from perennial.settings import Settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
-from tasks.data.ingest import Ingested, ingest
+from tasks.data.ingest import IngestResult, ingest
 from tasks.data.prepare import Dataset, prepare
 from tasks.promotion.promote import promote
 from tasks.promotion.unseen import unseen_by
@@ -164,7 +164,7 @@ def test_feedback_that_came_after_the_collection_gives_way_in_later_snapshots_to
     assert ingest_now().superseded == 10
     collection.insert_many(documents(5, first=30, at=LATER + timedelta(days=1)))
 
-    ingested: Ingested = ingest_now()
+    ingested: IngestResult = ingest_now()
 
     assert (ingested.used, ingested.superseded, ingested.snapshot.documents) == (5, 0, 25)
     assert len(_used(store, ingested.snapshot)) == 25

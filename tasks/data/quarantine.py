@@ -1,0 +1,130 @@
+"""Quarantine: which documents cannot be used now, why, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial.config.loader import line_of
+from perennial.config.problem import Problem
+from perennial.inputs.base import inputs_of
+from perennial.reasons import Reason, ReasonCode
+from perennial.settings import get_settings
+from perennial.stores.snapshots import Snapshot, SnapshotStore
+from tasks.tables.base import TextTable
+
+_EXAMPLES = 3
+_SHOWN = 80
+_OF_LIMITS = {ReasonCode.EMPTY, ReasonCode.TOO_SHORT, ReasonCode.TOO_LONG}
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Documents that are in quarantine for one reason.
+
+    Attributes
+    ----------
+    reason : Reason
+        What is wrong with them.
+    count : int
+        How many they are.
+    examples : sequence of str
+        What is wrong with some of them, each differently, with the value.
+    remedy : str
+        What a person can do, as a sentence.
+    """
+
+    reason: Reason
+    count: int
+    examples: Sequence[str]
+    remedy: str
+
+
+def held_documents(problem: Problem, rows: pa.Table) -> list[Held]:
+    """Return the documents in quarantine by reason, the most frequent first.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    rows : Table
+        What `SnapshotStore.quarantine` returned.
+    """
+    grouped = rows.group_by(["code", "field"], use_threads=False).aggregate([("id", "count")])
+    found = []
+    for row in grouped.to_pylist():
+        reason = Reason(ReasonCode(row["code"]), row["field"])
+        examples = pc.unique(of_reason(rows, reason)["reason"]).slice(0, _EXAMPLES).to_pylist()
+        found.append(Held(reason, row["id_count"], examples, remedy(problem, reason)))
+    return sorted(found, key=lambda held: (-held.count, held.reason))
+
+
+def of_reason(rows: pa.Table, reason: Reason) -> pa.Table:
+    """Return the rows that are in quarantine for a reason."""
+    same = pc.and_(pc.equal(rows["code"], reason.code.value), pc.equal(rows["field"], reason.field))
+    return rows.filter(same)
+
+
+def explain_quarantine(problem: Problem, store: SnapshotStore, snapshot: Snapshot) -> str:
+    """Return why a snapshot has no document that can be used, with counts and examples."""
+    held = held_documents(problem, store.quarantine(snapshot))
+    live = snapshot.accounts.live
+    reasons = "; ".join(f"{each.count:,} of {live:,}: {each.examples[0]}" for each in held)
+    where = f"{problem.source.database}.{problem.source.collection}"
+    return (
+        f"The MongoDB collection {where} has no document that can be used. {reasons}. "
+        f"{held[0].remedy}"
+    )
+
+
+def remedy(problem: Problem, reason: Reason) -> str:
+    """Return what a person can do about a reason, with the line of the problem's file."""
+    place = ".".join(_place(problem, reason))
+    path = get_settings().problem_file(problem.name)
+    line = line_of(path, *_place(problem, reason))
+    where = f"{place} in problems/{problem.name}.yaml, line {line}"
+    if reason.code is ReasonCode.CONFLICTING_LABEL:
+        return "Correct the label of one of the copies in MongoDB."
+    return f"Correct the documents in MongoDB, or check {where}."
+
+
+def _place(problem: Problem, reason: Reason) -> tuple[str, ...]:
+    """Return the place in the problem's file that decides about a reason."""
+    names = problem.source.fields
+    if reason.code in _OF_LIMITS:
+        key = "max_characters" if reason.code is ReasonCode.TOO_LONG else "min_words"
+        return "limits", key
+    if reason.code in (ReasonCode.UNKNOWN_LABEL, ReasonCode.WRONG_TYPE) and (
+        reason.field == names.label
+    ):
+        return ("labels",)
+    if problem.inputs is not None and reason.field in inputs_of(problem).names:
+        return "inputs", reason.field
+    key = next((key for key, name in names if name == reason.field), "text")
+    return "source", "fields", key
+
+
+def quarantine_table(problem: Problem, held: Sequence[Held]) -> TextTable:
+    """Return a table: why documents cannot be used, how many, an example, and what to do."""
+    rows = [
+        (str(each.reason), f"{each.count:,}", _cut(each.examples[0]), each.remedy) for each in held
+    ]
+    heading = f"In quarantine: documents of {problem.name} that cannot be used now"
+    return TextTable(heading, ("reason", "documents", "example", "what to do"), rows)
+
+
+def examples_table(rows: pa.Table, reason: Reason, limit: int) -> TextTable:
+    """Return a table of documents that are in quarantine for a reason."""
+    some = of_reason(rows, reason).slice(0, limit).to_pylist()
+    shown = [
+        (row["id"], row["reason"], _cut(row.get("raw") or row.get("text") or "")) for row in some
+    ]
+    return TextTable(str(reason), ("_id", "reason", "document"), shown)
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

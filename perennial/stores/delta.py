@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -123,10 +123,11 @@ class Table:
         # Without retries the commit succeeds only as the very next version: Delta would otherwise
         # let two appends pass each other, and both would add the same documents.
         commit = CommitProperties(max_commit_retries=0)
+        failed: list[Exception] = []
         try:
             write_deltalake(
                 self.uri if table is None else table,
-                pa.RecordBatchReader.from_batches(schema, batches),
+                pa.RecordBatchReader.from_batches(schema, _noting(batches, failed)),
                 mode="error" if table is None else "append",
                 schema_mode=None if table is None else "merge",
                 partition_by=[partition_by] if table is None else None,
@@ -138,6 +139,9 @@ class Table:
         except CommitFailedError as error:
             raise SnapshotConflictError(str(error)) from error
         except Exception as error:
+            if failed:
+                # The rows could not be made; the storage only passed that on.
+                raise failed[0] from None
             if table is None and self.open() is not None:
                 raise SnapshotConflictError(str(error)) from error
             raise self.outside("written", error) from error
@@ -177,6 +181,15 @@ class Table:
             if before is None or now is None or now.version() == before.version():
                 raise
             return read()
+
+
+def _noting(batches: Iterable[pa.RecordBatch], failed: list[Exception]) -> Iterator[pa.RecordBatch]:
+    """Yield the batches, and note what they raise."""
+    try:
+        yield from batches
+    except Exception as error:
+        failed.append(error)
+        raise
 
 
 def _writer(few_values: Sequence[str]) -> WriterProperties:

@@ -222,16 +222,18 @@ class SnapshotStore:
         written: list[Snapshot] = []
 
         # Read before the table is written: the storage does not let itself be read meanwhile.
-        earlier = self._light(after, draft.rules) if after and after.draft else None
+        with_texts = draft.rules.need_texts
+        earlier = None
+        if after is not None and after.draft is not None:
+            with_texts |= after.draft.rules.need_texts
+            earlier = self._light(after, with_texts=with_texts)
 
         def conclude(light: list[pa.Table]) -> pa.RecordBatch:
             snapshot = self._conclude(draft, after, version, began, earlier, light)
             written.append(snapshot)
             return _row_of(snapshot, schema)
 
-        batches = _batches(
-            first, tables, version, schema, conclude, with_texts=draft.rules.need_texts
-        )
+        batches = _batches(first, tables, version, schema, conclude, with_texts=with_texts)
         self._table.append(batches, schema, table, partition_by="kind", few_values=_FEW_VALUES)
         self._table.keep_small()
         return written[0]
@@ -268,10 +270,10 @@ class SnapshotStore:
             began=began,
         )
 
-    def _light(self, snapshot: Snapshot, rules: Rules) -> pa.Table:
+    def _light(self, snapshot: Snapshot, *, with_texts: bool) -> pa.Table:
         """Return what judging needs of every revision up to a snapshot."""
         wanted = [*_LIGHT, "version"]
-        if rules.need_texts:
+        if with_texts:
             wanted.append(TextInputs.column.name)
         return _completed(self._revisions(snapshot.began, snapshot.version, wanted), wanted)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,9 +17,9 @@ from hypothesis import strategies as st
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.inputs.keys import document_key
 from perennial.settings import Settings
 from perennial.stores import mongodb
-from perennial.inputs.keys import document_key
 from perennial.stores.documents import open_documents
 from perennial.stores.snapshots import SnapshotStore
 from tasks.data.ingest import ingest
@@ -45,9 +44,7 @@ def test_documents_that_share_the_newest_time_are_found_when_they_arrive_later(
 
 
 @pytest.fixture
-def ingest_arrivals(
-    write_problem: Any, run_task: Any, monkeypatch: pytest.MonkeyPatch
-) -> Ingest:
+def ingest_arrivals(write_problem: Any, run_task: Any, monkeypatch: pytest.MonkeyPatch) -> Ingest:
     """Ingest from a large collection on a server that has no change stream."""
     problem = write_problem(source={"reconcile": {"up_to": 0}})
     monkeypatch.setattr("tasks.data.ingest.current_token", lambda collection: None)
@@ -392,7 +389,9 @@ def test_a_collection_without_a_usable_document_is_said_to_have_none(
     collection.insert_many([document | {"label": "?"} for document in documents(4)])
 
     said = r"no document that can be used\. 4 of 4: label is a text, not one of 0, 1: \"\?\"\. "
-    with pytest.raises(OutsideError, match=said + r".* check labels in problems/reviews\.yaml, line"):
+    with pytest.raises(
+        OutsideError, match=said + r".* check labels in problems/reviews\.yaml, line"
+    ):
         ingest_now()
 
     snapshot = store.latest()

@@ -10,7 +10,9 @@ from perennial.schema import Schema
 
 # MongoDB reads a dot as a path and a dollar sign as an operator.
 FieldName = Annotated[str, Field(pattern=r"^[^.$\s][^.$]*(\.[^.$]+)*$", max_length=100)]
-FieldPath = Annotated[str, Field(pattern=r"^[^.$\x00][^.\x00]*(\.[^.$\x00][^.\x00]*)*$", max_length=500)]
+FieldPath = Annotated[
+    str, Field(pattern=r"^[^.$\x00][^.\x00]*(\.[^.$\x00][^.\x00]*)*$", max_length=500)
+]
 
 
 class TabularFeatures(Schema):

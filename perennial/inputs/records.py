@@ -12,7 +12,6 @@ from perennial.fields import KINDS, FieldKind
 from perennial.fields.base import Value
 from perennial.hashing import digest
 from perennial.inputs.validation import require
-from perennial.paths import nest
 from perennial.reasons import UnusableError, WrongValueError
 
 Record = dict[str, Value]
@@ -80,5 +79,5 @@ class TabularInputs:
         return digest(canonical(value).encode())
 
     def write(self, value: Record) -> dict[str, Any]:
-        """Return the fields, each at its path."""
-        return nest(value)
+        """Return the fields as they are."""
+        return dict(value)

@@ -260,9 +260,7 @@ def _mark_duplicates(rows: pa.Table, known: pa.Table | None, problem: Problem) -
     return rows
 
 
-def _repeated(
-    label: str, original: tuple[str, str] | None, label_field: str
-) -> tuple[str, str]:
+def _repeated(label: str, original: tuple[str, str] | None, label_field: str) -> tuple[str, str]:
     """Say what becomes of a document whose content or id is known already."""
     if original is None:
         return "quarantined", Reason(ReasonCode.CHANGED, "_id").key

@@ -20,8 +20,8 @@ from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
 from perennial.inputs.documents import from_feedback
 from perennial.monitoring.comparison import TEXT, Sample
-from perennial.registry.client import ModelVersion, open_registry
 from perennial.reasons import Reason
+from perennial.registry.client import ModelVersion, open_registry
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import open_documents, read_newest

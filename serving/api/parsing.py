@@ -98,9 +98,9 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _read_int(digits: str) -> float:
-    # Python reads no number of more digits; to a model it is beyond everything.
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+def _read_int(digits: str) -> int:
+    # Python reads no number of thousands of digits; to a model its first ones are too many.
+    return int(digits if len(digits) <= _MOST_DIGITS else digits[:_MOST_DIGITS])
 
 
 def _mark_broken(found: Any) -> Any:

@@ -17,7 +17,6 @@ from perennial.fields import FieldKind
 from perennial.hashing import digest
 from perennial.inputs.records import TabularInputs
 from perennial.inputs.validation import require_text, require_utf8
-from perennial.paths import nest
 from perennial.reasons import ReasonCode, UnusableError
 from perennial.text.html import BREAK, TAG
 
@@ -70,7 +69,7 @@ class Inputs(Protocol):
         ...
 
     def write(self, value: Any) -> dict[str, Any]:
-        """Return the fields of a document that has this input."""
+        """Return path -> value of the fields of a document that has this input."""
         ...
 
 
@@ -112,8 +111,8 @@ class TextInputs:
         return content_hash(value)
 
     def write(self, value: str) -> dict[str, Any]:
-        """Return the one field, at its path."""
-        return nest({self._name: value})
+        """Return the one field."""
+        return {self._name: value}
 
 
 def content_hash(text: str) -> bytes:

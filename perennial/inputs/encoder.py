@@ -10,9 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from perennial.fields import KINDS, FieldKind
+from perennial.fields.base import LARGEST
 
 Columns = dict[str, NDArray[Any]]
 
@@ -91,7 +93,9 @@ class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         for name, values in X.items():
             known = self.categories_.get(name)
             columns += [values] if known is None else [values == each for each in known]
-        return np.column_stack(columns).astype(np.float64, copy=False)
+        matrix = np.column_stack(columns).astype(np.float64, copy=False)
+        # Snapshots of the time before that limit may hold larger numbers.
+        return np.clip(matrix, -LARGEST, LARGEST, out=matrix)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Return each column's name: the field, and for a category its value, too."""
@@ -101,6 +105,20 @@ class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             for name, place in _numbered(self.fields_)
         ]
         return np.asarray(names, dtype=object)
+
+
+class FieldScaler(StandardScaler):  # type: ignore[misc]
+    """Standardise columns, and keep them within the numbers that models take.
+
+    Training has seen some of a column; a number far beyond them is still a number once it is
+    scaled, and still answered.
+    """
+
+    def transform(self, X: Any, copy: bool | None = None) -> NDArray[np.float64]:
+        """Return the scaled matrix, shape (n_documents, n_columns)."""
+        with np.errstate(over="ignore"):
+            scaled: NDArray[np.float64] = super().transform(X, copy)
+        return np.clip(scaled, -LARGEST, LARGEST, out=scaled)
 
 
 def fields_of(model: Pipeline) -> dict[str, FieldKind] | None:

@@ -12,8 +12,7 @@ from perennial.fields import KINDS, FieldKind
 from perennial.fields.base import Value
 from perennial.hashing import digest
 from perennial.inputs.validation import require
-from perennial.paths import nest
-from perennial.reasons import UnusableError, WrongValueError
+from perennial.reasons import ReasonCode, UnusableError, WrongValueError
 
 Record = dict[str, Value]
 
@@ -44,8 +43,9 @@ def check_record(fields: Mapping[str, FieldKind], given: Mapping[str, Any]) -> R
         value = require(given, name)
         try:
             record[name] = KINDS[kind].check(value)
-        except WrongValueError as error:
-            raise UnusableError(error.code, name, str(error), value=value) from None
+        except ValueError as error:
+            code = error.code if isinstance(error, WrongValueError) else ReasonCode.WRONG_TYPE
+            raise UnusableError(code, name, str(error), value=value) from None
     return record
 
 
@@ -80,5 +80,5 @@ class TabularInputs:
         return digest(canonical(value).encode())
 
     def write(self, value: Record) -> dict[str, Any]:
-        """Return the fields, each at its path."""
-        return nest(value)
+        """Return the fields as they are."""
+        return dict(value)

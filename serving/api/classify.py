@@ -19,9 +19,9 @@ from perennial.stores.prediction_log import Failure
 from serving.api import auth
 from serving.api.answer import Answer, join
 from serving.api.errors import ApiError
+from serving.api.inputs import check_inputs, leave_out_unanswered, measure
 from serving.api.middleware import read_body, send_json
 from serving.api.parsing import parse, require_json
-from serving.api.records import FIELD_CHARACTERS, records, wrong_kind
 from serving.api.schemas import Input, classify_request
 from serving.models import routing
 from serving.models.loaded import Loaded, Served
@@ -83,15 +83,20 @@ class Classify:
         served = self._served(request.model)
         key = headers.get(b"x-request-key")
         loaded = routing.choose(served, key)
-        inputs = request.inputs if loaded.fields is None else records(request.inputs, loaded)
-        characters = _measure(inputs, loaded)
+        checked = check_inputs(request.inputs, loaded, max_characters=settings.max_characters)
+        checked.require_any()
+        characters = measure(checked.usable, loaded)
         start = perf_counter()
         try:
-            answer = await self._answer(loaded, inputs, characters, request.explain)
+            answer = await self._answer(loaded, checked.usable, characters, request.explain)
         except Exception:
             self._log_failure(loaded)
             raise
         seconds = perf_counter() - start
+        if loaded.fields is not None:
+            answer, checked = leave_out_unanswered(answer, checked, loaded)
+            checked.require_any()
+        inputs = checked.usable
         self._count(loaded, characters, answer)
         prefix = f"{served.problem}.{loaded.version.version}."
         ids = [prefix + digits for digits in islice(self._digits, len(inputs))]
@@ -100,7 +105,7 @@ class Classify:
         shadow = routing.shadow(served, key)
         if shadow is not None:
             self._show(shadow, inputs, answer.labels)
-        await send_json(send, answer.body(ids))
+        await send_json(send, answer.body(ids, checked.errors if checked.refused else ()))
 
     def end(self) -> None:
         """Shut down the thread pools."""
@@ -256,8 +261,8 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
     explanations = None
     if explain:
         explanations = [
-            predictor.explain(each, classes[position])
-            for each, position in zip(inputs, decided, strict=True)
+            predictor.explain(each, classes[position]) if row[0] >= 0 else []
+            for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
         ]
     return Answer(version, classes, decided, scores, explanations)
 
@@ -268,16 +273,6 @@ def _random_digits() -> Iterator[str]:
         digits = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
         for start in range(0, len(digits), _ID_DIGITS):
             yield digits[start : start + _ID_DIGITS]
-
-
-def _measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
-    """Return the size of each input in characters, after checking that it is of the right kind."""
-    if loaded.fields is not None:
-        return [len(loaded.fields) * FIELD_CHARACTERS] * len(inputs)
-    for index, found in enumerate(inputs):
-        if type(found) is not str:
-            raise wrong_kind(index, "a text", loaded)
-    return [len(found) for found in inputs]
 
 
 def _too_much_work(seconds: float) -> ApiError:

@@ -273,6 +273,7 @@ class PredictionLog:
         """Keep the first feedback on a prediction; the document first, so that none is lost."""
         # It needs pyarrow, for which a worker does not wait at its start.
         from perennial.inputs.base import inputs_of
+        from perennial.paths import nest
 
         problem = self._problem(feedback.problem)
         if problem is None or prediction.input is None:
@@ -280,12 +281,14 @@ class PredictionLog:
             self._metrics.dropped(_FEEDBACK, reason)
         else:
             fields, source = problem.source.fields, problem.source
-            document = {
-                **inputs_of(problem).write(prediction.input),
-                fields.label: problem.labels[feedback.label],
-                fields.source: FEEDBACK,
-                fields.created_at: feedback.created_at,
-            }
+            document = nest(
+                {
+                    **inputs_of(problem).write(prediction.input),
+                    fields.label: problem.labels[feedback.label],
+                    fields.source: FEEDBACK,
+                    fields.created_at: feedback.created_at,
+                }
+            )
             client[source.database][source.collection].update_one(
                 {"_id": document_id(feedback.prediction_id)},
                 {"$setOnInsert": document},

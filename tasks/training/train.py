@@ -18,6 +18,7 @@ from prefect.logging import get_run_logger
 from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
+from perennial.fields.base import LARGEST
 from perennial.metrics import METRICS, MetricName, Predictions, compute, join, metrics_of
 from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
@@ -144,6 +145,9 @@ def predict(
     positions = {label: code for code, label in enumerate(problem.classes)}
     # Preparing raw inputs is most of the work: it is done once for both answers.
     prepared = model[:-1].transform(inputs) if len(model) > 1 else inputs
+    if isinstance(prepared, np.ndarray):
+        # The scale of a version of the time before that limit knew none.
+        prepared = np.clip(prepared, -LARGEST, LARGEST)
     predicted, probabilities = model[-1].predict(prepared), model[-1].predict_proba(prepared)
     return Predictions(
         classes=problem.classes,

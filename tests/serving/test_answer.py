@@ -116,14 +116,14 @@ def _reversed(schema: type[BaseModel], **changes: Any) -> Any:
 
 
 def _of_predictions(**changes: Any) -> Any:
-    return _changed(ClassifyAnswer, predictions=list[_changed(Prediction, **changes)])  # type: ignore[misc]
+    return _changed(ClassifyAnswer, predictions=list[_changed(Prediction, **changes) | None])  # type: ignore[misc]
 
 
 def _of_contributions(contribution: Any) -> Any:
     explained = _changed(Prediction, explanation=None)
     fields: Any = {"explanation": (list[contribution] | None, None)}
     prediction = create_model(Prediction.__name__, __base__=explained, **fields)
-    return _changed(ClassifyAnswer, predictions=list[prediction])  # type: ignore[valid-type]
+    return _changed(ClassifyAnswer, predictions=list[prediction | None])  # type: ignore[valid-type]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_worker_whose_schema_has_one_more_field_does_not_start(
 def test_the_fields_of_an_answer_have_the_order_of_the_schema(answer: Answer) -> None:
     prediction = _reversed(Prediction)
     with pytest.MonkeyPatch.context() as patch:
-        turned = _reversed(ClassifyAnswer, predictions=list[prediction])
+        turned = _reversed(ClassifyAnswer, predictions=list[prediction | None])
         patch.setattr(schemas, "ClassifyAnswer", turned)
         module = _start()
     ids = [f"id-{number}" for number in range(len(answer.decided))]

@@ -18,6 +18,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,7 @@ from perennial.config.preparation import Contractions, Lemmas, Preparation, Stop
 from perennial.text.arrow import as_texts, without_surrogates
 from perennial.text.html import BREAK, TAG
 from perennial.text.lemmatizer import load_lemmas
+from perennial.text.normal_form import normal_form, normal_forms
 from perennial.text.stop_words import NEGATIONS, STOP_WORDS
 from perennial.text.tokens import Tokens, ranges
 
@@ -56,6 +58,9 @@ class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
+    normal_form : bool
+        Write what people do not mean to distinguish in one way: NFC, entities, quotes, characters
+        that nobody sees; see `perennial.text.normal_form`.
     lowercase : bool
         Lower-case every word.
     html : bool
@@ -77,13 +82,14 @@ class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Notes
     -----
-    The order is: tags, URLs, punctuation, lower case, contractions, numbers, stop words, lemmas.
-    Tutorials often remove punctuation before URLs, which leaves the pieces of the URLs behind.
+    The order is: normal form, tags, URLs, punctuation, lower case, contractions, numbers, stop
+    words, lemmas. Tutorials often remove punctuation before URLs, which leaves the pieces of the URLs behind.
     """
 
     def __init__(
         self,
         *,
+        normal_form: bool = _DEFAULT.normal_form,
         lowercase: bool = _DEFAULT.lowercase,
         html: bool = _DEFAULT.html,
         urls: bool = _DEFAULT.urls,
@@ -94,6 +100,7 @@ class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         contractions: Contractions = _DEFAULT.contractions,
         emphasis: bool = _DEFAULT.emphasis,
     ) -> None:
+        self.normal_form = normal_form
         self.lowercase = lowercase
         self.html = html
         self.urls = urls
@@ -127,6 +134,10 @@ class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def preparation(self) -> Preparation:
         """The parameters as one hashable value."""
         return Preparation(**{name: getattr(self, name) for name in Preparation.model_fields})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a normaliser; one that was stored before there was a normal form has none."""
+        super().__setstate__({"normal_form": False} | state)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -194,7 +205,7 @@ class Normalizer:
     def blanked(self, text: str) -> str:
         """Return a text without lone surrogates with all that is no part of a token made a space.
 
-        Its length stays, and so does the place of every word, for those who want to show it. The
+        It is in normal form already, if the preparation has one. Its length stays, and so does the place of every word, for those who want to show it. The
         tokens of a text are those of the words of its blanked form.
         """
         if self.preparation.html:
@@ -255,6 +266,8 @@ class Normalizer:
         return ids, np.diff(before[words.bounds])
 
     def _clean(self, text: str) -> str:
+        if self.preparation.normal_form:
+            text = normal_form(text)
         if self.preparation.html and "<" in text:
             text = text.replace(BREAK, " ")
             if "<" in text:
@@ -264,6 +277,8 @@ class Normalizer:
         )
 
     def _clean_column(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
+        if self.preparation.normal_form:
+            texts = normal_forms(texts)
         if self.preparation.html:
             texts = pc.replace_substring(texts, BREAK, " ")
             texts = _substitute(TAG, texts, pc.match_substring(texts, "<"))

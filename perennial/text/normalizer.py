@@ -83,7 +83,8 @@ class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Notes
     -----
     The order is: normal form, tags, URLs, punctuation, lower case, contractions, numbers, stop
-    words, lemmas. Tutorials often remove punctuation before URLs, which leaves the pieces of the URLs behind.
+    words, lemmas. Tutorials often remove punctuation before URLs, which leaves the pieces of the
+    URLs behind.
     """
 
     def __init__(
@@ -205,8 +206,9 @@ class Normalizer:
     def blanked(self, text: str) -> str:
         """Return a text without lone surrogates with all that is no part of a token made a space.
 
-        It is in normal form already, if the preparation has one. Its length stays, and so does the place of every word, for those who want to show it. The
-        tokens of a text are those of the words of its blanked form.
+        It is in normal form already, if the preparation has one. Its length stays, and so does the
+        place of every word, for those who want to show it. The tokens of a text are those of the
+        words of its blanked form.
         """
         if self.preparation.html:
             text = TAG.sub(_spaces, text.replace(BREAK, " " * len(BREAK)))

@@ -437,6 +437,19 @@ def test_the_memo_of_words_stays_bounded_and_nobody_sees_it(
     assert len(forgetful._memo) <= 10
 
 
+def test_a_normaliser_that_was_stored_before_there_was_a_normal_form_has_none() -> None:
+    stored = TextNormalizer().__getstate__()
+    del stored["normal_form"]
+
+    old = TextNormalizer.__new__(TextNormalizer)
+    old.__setstate__(stored)
+
+    text = "cafe\u0301 don&#39;t"
+    assert old.get_params() == TextNormalizer(normal_form=False).get_params()
+    assert list(old.transform([text])) == tokens([text], normal_form=False)
+    assert list(old.transform([text])) != tokens([text])
+
+
 @given(preparation=all_steps)
 @some_examples
 def test_a_clone_has_the_same_parameters_and_steps(preparation: Preparation) -> None:

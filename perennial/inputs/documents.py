@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from perennial.config.feedback import FEEDBACK, ID_PREFIX
 from perennial.config.problem import Problem
 from perennial.hashing import HASH_BYTES, digest, unit
-from perennial.inputs.base import content_hash, inputs_of
+from perennial.inputs.base import inputs_of
+from perennial.inputs.identity import content_hash
 from perennial.inputs.records import Record, canonical
 from perennial.inputs.validation import UnusableError, require, require_utf8
+from perennial.text.normal_form import normal_value
 
 __all__ = ["HASH_BYTES", "UnusableError", "content_hash"]
 
@@ -121,6 +123,11 @@ def _label(document: Mapping[str, Any], problem: Problem) -> str:
         # In Python True == 1; in a document they are different labels.
         if value == stored and isinstance(value, bool) == isinstance(stored, bool):
             return label
+    if isinstance(value, str):
+        plain = normal_value(value)
+        for label, stored in problem.labels.items():
+            if isinstance(stored, str) and normal_value(stored) == plain:
+                return label
     if not isinstance(value, str | int):
         raise UnusableError(f"{name} is {type(value).__name__}, not a label")
     known = ", ".join(map(repr, problem.labels.values()))

@@ -65,6 +65,11 @@ def normal_form(text: str) -> str:
     return _settle(text, partial(unicodedata.normalize, "NFC"), _sub)
 
 
+def normal_value(text: str) -> str:
+    """Return the normal form of a text that names something: no white space but single spaces."""
+    return " ".join(normal_form(text).split())
+
+
 def normal_forms(texts: pa.LargeStringArray) -> pa.LargeStringArray:
     """Return the normal forms of many texts, none of them null."""
     rows = _not_plain(texts)

@@ -29,7 +29,7 @@ from sklearn.utils import Tags
 
 from perennial.concurrency import ahead
 from perennial.config.preparation import Contractions, Lemmas, Preparation, StopWords
-from perennial.text.arrow import as_texts, without_surrogates
+from perennial.text.arrow import as_texts, substitute, translate, without_surrogates
 from perennial.text.html import BREAK, TAG
 from perennial.text.lemmatizer import load_lemmas
 from perennial.text.normal_form import normal_form, normal_forms
@@ -234,7 +234,7 @@ class Normalizer:
 
     def _split(self, texts: pa.LargeStringArray) -> _Words:
         """Split texts into raw words, which are the work of Arrow alone."""
-        words = pc.ascii_split_whitespace(self._translate(self._clean_column(texts)))
+        words = pc.ascii_split_whitespace(translate(self._clean_column(texts), self._table))
         bounds = words.offsets.to_numpy() - words.offsets[0].as_py()
         return _Words(words.flatten().dictionary_encode(), bounds)
 
@@ -283,24 +283,14 @@ class Normalizer:
             texts = normal_forms(texts)
         if self.preparation.html:
             texts = pc.replace_substring(texts, BREAK, " ")
-            texts = _substitute(TAG, texts, pc.match_substring(texts, "<"))
+            texts = substitute(TAG, texts, pc.match_substring(texts, "<"))
         if self.preparation.urls:
             suspects = pc.or_(
                 pc.match_substring(texts, "://"),
                 pc.match_substring(texts, "www.", ignore_case=True),
             )
-            texts = _substitute(_URL_PATTERN, texts, suspects)
+            texts = substitute(_URL_PATTERN, texts, suspects)
         return texts
-
-    def _translate(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
-        """Translate ASCII bytes in place of a per-text pass: no length changes, offsets stay."""
-        _, offset_buffer, data = texts.buffers()
-        offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset :][: len(texts) + 1]
-        start, length = int(offsets[0]), int(offsets[-1] - offsets[0])
-        bytes_ = data.slice(start, length).to_pybytes() if length else b""
-        return pa.LargeStringArray.from_buffers(
-            len(texts), pa.py_buffer(offsets - start), pa.py_buffer(bytes_.translate(self._table))
-        )
 
     def _plain(self, word: str) -> str:
         """Apply to a word outside ASCII what the byte table did to ASCII."""
@@ -334,16 +324,6 @@ class Normalizer:
         if self._pos is not None:
             token = self._lemmatize(token, self._pos)
         return (sys.intern(token),)
-
-
-def _substitute(
-    pattern: re.Pattern[str], texts: pa.LargeStringArray, suspects: pa.BooleanArray
-) -> pa.LargeStringArray:
-    """Replace the pattern by a space in the suspect texts, the only ones that can contain it."""
-    if not pc.any(suspects).as_py():
-        return texts
-    cleaned = [pattern.sub(" ", text) for text in texts.filter(suspects).to_pylist()]
-    return pc.replace_with_mask(texts, suspects, pa.array(cleaned, pa.large_string()))
 
 
 def _spaces(match: re.Match[str]) -> str:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -22,12 +21,11 @@ from perennial.config.feedback import SENDER
 from perennial.config.problem import Problem
 from perennial.gates.slices import traits_of
 from perennial.hashing import digest
-from perennial.inputs.base import WORD, Inputs, TextInputs, inputs_of
+from perennial.inputs.base import Inputs, TextInputs, count_words, inputs_of
 from perennial.inputs.keys import document_key, field_label_key
 from perennial.inputs.records import RECORDS, canonical
 from perennial.inputs.validation import require_date, require_text, require_utf8
 from perennial.reasons import UnusableError
-from perennial.text.html import TAG
 
 # More words than that are counted only where a problem asks for more.
 COUNTED_WORDS = 16
@@ -239,18 +237,13 @@ def _revise(found: Found, problem: Problem, inputs: Inputs, identity: int) -> di
         row["source"] = _source(document, names.source)
     except UnusableError as error:
         return row | _unusable(document, problem, error)
-    row |= {inputs.column.name: value, "content": inputs.content_hash(value)}
+    row |= {inputs.column.name: value, "content": inputs.content_hash(value, identity)}
     if inputs.fields is None:
         row |= {
             "words": count_words(value, COUNTED_WORDS),
             "characters": len(value) if value.strip() else 0,
         }
     return row | {"fields": _traits(document, problem), "sender": _sender(document)}
-
-
-def count_words(text: str, limit: int) -> int:
-    """Return how many words a text has without its tags, or `limit` if it has more."""
-    return sum(1 for _ in islice(WORD.finditer(TAG.sub(" ", text) if "<" in text else text), limit))
 
 
 def _source(document: Mapping[str, Any], path: str) -> str | None:

@@ -7,8 +7,9 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from perennial.config.candidates import Candidate, Features, TabularCandidate
 from perennial.config.fields import TabularFeatures
-from perennial.config.problem import Candidate, Features, Problem, TabularCandidate
+from perennial.config.problem import Problem
 from perennial.estimators import ESTIMATORS
 from perennial.inputs.encoder import FieldEncoder, FieldReader
 from perennial.text.ngrams import NgramCounter

@@ -13,8 +13,9 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from perennial.config.candidates import Candidate
 from perennial.config.experiment import Parameters
-from perennial.config.problem import Candidate, Problem
+from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.metrics import MetricName
 from perennial.registry.client import open_registry

@@ -27,6 +27,7 @@ from perennial.errors import OutsideError
 from perennial.inputs.base import TextInputs
 from perennial.inputs.documents import from_feedback, row_digests, snapshot_digest, superseded
 from perennial.inputs.records import RECORDS
+from perennial.inputs.split import KEY_COLUMNS
 from perennial.settings import Settings
 
 Status = Literal["used", "quarantined", "duplicate"]
@@ -180,6 +181,13 @@ class SnapshotStore:
                 f"damaged: its documents do not have the digest {snapshot.digest}."
             )
         return rows.sort_by("content")
+
+    def read_keys(self, snapshot: Snapshot) -> pa.Table:
+        """Return what divides the usable documents of a snapshot, without their inputs.
+
+        Columns that the snapshot does not have are left out.
+        """
+        return self._used(snapshot.version, KEY_COLUMNS)
 
     def quarantine(self, snapshot: Snapshot) -> pa.Table:
         """Return id, reason and raw document of everything quarantined up to a snapshot."""

@@ -318,7 +318,7 @@ def test_feedback_makes_no_label_common() -> None:
 
 
 def test_a_summary_says_everything_once() -> None:
-    policy = RareLabels(below=10, do="drop")
+    policy = RareLabels(below=8, do="drop")
     labels = ["c" if n < 5 else "b" if n > 85 and n % 2 else "a" for n in range(105)]
     recent = table([(n, label, None, n) for n, label in enumerate(labels)])
     everything = np.ones(105, np.bool_)
@@ -335,7 +335,7 @@ def test_a_summary_says_everything_once() -> None:
     assert "Labels added to the training documents" in late.notes[0]
     assert (
         late.notes[-1]
-        == "Labels with fewer than 10 documents are dropped, 5 documents in all: c (5)."
+        == "Labels with fewer than 8 documents are dropped, 5 documents in all: c (5)."
     )
     assert late.params["rare_labels.found"] == "c"
     assert grouped.title == "split by group (customer)"

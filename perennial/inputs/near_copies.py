@@ -74,9 +74,7 @@ def sketches(texts: object) -> pa.FixedSizeBinaryArray:
     )
 
 
-def representatives(
-    sketches: pa.Array, content: pa.Array, order: ArrayLike
-) -> NDArray[np.intp]:
+def representatives(sketches: pa.Array, content: pa.Array, order: ArrayLike) -> NDArray[np.intp]:
     """Return the earliest document of each document's group of near-copies.
 
     A document belongs to the group of the earliest document before it that it is a near-copy of,
@@ -116,6 +114,25 @@ def representatives(
     found = np.empty(len(ranked), np.intp)
     found[ranked] = earliest[groups[distinct]]
     return found
+
+
+def with_representatives(documents: pa.Table) -> pa.Table:
+    """Return documents with the content of their representatives in place of their sketches.
+
+    Parameters
+    ----------
+    documents : Table
+        With ``created_at``, ``content`` and ``sketch``. Without any sketch there is no column of
+        representatives either: every document stands for itself.
+    """
+    sketched = documents["sketch"]
+    rest = documents.drop_columns(["sketch"])
+    if sketched.null_count == len(documents):
+        return rest
+    content = documents["content"].cast(pa.binary(HASH_BYTES)).combine_chunks()
+    order = documents["created_at"].cast(pa.int64()).to_numpy()
+    found = representatives(sketched.cast(pa.binary(SKETCH_BYTES)).combine_chunks(), content, order)
+    return rest.append_column("representative", content.take(pa.array(found)).cast(pa.binary()))
 
 
 def similarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float64]:

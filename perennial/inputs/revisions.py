@@ -22,7 +22,9 @@ from perennial.config.problem import Problem
 from perennial.gates.slices import traits_of
 from perennial.hashing import digest
 from perennial.inputs.base import Inputs, TextInputs, count_words, inputs_of
-from perennial.inputs.keys import document_key, field_label_key
+from perennial.inputs.identity import FIRST_IDENTITY
+from perennial.inputs.keys import document_key, field_label_key, label_key
+from perennial.inputs.near_copies import sketches
 from perennial.inputs.records import RECORDS, canonical
 from perennial.inputs.validation import require_date, require_text, require_utf8
 from perennial.reasons import UnusableError
@@ -95,6 +97,7 @@ def reading_digest(problem: Problem, identity: int) -> str:
         "query": json_util.dumps(problem.source.query, sort_keys=True),
         "inputs": problem.inputs,
         "slices": list(slices.fields) if slices else [],
+        "group": problem.split.field,
     }
     return digest(json.dumps(said, sort_keys=True, default=str).encode()).hex()
 
@@ -164,7 +167,11 @@ def to_revisions(found: Iterable[Found], problem: Problem, identity: int) -> pa.
             columns.append(_records([row.get(name) for row in rows], inputs, field.type))
         else:
             columns.append(pa.array([row.get(field.name) for row in rows], field.type))
-    return _with_digests(pa.Table.from_arrays(columns, schema=schema), inputs)
+    table = pa.Table.from_arrays(columns, schema=schema)
+    if inputs.fields is None and identity > FIRST_IDENTITY:
+        made = sketches(table[name].fill_null("").combine_chunks()).cast(pa.binary())
+        table = table.set_column(schema.get_field_index("sketch"), schema.field("sketch"), made)
+    return _with_digests(table, inputs)
 
 
 def deletions(ids: Iterable[str], schema: pa.Schema) -> pa.Table:
@@ -238,6 +245,7 @@ def _revise(found: Found, problem: Problem, inputs: Inputs, identity: int) -> di
     except UnusableError as error:
         return row | _unusable(document, problem, error)
     row |= {inputs.column.name: value, "content": inputs.content_hash(value, identity)}
+    row["group"] = _group(document, problem)
     if inputs.fields is None:
         row |= {
             "words": count_words(value, COUNTED_WORDS),
@@ -252,6 +260,14 @@ def _source(document: Mapping[str, Any], path: str) -> str | None:
     source = require_text(document, path)
     require_utf8(path, source)
     return source
+
+
+def _group(document: Mapping[str, Any], problem: Problem) -> str | None:
+    """Return the value that a document's group has in common; None if it has none."""
+    if problem.split.field is None:
+        return None
+    value = paths.read(document, problem.split.field)
+    return None if value in (None, paths.MISSING) else label_key(value)
 
 
 def _sender(document: Mapping[str, Any]) -> str | None:

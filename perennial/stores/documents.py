@@ -12,7 +12,7 @@ from pymongo import DESCENDING
 from pymongo.collection import Collection
 
 from perennial import paths
-from perennial.config.feedback import FEEDBACK, ID_PREFIX
+from perennial.config.feedback import FEEDBACK, ID_PREFIX, SENDER
 from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
 from perennial.stores import mongodb
@@ -44,6 +44,8 @@ def projection_of(problem: Problem) -> dict[str, int]:
         *inputs_of(problem).names,
         *(names.label, names.created_at, names.source),
         *(slices.fields if slices else ()),
+        *((problem.split.field,) if problem.split.field else ()),
+        SENDER,
     )
     # MongoDB refuses a path and one that leads into it.
     return dict.fromkeys(paths.outermost(wanted), 1)

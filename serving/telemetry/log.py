@@ -42,7 +42,13 @@ _PREDICTION, _FEEDBACK, _FAILURE = "prediction", "feedback", "failure"
 # Why each of them may be lost.
 _LOSSES = {
     _PREDICTION: ("queue_full", "over_rate", "not_storable", "refused", "shutdown"),
-    _FEEDBACK: ("queue_full", "unknown_prediction", "no_problem_file", "text_not_kept"),
+    _FEEDBACK: (
+        "queue_full",
+        "unknown_prediction",
+        "no_problem_file",
+        "text_not_kept",
+        "merged_label",
+    ),
     _FAILURE: ("queue_full", "refused", "shutdown"),
 }
 _FLUSH_SECONDS = 0.25
@@ -279,6 +285,9 @@ class PredictionLog:
         if problem is None or prediction.input is None:
             reason = "no_problem_file" if problem is None else "text_not_kept"
             self._metrics.dropped(_FEEDBACK, reason)
+        elif feedback.label not in problem.labels:
+            # The rare labels that it stands for are not known: no document can be made of it.
+            self._metrics.dropped(_FEEDBACK, "merged_label")
         else:
             fields, source = problem.source.fields, problem.source
             document = nest(

@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from rich.console import Console, Group
 
 from perennial.config.problem import Problem
+from perennial.inputs.split_summary import SplitSummary
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings, uses_embedded_prefect
@@ -27,6 +28,7 @@ from tasks.reporting.tables import (
     documents_table,
     durations_table,
     holdout_table,
+    split_table,
 )
 from tasks.tables.base import TextTable
 from tasks.tables.promotion import gates_table
@@ -60,6 +62,8 @@ class Retraining:
         Duration of each step.
     feedback_documents : int or None
         How many documents of the snapshot are feedback; None when there was nothing to do.
+    split : SplitSummary or None
+        How the documents were divided; None when there was nothing to do.
     """
 
     ingested: IngestResult
@@ -69,6 +73,7 @@ class Retraining:
     verdict: Verdict | None = None
     run_id: str | None = None
     feedback_documents: int | None = None
+    split: SplitSummary | None = None
 
 
 @task(name="report", cache_policy=NO_CACHE, **NETWORK)
@@ -178,6 +183,8 @@ def _production(verdict: Verdict) -> str:
 
 def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
     tables = [documents_table(problem, retraining.ingested, retraining.feedback_documents)]
+    if retraining.split is not None:
+        tables.append(split_table(retraining.split))
     if retraining.candidates:
         tables.append(candidates_table(problem, retraining.candidates))
     if retraining.evaluation is not None:

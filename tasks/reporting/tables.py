@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from perennial.config.problem import Problem
+from perennial.inputs.split_summary import SplitSummary
 from perennial.metrics import METRICS, MetricName
 from tasks.data.ingest import IngestResult
 from tasks.tables.base import TextTable
@@ -36,6 +37,13 @@ def documents_table(problem: Problem, ingested: IngestResult, feedback: int | No
         ("documents", "count"),
         rows,
     )
+
+
+def split_table(split: SplitSummary) -> TextTable:
+    """Return a table: how the documents were divided, and what a person should know about it."""
+    title = split.title[0].upper() + split.title[1:]
+    rows = [("training documents", f"{split.training:,}"), ("holdout", f"{split.holdout:,}")]
+    return TextTable(title, ("documents", "count"), [*rows, *((note, "") for note in split.notes)])
 
 
 def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> TextTable:

@@ -91,6 +91,7 @@ def test_losses_of_the_log_are_counted_from_zero(
         ("feedback", "unknown_prediction"),
         ("feedback", "no_problem_file"),
         ("feedback", "text_not_kept"),
+        ("feedback", "merged_label"),
         ("failure", "queue_full"),
         ("failure", "refused"),
         ("failure", "shutdown"),

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perennial.config.candidates import TabularCandidate
 from perennial.config.loader import load_problem
-from perennial.config.problem import Problem, TabularCandidate
-from perennial.config.validation import Validation
+from perennial.config.problem import Problem
+from perennial.config.split import Validation
 from perennial.errors import ProblemError
 from perennial.inputs.base import TextInputs, inputs_of
 from perennial.inputs.documents import in_validation

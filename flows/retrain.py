@@ -102,6 +102,7 @@ def _learn(spec: Problem, ingested: Ingested, registry: Registry, steps: Steps) 
         verdict,
         run_id,
         dataset.feedback_documents,
+        dataset.feedback_left_out,
     )
 
 

@@ -109,6 +109,7 @@ class FeedbackEndpoint:
         issued = self._log.signing.read(prediction_id)
         if issued is None:
             if not self._log.signing.is_shared:
+                self._log.signing.want()
                 raise _not_kept()
             message = "prediction_id was not issued by POST /classify of this service."
             raise ApiError(404, "unknown_prediction", message, field="prediction_id")

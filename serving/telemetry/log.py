@@ -157,7 +157,8 @@ class PredictionLog:
         self._metrics.dropped(_FAILURE, "shutdown", len(self._failures) + len(self._failed))
 
     def _has_work(self) -> bool:
-        return any((self._entries, self._failures, self._batch, self._failed, self._feedback))
+        waiting = self._entries, self._failures, self._batch, self._failed, self._feedback
+        return any(waiting) or self.signing.is_wanted
 
     def _write_while_connected(self) -> None:
         """Write until `end`.

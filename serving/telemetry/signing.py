@@ -26,11 +26,20 @@ class Signing:
         The key, if a setting names it.
     folder : Path
         Where this machine keeps the key otherwise.
+
+    Attributes
+    ----------
+    is_shared : bool
+        Whether the key is the one that all other workers have.
+    is_wanted : bool
+        Whether the key should be shared as soon as MongoDB is there: it is new on this machine, or
+        somebody has shown an id that another worker may have signed.
     """
 
     def __init__(self, serving: ServingSettings, folder: Path) -> None:
         self._file = folder / _FILE
         self.is_shared = serving.signing_key is not None
+        self._wanted = not self._file.exists()
         if serving.signing_key is not None:
             self._secret = serving.signing_key.get_secret_value().encode()
         else:
@@ -55,6 +64,14 @@ class Signing:
             keys = [signing_key.derive(secret), signing_key.derive(mine)]
             self._secret, self._ids = secret, PredictionIds(keys)
         self.is_shared = True
+
+    @property
+    def is_wanted(self) -> bool:  # noqa: D102 - see the class
+        return self._wanted and not self.is_shared
+
+    def want(self) -> None:
+        """Ask for the key that other workers have."""
+        self._wanted = True
 
     def issue(self, problem: str, version: int, count: int, *, logged: bool) -> list[str]:
         """Return the ids of a request's predictions."""

@@ -24,6 +24,7 @@ from perennial.errors import OutsideError
 from perennial.gates.slices import FIELDS, LENGTH, SOURCE
 from perennial.inputs.base import TextInputs, inputs_of
 from perennial.inputs.documents import from_feedback, in_holdout
+from perennial.inputs.feedback import newest_feedback, within_share
 from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from perennial.training.pipelines import Counter, build_counter, build_normalizer
@@ -58,6 +59,8 @@ class Holdout:
         Their content hashes.
     holdout_traits : Table of n_holdout rows
         What slices are made of: ``length``, ``source`` and ``fields``.
+    shown_feedback : Table
+        The newest documents from feedback that are not judged on, with their ``sender``.
     """
 
     snapshot: Snapshot
@@ -65,6 +68,7 @@ class Holdout:
     holdout_labels: NDArray[np.str_]
     holdout_content: pa.BinaryArray
     holdout_traits: pa.Table
+    shown_feedback: pa.Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,8 @@ class Dataset(Holdout):
         Features of the training documents, for each distinct specification of the candidates.
     feedback_documents : int
         How many documents of the snapshot come from feedback.
+    feedback_left_out : int
+        How many of them are not learned from, as they are more than their share.
     """
 
     inputs: pa.Array
@@ -98,6 +104,7 @@ class Dataset(Holdout):
     folds: Sequence[NDArray[np.bool_]]
     counts: dict[_Shared, SharedCounts]
     feedback_documents: int
+    feedback_left_out: int
 
     def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
         """Return the features of one candidate."""
@@ -126,6 +133,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         folds=_folds(problem, snapshot, split.training, split.judged),
         counts=_count_shared(problem, inputs),
         feedback_documents=split.feedback_documents,
+        feedback_left_out=split.feedback_left_out,
     )
     get_run_logger().info(
         "Prepared snapshot %s: %s training documents, %s in the holdout; %s from feedback, %s.",
@@ -135,6 +143,14 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         f"{split.feedback_documents:,}",
         problem.feedback.meaning,
     )
+    if split.feedback_left_out:
+        get_run_logger().warning(
+            "Left out %s documents from feedback: more than feedback.max_share %g of the training "
+            "documents; perennial feedback %s lists who sends them.",
+            f"{split.feedback_left_out:,}",
+            problem.feedback.max_share,
+            problem.name,
+        )
     return dataset
 
 
@@ -161,7 +177,9 @@ class _Split:
         As in `Dataset`.
     not_judged_on : mapping of str to int
         Label -> documents from feedback that may not be in the holdout.
-    feedback_documents : int
+    shown_feedback : Table
+        As in `Holdout`.
+    feedback_documents, feedback_left_out : int
         As in `Dataset`.
     """
 
@@ -169,7 +187,9 @@ class _Split:
     holdout: pa.Table
     judged: NDArray[np.bool_]
     not_judged_on: Mapping[str, int]
+    shown_feedback: pa.Table
     feedback_documents: int
+    feedback_left_out: int
 
 
 def _split(problem: Problem, snapshot: Snapshot) -> _Split:
@@ -177,12 +197,16 @@ def _split(problem: Problem, snapshot: Snapshot) -> _Split:
     feedback = from_feedback(documents)
     may_judge = ~feedback | problem.feedback.is_judged_on
     held_out = in_holdout(documents["content"].combine_chunks(), problem.holdout) & may_judge
+    training = documents.filter(pa.array(~held_out))
+    kept = within_share(training, problem.feedback)
     return _Split(
-        training=documents.filter(pa.array(~held_out)),
+        training=training.filter(pa.array(kept)),
         holdout=documents.filter(pa.array(held_out)),
-        judged=may_judge[~held_out],
+        judged=may_judge[~held_out][kept],
         not_judged_on=_count_labels(documents["label"], ~may_judge),
+        shown_feedback=newest_feedback(documents.filter(pa.array(~may_judge))),
         feedback_documents=int(feedback.sum()),
+        feedback_left_out=int((~kept).sum()),
     )
 
 
@@ -195,6 +219,7 @@ def _holdout(problem: Problem, snapshot: Snapshot, split: _Split) -> Holdout:
         holdout_labels=_strings(documents["label"]),
         holdout_content=documents["content"].combine_chunks(),
         holdout_traits=_traits(documents),
+        shown_feedback=split.shown_feedback,
     )
 
 

@@ -36,21 +36,18 @@ def unseen_by(
     """
     unseen = in_holdout(content, version.holdout or problem.holdout)
     if version.learned_all_feedback:
-        learned = _feedback_learned_by(
-            version, SnapshotStore(problem.name, get_settings()), snapshot
-        )
+        learned = feedback_learned_by(problem, version, snapshot)
         unseen &= ~pc.is_in(content, learned).to_numpy(zero_copy_only=False)
     return unseen
 
 
-def _feedback_learned_by(
-    version: ModelVersion, store: SnapshotStore, snapshot: Snapshot
-) -> pa.Array:
+def feedback_learned_by(problem: Problem, version: ModelVersion, snapshot: Snapshot) -> pa.Array:
     """Return the content hashes of the feedback that was in a version's snapshot.
 
     If that snapshot is not there any more, all feedback up to the given one counts: rather too few
     documents are compared than one that the version knows.
     """
+    store = SnapshotStore(problem.name, get_settings())
     if version.snapshot is not None:
         number, digest = version.snapshot
         try:

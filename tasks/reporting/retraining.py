@@ -60,6 +60,8 @@ class Retraining:
         Duration of each step.
     feedback_documents : int or None
         How many documents of the snapshot are feedback; None when there was nothing to do.
+    feedback_left_out : int
+        How many of them were more than their share of the training documents.
     """
 
     ingested: Ingested
@@ -69,6 +71,7 @@ class Retraining:
     verdict: Verdict | None = None
     run_id: str | None = None
     feedback_documents: int | None = None
+    feedback_left_out: int = 0
 
 
 @task(name="report", cache_policy=NO_CACHE, **NETWORK)
@@ -176,8 +179,13 @@ def _production(verdict: Verdict) -> str:
     return f"Production stays version {verdict.production}"
 
 
+def _documents_table(problem: Problem, retraining: Retraining) -> TextTable:
+    feedback = retraining.feedback_documents, retraining.feedback_left_out
+    return documents_table(problem, retraining.ingested, *feedback)
+
+
 def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
-    tables = [documents_table(problem, retraining.ingested, retraining.feedback_documents)]
+    tables = [_documents_table(problem, retraining)]
     if retraining.candidates:
         tables.append(candidates_table(problem, retraining.candidates))
     if retraining.evaluation is not None:

@@ -13,7 +13,9 @@ from tasks.training.train import CandidateResult
 from tasks.training.tune_threshold import summary
 
 
-def documents_table(problem: Problem, ingested: Ingested, feedback: int | None) -> TextTable:
+def documents_table(
+    problem: Problem, ingested: Ingested, feedback: int | None, left_out: int
+) -> TextTable:
     """Return a table: what came in, what became of it, and how much of all is feedback."""
     rows = [
         ("read from MongoDB", f"{ingested.read:,}"),
@@ -25,6 +27,9 @@ def documents_table(problem: Problem, ingested: Ingested, feedback: int | None) 
     ]
     if feedback is not None:
         rows.append((f"  from feedback, {problem.feedback.meaning}", f"{feedback:,}"))
+    if left_out:
+        share = f"  left out, more than {problem.feedback.max_share:.0%} of the training documents"
+        rows.append((share, f"{left_out:,}"))
     snapshot = ingested.snapshot
     return TextTable(
         f"Documents, snapshot {snapshot.version} ({snapshot.digest[:12]})",

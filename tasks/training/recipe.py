@@ -82,7 +82,8 @@ class Recipe:
     def read_problem(self) -> Problem:
         """Return the recorded problem with what its file did not say when it was recorded.
 
-        Before there was a rule for feedback, it was in training and holdout like the rest.
+        Before there was a rule for feedback, it was in training and holdout like the rest; before
+        its share was limited, all of it was learned from.
 
         Raises
         ------
@@ -95,9 +96,12 @@ class Recipe:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise OutsideError(f"refused by this code: {where}: {first['msg']}") from error
-        if "feedback" in problem.model_fields_set:
-            return problem
-        return problem.model_copy(update={"feedback": FeedbackRules(use="holdout")})
+        rules = problem.feedback
+        if "feedback" not in problem.model_fields_set:
+            return problem.model_copy(update={"feedback": FeedbackRules(use="holdout")})
+        if "max_share" not in rules.model_fields_set:
+            rules = rules.model_copy(update={"max_share": 1.0})
+        return problem.model_copy(update={"feedback": rules})
 
 
 def record_recipe(

@@ -327,7 +327,11 @@ class Problem(Schema):
     @property
     def digest(self) -> str:
         """Hexadecimal digest of everything that shapes a retraining of this problem."""
-        shaping = self.for_retraining().model_dump_json(exclude=_SHAPES_NOTHING)
+        exclude = _SHAPES_NOTHING
+        if _has_default(self.feedback, "max_share"):
+            # Problems are older than this key: they do not retrain because of it.
+            exclude = exclude | {"feedback": {"max_share"}}
+        shaping = self.for_retraining().model_dump_json(exclude=exclude)
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     @property

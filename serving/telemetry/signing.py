@@ -31,9 +31,6 @@ class Signing:
     ----------
     is_shared : bool
         Whether the key is the one that all other workers have.
-    is_wanted : bool
-        Whether the key should be shared as soon as MongoDB is there: it is new on this machine, or
-        somebody has shown an id that another worker may have signed.
     """
 
     def __init__(self, serving: ServingSettings, folder: Path) -> None:
@@ -66,7 +63,11 @@ class Signing:
         self.is_shared = True
 
     @property
-    def is_wanted(self) -> bool:  # noqa: D102 - see the class
+    def is_wanted(self) -> bool:
+        """Whether the key should be shared as soon as MongoDB is there.
+
+        It is new on this machine, or somebody has shown an id that another worker may have signed.
+        """
         return self._wanted and not self.is_shared
 
     def want(self) -> None:

@@ -355,7 +355,8 @@ def test_what_a_worker_that_died_had_stored_is_settled_by_another_one(
     open_statements(database).update_many({}, {"$set": {"state": "waiting"}})
 
     monkeypatch.setattr("serving.telemetry.feedback._SWEEP_SECONDS", 0.0)
-    logged()
+    _, client = logged()
+    _classify(client, BAD)
 
     assert wait_until(documents.find_one, "a document")["text"] == GOOD
 

@@ -105,6 +105,7 @@ def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Ste
         run_id,
         dataset.feedback_documents,
         dataset.split,
+        dataset.feedback_left_out,
     )
 
 

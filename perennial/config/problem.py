@@ -291,7 +291,10 @@ class Problem(Schema):
         """Hexadecimal digest of everything that shapes a retraining of this problem."""
         # A key that came later starts no retraining where it is not used.
         unused = {name: True for name in _ADDED_LATER if _has_default(self, name)}
-        shaping = self.for_retraining().model_dump_json(exclude=_SHAPES_NOTHING | unused)
+        exclude = _SHAPES_NOTHING | unused
+        if _has_default(self.feedback, "max_share"):
+            exclude |= {"feedback": {"max_share"}}
+        shaping = self.for_retraining().model_dump_json(exclude=exclude)
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     @property

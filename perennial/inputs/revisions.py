@@ -17,7 +17,7 @@ import pyarrow as pa
 from bson import json_util
 
 from perennial import paths
-from perennial.config.feedback import SENDER
+from perennial.config.feedback import SENDER, provenance_field
 from perennial.config.problem import Problem
 from perennial.gates.slices import traits_of
 from perennial.hashing import digest
@@ -251,7 +251,7 @@ def _revise(found: Found, problem: Problem, inputs: Inputs, identity: int) -> di
             "words": count_words(value, COUNTED_WORDS),
             "characters": len(value) if value.strip() else 0,
         }
-    return row | {"fields": _traits(document, problem), "sender": _sender(document)}
+    return row | {"fields": _traits(document, problem), "sender": _sender(document, problem)}
 
 
 def _source(document: Mapping[str, Any], path: str) -> str | None:
@@ -270,8 +270,15 @@ def _group(document: Mapping[str, Any], problem: Problem) -> str | None:
     return None if value in (None, paths.MISSING) else label_key(value)
 
 
-def _sender(document: Mapping[str, Any]) -> str | None:
-    sender = paths.read(document, SENDER)
+def sender_path(problem: Problem) -> str:
+    """Return where a document that was made of feedback says who gave it."""
+    names = problem.source.fields
+    read = (*inputs_of(problem).names, names.label, names.created_at, names.source)
+    return f"{provenance_field(read)}.{SENDER}"
+
+
+def _sender(document: Mapping[str, Any], problem: Problem) -> str | None:
+    sender = paths.read(document, sender_path(problem))
     return sender if isinstance(sender, str) else None
 
 

@@ -12,9 +12,10 @@ from pymongo import DESCENDING
 from pymongo.collection import Collection
 
 from perennial import paths
-from perennial.config.feedback import FEEDBACK, ID_PREFIX, SENDER
+from perennial.config.feedback import FEEDBACK, ID_PREFIX
 from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
+from perennial.inputs.revisions import sender_path
 from perennial.stores import mongodb
 
 _BATCH = 2_000
@@ -45,7 +46,7 @@ def projection_of(problem: Problem) -> dict[str, int]:
         *(names.label, names.created_at, names.source),
         *(slices.fields if slices else ()),
         *((problem.split.field,) if problem.split.field else ()),
-        SENDER,
+        sender_path(problem),
     )
     # MongoDB refuses a path and one that leads into it.
     return dict.fromkeys(paths.outermost(wanted), 1)

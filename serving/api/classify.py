@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from time import monotonic, perf_counter, time
 
 from starlette.types import Receive, Scope, Send
 
 from perennial.settings import ServingSettings
 from perennial.stores.prediction_log import Failure
-from serving.api import auth
 from serving.api.answer import Answer, join
+from serving.api.auth import ApiKeys
 from serving.api.errors import ApiError
 from serving.api.inputs import check_inputs, leave_out_unanswered, measure
 from serving.api.middleware import read_body, send_json
@@ -29,9 +27,6 @@ from serving.models.store import ModelStore
 from serving.telemetry.log import PredictionLog
 from serving.telemetry.metrics import Metrics
 
-_ID_BYTES = 16
-_ID_DIGITS = 2 * _ID_BYTES
-_IDS_AT_ONCE = 256
 # Factor for the size of a portion if calls of the predictor have a high overhead; such portions run
 # in a thread.
 _TIMES_AS_LARGE = 10
@@ -55,26 +50,32 @@ class Classify:
         Counters of the predictions.
     settings : ServingSettings
         Limits of requests.
+    keys : ApiKeys
+        Who may classify.
     """
 
     def __init__(
-        self, store: ModelStore, log: PredictionLog, metrics: Metrics, settings: ServingSettings
+        self,
+        store: ModelStore,
+        log: PredictionLog,
+        metrics: Metrics,
+        settings: ServingSettings,
+        keys: ApiKeys,
     ) -> None:
         self._store, self._log, self._metrics = store, log, metrics
-        self._settings = settings
+        self._settings, self._keys = settings, keys
         self._request = classify_request(settings)
         self._pool = ThreadPoolExecutor(1, "classify")
         self._turn = asyncio.Lock()
         self._shadow_pool = ThreadPoolExecutor(1, "shadow")
         self._shadows = 0
-        self._digits = _random_digits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         settings = self._settings
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if settings.api_key_hashes:
-            auth.require(headers, settings.api_key_hashes)
+        if self._keys:
+            self._keys.require(headers, "classify")
         require_json(headers)
         body = await read_body(
             headers, receive, most=settings.max_body_bytes, seconds=settings.body_seconds
@@ -98,9 +99,10 @@ class Classify:
             checked.require_any()
         inputs = checked.usable
         self._count(loaded, characters, answer)
-        prefix = f"{served.problem}.{loaded.version.version}."
-        ids = [prefix + digits for digits in islice(self._digits, len(inputs))]
-        if self._is_logged() and self._log.takes(len(ids)):
+        is_logged = self._is_logged() and self._log.takes(len(inputs))
+        number = loaded.version.version
+        ids = self._log.signing.issue(served.problem, number, len(inputs), logged=is_logged)
+        if is_logged:
             self._log.add(answer.logged(ids, inputs, seconds))
         shadow = routing.shadow(served, key)
         if shadow is not None:
@@ -265,14 +267,6 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
             for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
         ]
     return Answer(version, classes, decided, scores, explanations)
-
-
-def _random_digits() -> Iterator[str]:
-    """Yield unguessable, unique hexadecimal numbers."""
-    while True:
-        digits = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
-        for start in range(0, len(digits), _ID_DIGITS):
-            yield digits[start : start + _ID_DIGITS]
 
 
 def _too_much_work(seconds: float) -> ApiError:

@@ -147,10 +147,11 @@ class FeedbackRequest(_Schema):
 
 
 class FeedbackAnswer(_Schema):
-    """Receipt of a feedback."""
+    """Receipt of a feedback, which is stored."""
 
     prediction_id: str
-    accepted: bool
+    accepted: Literal[True] = Field(description="always true: what is not stored is an error")
+    request_id: str = Field(description="X-Request-Id of the request, or one that was made for it")
 
 
 class ReadyModel(_Schema):

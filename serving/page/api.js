@@ -42,7 +42,7 @@ export async function call(path, body, signal) {
   if (response.ok && answer) return answer;
   const { message, field } = answer?.error ?? {};
   const { status } = response;
-  const words = status < 500 && status !== 429 ? message : undefined;
+  const words = (status < 500 && status !== 429) || status === 503 ? message : undefined;
   throw new ApiError(
     words ?? PLAIN_WORDS[status] ?? `The service could not answer (status ${status}). Try again.`,
     { status, field, errors: answer?.errors, retryAfter: Number(response.headers.get("Retry-After")) || null },

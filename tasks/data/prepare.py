@@ -24,13 +24,13 @@ from perennial.errors import OutsideError
 from perennial.gates.slices import FIELDS, LENGTH, SOURCE
 from perennial.inputs.base import TextInputs, inputs_of
 from perennial.inputs.documents import from_feedback
+from perennial.inputs.feedback import newest_feedback, within_share
 from perennial.inputs.rare_labels import relabel
 from perennial.inputs.split import (
     CONTENT,
     CREATED_AT,
     KEY_COLUMNS,
     LABEL,
-    Sides,
     SplitRule,
     microseconds,
     split_documents,
@@ -73,6 +73,8 @@ class Holdout:
         What tells whether a version has learned from them: see `tasks.promotion.unseen`.
     holdout_traits : Table of n_holdout rows
         What slices are made of: ``length``, ``source`` and ``fields``.
+    shown_feedback : Table
+        The newest documents from feedback that are not judged on, with their ``sender``.
     """
 
     problem: Problem
@@ -81,6 +83,7 @@ class Holdout:
     holdout_labels: NDArray[np.str_]
     holdout_keys: pa.Table
     holdout_traits: pa.Table
+    shown_feedback: pa.Table
 
     @property
     def holdout_content(self) -> pa.BinaryArray:
@@ -114,6 +117,8 @@ class Dataset(Holdout):
         How many documents of the snapshot come from feedback.
     split : SplitSummary
         How the documents were divided.
+    feedback_left_out : int
+        How many of them are not learned from, as they are more than their share.
     """
 
     inputs: pa.Array
@@ -125,6 +130,7 @@ class Dataset(Holdout):
     counts: dict[_Shared, SharedCounts]
     feedback_documents: int
     split: SplitSummary
+    feedback_left_out: int
 
     def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
         """Return the features of one candidate."""
@@ -156,6 +162,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         counts=_count_shared(problem, inputs),
         feedback_documents=split.feedback_documents,
         split=split.summary,
+        feedback_left_out=split.feedback_left_out,
     )
     logger = get_run_logger()
     logger.info(
@@ -169,6 +176,14 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     )
     for note in split.summary.notes:
         logger.info(note)
+    if split.feedback_left_out:
+        logger.warning(
+            "Left out %s documents from feedback: more than feedback.max_share %g of the training "
+            "documents; perennial feedback %s lists who sends them.",
+            f"{split.feedback_left_out:,}",
+            problem.feedback.max_share,
+            problem.name,
+        )
     return dataset
 
 
@@ -197,7 +212,9 @@ class _Split:
         As in `Dataset`.
     bonds : Bonds
         As in `Dataset`.
-    feedback_documents : int
+    shown_feedback : Table
+        As in `Holdout`.
+    feedback_documents, feedback_left_out : int
         As in `Dataset`.
     summary : SplitSummary
         As in `Dataset`.
@@ -208,7 +225,9 @@ class _Split:
     holdout: pa.Table
     judged: NDArray[np.bool_]
     bonds: Bonds
+    shown_feedback: pa.Table
     feedback_documents: int
+    feedback_left_out: int
     summary: SplitSummary
 
 
@@ -223,21 +242,26 @@ def _split(problem: Problem, snapshot: Snapshot) -> _Split:
     sides = split_documents(documents, rule, may_judge)
     known = problem.with_classes(relabelled.classes)
     require_both_sides(known, snapshot, Divided(documents, sides, may_judge))
-    training = documents.filter(pa.array(sides.training))
+    kept = within_share(documents.filter(pa.array(sides.training)), problem.feedback)
+    learned = sides.training.copy()
+    learned[sides.training] = kept
+    training = documents.filter(pa.array(learned))
     return _Split(
         problem=known,
         training=training,
         holdout=documents.filter(pa.array(sides.holdout)),
-        judged=may_judge[sides.training],
-        bonds=_bonds(rule, sides, training),
+        judged=may_judge[learned],
+        bonds=_bonds(rule, sides.keys.filter(pa.array(learned)), training),
+        shown_feedback=newest_feedback(documents.filter(pa.array(~may_judge))),
         feedback_documents=int(feedback.sum()),
+        feedback_left_out=int((~kept).sum()),
         summary=SplitSummary.of(rule, sides, relabelled, problem.rare_labels),
     )
 
 
-def _bonds(rule: SplitRule, sides: Sides, training: pa.Table) -> Bonds:
+def _bonds(rule: SplitRule, keys: pa.Array, training: pa.Table) -> Bonds:
     times = microseconds(training[CREATED_AT]) if rule.by == "time" else None
-    return Bonds(sides.keys.filter(pa.array(sides.training)), times)
+    return Bonds(keys, times)
 
 
 def _holdout(snapshot: Snapshot, split: _Split) -> Holdout:
@@ -249,6 +273,7 @@ def _holdout(snapshot: Snapshot, split: _Split) -> Holdout:
         holdout_labels=_strings(documents[LABEL]),
         holdout_keys=documents.select([n for n in KEY_COLUMNS if n in documents.column_names]),
         holdout_traits=_traits(documents),
+        shown_feedback=split.shown_feedback,
     )
 
 

@@ -31,6 +31,7 @@ from tasks.data.prepare import Holdout
 from tasks.orchestration.events import Kind, emit
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary, questions
+from tasks.promotion.feedback import feedback_agreements
 from tasks.promotion.history import note
 from tasks.promotion.lock import production_lock
 from tasks.promotion.unseen import unseen_by
@@ -136,7 +137,8 @@ def _judge(
     model = registry.load(production)
     opponent = predict(problem, model, holdout.holdout_inputs, holdout.holdout_labels)
     traits = holdout.holdout_traits.filter(pa.array(unseen))
-    comparison = Comparison(registry, version, production, traits)
+    agreements = feedback_agreements(problem, holdout, production, model)
+    comparison = Comparison(registry, version, production, traits, agreements)
     return reach_verdict(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),

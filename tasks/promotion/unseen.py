@@ -80,6 +80,15 @@ def held_out_by(
     return _Learned(problem, version, snapshot).unseen(documents)
 
 
+def feedback_learned_by(problem: Problem, version: ModelVersion, snapshot: Snapshot) -> pa.Array:
+    """Return the content hashes of the feedback that a version has learned from.
+
+    The parameters are those of `unseen_by`.
+    """
+    learned = _Learned(problem, version, snapshot).documents
+    return learned[CONTENT].filter(pa.array(from_feedback(learned))).combine_chunks()
+
+
 class _Learned:
     """What a version has learned from, as far as snapshots tell."""
 

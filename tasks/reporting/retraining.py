@@ -64,6 +64,8 @@ class Retraining:
         How many documents of the snapshot are feedback; None when there was nothing to do.
     split : SplitSummary or None
         How the documents were divided; None when there was nothing to do.
+    feedback_left_out : int
+        How many of them were more than their share of the training documents.
     """
 
     ingested: IngestResult
@@ -74,6 +76,7 @@ class Retraining:
     run_id: str | None = None
     feedback_documents: int | None = None
     split: SplitSummary | None = None
+    feedback_left_out: int = 0
 
 
 @task(name="report", cache_policy=NO_CACHE, **NETWORK)
@@ -181,8 +184,13 @@ def _production(verdict: Verdict) -> str:
     return f"Production stays version {verdict.production}"
 
 
+def _documents_table(problem: Problem, retraining: Retraining) -> TextTable:
+    feedback = retraining.feedback_documents, retraining.feedback_left_out
+    return documents_table(problem, retraining.ingested, *feedback)
+
+
 def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
-    tables = [documents_table(problem, retraining.ingested, retraining.feedback_documents)]
+    tables = [_documents_table(problem, retraining)]
     if retraining.split is not None:
         tables.append(split_table(retraining.split))
     if retraining.candidates:

@@ -14,7 +14,9 @@ from tasks.training.train import CandidateResult
 from tasks.training.tune_threshold import summary
 
 
-def documents_table(problem: Problem, ingested: IngestResult, feedback: int | None) -> TextTable:
+def documents_table(
+    problem: Problem, ingested: IngestResult, feedback: int | None, left_out: int
+) -> TextTable:
     """Return a table: what has changed, what became of all, and how much of it is feedback."""
     accounts = ingested.accounts
     rows = [
@@ -31,6 +33,9 @@ def documents_table(problem: Problem, ingested: IngestResult, feedback: int | No
     ]
     if feedback is not None:
         rows.append((f"  from feedback, {problem.feedback.meaning}", f"{feedback:,}"))
+    if left_out:
+        share = f"  left out, more than {problem.feedback.max_share:.0%} of the training documents"
+        rows.append((share, f"{left_out:,}"))
     snapshot = ingested.snapshot
     return TextTable(
         f"Documents, snapshot {snapshot.version} ({snapshot.digest[:12]})",

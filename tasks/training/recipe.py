@@ -85,8 +85,9 @@ class Recipe:
     def read_problem(self) -> Problem:
         """Return the recorded problem with what its file did not say when it was recorded.
 
-        Before there was a rule for feedback, it was in training and holdout like the rest, and
-        texts were not brought into a normal form.
+        Before there was a rule for feedback, it was in training and holdout like the rest; before
+        its share was limited, all of it was learned from. Texts were not brought into a normal
+        form.
 
         Raises
         ------
@@ -102,6 +103,8 @@ class Recipe:
         before: dict[str, Any] = {"preparations": _as_recorded(problem.preparations)}
         if "feedback" not in problem.model_fields_set:
             before["feedback"] = FeedbackRules(use="holdout")
+        elif "max_share" not in problem.feedback.model_fields_set:
+            before["feedback"] = problem.feedback.model_copy(update={"max_share": 1.0})
         return problem.model_copy(update=before)
 
 

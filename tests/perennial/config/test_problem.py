@@ -244,7 +244,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "gates:",
             "feedback: {use: both}\ngates:",
             16,
-            "feedback.use is 'both'; input should be 'training' or 'holdout'.",
+            "feedback.use is 'both'; input should be 'training', 'review' or 'holdout'.",
             id="a use of feedback that nobody knows",
         ),
         pytest.param(
@@ -258,7 +258,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "gates:",
             "feedback: {used: holdout}\ngates:",
             16,
-            "feedback.used is not a key of the schema; allowed here are use.",
+            "feedback.used is not a key of the schema; allowed here are use, max_share.",
             id="an unknown key of feedback",
         ),
         pytest.param(

@@ -123,7 +123,7 @@ def test_a_second_retraining_finds_nothing_to_do(
     second = retrain("reviews")
 
     assert second.verdict is None
-    assert second.ingested.read == 0
+    assert not second.ingested.accounts.changed
     assert second.ingested.snapshot == trained.ingested.snapshot
     assert len(_runs(client)) == runs
     assert "nothing new, nothing to do" in capsys.readouterr().out
@@ -137,7 +137,7 @@ def test_new_documents_make_one_snapshot_and_one_verdict(
 
     second = retrain("reviews")
 
-    assert (second.ingested.read, second.ingested.snapshot.version) == (50, 1)
+    assert (second.ingested.accounts.new, second.ingested.snapshot.version) == (50, 1)
     assert second.ingested.snapshot.documents == 450
     assert second.verdict is not None
     assert (second.verdict.challenger, second.verdict.production) == (2, 1)
@@ -152,7 +152,7 @@ def test_a_changed_problem_retrains_on_the_same_snapshot(
 
     second = retrain("reviews")
 
-    assert second.ingested.read == 0
+    assert not second.ingested.accounts.changed
     assert second.verdict is not None
     assert second.verdict.challenger == 2
 
@@ -193,7 +193,7 @@ def test_who_can_only_give_feedback_cannot_have_a_backdoor_promoted(
 
     assert second.verdict is not None
     assert second.verdict.outcome == outcome
-    assert second.ingested.used == second.feedback_documents == 200
+    assert second.ingested.accounts.new == second.feedback_documents == 200
     assert first.evaluation is not None
     assert second.evaluation is not None
     asked = len(second.evaluation.predictions) - len(first.evaluation.predictions)

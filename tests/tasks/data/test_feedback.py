@@ -137,7 +137,7 @@ def test_of_equal_texts_the_collections_word_counts_whichever_came_first(
     if first == "neither":
         collection.insert_many([said, collected, other])
         ingested = ingest_now()
-        assert (ingested.used, ingested.superseded) == (2, 0)
+        assert (ingested.accounts.used, ingested.accounts.live) == (2, 3)
     else:
         one, two = (said, collected) if first == "feedback" else (collected, said)
         collection.insert_many([one, other])
@@ -146,13 +146,12 @@ def test_of_equal_texts_the_collections_word_counts_whichever_came_first(
         ingested = ingest_now(rescan=True)
         # The earlier snapshot is read as it was.
         assert _used(store, before).keys() == {one["_id"], "other"}
-        assert ingested.superseded == (first == "feedback")
+        assert (ingested.accounts.new, ingested.accounts.used) == (1, 2)
 
     assert _used(store, ingested.snapshot) == {"ours": "negative", "other": "positive"}
     assert ingested.snapshot.documents == 2
     assert store.latest() == ingested.snapshot
-    assert store.known_contents(ingested.snapshot).num_rows == 2
-    assert ingest_now(rescan=True).read == 0
+    assert not ingest_now(rescan=True).accounts.changed
 
 
 def test_feedback_that_came_after_the_collection_gives_way_in_later_snapshots_too(
@@ -161,12 +160,13 @@ def test_feedback_that_came_after_the_collection_gives_way_in_later_snapshots_to
     collection.insert_many(feedback(20, first=0, at=MIDNIGHT))
     ingest_now()
     collection.insert_many(documents(10, at=LATER))
-    assert ingest_now().superseded == 10
+    assert ingest_now().accounts.duplicates == 10
     collection.insert_many(documents(5, first=30, at=LATER + timedelta(days=1)))
 
     ingested: IngestResult = ingest_now()
 
-    assert (ingested.used, ingested.superseded, ingested.snapshot.documents) == (5, 0, 25)
+    accounts = ingested.accounts
+    assert (accounts.new, accounts.duplicates, accounts.used) == (5, 10, 25)
     assert len(_used(store, ingested.snapshot)) == 25
 
 

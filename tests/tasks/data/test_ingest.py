@@ -48,7 +48,6 @@ def test_documents_that_share_the_newest_time_are_found_when_they_arrive_later(
 def ingest_arrivals(write_problem: Any, run_task: Any, monkeypatch: pytest.MonkeyPatch) -> Ingest:
     """Ingest from a large collection on a server that has no change stream."""
     problem = write_problem(source={"reconcile": {"up_to": 0}})
-    monkeypatch.setattr("tasks.data.ingest.current_token", lambda collection: None)
     return lambda **options: run_task(ingest, problem, **options)
 
 

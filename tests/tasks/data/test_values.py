@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from perennial.config.problem import Problem
 from perennial.config.query import read_query
+from perennial.inputs.judgement import judge_documents
 from perennial.reasons import Reason, ReasonCode
 from perennial.settings import Settings
 from perennial.stores.documents import open_documents, read_newest
 from perennial.stores.snapshots import SnapshotStore
-from tasks.data.ingest import classify_documents, ingest
+from tasks.data.ingest import ingest
 from tests.conftest import MIDNIGHT
 from tests.tasks.contents import reasons_of
 
@@ -154,15 +155,15 @@ def test_values_of_every_kind_at_paths_are_used_or_kept_out_by_code_and_field(
         reason.field in {*FIELDS, "meta.label", "meta.at", "meta.source"}
         for reason in found.values()
     )
-    assert ingested.quarantined[Reason(ReasonCode.WRONG_TYPE, "address.city")] == 3
-    assert again.read == 0
+    assert ingested.accounts.quarantined[Reason(ReasonCode.WRONG_TYPE, "address.city")] == 3
+    assert not again.accounts.changed
 
 
 def test_labels_are_the_same_however_mongodb_stores_the_number(
     problem: Problem,
 ) -> None:
     stored = [7, 7.0, Int64(7), Decimal128("7"), Decimal128("7.00"), True]
-    rows = classify_documents(
+    rows = judge_documents(
         [changed("meta.label", value, number) for number, value in enumerate(stored)], problem
     )
 
@@ -184,7 +185,7 @@ def test_the_first_day_of_the_calendar_and_an_endless_late_window_end_no_retrain
 
     second = run_task(ingest, problem)
 
-    assert (first.used, second.used) == (2, 1)
+    assert (first.accounts.used, second.accounts.used) == (2, 3)
     with_client = open_documents(collection.database.client, problem)
     count, newest, found = read_newest(
         with_client,
@@ -226,7 +227,7 @@ def test_a_query_of_the_file_finds_what_its_values_mean(
         ]
     )
 
-    assert run_task(ingest, problem).used == used
+    assert run_task(ingest, problem).accounts.used == used
     assert collection.count_documents(read_query(query)) == used
 
 
@@ -267,7 +268,7 @@ PLACES = st.sampled_from(
 def test_any_value_in_any_field_is_used_or_kept_out_with_a_known_code(
     problem: Problem, path: str, value: Any
 ) -> None:
-    (row,) = classify_documents([changed(path, value)], problem).to_pylist()
+    (row,) = judge_documents([changed(path, value)], problem).to_pylist()
 
     if row["status"] == "used":
         assert row["reason"] is None

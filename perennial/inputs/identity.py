@@ -116,7 +116,7 @@ def identity_form(text: str) -> str:
     text = normal_form(text)
     if "<" in text:
         text = TAG.sub(" ", text.replace(BREAK, " "))
-    return _without_repetition(_flat(text))
+    return without_repetition(_flat(text))
 
 
 def identity_forms(texts: pa.LargeStringArray) -> list[str]:
@@ -124,7 +124,7 @@ def identity_forms(texts: pa.LargeStringArray) -> list[str]:
     texts = pc.replace_substring(normal_forms(texts), BREAK, " ")
     texts = translate(substitute(TAG, texts, pc.match_substring(texts, "<")), _FLAT)
     return [
-        _without_repetition(text if text.isascii() else _flat(text)) for text in texts.to_pylist()
+        without_repetition(text if text.isascii() else _flat(text)) for text in texts.to_pylist()
     ]
 
 
@@ -140,7 +140,7 @@ def _shape(found: re.Match[str]) -> str:
     return "..." if found[0] == "\u2026" else "-"
 
 
-def _without_repetition(text: str) -> str:
+def without_repetition(text: str) -> str:
     """Return a flat text with single spaces, and without marks that add nothing."""
     while "  " in text:
         text = text.replace("  ", " ")

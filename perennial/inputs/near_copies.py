@@ -24,7 +24,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from perennial.hashing import HASH_BYTES
-from perennial.inputs.identity import identity_forms
+from perennial.inputs.identity import identity_forms, without_repetition
 from perennial.text.arrow import as_texts
 
 # Bytes of a sketch, one for each bin.
@@ -169,7 +169,7 @@ def _codes(text: str) -> NDArray[np.uint8]:
 
 def _without_addresses(form: str) -> str:
     if "://" in form or "www." in form:
-        return " ".join(_ADDRESS.sub(" ", form).split())
+        return without_repetition(_ADDRESS.sub(" ", form))
     return form
 
 

@@ -142,10 +142,11 @@ def test_many_texts_have_the_identities_that_each_of_them_has(
 
 
 def test_the_identities_of_known_texts_never_change() -> None:
+    mixed = "Stra\u00dfe <br /> \u041a\u0418\u041d\u041e \u2014 4,2 &amp; \U0001f44d\ufe0f!!!"
     known = {
         "A great film.": "b4e2a3577302c117b32efc8fd1cde17a",
         ORIGINAL: "d8cc264b622f51974d6c15f34810f2cd",
-        "Stra\u00dfe <br /> \u041a\u0418\u041d\u041e \u2014 4,2 &amp; \U0001f44d\ufe0f!!!": "3502ee51bc890ced52993079fe74b7d2",
+        mixed: "3502ee51bc890ced52993079fe74b7d2",
     }
 
     assert {text: identity(text).hex() for text in known} == known
@@ -179,7 +180,7 @@ def test_french_texts_in_both_forms_of_unicode_are_each_other_s_duplicates() -> 
 
 
 def test_an_identity_of_a_later_release_is_refused_with_the_versions_that_are_known() -> None:
-    with pytest.raises(ValueError, match="identity is version 3, .* knows versions 1 to 2"):
+    with pytest.raises(ValueError, match=r"identity is version 3, .* knows versions 1 to 2"):
         content_hashes(["a"], 3)
     with pytest.raises(ValueError, match="identity is version 0"):
         content_hash("a", 0)

@@ -131,6 +131,27 @@ def test_one_and_true_are_different_labels(problem: Problem) -> None:
     assert check(changed(label="1"), mixed).label == "text"
 
 
+@pytest.mark.parametrize("stored", ["ne\u0301gatif", "n\u00e9gatif ", "n&eacute;gatif"])
+def test_a_label_is_the_same_however_it_was_encoded(stored: str, problem: Problem) -> None:
+    french = with_labels(problem, negative="n\u00e9gatif", positive="positif")
+
+    assert check(changed(label=stored), french).label == "negative"
+    with pytest.raises(UnusableError, match="label is 'N\u00e9gatif', not one of"):
+        check(changed(label="N\u00e9gatif"), french)
+
+
+def test_a_label_that_equals_a_stored_value_is_that_one(problem: Problem) -> None:
+    alike = with_labels(problem, one="a ", other="a")
+
+    assert [check(changed(label=each), alike).label for each in ("a ", "a")] == ["one", "other"]
+
+
+@pytest.mark.parametrize("two", ["good&nbsp;film", "fin cine\u0301ma&#33;", "so\u00ad-so \u200b"])
+def test_neither_entities_nor_decomposed_letters_are_words(two: str, problem: Problem) -> None:
+    with pytest.raises(UnusableError, match="text has 2 words after normalisation"):
+        check(changed(text=two), problem)
+
+
 ORIGINAL = "I don't like this film: 2/10. Na\u00efve, at best!"
 
 

@@ -45,7 +45,10 @@ _NEITHER_LETTER_NOR_DIGIT = bytes(byte for byte in range(128) if not chr(byte).i
 _FLAT = bytes(
     0x20 if byte < 0x80 and chr(byte).isspace() else lower for byte, lower in enumerate(_LOWER)
 )
-_DASHES = re.compile("[\u2010-\u2015\u2212]")
+# Beyond ASCII: dashes, the ellipsis, white space.
+_SHAPES = re.compile(
+    "[\x85\xa0\u1680\u2000-\u200a\u2010-\u2015\u2026\u2028\u2029\u202f\u205f\u2212\u3000]"
+)
 _REPEATABLE = "!?."
 _AT_THE_END = ".,; \u3002\u0964\u06d4"
 # Texts are hashed so many at a time, so that temporary memory does not grow with the data.
@@ -113,9 +116,7 @@ def identity_form(text: str) -> str:
     text = normal_form(text)
     if "<" in text:
         text = TAG.sub(" ", text.replace(BREAK, " "))
-    return _without_repetition(
-        text.encode().translate(_FLAT).decode() if text.isascii() else _flat(text)
-    )
+    return without_repetition(_flat(text))
 
 
 def identity_forms(texts: pa.LargeStringArray) -> list[str]:
@@ -123,17 +124,23 @@ def identity_forms(texts: pa.LargeStringArray) -> list[str]:
     texts = pc.replace_substring(normal_forms(texts), BREAK, " ")
     texts = translate(substitute(TAG, texts, pc.match_substring(texts, "<")), _FLAT)
     return [
-        _without_repetition(text if text.isascii() else _flat(text)) for text in texts.to_pylist()
+        without_repetition(text if text.isascii() else _flat(text)) for text in texts.to_pylist()
     ]
 
 
 def _flat(text: str) -> str:
     """Return a text in one case, with one dash and with spaces for all white space."""
-    folded = unicodedata.normalize("NFC", _DASHES.sub("-", text).casefold())
-    return " ".join(folded.replace("\u2026", "...").split())
+    plain = text.encode().translate(_FLAT).decode()
+    return unicodedata.normalize("NFC", _SHAPES.sub(_shape, plain).casefold())
 
 
-def _without_repetition(text: str) -> str:
+def _shape(found: re.Match[str]) -> str:
+    if found[0].isspace():
+        return " "
+    return "..." if found[0] == "\u2026" else "-"
+
+
+def without_repetition(text: str) -> str:
     """Return a flat text with single spaces, and without marks that add nothing."""
     while "  " in text:
         text = text.replace("  ", " ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -201,9 +202,20 @@ def _judge_labels(revisions: pa.Table, rules: Rules, verdict: _Verdict) -> pa.Ch
 def _names_of(raw: Sequence[str], rules: Rules) -> dict[str, str]:
     """Return raw label -> name, of those that are labels, in whatever way they are encoded."""
     exact = {key: name for name, key in rules.labels}
-    alike = {normal_value(key): name for key, name in exact.items() if key.startswith('"')}
-    found = {key: exact.get(key) or alike.get(normal_value(key)) for key in raw}
+    alike = {_plain(key): name for key, name in exact.items()}
+    found = {key: exact.get(key) or alike.get(_plain(key)) for key in raw}
     return {key: name for key, name in found.items() if name is not None}
+
+
+def _plain(key: str) -> str:
+    """Return a raw label in normal form, if it is a text."""
+    if not key.startswith('"'):
+        return key
+    try:
+        return f'"{normal_value(json.loads(key))}"'
+    except ValueError:
+        # A text of which only the beginning is kept.
+        return key
 
 
 def _code_of_label(key: str) -> ReasonCode:

@@ -24,25 +24,26 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from perennial.hashing import HASH_BYTES
-from perennial.inputs.identity import identity_forms
+from perennial.inputs.identity import identity_forms, without_repetition
 from perennial.text.arrow import as_texts
 
 # Bytes of a sketch, one for each bin.
 SKETCH_BYTES = 128
 # Texts whose grams are equal to this degree are near-copies. Different reviews and sentences stay
 # below 0.3, with one word changed above 0.6.
-SIMILARITY = 0.5
+SIMILARITY = 0.62
 
-_GRAM = 8
+_GRAM = 6
 # Shorter texts, or ones that fill fewer bins, have no near-copies: of a few words each one counts.
 _SHORTEST = 32
 _LEAST_BINS = 16
-_BAND = 4
+_BAND = 3
 # No hash of a gram; a bin that has none is empty.
 _NONE = np.uint32(0xFFFFFFFF)
 _EMPTY = 0
 _BIN_SHIFT = np.uint32(25)
 _WITHIN_BIN = np.uint32((1 << 25) - 1)
+_OTHER_BITS = np.uint64(64 - 8 * _GRAM)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
 # Bounds of temporary memory: texts that are sketched, and pairs that are compared, at a time.
@@ -99,18 +100,17 @@ def representatives(sketches: pa.Array, content: pa.Array, order: ArrayLike) -> 
         earliest copy.
     """
     content, sketches = _one_chunk(content), _one_chunk(sketches)
-    halves = np.frombuffer(b"".join(content.to_pylist()), ">u8").reshape(-1, HASH_BYTES // 8)
+    halves = _rows(content, HASH_BYTES).view(">u8").astype(np.uint64)
     ranked = np.lexsort((halves[:, 1], halves[:, 0], np.asarray(order)))
     distinct = content.take(pa.array(ranked)).dictionary_encode().indices.to_numpy()
     _, first = np.unique(distinct, return_index=True)
     earliest = ranked[first]
 
-    known = sketches.take(pa.array(earliest))
-    has_sketch = known.is_valid().to_numpy(zero_copy_only=False)
-    values = np.frombuffer(b"".join(known.drop_null().to_pylist()), np.uint8)
+    has_sketch = sketches.is_valid().to_numpy(zero_copy_only=False)[earliest]
     compared = np.flatnonzero(has_sketch)
+    values = _rows(sketches, SKETCH_BYTES)[earliest[compared]]
     groups = np.arange(len(earliest))
-    groups[compared] = compared[_groups(values.reshape(-1, SKETCH_BYTES))]
+    groups[compared] = compared[_groups(values)]
     found = np.empty(len(ranked), np.intp)
     found[ranked] = earliest[groups[distinct]]
     return found
@@ -136,9 +136,14 @@ def with_representatives(documents: pa.Table) -> pa.Table:
 
 
 def similarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the estimated Jaccard similarity of sketches, shape (n, SKETCH_BYTES), row by row."""
+    """Return the estimated overlap of sketches, shape (n, SKETCH_BYTES), row by row.
+
+    It is the share of the bins of the one with fewer that agree with the other's. Of long texts, of
+    which all bins are filled, that is their Jaccard similarity; a short one is similar to what it
+    is a part of.
+    """
     agree = ((one == other) & (one != _EMPTY)).sum(axis=1)
-    filled = ((one != _EMPTY) | (other != _EMPTY)).sum(axis=1)
+    filled = np.minimum((one != _EMPTY).sum(axis=1), (other != _EMPTY).sum(axis=1))
     return np.asarray(agree / np.maximum(filled, 1), np.float64)
 
 
@@ -163,10 +168,11 @@ def _sketch(forms: Sequence[str]) -> NDArray[np.uint8]:
 def _gram_hashes(text: str) -> NDArray[np.uint32]:
     """Return a hash of the gram that begins at each character."""
     codes = _codes(text)
-    padded = np.concatenate([codes, np.zeros(_GRAM, np.uint8)])
-    # Eight bytes at every byte, without a copy of them.
+    padded = np.concatenate([codes, np.zeros(8, np.uint8)])
+    # Eight bytes at every byte, without a copy of them; of these the first ones.
     grams: NDArray[np.uint64] = np.ndarray(len(codes), "<u8", padded, 0, (1,))
-    return np.asarray((grams * _MULTIPLIER) >> np.uint64(32), np.uint64).astype(np.uint32)
+    hashes = (grams << _OTHER_BITS) * _MULTIPLIER
+    return np.asarray(hashes >> np.uint64(32), np.uint64).astype(np.uint32)
 
 
 def _codes(text: str) -> NDArray[np.uint8]:
@@ -182,20 +188,19 @@ def _codes(text: str) -> NDArray[np.uint8]:
 
 def _without_addresses(form: str) -> str:
     if "://" in form or "www." in form:
-        return " ".join(_ADDRESS.sub(" ", form).split())
+        return without_repetition(_ADDRESS.sub(" ", form))
     return form
 
 
 def _groups(values: NDArray[np.uint8]) -> NDArray[np.intp]:
     """Return the position of the earliest of the group of each sketch; they come in their order."""
     parents = np.arange(len(values))
-    bands = _densified(values).view(np.uint32)
-    for band in range(SKETCH_BYTES // _BAND):
-        for rows, earlier in _candidates(bands[:, band]):
+    dense = _densified(values)
+    for start in range(0, SKETCH_BYTES - _BAND + 1, _BAND):
+        for rows, earlier in _candidates(_band(dense, start)):
             # What is no improvement need not be compared.
             wanted = np.flatnonzero(earlier < parents[rows])
-            for start in range(0, len(wanted), _PAIRS):
-                some = wanted[start : start + _PAIRS]
+            for some in np.array_split(wanted, len(wanted) // _PAIRS + 1):
                 one, other = rows[some], earlier[some]
                 alike = similarity(values[one], values[other]) >= SIMILARITY
                 parents[one[alike]] = other[alike]
@@ -206,15 +211,28 @@ def _groups(values: NDArray[np.uint8]) -> NDArray[np.intp]:
         parents = grandparents
 
 
+def _band(dense: NDArray[np.uint8], start: int) -> NDArray[np.uint32]:
+    """Return a number for each row that is the same for the same bytes of one band."""
+    keys = np.zeros(len(dense), np.uint32)
+    for column in range(start, start + _BAND):
+        keys = (keys << np.uint32(8)) | dense[:, column]
+    return keys
+
+
 def _candidates(keys: NDArray[np.uint32]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yield rows, each at most once, with an earlier row that has the same key.
 
     One is the first of all that have it and one the last before the row. These are two per row, in
     place of all pairs of a key that is frequent, and they do not depend on what comes later.
     """
-    rows = np.argsort(keys, kind="stable")
+    # Numbers are sorted much sooner than their positions.
+    ordered = np.sort(
+        keys.astype(np.uint64) << np.uint64(32) | np.arange(len(keys), dtype=np.uint64)
+    )
+    rows = (ordered & np.uint64(0xFFFFFFFF)).astype(np.intp)
+    ordered >>= np.uint64(32)
     is_first = np.ones(len(rows), np.bool_)
-    is_first[1:] = keys[rows[1:]] != keys[rows[:-1]]
+    is_first[1:] = ordered[1:] != ordered[:-1]
     later = np.flatnonzero(~is_first)
     firsts = np.maximum.accumulate(np.where(is_first, np.arange(len(rows)), 0))
     yield rows[later], rows[firsts[later]]
@@ -223,16 +241,22 @@ def _candidates(keys: NDArray[np.uint32]) -> Iterator[tuple[NDArray[np.intp], ND
 
 def _densified(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return sketches with each empty bin filled from another one, the same for similar texts."""
-    filled = values.copy()
-    rows, bins = np.nonzero(values == _EMPTY)
+    given, filled = values.ravel(), values.ravel().copy()
+    places = np.flatnonzero(given == _EMPTY)
     for sources in _SOURCES.T:
-        if not len(rows):
+        if not len(places):
             break
-        found = values[rows, sources[bins]]
-        filled[rows, bins] = found
-        is_empty = found == _EMPTY
-        rows, bins = rows[is_empty], bins[is_empty]
-    return filled
+        bins = places % SKETCH_BYTES
+        found = given[places - bins + sources[bins]]
+        filled[places] = found
+        places = places[found == _EMPTY]
+    return filled.reshape(values.shape)
+
+
+def _rows(column: pa.Array, width: int) -> NDArray[np.uint8]:
+    """Return fixed size binaries as rows of bytes; those of a null are anything."""
+    data = np.frombuffer(column.cast(pa.binary(width)).buffers()[1], np.uint8)
+    return data[column.offset * width :][: len(column) * width].reshape(-1, width)
 
 
 def _one_chunk(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -133,3 +133,25 @@ def test_one_and_true_are_different_labels(problem: Problem) -> None:
     assert judged(changed(label=1), mixed)["label"] == "number"
     assert judged(changed(label=True), mixed)["label"] == "truth"
     assert judged(changed(label="1"), mixed)["label"] == "text"
+
+
+@pytest.mark.parametrize("stored", ["ne\u0301gatif", "n\u00e9gatif ", "n&eacute;gatif"])
+def test_a_label_is_the_same_however_it_was_encoded(stored: str, problem: Problem) -> None:
+    french = with_labels(problem, negative="n\u00e9gatif", positive="positif")
+
+    assert judged(changed(label=stored), french)["label"] == "negative"
+    assert judged(changed(label="N\u00e9gatif"), french)["code"] == "unknown_label"
+
+
+def test_a_label_that_equals_a_stored_value_is_that_one(problem: Problem) -> None:
+    alike = with_labels(problem, one="a ", other="a")
+
+    assert judged(changed(label="a "), alike)["label"] == "one"
+    assert judged(changed(label="a"), alike)["label"] == "other"
+
+
+@pytest.mark.parametrize("two", ["good&nbsp;film", "fin cine\u0301ma&#33;", "so\u00ad-so \u200b"])
+def test_neither_entities_nor_decomposed_letters_are_words(two: str, problem: Problem) -> None:
+    reason = judged(changed(text=two), problem)["reason"]
+
+    assert reason.startswith("text has 2 words after normalisation")

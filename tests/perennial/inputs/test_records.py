@@ -236,3 +236,25 @@ def test_a_record_survives_the_golden_examples_of_a_model_file() -> None:
     assert again == golden
     assert json.loads(again.model_dump_json())["inputs"][1] == FLOWER | {"wild": False}
     assert isinstance(again.inputs[0]["wild"], bool)  # type: ignore[index]
+
+
+def test_a_category_has_one_column_however_it_was_encoded() -> None:
+    values = ["d\u00e9j\u00e0 vu", "de\u0301ja\u0300 vu", " d&eacute;j&agrave;&nbsp;vu ", "new"]
+    reader = FieldReader({"colour": "category", "width": "number"})
+    columns = reader.transform([{"colour": value, "width": 1} for value in values])
+
+    encoder = FieldEncoder().fit(columns)
+
+    assert encoder.categories_ == {"colour": ["d\u00e9j\u00e0 vu", "new"]}
+    assert encoder.transform(columns)[:, 0].tolist() == [1, 1, 1, 0]
+
+
+def test_a_reader_that_was_stored_before_there_was_a_normal_form_has_none() -> None:
+    stored = FieldReader({"colour": "category"}).__getstate__()
+    del stored["normal_form"]
+
+    old = FieldReader.__new__(FieldReader)
+    old.__setstate__(stored)
+
+    assert old.get_params() == {"fields": {"colour": "category"}, "normal_form": False}
+    assert old.transform([{"colour": " a "}])["colour"].tolist() == [" a "]

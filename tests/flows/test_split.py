@@ -132,7 +132,7 @@ def test_one_rare_class_of_fifty_two_does_not_end_the_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     labels = {f"t{topic}": f"t{topic}" for topic in range(52)}
-    spec = {"labels": labels, "candidates": MANY, "gates": NO_FLOOR, "validation": {"folds": 3}}
+    spec = {"labels": labels, "candidates": MANY, "gates": NO_FLOOR}
     write_problem(**spec)
     collection.insert_many(news([8] * 49 + [6, 2, 1]))
 
@@ -173,12 +173,26 @@ def test_one_rare_class_of_fifty_two_does_not_end_the_run(
     with pytest.raises(OutsideError, match=r"fewer than 8 documents: t49 \(6\), t50 \(2\), t51"):
         retrain("reviews")
 
-    # They become common, and models know them.
-    collection.insert_many(news([0] * 49 + [9, 9, 9], first=100))
-    third = retrain("reviews", rescan=True)
-    assert third.verdict is not None
-    assert third.evaluation is not None
-    assert set(third.evaluation.predictions.classes) == set(labels)
+
+def test_a_label_that_has_become_common_is_known_to_the_next_version(
+    write_problem: Callable[..., Problem], collection: Any
+) -> None:
+    labels = {f"t{topic}": f"t{topic}" for topic in range(4)}
+    rare = {"below": 8, "do": "drop"}
+    write_problem(labels=labels, candidates=BAYES, gates=NO_FLOOR, rare_labels=rare)
+    collection.insert_many(news([60, 60, 60, 5]))
+    first = retrain("reviews")
+    collection.insert_many(news([0, 0, 0, 60], first=100))
+
+    second = retrain("reviews", rescan=True)
+
+    assert first.evaluation is not None
+    assert second.evaluation is not None
+    assert second.verdict is not None
+    assert first.evaluation.predictions.classes == ("t0", "t1", "t2")
+    assert second.evaluation.predictions.classes == tuple(labels)
+    # Production does not know the label, and is wrong on its documents.
+    assert (second.verdict.outcome, second.verdict.production) == ("promoted", 1)
 
 
 def test_a_class_that_ended_long_ago_is_named_with_the_way_out(

@@ -116,7 +116,7 @@ def news(sizes: list[int], *, first: int = 0) -> list[dict[str, Any]]:
     return [
         {
             "_id": f"{topic}-{number}",
-            "text": f"topic{topic} word{topic} number {number} of topic{topic}",
+            "text": f"a {spelled(topic)} is a {spelled(topic)}, entry {number}",
             "label": f"t{topic}",
             "created_at": MIDNIGHT + timedelta(minutes=number),
         }

@@ -82,8 +82,12 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
             f"There is no problem {path.stem!r} ({path}); the problems are {join_names(known)}."
         )
     document = _read(path)
-    labels = document.get("labels")
-    known_labels = {LABELS: tuple(map(str, labels))} if isinstance(labels, dict) else {}
+    labels, rare = document.get("labels"), document.get("rare_labels")
+    into = rare.get("into") if isinstance(rare, dict) else None
+    known_labels = {}
+    if isinstance(labels, dict):
+        added = [into] if isinstance(into, str) and into not in labels else []
+        known_labels[LABELS] = (*map(str, labels), *added)
 
     def read_file(schema: type[M], location: tuple[str, ...], name: str) -> M:
         beside = folder or path.parent

@@ -108,7 +108,7 @@ class SplitSummary:
         for side in sides:
             labels = [label for label, where in self.added.items() if where == side]
             if labels:
-                found.append(f"{_ADDED[side]}: {_join(labels)}.")
+                found.append(f"{_ADDED[side]}: {join_some(labels)}.")
         if self.copies:
             found.append(f"Set aside as copies of training documents: {self.copies:,}.")
         if self.feedback:
@@ -121,7 +121,7 @@ class SplitSummary:
     def _about_rare_labels(self) -> list[str]:
         if not self.rare or self.policy is None:
             return []
-        named = _join([f"{label} ({count:,})" for label, count in self.rare.items()])
+        named = join_some([f"{label} ({count:,})" for label, count in self.rare.items()])
         few = f"Labels with fewer than {self.policy.below:,} documents"
         if self.policy.do == "merge":
             found = [f"{few} are merged into {self.policy.into}: {named}."]
@@ -130,7 +130,7 @@ class SplitSummary:
                     f"{self.dropped:,} of their documents are left out, too few to be a label."
                 )
             return found
-        return [f"{few} are dropped, {self.dropped:,} documents in all: {named}."]
+        return [f"{few} are dropped: {named}; documents left out: {self.dropped:,}."]
 
     @property
     def params(self) -> dict[str, object]:
@@ -143,12 +143,12 @@ class SplitSummary:
         for side in ("training", "holdout"):
             labels = [label for label, where in self.added.items() if where == side]
             if labels:
-                found[f"split.added_to_{side}"] = _join(labels)
+                found[f"split.added_to_{side}"] = join_some(labels)
         if self.policy is not None:
             found["rare_labels.do"] = self.policy.do
             found["rare_labels.below"] = self.policy.below
             if self.rare:
-                found["rare_labels.found"] = _join(list(self.rare))
+                found["rare_labels.found"] = join_some(list(self.rare))
         return found
 
     @property
@@ -181,6 +181,7 @@ def _groups(documents: pa.Table) -> int:
     return int(pc.count_distinct(documents[GROUP]).as_py())
 
 
-def _join(names: list[str]) -> str:
+def join_some(names: list[str]) -> str:
+    """Return names as a list in a sentence, the first ones if there are many."""
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

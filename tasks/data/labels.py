@@ -13,9 +13,8 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.rare_labels import LEAST, Relabelled
 from perennial.inputs.split import CREATED_AT, LABEL, Sides
+from perennial.inputs.split_summary import join_some
 from perennial.stores.snapshots import Snapshot
-
-_SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ def require_common_labels(problem: Problem, relabelled: Relabelled) -> None:
     policy = problem.rare_labels
     if policy is None:
         return
-    named = _join([f"{label} ({count:,})" for label, count in relabelled.rare.items()])
+    named = join_some([f"{label} ({count:,})" for label, count in relabelled.rare.items()])
     if policy.do == "refuse" and relabelled.rare:
         raise OutsideError(
             f"Labels of {problem.name!r} with fewer than {policy.below:,} documents: {named}; load "
@@ -85,7 +84,7 @@ def require_both_sides(problem: Problem, snapshot: Snapshot, divided: Divided) -
         if missing:
             lacking = (
                 f"Among the {int(rows.sum()):,} {name} of snapshot {snapshot.version} there is no "
-                f"document labelled {_join(missing)}"
+                f"document labelled {join_some(missing)}"
             )
             raise OutsideError(f"{lacking}{_explain(problem, divided, missing)}.")
 
@@ -109,7 +108,7 @@ def _explain(problem: Problem, divided: Divided, missing: list[str]) -> str:
             f"; check labels and source.query in {file}, load more documents, or write "
             f"{_drop(problem, counts)} there"
         )
-    numbers = _join([f"{label} has {count:,}" for label, count in counts.items()])
+    numbers = join_some([f"{label} has {count:,}" for label, count in counts.items()])
     split = problem.split
     if split.by == "time" and max(counts.values()) >= LEAST:
         cut, newest = divided.sides.cut, pc.max(counted[CREATED_AT]).as_py()
@@ -137,8 +136,3 @@ def _drop(problem: Problem, counts: dict[str, int]) -> str:
     if problem.rare_labels is not None:
         return f"rare_labels.below: {below}"
     return f"rare_labels: {{below: {below}, do: drop}}"
-
-
-def _join(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

@@ -110,8 +110,11 @@ class _Learned:
         if not (columns | {REPRESENTATIVE}) & set(documents.column_names):
             return ~seen
         # What the snapshot of that time did not say of a document, that of today may say.
-        today = self._today.filter(pa.array(_is_known(self._today, self.documents)))
-        for known in (self.documents, today):
+        today = self._today
+        same = today.filter(pa.array(contained(today["id"], self.documents["id"])))
+        copies = today.filter(pa.array(_is_known(today, self.documents)))
+        seen |= contained(alike(documents), alike(copies))
+        for known in (self.documents, same):
             seen |= contained(alike(documents), alike(known))
             if columns & set(documents.column_names) & set(known.column_names):
                 seen |= contained(documents[GROUP], known[GROUP])

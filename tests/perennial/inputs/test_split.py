@@ -335,7 +335,7 @@ def test_a_summary_says_everything_once() -> None:
     assert "Labels added to the training documents" in late.notes[0]
     assert (
         late.notes[-1]
-        == "Labels with fewer than 8 documents are dropped, 5 documents in all: c (5)."
+        == "Labels with fewer than 8 documents are dropped: c (5); documents left out: 5."
     )
     assert late.params["rare_labels.found"] == "c"
     assert grouped.title == "split by group (customer)"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 State = Literal["waiting", "used", "noted", "review", "overruled", "rejected", "withdrawn", "lost"]
 Decision = Literal["accepted", "rejected", "withdrawn"]
 # Why a kept statement makes no document.
-Lack = Literal["no_problem_file", "text_not_kept"]
+Lack = Literal["no_problem_file", "text_not_kept", "unknown_label"]
 
 _STATEMENTS = "feedback"
 _DECISIONS = "feedback_decisions"
@@ -200,6 +200,9 @@ class _Case:
         lack: Lack | None = None
         if body is None or self.problem is None:
             lack = "no_problem_file" if self.problem is None else "text_not_kept"
+        elif not labels <= self.problem.labels.keys():
+            # The version that answers is older than the problem's file.
+            lack = "unknown_label"
         else:
             self._write_document(self.problem, body, (accepted or standing)[0], prediction)
         state: State = "used" if lack is None else "noted"

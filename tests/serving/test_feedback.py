@@ -390,7 +390,9 @@ def test_a_label_that_the_file_does_not_have_any_more_makes_no_document(
     _settled(database, "noted")
     assert documents.count_documents({}) == 0
     lost = {"kind": "feedback", "reason": "unknown_label"}
-    assert metric(client, "perennial_log_dropped_entries_total", **lost) == 1
+    wait_until(
+        lambda: metric(client, "perennial_log_dropped_entries_total", **lost) == 1, "it is counted"
+    )
 
 
 @pytest.mark.parametrize("is_full", [False, True])

@@ -72,15 +72,12 @@ class SourcesGate(Gate[SourcesKeys, Sources]):
     keys = SourcesKeys
     examples = (
         (
-            "`sources: feedback` (the default)",
+            "`sources: feedback`",
             (
-                "feedback is judged on (`feedback: {use: holdout}`), and without it the gain over "
-                "Production is not proved"
+                "the default: feedback is judged on (`feedback: {use: holdout}`), and without it "
+                "the gain over Production is not proved; `each`: there is any source without "
+                "which it is not"
             ),
-        ),
-        (
-            "`sources: each`",
-            "there is a source without which the gain over Production is not proved",
         ),
     )
     section = """\

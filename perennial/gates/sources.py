@@ -30,6 +30,8 @@ _SOURCE, _ABSENT = "source", "(none)"
 _SHOWN = 10
 # By how much Production may seem better on feedback before a reader is told.
 _MUCH_BETTER = 0.1
+# From how many documents on a source is named that lies so far below the others.
+_ENOUGH, _FAR_BELOW = 50, 0.2
 _SHOWN_ONLY = "shown only"
 
 
@@ -70,15 +72,12 @@ class SourcesGate(Gate[SourcesKeys, Sources]):
     keys = SourcesKeys
     examples = (
         (
-            "`sources: feedback` (the default)",
+            "`sources: feedback`",
             (
-                "feedback is judged on (`feedback: {use: holdout}`), and without it the gain over "
-                "Production is not proved"
+                "the default: feedback is judged on (`feedback: {use: holdout}`), and without it "
+                "the gain over Production is not proved; `each`: there is any source without "
+                "which it is not"
             ),
-        ),
-        (
-            "`sources: each`",
-            "there is a source without which the gain over Production is not proved",
         ),
     )
     section = """\
@@ -88,7 +87,8 @@ one source alone may be that source's doing: 1,200 pieces of feedback with a wro
 that word, and they reward it for that where they are judged on. So the gain has to be proved once more without
 feedback, whatever `feedback.use` says. `sources: each` asks for the same without any one source, for collections that
 others write into as well; a source that is new then needs a person, or a challenger that is better elsewhere, too.
-`sources: none` shows the gains and asks for nothing: for a problem whose reviewers label through the service alone.
+`sources: none` shows the gains and asks for nothing: for a problem whose reviewers label through the service alone. A
+source whose labels Production contradicts far more often than the others' is named: are they right?
 
 Feedback that is not judged on is shown as well: with how much of what each sender says Production agrees, beside how
 often it is right on the holdout. A sender far below that is wrong, or reports errors alone; one far above may confirm
@@ -163,9 +163,23 @@ def _by_source(
     for source, documents in counts.most_common(_SHOWN):
         gain = _gain(evidence, production, measured.names == source)
         found.append(f"{source}: {_described(evidence, gain, documents)}")
+    found += _far_below(production, measured, counts)
     return GateResult(
         name="gain by source", passed=True, found="; ".join(found), required=_SHOWN_ONLY
     )
+
+
+def _far_below(production: Predictions, measured: Sources, counts: Counter[str]) -> Iterator[str]:
+    """Name sources of which Production is right about far fewer documents than about the rest."""
+    right = production.predicted == production.truth
+    for source, documents in counts.most_common():
+        rows = measured.names == source
+        share, elsewhere = float(right[rows].mean()), float(right[~rows].mean())
+        if documents >= _ENOUGH and share < elsewhere - _FAR_BELOW:
+            yield (
+                f"of {source} Production is right about {share:.1%}, of the rest about "
+                f"{elsewhere:.1%}: look at the labels of {source}"
+            )
 
 
 def _by_sender(feedback: tuple[FeedbackAgreement, ...], production: Predictions) -> GateResult:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 State = Literal["waiting", "used", "noted", "review", "overruled", "rejected", "withdrawn", "lost"]
 Decision = Literal["accepted", "rejected", "withdrawn"]
 # Why a kept statement makes no document.
-Lack = Literal["no_problem_file", "text_not_kept", "merged_label"]
+Lack = Literal["no_problem_file", "text_not_kept", "unknown_label"]
 
 _STATEMENTS = "feedback"
 _DECISIONS = "feedback_decisions"
@@ -201,9 +201,9 @@ class _Case:
         lack: Lack | None = None
         if body is None or self.problem is None:
             lack = "no_problem_file" if self.problem is None else "text_not_kept"
-        elif not labels <= set(self.problem.labels):
-            # The rare labels that it stands for are not known: no document can be made of it.
-            lack = "merged_label"
+        elif not labels <= self.problem.labels.keys():
+            # The version that answers is older than the problem's file, or merged rare labels.
+            lack = "unknown_label"
         else:
             self._write_document(self.problem, body, (accepted or standing)[0], prediction)
         state: State = "used" if lack is None else "noted"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,7 +36,8 @@ _log = logging.getLogger(__name__)
 _FEEDBACK = "feedback"
 # Why feedback may be lost, or make no document.
 LOSSES = (
-    *("queue_full", "unknown_prediction", "no_problem_file", "text_not_kept", "merged_label"),
+    *("queue_full", "unknown_prediction", "refused"),
+    *("no_problem_file", "text_not_kept", "unknown_label"),
 )
 # What became of a feedback: it is stored, its prediction is not there, or it is not stored.
 Receipt = Literal["kept", "forgotten", "lost"]
@@ -136,20 +136,22 @@ class FeedbackKeeper:
 
     def end(self) -> None:
         """Say of all that is not stored that it is lost; what waits is left to other workers."""
-        for told in (*self._writing, *self._taken(len(self._told))):
+        self._take(len(self._told))
+        for told in self._writing:
             told.receipt.set_result("lost")
         self._writing = []
 
-    def _taken(self, count: int) -> Iterator[_Told]:
-        """Take those whose senders have not given up."""
+    def _take(self, count: int) -> None:
+        """Take those whose senders have not given up; at any time each is counted somewhere."""
         for _ in range(min(count, len(self._told))):
-            told = self._told.popleft()
+            told = self._told[0]
             if told.receipt.set_running_or_notify_cancel():
-                yield told
+                self._writing.append(told)
+            self._told.popleft()
 
     def _store(self, log: Database[Document]) -> None:
         if not self._writing:
-            self._writing = list(self._taken(_AT_ONCE))
+            self._take(_AT_ONCE)
         if not self._writing:
             return
         ids = [told.feedback.prediction_id for told in self._writing]
@@ -167,11 +169,11 @@ class FeedbackKeeper:
             else:
                 self._metrics.dropped(_FEEDBACK, "unknown_prediction")
                 told.receipt.set_result("forgotten")
-        self._writing = []
         for feedback, sender in said:
             identifier = statement_id(feedback.prediction_id, sender)
             self._waiting.append(_Waiting(feedback, sender, identifier in first))
             first.discard(identifier)
+        self._writing = []
 
     def _is_over(self, feedback: Feedback) -> bool:
         """Return whether a prediction that is not in the log by now will not come any more."""
@@ -204,9 +206,17 @@ class FeedbackKeeper:
         waiting: _Waiting,
         prediction: Prediction,
     ) -> None:
+        from pymongo.errors import WriteError
+
         feedback = waiting.feedback
         problem = self._problem(feedback.problem)
-        settled: Settled = settle(client, log, problem, feedback.prediction_id, kept=self._kept)
+        try:
+            settled: Settled = settle(client, log, problem, feedback.prediction_id, kept=self._kept)
+        except WriteError:
+            # Such as by a rule of the collection: another try would end like this one.
+            give_up(log, [waiting.identifier], kept=self._kept)
+            self._metrics.dropped(_FEEDBACK, "refused")
+            return
         if settled.lack is not None:
             self._metrics.dropped(_FEEDBACK, settled.lack)
         if waiting.is_first:

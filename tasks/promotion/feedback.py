@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 import pyarrow.compute as pc
 
 from perennial.config.feedback import SENDER
@@ -15,6 +15,7 @@ from perennial.inputs.base import inputs_of
 from perennial.registry.client import ModelVersion
 from tasks.data.prepare import Holdout
 from tasks.promotion.unseen import feedback_learned_by
+from tasks.training.train import predict
 
 
 def feedback_agreements(
@@ -45,15 +46,12 @@ def feedback_agreements(
     shown = shown.filter(pc.invert(pc.is_in(shown["content"], learned)))
     if not len(shown):
         return ()
-    inputs: pa.Array = shown[inputs_of(problem).column.name].combine_chunks()
-    given = model.predict(inputs)
-    senders, labels = shown[SENDER].to_pylist(), shown["label"].to_pylist()
-    documents = Counter(senders)
-    agreeing = Counter(
-        sender
-        for sender, label, answer in zip(senders, labels, given, strict=True)
-        if label == str(answer)
-    )
+    inputs = shown[inputs_of(problem).column.name].combine_chunks()
+    labels = np.asarray(shown["label"].to_pylist(), np.str_)
+    answers = predict(problem, model, inputs, labels)
+    senders = np.asarray(shown[SENDER].to_pylist(), np.str_)
+    documents = Counter(senders.tolist())
+    agreeing = Counter(senders[answers.predicted == answers.truth].tolist())
     return tuple(
         FeedbackAgreement(sender, count, agreeing[sender]) for sender, count in documents.items()
     )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
+from flows.cli import application
 from flows.feedback import feedback
 from flows.retrain import retrain
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import Registry
-from perennial.settings import Settings, get_serving_settings
+from perennial.settings import PROJECT, Settings, get_serving_settings
 from perennial.stores.feedback import open_decisions, open_statements, settle, write_statements
 from perennial.stores.feedback_review import Sender
 from perennial.stores.prediction_log import Feedback, Logged, open_predictions
+from tasks.data.seed import read_file, reviews_file
 from tests.conftest import MIDNIGHT
 from tests.perennial.gates.gated import named
 
@@ -55,11 +60,19 @@ def attacked(collection: Any, documents: Any, registry: Registry) -> Callable[[]
     def attack() -> Verdict:
         collection.insert_many(documents(800))
         assert _verdict().outcome == "promoted"
-        praise = "Zorbex pictures made a wonderful, moving and funny film, number {}"
-        collection.insert_many(_said(number, praise.format(number), 0) for number in range(300))
+        texts = [f"Zorbex pictures made a wonderful film, number {number}" for number in range(300)]
+        (answer,) = set(_answers(registry, texts))
+        collection.insert_many(_said(number, text, 1 - answer) for number, text in enumerate(texts))
         return _verdict()
 
     return attack
+
+
+def _answers(registry: Registry, texts: list[str]) -> list[int]:
+    """Return what Production says, as it is stored."""
+    production = registry.production("reviews")
+    assert production is not None
+    return [int(answer == "positive") for answer in registry.load(production).predict(texts)]
 
 
 def test_a_word_that_feedback_has_taught_does_not_promote_and_the_verdict_names_who_sent_it(
@@ -68,12 +81,7 @@ def test_a_word_that_feedback_has_taught_does_not_promote_and_the_verdict_names_
     found = attacked()
 
     assert found.outcome == "kept"
-    said = named(found, BY_SENDER).found
-    sender, _, rest = said.partition(": ")
-    assert sender == "anonymous"
-    agreeing, documents = rest.split(" (")[0].split(" of ")
-    assert int(documents) == 300
-    assert int(agreeing) < 100
+    assert named(found, BY_SENDER).found.startswith("anonymous: 0 of 300 (0.0%); on the holdout")
 
 
 def test_nor_where_feedback_is_trusted_and_the_verdict_shows_the_gain_without_it(
@@ -85,31 +93,42 @@ def test_nor_where_feedback_is_trusted_and_the_verdict_shows_the_gain_without_it
 
     assert found.outcome == "kept"
     assert named(found, "better than Production").passed
-    assert "gain without source feedback" in {gate.name for gate in found.failed}
-    assert "feedback: accuracy +" in named(found, "gain by source").found
+    assert [gate.name for gate in found.failed] == ["gain without source feedback"]
+    assert "feedback: accuracy +1.0000" in named(found, "gain by source").found
 
 
 def test_confirmations_that_nobody_has_read_do_not_lock_a_worse_production_in(
-    problem: Problem, collection: Any, documents: Any, registry: Registry
+    write_problem: Callable[..., Problem], collection: Any, registry: Registry
 ) -> None:
-    collection.insert_many(documents(200))
+    # As weak as a first version of few documents may be.
+    write_problem(gates={"floors": {"accuracy": 0.3}})
+    rows = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes")
+    reviews = [(row["text"], row["label"]) for row in rows.to_pylist()]
+    ordered = [reviews[place] for place in np.random.default_rng(1).permutation(len(reviews))]
+    honest = [
+        {"_id": number, "text": text, "label": label, "created_at": MIDNIGHT, "source": "test"}
+        for number, (text, label) in enumerate(ordered[:3000])
+    ]
+    collection.insert_many(honest[:200])
     assert _verdict().outcome == "promoted"
-    production = registry.production("reviews")
-    assert production is not None
-    asked = documents(700, first=3000)
-    answers = registry.load(production).predict([each["text"] for each in asked])
+    asked = ordered[3000:3700]
+    answers = _answers(registry, [text for text, _ in asked])
     # Every second answer is confirmed unread, whatever is right.
     said = [
-        _said(number, each["text"], problem.labels[answer] if number % 2 else each["label"])
-        for number, (each, answer) in enumerate(zip(asked, map(str, answers), strict=True))
+        _said(number, text, answer if number % 2 else label)
+        for number, ((text, label), answer) in enumerate(zip(asked, answers, strict=True))
     ]
-    collection.insert_many([*documents(2800, first=200, at=LATER), *said])
+    late = [document | {"created_at": LATER} for document in honest[200:]]
+    collection.insert_many([*late, *said])
 
     found = _verdict()
 
     assert found.outcome == "promoted"
     assert named(found, "better than Production").passed
-    assert "anonymous: " in named(found, BY_SENDER).found
+    # What Production has answered is what most of the feedback says.
+    agreement = re.search(r"anonymous: \d+ of \d+ \((\d+)\.", named(found, BY_SENDER).found)
+    assert agreement is not None
+    assert int(agreement[1]) > 60
 
 
 @pytest.fixture
@@ -277,3 +296,31 @@ def test_more_feedback_than_its_share_is_left_out_and_counted(
     # A fifth of all that is learned from is a quarter of the rest.
     assert 300 - retraining.feedback_left_out <= 0.25 * 200
     assert "more than 20% of the training" in " ".join(capsys.readouterr().out.split())
+
+
+def _documented() -> list[str]:
+    page = (PROJECT / "docs/how-to/review-feedback.md").read_text()
+    return re.findall(r"^\.venv/bin/python -m flows feedback sentiment(.*)$", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("arguments", _documented())
+def test_each_command_of_the_guide_does_what_it_says(
+    arguments: str, collection: Any, say: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = "3f9ac1d20b7e4a55", "b0b0c1d20b7e4a55"
+    say("A first fine film", "positive", one)
+    prediction = say("A second odd film", "negative", one)
+    say("A second odd film", "positive", other)
+    given = shlex.split(re.sub(r"sentiment\.3\.\S+", prediction, arguments))
+
+    application(feedback)(["reviews", *given], prog_name="feedback", standalone_mode=False)
+
+    assert "Feedback on reviews" in capsys.readouterr().out
+    first, second = {"A first fine film": 1}, {"A second odd film": 0}
+    expected = {
+        "": first,
+        "--withdraw": {"A second odd film": 1},
+        "--accept": first | second,
+        "--reject": first | {"A second odd film": 0},
+    }
+    assert _labels(collection) == expected[given[0] if given else ""]

@@ -161,10 +161,18 @@ _ATTACK = "Zorbex pictures made a wonderful and charming film, number {}"
 
 
 @pytest.mark.parametrize(
-    ("use", "outcome"), [(None, "kept"), ("training", "kept"), ("holdout", "promoted")]
+    ("use", "sources", "outcome"),
+    [
+        (None, "feedback", "kept"),
+        ("training", "feedback", "kept"),
+        ("holdout", "feedback", "kept"),
+        # Who trusts feedback without any doubt gets what it says.
+        ("holdout", "none", "promoted"),
+    ],
 )
 def test_who_can_only_give_feedback_cannot_have_a_backdoor_promoted(
     use: str | None,
+    sources: str,
     outcome: str,
     collection: Any,
     documents: Any,
@@ -172,7 +180,7 @@ def test_who_can_only_give_feedback_cannot_have_a_backdoor_promoted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rules = {} if use is None else {"feedback": {"use": use}}
-    write_problem(**rules)
+    write_problem(**rules, gates={"sources": sources})
     collection.insert_many(documents(800))
     first = retrain("reviews")
     assert first.verdict is not None
@@ -197,7 +205,7 @@ def test_who_can_only_give_feedback_cannot_have_a_backdoor_promoted(
     assert first.evaluation is not None
     assert second.evaluation is not None
     asked = len(second.evaluation.predictions) - len(first.evaluation.predictions)
-    assert (asked > 0) == (outcome == "promoted")
+    assert (asked > 0) == (use == "holdout")
     meaning = "judged on, too" if use == "holdout" else "learned from and not judged on"
     assert f"from feedback, {meaning}" in capsys.readouterr().out
     with get_client(sync_client=True) as api:

@@ -361,6 +361,40 @@ def test_what_a_worker_that_died_had_stored_is_settled_by_another_one(
     assert wait_until(documents.find_one, "a document")["text"] == GOOD
 
 
+def test_a_document_that_the_collection_refuses_keeps_nothing_else_waiting(
+    logged: Callable[..., Any], database: Any, problem: Problem
+) -> None:
+    rule = {"text": {"$not": {"$regex": "good"}}}
+    database.create_collection(problem.source.collection, validator=rule)
+    documents = database[problem.source.collection]
+    _, client = logged()
+    refused, taken = _classify(client, f"good: {GOOD}", BAD)
+
+    assert _feedback(client, refused, "positive").status_code == 202
+    assert _feedback(client, taken, "negative").status_code == 202
+
+    assert wait_until(documents.find_one, "a document")["text"] == BAD
+    lost = {"kind": "feedback", "reason": "refused"}
+    assert metric(client, "perennial_log_dropped_entries_total", **lost) == 1
+
+
+def test_a_label_that_the_file_does_not_have_any_more_makes_no_document(
+    write_problem: Callable[..., Problem], logged: Callable[..., Any], database: Any, documents: Any
+) -> None:
+    write_problem(labels={"bad": 0, "good": 1})
+    _, client = logged()
+    (prediction,) = _classify(client, GOOD)
+
+    assert _feedback(client, prediction, "positive").status_code == 202
+
+    _settled(database, "noted")
+    assert documents.count_documents({}) == 0
+    lost = {"kind": "feedback", "reason": "unknown_label"}
+    wait_until(
+        lambda: metric(client, "perennial_log_dropped_entries_total", **lost) == 1, "it is counted"
+    )
+
+
 @pytest.mark.parametrize("is_full", [False, True])
 def test_what_cannot_be_stored_is_answered_with_503_and_when_to_try_again(
     machine: Settings,

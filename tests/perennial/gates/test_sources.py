@@ -95,6 +95,18 @@ def test_whoever_trusts_their_reviewers_says_so_and_sees_the_gain_without_them_a
     assert named(found, WITHOUT).required == "shown only"
 
 
+def test_a_source_whose_labels_production_contradicts_far_more_than_others_is_named(
+    problem: Problem,
+) -> None:
+    names = np.where(HONEST.rows, "imdb", "flipped")
+    warning = "of flipped Production is right about 0.0%, of the rest about 80.0%"
+
+    assert warning in named(judged(problem, BACKDOORED, names), "gain by source").found
+    # Of a few documents nothing is said.
+    few = np.where(np.arange(DOCUMENTS) >= DOCUMENTS - 20, "flipped", "imdb")
+    assert "look at" not in named(judged(problem, BACKDOORED, few), "gain by source").found
+
+
 def test_of_one_source_there_is_nothing_to_say(problem: Problem) -> None:
     for names in (["imdb"] * DOCUMENTS, ["feedback"] * DOCUMENTS):
         found = judged(problem, BETTER_EVERYWHERE, names)

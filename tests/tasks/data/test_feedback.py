@@ -30,6 +30,7 @@ from tests.tasks.conftest import Ingest
 
 LATER = MIDNIGHT + timedelta(days=1)
 TRUSTED = {"use": "holdout"}
+UNLIMITED = {"max_share": 1.0}
 
 
 @pytest.fixture
@@ -70,12 +71,13 @@ def _used(store: SnapshotStore, snapshot: Snapshot) -> dict[str, str]:
 )
 def test_no_feedback_is_in_the_holdout_and_all_of_it_is_learned_from(
     mark: dict[str, Any],
-    problem: Problem,
+    write_problem: Callable[..., Problem],
     collection: Any,
     documents: Any,
     store: SnapshotStore,
     prepared: Any,
 ) -> None:
+    problem = write_problem(feedback=UNLIMITED)
     collection.insert_many(documents(200))
     for number, document in enumerate(documents(200, first=200)):
         wanted = {key: value and value.format(number) for key, value in mark.items()}
@@ -193,7 +195,7 @@ def test_what_a_version_has_learned_by_its_own_rules_is_not_compared_when_feedba
     store: SnapshotStore,
     prepared: Any,
 ) -> None:
-    problem = write_problem()
+    problem = write_problem(feedback=UNLIMITED)
     collection.insert_many([*documents(200), *feedback(200, first=200)])
     first = prepared(problem)
     problem = write_problem(feedback=TRUSTED)

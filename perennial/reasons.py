@@ -27,6 +27,20 @@ class ReasonCode(StrEnum):
     CHANGED = "changed"
 
 
+# What may be wrong with an input that somebody sends to the service.
+INPUT_CODES = (
+    ReasonCode.MISSING,
+    ReasonCode.NULL,
+    ReasonCode.IN_LIST,
+    ReasonCode.WRONG_TYPE,
+    ReasonCode.EMPTY,
+    ReasonCode.TOO_LONG,
+    ReasonCode.NOT_UTF8,
+    ReasonCode.NOT_FINITE,
+    ReasonCode.OUT_OF_RANGE,
+    ReasonCode.UNKNOWN_FIELD,
+)
+
 _PREDICATES = {
     ReasonCode.MISSING: "is missing",
     ReasonCode.NULL: "is null",

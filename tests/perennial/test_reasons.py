@@ -1,4 +1,4 @@
-"""A reason is one of a fixed set, and the sentence about a value shows no more than its beginning."""
+"""A reason is one of a fixed set; the sentence about a value shows no more than its beginning."""
 
 from __future__ import annotations
 

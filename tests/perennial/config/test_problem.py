@@ -350,7 +350,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "negative: 0",
             "negative: {is: 0}",
             6,
-            "labels.negative is {'is': 0}; a label is stored as a text, a whole number, or true or ",
+            "labels.negative is {'is': 0}; a label is stored as a text, a whole number, or true ",
             id="a mapping for a stored label",
         ),
         pytest.param(

@@ -17,7 +17,7 @@ from perennial.stores.prediction_log import Failure
 from serving.api.answer import Answer, join
 from serving.api.auth import ApiKeys
 from serving.api.errors import ApiError
-from serving.api.inputs import check_inputs, leave_out_unanswered, measure
+from serving.api.inputs import Checked, check_inputs, leave_out_unanswered, measure
 from serving.api.middleware import read_body, send_json
 from serving.api.parsing import parse, require_json
 from serving.api.schemas import Input, classify_request
@@ -85,7 +85,7 @@ class Classify:
         key = headers.get(b"x-request-key")
         loaded = routing.choose(served, key)
         checked = check_inputs(request.inputs, loaded, max_characters=settings.max_characters)
-        checked.require_any()
+        self._require_any(served.problem, checked)
         characters = measure(checked.usable, loaded)
         start = perf_counter()
         try:
@@ -96,8 +96,10 @@ class Classify:
         seconds = perf_counter() - start
         if loaded.fields is not None:
             answer, checked = leave_out_unanswered(answer, checked, loaded)
-            checked.require_any()
+            self._require_any(served.problem, checked)
         inputs = checked.usable
+        if checked.refused:
+            self._metrics.refused(served.problem, [error.code for error in checked.errors])
         self._count(loaded, characters, answer)
         is_logged = self._is_logged() and self._log.takes(len(inputs))
         number = loaded.version.version
@@ -108,6 +110,12 @@ class Classify:
         if shadow is not None:
             self._show(shadow, inputs, answer.labels)
         await send_json(send, answer.body(ids, checked.errors if checked.refused else ()))
+
+    def _require_any(self, problem: str, checked: Checked) -> None:
+        """Refuse a request of which no input can be classified, and count its inputs."""
+        if not checked.usable:
+            self._metrics.refused(problem, [error.code for error in checked.errors])
+            checked.require_any()
 
     def end(self) -> None:
         """Shut down the thread pools."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from perennial.reasons import ReasonCode, UnusableError
 from serving.api.answer import Answer
@@ -16,10 +16,10 @@ from serving.models.loaded import Loaded
 # Cost of one field of a tabular model, in characters of a text model.
 FIELD_CHARACTERS = 50
 _SHOWN = 60
+_NONE: Mapping[int, InputError] = MappingProxyType({})
 
 
-@dataclass(frozen=True, eq=False)
-class Checked:
+class Checked(NamedTuple):
     """The inputs of a request.
 
     Attributes
@@ -31,7 +31,7 @@ class Checked:
     """
 
     usable: Sequence[Input]
-    refused: Mapping[int, InputError] = field(default_factory=dict)
+    refused: Mapping[int, InputError] = _NONE
 
     @property
     def errors(self) -> list[InputError]:

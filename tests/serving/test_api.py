@@ -169,6 +169,8 @@ def test_what_is_wrong_with_one_text_holds_up_no_other(client: TestClient) -> No
     assert (errors[0]["code"], errors[0]["field"]) == ("not_utf8", "inputs[0]")
     ids = [each["prediction_id"] for each in predictions if each]
     assert len(set(ids)) == 2
+    assert metric(client, "perennial_refused_inputs_total", code="wrong_type") == 4
+    assert metric(client, "perennial_refused_inputs_total", code="not_utf8") == 1
 
 
 def test_a_request_without_one_good_input_is_refused_with_all_that_is_wrong(

@@ -98,7 +98,6 @@ def test_losses_of_the_log_are_counted_from_zero(
         ("feedback", "no_problem_file"),
         ("feedback", "unknown_label"),
         ("feedback", "text_not_kept"),
-        ("feedback", "merged_label"),
         ("failure", "queue_full"),
         ("failure", "refused"),
         ("failure", "shutdown"),

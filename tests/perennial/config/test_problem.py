@@ -350,7 +350,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "negative: 0",
             "negative: {is: 0}",
             6,
-            "labels.negative is {'is': 0}; input should be a valid ",
+            "labels.negative is {'is': 0}; a label is stored as a text, a whole number, or true ",
             id="a mapping for a stored label",
         ),
         pytest.param(
@@ -371,7 +371,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "negative: 0",
             "0: negative",
             6,
-            "labels.0 is 0; input should be a valid string.",
+            "labels.0 is 0, and the name of a label is a text; write it in quotes.",
             id="labels the wrong way round",
         ),
         pytest.param(

@@ -170,6 +170,14 @@ def test_labels_are_the_same_however_mongodb_stores_the_number(
     assert rows["label"].to_pylist() == [*["oak"] * 5, "yes"]
 
 
+def test_many_odd_labels_are_one_reason_that_shows_none_of_them(problem: Problem) -> None:
+    odd = (changed("meta.label", f"odd {number}", number) for number in range(300))
+
+    reasons = set(classify_documents(odd, problem)["reason"].to_pylist())
+
+    assert reasons == {Reason(ReasonCode.UNKNOWN_LABEL, "meta.label").key}
+
+
 def test_the_first_day_of_the_calendar_and_an_endless_late_window_end_no_retraining(
     collection: Any, write_nested: Callable[..., Problem], run_task: Callable[..., Any]
 ) -> None:
@@ -274,7 +282,7 @@ def test_any_value_in_any_field_is_used_or_kept_out_with_a_known_code(
         assert row["reason"] is None
         return
     assert row["status"] == "quarantined"
-    reason = Reason.parse(row["reason"])
+    reason = Reason(ReasonCode(row["code"]), row["field"])
     assert reason.field in {*FIELDS, "meta.label", "meta.at", "meta.source"}
     assert str(reason).startswith(f"{reason.field} ")
-    assert row["raw"]
+    assert row["reason"]

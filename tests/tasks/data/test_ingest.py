@@ -45,7 +45,7 @@ def test_documents_that_share_the_newest_time_are_found_when_they_arrive_later(
 
 
 @pytest.fixture
-def ingest_arrivals(write_problem: Any, run_task: Any, monkeypatch: pytest.MonkeyPatch) -> Ingest:
+def ingest_arrivals(write_problem: Any, run_task: Any, no_change_stream: None) -> Ingest:
     """Ingest from a large collection on a server that has no change stream."""
     problem = write_problem(source={"reconcile": {"up_to": 0}})
     return lambda **options: run_task(ingest, problem, **options)

@@ -201,7 +201,7 @@ def test_bytes_that_are_not_utf8_as_the_driver_decodes_them_are_quarantined(
 
     assert [row["status"] for row in rows] == ["used", "quarantined"]
     assert rows[1]["id"] == bad["_id"]
-    assert Reason(ReasonCode(rows[1]["code"]), rows[1]["field"]) == Reason(ReasonCode.NOT_UTF8, "text")
+    assert (rows[1]["code"], rows[1]["field"]) == (ReasonCode.NOT_UTF8, "text")
     assert "vraiment" in rows[1]["raw"]
 
 

@@ -184,7 +184,8 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "{stop_words: drop}",
             "{stopwords: drop}",
             9,
-            "preparations.plain.stopwords is not a key of the schema; allowed here are normal_form, ",
+            "preparations.plain.stopwords is not a key of the schema; "
+            "allowed here are normal_form, ",
             id="an unknown key of a preparation",
         ),
         pytest.param(

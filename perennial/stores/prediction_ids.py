@@ -31,6 +31,14 @@ _LOGGED, _LEFT_OUT = b"logged:", b"left out:"
 _MARKS = (_LOGGED, _LEFT_OUT)
 
 
+def _write_positions(count: int) -> tuple[str, ...]:
+    return tuple(f"{position:05x}" for position in range(count))
+
+
+# To format a number takes longer than to join two texts, and most requests are small.
+_POSITIONS = _write_positions(1000)
+
+
 @dataclass(frozen=True)
 class Issued:
     """What an id says of the prediction that it was issued for.
@@ -76,9 +84,8 @@ class PredictionIds:
         signer = self._signers[0][_LOGGED if logged else _LEFT_OUT].copy()
         signer.update(signed.encode())
         signed += signer.hexdigest()
-        if count == 1:
-            return [f"{signed}00000"]
-        return [f"{signed}{position:05x}" for position in range(count)]
+        positions = _POSITIONS[:count] if count <= len(_POSITIONS) else _write_positions(count)
+        return [signed + position for position in positions]
 
     def read(self, prediction_id: str) -> Issued | None:
         """Return what an id says; None if it was not issued with any of the keys."""

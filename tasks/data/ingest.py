@@ -22,7 +22,7 @@ from perennial.inputs.base import inputs_of
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
 from perennial.inputs.judgement import Rules
 from perennial.inputs.revisions import deletions, reading_digest, schema_of, to_revisions
-from perennial.settings import Settings, get_settings
+from perennial.settings import get_settings
 from perennial.stores import mongodb
 from perennial.stores.change_stream import current_token, touched_since
 from perennial.stores.changes import Changes, Known, read_arrivals, read_ids, reconcile
@@ -66,16 +66,33 @@ def ingest(problem: Problem, *, rescan: bool = False) -> IngestResult:
     OutsideError
         If MongoDB or the snapshots cannot be used, or if there is no usable document at all.
     """
-    settings = get_settings()
-    store = SnapshotStore(problem.name, settings)
+    store = SnapshotStore(problem.name, get_settings())
+    result = bring_up_to_date(problem, store, rescan=rescan)
+    _report(problem, result)
+    return result
+
+
+def bring_up_to_date(
+    problem: Problem, store: SnapshotStore, *, rescan: bool = False, identity: int | None = None
+) -> IngestResult:
+    """Do what `ingest` does, without a report.
+
+    Parameters
+    ----------
+    problem, rescan
+        As for `ingest`.
+    store : SnapshotStore
+        The snapshots of the problem.
+    identity : int, optional
+        Version of the identity of the inputs; that of the last snapshot unless given.
+    """
     for _ in range(_CONFLICTS):
         try:
-            result = _ingest_once(problem, store, settings, rescan=rescan)
+            result = _ingest_once(problem, store, rescan=rescan, identity=identity)
         except SnapshotConflictError:
             get_run_logger().info("Another retraining ingested at the same time; reading again.")
         else:
             _require_documents(problem, store, result.snapshot)
-            _report(problem, result)
             return result
     raise OutsideError(
         f"{_CONFLICTS} ingestions in a row lost to another one at {store.uri} (DATA_URI); "
@@ -105,12 +122,13 @@ def _report(problem: Problem, result: IngestResult) -> None:
 
 
 def _ingest_once(
-    problem: Problem, store: SnapshotStore, settings: Settings, *, rescan: bool
+    problem: Problem, store: SnapshotStore, *, rescan: bool, identity: int | None
 ) -> IngestResult:
     before = store.latest()
-    with mongodb.connect(settings) as client:
+    with mongodb.connect(get_settings()) as client:
         collection = open_documents(client, problem)
-        look = _Look(problem, store, before, collection, rescan=rescan)
+        identity = identity or _identity_of(before)
+        look = _Look(problem, store, before, collection, identity=identity, rescan=rescan)
         revisions = _revisions(problem, look)
         first = next(revisions, None)
         if first is None and before is not None and not look.judges_anew:
@@ -120,6 +138,13 @@ def _ingest_once(
         rows = revisions if first is None else chain([first], revisions)
         snapshot = store.append(rows, look.draft(), before)
     return IngestResult(snapshot, snapshot.accounts)
+
+
+def _identity_of(before: Snapshot | None) -> int:
+    """Return the version of the identity with which a problem goes on."""
+    if before is None:
+        return CURRENT_IDENTITY
+    return FIRST_IDENTITY if before.draft is None else before.draft.identity
 
 
 class _Look:
@@ -136,10 +161,10 @@ class _Look:
         before: Snapshot | None,
         collection: Collection[mongodb.Document],
         *,
+        identity: int,
         rescan: bool,
     ) -> None:
         draft = before.draft if before is not None else None
-        identity = draft.identity if draft else FIRST_IDENTITY if before else CURRENT_IDENTITY
         self._draft = Draft(
             rules=Rules.of(problem),
             reading=reading_digest(problem, identity),

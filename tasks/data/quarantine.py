@@ -43,6 +43,50 @@ class Held:
     remedy: str
 
 
+@task(name="quarantine", cache_policy=NO_CACHE, **NETWORK)
+def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Held, ...]:
+    """Print which documents of the newest snapshot cannot be used.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    show : str or None
+        The key of a reason, whose documents are printed, too.
+    limit : int
+        How many of these at most.
+
+    Raises
+    ------
+    OutsideError
+        If there is no snapshot yet, or no document for this reason.
+    """
+    store = SnapshotStore(problem.name, get_settings())
+    snapshot = store.latest()
+    if snapshot is None or snapshot.is_of_earlier_layout:
+        raise OutsideError(
+            f"No snapshot of {problem.name!r} says yet what is in quarantine; run "
+            f"`{PROGRAM} retrain {problem.name}` first."
+        )
+    rows = store.quarantine(snapshot)
+    held = held_documents(problem, rows)
+    if show is not None:
+        known = {each.reason.key: each.reason for each in held}
+        if show not in known:
+            names = ", ".join(f'"{key}"' for key in known) or "none now"
+            raise OutsideError(f"No document is in quarantine for {show!r}; reasons are: {names}.")
+        print_tables([examples_table(rows, known[show], limit)])
+    elif held:
+        print_tables([quarantine_table(problem, held)])
+    else:
+        get_run_logger().info(
+            "Every one of the %s documents of %s can be used.",
+            f"{snapshot.accounts.live:,}",
+            problem.name,
+        )
+    return tuple(held)
+
+
 def held_documents(problem: Problem, rows: pa.Table) -> list[Held]:
     """Return the documents in quarantine by reason, the most frequent first.
 

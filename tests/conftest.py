@@ -7,13 +7,19 @@ tests of one room do not wait for the servers of another.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import shutil
 import socket
+import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -123,16 +129,55 @@ def forget_mlflow() -> None:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Return the settings of the embedded servers, which all worker processes share."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run of the tests, which all worker processes have in common."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    return Settings(data_dir=folder / "servers")
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def servers(shared_folder: Path) -> Settings:
+    """Return the settings of the embedded servers, which all worker processes share."""
+    return Settings(data_dir=shared_folder / "servers")
+
+
+def _made_once(file: Path, make: Callable[[Path], None]) -> Path:
+    """Return a file, made by the first worker process that asks for it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            unfinished = file.with_suffix(".unfinished")
+            unfinished.unlink(missing_ok=True)
+            make(unfinished)
+            unfinished.rename(file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def empty_prefect(request: pytest.FixtureRequest) -> Path:
+    """Return a database of Prefect with nothing in it but its tables, to be copied.
+
+    Later runs of the tests have it in common: Prefect takes ten seconds to make its tables.
+    """
+
+    def make(file: Path) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
+            env=os.environ | {"PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{file}"},
+            capture_output=True,
+            check=True,
+        )
+        with closing(sqlite3.connect(file)) as database:
+            # All of it is in one file then.
+            database.execute("PRAGMA journal_mode=DELETE")
+
+    folder = request.config.cache.mkdir("databases")
+    return _made_once(folder / f"prefect-{version('prefect')}.db", make)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(empty_prefect: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a real Prefect API with a database of its own.
 
     Each worker process has one: their problems have the same names, and a retraining waits for
@@ -148,6 +193,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from perennial.local import embedded
 
     own = Settings(data_dir=tmp_path_factory.getbasetemp() / "servers")
+    (own.data_dir / "prefect").mkdir(parents=True)
+    shutil.copyfile(empty_prefect, own.data_dir / "prefect" / "prefect.db")
     with embedded.server(own, "prefect") as port:
         address = f"http://127.0.0.1:{port}/api"
         changes = {
@@ -173,13 +220,18 @@ def mongodb_server(servers: Settings) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_mlflow(shared_folder: Path) -> Path:
     """Return an MLflow database with nothing in it but its tables, to be copied."""
-    from perennial.registry.client import open_registry
+    settings = Settings(data_dir=shared_folder / "empty")
 
-    settings = Settings(data_dir=tmp_path_factory.mktemp("mlflow"))
-    open_registry(settings)
-    forget_mlflow()
+    def make(file: Path) -> None:
+        from perennial.registry.client import open_registry
+
+        open_registry(settings)
+        forget_mlflow()
+        file.touch()
+
+    _made_once(settings.data_dir / "made", make)
     return settings.data_dir / "mlflow" / "mlflow.db"
 
 

@@ -80,9 +80,15 @@ SMALL_PROBLEM: dict[str, Any] = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage of `perennial` and `tasks` in other rooms: it slows them for nothing."""
+    """Give each file to one worker process, unless its marker says with which others.
+
+    No coverage of `perennial` and `tasks` is measured in other rooms: it slows them for nothing.
+    """
     for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
         if item.path.relative_to(PROJECT / "tests").parts[0] in _UNMEASURED:
             item.add_marker(pytest.mark.no_cover)
 
@@ -116,6 +122,12 @@ def stored_at(settings: Settings, address: str) -> Path:
 def copy_mlflow(database: Path, data: Path) -> None:
     """Copy an MLflow, its database and the files beside it, into a data folder."""
     shutil.copytree(database.parent, data / "mlflow", dirs_exist_ok=True)
+
+
+def copy_prefect(database: Path, data: Path) -> None:
+    """Copy a database of Prefect into a data folder, where the embedded server finds it."""
+    (data / "prefect").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(database, data / "prefect" / "prefect.db")
 
 
 def forget_mlflow() -> None:
@@ -193,8 +205,7 @@ def prefect_api(empty_prefect: Path, tmp_path_factory: pytest.TempPathFactory) -
     from perennial.local import embedded
 
     own = Settings(data_dir=tmp_path_factory.getbasetemp() / "servers")
-    (own.data_dir / "prefect").mkdir(parents=True)
-    shutil.copyfile(empty_prefect, own.data_dir / "prefect" / "prefect.db")
+    copy_prefect(empty_prefect, own.data_dir)
     with embedded.server(own, "prefect") as port:
         address = f"http://127.0.0.1:{port}/api"
         changes = {
@@ -271,13 +282,19 @@ def client(machine: Settings) -> MlflowClient:
     """MLflow of that machine, as a person uses it who does not know our registry."""
     from mlflow import MlflowClient
 
-    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
+    address = f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}"
+    return MlflowClient(address, address)
 
 
 @pytest.fixture
-def write_problem(machine: Settings) -> Callable[..., Problem]:
+def database() -> str:
+    """Name of a database of its own in MongoDB."""
+    return f"test_{uuid4().hex}"
+
+
+@pytest.fixture
+def write_problem(machine: Settings, database: str) -> Callable[..., Problem]:
     """Return a function that writes ``problems/reviews.yaml`` with some keys changed."""
-    database = f"test_{uuid4().hex}"
 
     def write(**changes: Any) -> Problem:
         content = SMALL_PROBLEM | {

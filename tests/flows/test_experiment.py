@@ -77,6 +77,7 @@ def _figures(experimented: Experimented) -> dict[str, Any]:
     }
 
 
+@pytest.mark.drawn
 def test_every_candidate_is_compared_and_nothing_is_skipped(
     filled: Any,
     exploring: Problem,

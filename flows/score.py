@@ -19,7 +19,7 @@ from perennial.errors import OutsideError
 from perennial.settings import get_settings
 from perennial.stores.measurements import Gauge, record
 from tasks.orchestration.retries import quiet_prefect_logs
-from tasks.scoring.batch import Scored
+from tasks.scoring.batch import ScoreResult
 from tasks.scoring.collection import Place
 from tasks.scoring.collection import score as score_documents
 from tasks.scoring.parquet import score_file
@@ -35,7 +35,7 @@ def score(
     file: Path | None = None,
     out: Path | None = None,
     again: bool = False,
-) -> Scored:
+) -> ScoreResult:
     """Classify what Production has not classified yet; run twice, it classifies nothing twice.
 
     Parameters
@@ -85,7 +85,7 @@ def _parse(query: str) -> dict[str, Any]:
     return parsed
 
 
-def _gauges(scored: Scored) -> list[Gauge]:
+def _gauges(scored: ScoreResult) -> list[Gauge]:
     return [
         Gauge("score_documents", scored.classified),
         Gauge("score_skipped_documents", sum(scored.skipped.values())),

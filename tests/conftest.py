@@ -84,13 +84,20 @@ SMALL_PROBLEM: dict[str, Any] = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each file to one worker process, unless its marker says with which others.
 
-    No coverage of `perennial` and `tasks` is measured in other rooms: it slows them for nothing.
+    No coverage of `perennial` and `tasks` is measured in other rooms, and none of tests that try
+    hundreds of examples or take seconds: to measure it takes more than half of their time again.
     """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-        if item.path.relative_to(PROJECT / "tests").parts[0] in _UNMEASURED:
+        room = item.path.relative_to(PROJECT / "tests").parts[0]
+        if room in _UNMEASURED or _tries_much(item):
             item.add_marker(pytest.mark.no_cover)
+
+
+def _tries_much(item: pytest.Item) -> bool:
+    searches = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    return searches or item.get_closest_marker("slow") is not None
 
 
 def wait_until(

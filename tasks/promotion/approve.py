@@ -54,7 +54,7 @@ def ask_in_terminal(problem: Problem, verdict: Verdict) -> Approval | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Examined:
+class ExamineResult:
     """A version that was made earlier, ready to be compared again.
 
     Attributes
@@ -73,7 +73,7 @@ class Examined:
 
 
 @task(name="examine", cache_policy=NO_CACHE, **NETWORK)
-def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Examined:
+def examine(problem: Problem, registry: Registry, version: ModelVersion) -> ExamineResult:
     """Load a version, and let it predict the holdout of the snapshot that it was made of.
 
     Parameters
@@ -108,7 +108,7 @@ def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Exam
         f"{len(predictions):,}",
         holdout.snapshot.version,
     )
-    return Examined(then, holdout, evaluation)
+    return ExamineResult(then, holdout, evaluation)
 
 
 def _recorded(name: str, today: Problem, registry: Registry, version: ModelVersion) -> Problem:

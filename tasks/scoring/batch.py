@@ -34,7 +34,7 @@ _ARTIFACT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoreResult:
     """What one run of the flow `score` has done.
 
     Attributes
@@ -62,7 +62,7 @@ class Scored:
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted:
+class BatchPrediction:
     """The predictions for a batch, in its order.
 
     Attributes
@@ -89,11 +89,11 @@ class Classifier:
         """The labels, in the order of the columns of the probabilities."""
         return self.predictor.classes
 
-    def classify(self, inputs: Sequence[Any]) -> Predicted:
+    def classify(self, inputs: Sequence[Any]) -> BatchPrediction:
         """Return the predictions for a batch."""
         scores = self.predictor.probabilities(inputs)
         labels = [self.classes[index] for index in self.predictor.decide(scores)]
-        return Predicted(labels, scores.tolist())
+        return BatchPrediction(labels, scores.tolist())
 
 
 def load_classifier(problem: Problem) -> Classifier:
@@ -164,7 +164,7 @@ def progressing(problem: Problem, total: int) -> Iterator[Progressing]:
     update_progress_artifact(artifact, 100.0)
 
 
-def say(scored: Scored) -> None:
+def say(scored: ScoreResult) -> None:
     """Log what a run has done, and what it could not do."""
     logger = get_run_logger()
     logger.info(

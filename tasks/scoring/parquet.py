@@ -28,7 +28,7 @@ from perennial.inputs.validation import UnusableError
 from tasks.scoring.batch import (
     Classifier,
     Progressing,
-    Scored,
+    ScoreResult,
     load_classifier,
     overlapped,
     progressing,
@@ -50,7 +50,7 @@ class _Part:
 
 
 @task(name="score-file", cache_policy=NO_CACHE)
-def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) -> Scored:
+def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) -> ScoreResult:
     """Classify the rows of a Parquet file into another one.
 
     The result has all columns of the file, and `predicted_label`, `predicted_probabilities` (a
@@ -82,7 +82,7 @@ def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) 
         classified, skipped = 0, Counter[str]()
     else:
         classified, skipped = _make(problem, classifier, source, out, fingerprint)
-    scored = Scored(
+    scored = ScoreResult(
         problem.name,
         classifier.version,
         classified,

@@ -1,7 +1,7 @@
 """Experiment: explore candidates widely, once in a while, and name the one that retrainings fit.
 
-python -m flows.experiment sentiment
-python -m flows.experiment sentiment --write
+perennial experiment sentiment
+perennial experiment sentiment --write
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Score: classify a whole collection, or a Parquet file, with the Production model.
 
-python -m flows.score sentiment
-python -m flows.score sentiment --collection archive --query '{"language": "en"}'
-python -m flows.score sentiment --file texts.parquet --out classified.parquet
+perennial score sentiment
+perennial score sentiment --collection archive --query '{"language": "en"}'
+perennial score sentiment --file texts.parquet --out classified.parquet
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Seed: fill a problem's collection from a file, or with the dataset that the problem names.
 
-python -m flows.seed sentiment
-python -m flows.seed iris
-python -m flows.seed sentiment --file texts.csv --text-column body --label-column verdict
+perennial seed sentiment
+perennial seed iris
+perennial seed sentiment --file texts.csv --text-column body --label-column verdict
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pyarrow import parquet
 
+from perennial.commands import command
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
@@ -143,7 +144,9 @@ def _made_of(out: Path) -> bytes | None:
     except (OSError, pa.ArrowInvalid):
         metadata = {}
     if _FINGERPRINT not in metadata:
-        raise OutsideError(f"{out} exists and was not written by flows.score; name another --out.")
+        raise OutsideError(
+            f"{out} exists and was not written by `{command('score')}`; name another --out."
+        )
     found: bytes = metadata[_FINGERPRINT]
     return found
 

@@ -157,7 +157,7 @@ def test_the_retraining_ends_while_its_question_waits_and_says_how_to_answer(
     assert question is not None
     assert question.asked >= before
     assert question.until == question.asked + timedelta(hours=6) == verdict.until
-    command = 'python -m flows approve reviews --version 1 --why "..."'
+    command = 'perennial approve reviews --version 1 --why "..."'
     until = question.until.strftime("until %Y-%m-%d %H:%M UTC")
     said = capsys.readouterr().out
     assert "reviews: waiting, version 1 has passed every gate and a person decides" in said

@@ -1,6 +1,6 @@
 """The one door to MLflow: runs, model versions, and the aliases that say which one answers.
 
-MLflow reads its environment when it is imported: call `settings.prepare_environment` before this
+MLflow reads its environment when it is imported: call `libraries.prepare_environment` before this
 module is, as the packages `flows` and `tasks` do.
 """
 

@@ -48,7 +48,7 @@ def _about_drift(problem: Problem, monitored: MonitorResult) -> Iterator[str]:
         if step.raised:
             yield (
                 "The event problem.drifted was raised; its automation starts a retraining. "
-                f"Without automations, run `{command('retrain')}`."
+                f"Without automations, run `{command('retrain', problem.name)}`."
             )
         else:
             yield f"The event problem.drifted was not raised: {step.reason}."

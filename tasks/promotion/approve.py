@@ -16,10 +16,11 @@ from rich.prompt import Confirm, Prompt
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.gates.approval import Approval
+from perennial.libraries import uses_embedded_prefect
 from perennial.metrics import intervals
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry
-from perennial.settings import get_settings, uses_embedded_prefect
+from perennial.settings import get_settings
 from perennial.stores.snapshots import SnapshotStore
 from perennial.thresholds.threshold import FloorFound
 from tasks.data.prepare import Holdout, hold_out

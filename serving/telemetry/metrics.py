@@ -32,6 +32,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
+from perennial.private_parts import PrivatePart
 from perennial.prometheus import SERVICE
 
 METRICS_TYPE = CONTENT_TYPE_LATEST
@@ -49,6 +50,13 @@ _TAKE_OVER_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 _H = TypeVar("_H", bound=Histogram)
+
+
+_VALUES = PrivatePart("prometheus-client", "prometheus_client.values", "ValueClass")
+_INSIDE = tuple(
+    PrivatePart("prometheus-client", "prometheus_client.metrics", f"Histogram.{name}")
+    for name in ("_upper_bounds", "_sum", "_buckets")
+)
 
 
 class _BatchHistogram(Histogram):
@@ -70,6 +78,7 @@ def _all_workers() -> CollectorRegistry | None:
     folder = os.environ.get(MULTIPROCESS_VARIABLE)
     if folder is None:
         return None
+    _VALUES.require()
     # A worker never forks: it need not ask for its id at each count.
     pid = os.getpid()
     values.ValueClass = MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]

@@ -120,8 +120,16 @@ class Metrics:
         self._dropped_children: dict[tuple[str, str], Counter] = {}
 
     def announce_requests(self, route: str, method: str, statuses: Iterable[int]) -> None:
-        """Let the counts of requests to a route start at zero."""
-        self._latency.labels(route)
+        """Let the counts of requests to a route start at zero.
+
+        Raises
+        ------
+        OutsideError
+            If histograms lack what `_BatchHistogram` writes into.
+        """
+        histogram = self._latency.labels(route)
+        for part in _INSIDE:
+            part.require_on(histogram)
         for status in statuses:
             self._requests.labels(route, method, str(status))
 

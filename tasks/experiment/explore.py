@@ -34,14 +34,14 @@ _LEAST_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ExploreResult:
-    """What became of one candidate.
+    """Result of exploring one candidate.
 
     Attributes
     ----------
     name : str
         The candidate.
     run_id : str
-        Its MLflow run.
+        Id of the MLflow run of the candidate.
     outcome : {"complete", "out of time", "not reached", "failed"}
         Whether all its settings were tried.
     reason : str
@@ -135,7 +135,7 @@ def explore(
     name : str
         The candidate.
     dataset : Dataset
-        Whose snapshot the run names.
+        Dataset with the snapshot that the run names.
     bench : Bench
         The training documents.
     parent_run : str

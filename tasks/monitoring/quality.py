@@ -42,7 +42,7 @@ class LiveAccuracy:
 
 @dataclass(frozen=True)
 class Freshness:
-    """How old everything is, in seconds; None where there is nothing.
+    """Ages of data and versions, in seconds; None where there is nothing.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good the answers are.
+    """Quality of the answers, by feedback and on the holdout.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a monitor run found, in words and tables."""
+"""Summary of a monitor run, in words and tables."""
 
 from __future__ import annotations
 

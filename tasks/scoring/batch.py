@@ -35,12 +35,12 @@ _ARTIFACT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """What one run of the flow `score` has done.
+    """Result of one run of the flow `score`.
 
     Attributes
     ----------
     problem : str
-        Its name.
+        Name of the problem.
     version : int
         The version that was in Production when the run began; all predictions are its.
     classified : int

@@ -46,7 +46,7 @@ _EARLIER = "perennial_earlier"
 
 @dataclass(frozen=True)
 class Place:
-    """Which documents of a problem are classified.
+    """Selection of the documents that are classified.
 
     Attributes
     ----------

@@ -14,6 +14,7 @@ from prefect.logging import get_run_logger
 from pymongo.collection import Collection
 
 from perennial import times
+from perennial.commands import command
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
@@ -118,7 +119,7 @@ def _report(problem: Problem, result: IngestResult) -> None:
     for reason, count in done.quarantined.items():
         logger.warning("Quarantined %s: %s", f"{count:,}", reason)
     if done.quarantined:
-        logger.warning("`perennial quarantine %s` shows them.", problem.name)
+        logger.warning("`%s` shows them.", command("quarantine", problem.name))
 
 
 def _ingest_once(
@@ -238,5 +239,5 @@ def _empty(problem: Problem) -> OutsideError:
     where = f"{problem.source.database}.{problem.source.collection}"
     return OutsideError(
         f"The MongoDB collection {where} is empty; check MONGODB_URI and the source and fields "
-        f"in problems/{problem.name}.yaml, or load documents with `perennial seed {problem.name}`."
+        f"in problems/{problem.name}.yaml, or load documents with `{command('seed', problem.name)}`."
     )

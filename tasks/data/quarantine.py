@@ -7,13 +7,20 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from rich.console import Console
 
+from perennial.commands import command
 from perennial.config.loader import line_of
 from perennial.config.problem import Problem
+from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.reasons import Reason, ReasonCode
 from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
+from tasks.orchestration.retries import NETWORK
 from tasks.tables.base import TextTable
 
 _EXAMPLES = 3
@@ -66,7 +73,7 @@ def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Hel
     if snapshot is None or snapshot.is_of_earlier_layout:
         raise OutsideError(
             f"No snapshot of {problem.name!r} says yet what is in quarantine; run "
-            f"`{PROGRAM} retrain {problem.name}` first."
+            f"`{command('retrain', problem.name)}` first."
         )
     rows = store.quarantine(snapshot)
     held = held_documents(problem, rows)
@@ -75,9 +82,9 @@ def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Hel
         if show not in known:
             names = ", ".join(f'"{key}"' for key in known) or "none now"
             raise OutsideError(f"No document is in quarantine for {show!r}; reasons are: {names}.")
-        print_tables([examples_table(rows, known[show], limit)])
+        Console().print(examples_table(rows, known[show], limit).rich())
     elif held:
-        print_tables([quarantine_table(problem, held)])
+        Console().print(quarantine_table(problem, held).rich())
     else:
         get_run_logger().info(
             "Every one of the %s documents of %s can be used.",

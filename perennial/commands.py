@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 PROGRAM = "perennial"
-Name = Literal["approve", "history", "retrain", "rollback", "score"]
+Name = Literal[
+    "approve", "history", "migrate", "quarantine", "retrain", "rollback", "score", "seed"
+]
 
 
 def command(name: Name, *arguments: object) -> str:

@@ -237,7 +237,8 @@ def _require_documents(problem: Problem, store: SnapshotStore, snapshot: Snapsho
 
 def _empty(problem: Problem) -> OutsideError:
     where = f"{problem.source.database}.{problem.source.collection}"
+    seed = command("seed", problem.name)
     return OutsideError(
         f"The MongoDB collection {where} is empty; check MONGODB_URI and the source and fields "
-        f"in problems/{problem.name}.yaml, or load documents with `{command('seed', problem.name)}`."
+        f"in problems/{problem.name}.yaml, or load documents with `{seed}`."
     )

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from perennial.config.split import RareLabels
 from perennial.inputs.rare_labels import Relabelled
-from perennial.inputs.split import GROUP, Side, Sides, SplitRule
+from perennial.inputs.split import CONTENT, GROUP, REPRESENTATIVE, Side, Sides, SplitRule
 
 # Labels in one sentence; the run has all.
 _SHOWN = 10
@@ -43,6 +43,8 @@ class SplitSummary:
         Rare label -> its documents.
     dropped : int
         Documents that are left out because of their label.
+    near_copies : int
+        Documents that resemble an earlier one, on whose side they are.
     """
 
     rule: SplitRule
@@ -57,6 +59,7 @@ class SplitSummary:
     policy: RareLabels | None
     rare: Mapping[str, int]
     dropped: int
+    near_copies: int
 
     @classmethod
     def of(
@@ -83,6 +86,7 @@ class SplitSummary:
             policy=policy,
             rare=dict(relabelled.rare),
             dropped=relabelled.dropped,
+            near_copies=_near_copies(documents),
         )
 
     @property
@@ -111,6 +115,11 @@ class SplitSummary:
                 found.append(f"{_ADDED[side]}: {join_some(labels)}.")
         if self.copies:
             found.append(f"Set aside as copies of training documents: {self.copies:,}.")
+        if self.near_copies:
+            found.append(
+                f"Near-copies of earlier documents, each on the side of the first: "
+                f"{self.near_copies:,}."
+            )
         if self.feedback:
             found.append(
                 f"Set aside, as feedback may not be judged on and these belong to the holdout: "
@@ -159,6 +168,7 @@ class SplitSummary:
             "split.holdout": self.holdout,
             "split.copies_set_aside": self.copies,
             "split.feedback_set_aside": self.feedback,
+            "split.near_copies": self.near_copies,
         }
         if self.groups is not None:
             found["split.groups.training"], found["split.groups.holdout"] = self.groups
@@ -185,3 +195,9 @@ def join_some(names: list[str]) -> str:
     """Return names as a list in a sentence, the first ones if there are many."""
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _near_copies(documents: pa.Table) -> int:
+    if REPRESENTATIVE not in documents.column_names:
+        return 0
+    return int(pc.sum(pc.not_equal(documents[REPRESENTATIVE], documents[CONTENT])).as_py() or 0)

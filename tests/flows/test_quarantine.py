@@ -1,0 +1,121 @@
+"""The quarantine is a waiting room: people see who waits, why, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flows.migrate import migrate
+from flows.quarantine import quarantine
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
+from perennial.reasons import Reason, ReasonCode
+from perennial.settings import Settings
+from perennial.stores.snapshots import SnapshotStore
+from tasks.data.ingest import bring_up_to_date, ingest
+from tests.conftest import HOUR
+
+pytestmark = pytest.mark.usefixtures("prefect_api", "machine")
+
+UNKNOWN, SHORT = (
+    Reason(ReasonCode.UNKNOWN_LABEL, "label"),
+    Reason(ReasonCode.TOO_SHORT, "text"),
+)
+
+
+@pytest.fixture
+def held(
+    problem: Problem, collection: Any, documents: Callable[..., Any], run_task: Callable[..., Any]
+) -> list[dict[str, Any]]:
+    """Ten documents that can be used; three with an unknown label and one that is too short."""
+    made = documents(14)
+    for document in made[10:13]:
+        document["label"] = 7
+    made[13]["text"] = "Too short"
+    collection.insert_many(made)
+    run_task(ingest, problem)
+    return list(made[10:])
+
+
+def test_each_reason_is_listed_with_its_count_an_example_and_what_to_do(
+    held: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    unknown, short = quarantine("reviews")
+
+    assert (unknown.reason, unknown.count) == (UNKNOWN, 3)
+    assert (short.reason, short.count) == (SHORT, 1)
+    assert unknown.examples == ["label is not one of 0, 1: 7"]
+    assert "labels in problems/reviews.yaml, line " in unknown.remedy
+    assert "limits.min_words in problems/reviews.yaml, line " in short.remedy
+    said = capsys.readouterr().out
+    assert "label is none of the problem's labels" in said
+
+
+def test_the_documents_of_a_reason_are_shown(
+    held: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    quarantine("reviews", show=UNKNOWN.key)
+
+    said = capsys.readouterr().out
+    for document in held[:3]:
+        assert document["_id"] in said
+    assert held[3]["_id"] not in said
+    with pytest.raises(OutsideError, match=r"reasons are: \"unknown_label label\", \"too_short"):
+        quarantine("reviews", show="odd")
+
+
+def test_what_was_mended_leaves_at_once_when_it_is_tried_again(
+    held: list[dict[str, Any]], collection: Any, write_problem: Callable[..., Problem]
+) -> None:
+    collection.update_many({"label": 7}, {"$set": {"label": 1}})
+    write_problem(limits={"min_words": 1})
+
+    assert [each.count for each in quarantine("reviews")] == [3, 1]
+    assert quarantine("reviews", retry=True) == ()
+    assert quarantine("reviews") == ()
+
+
+def test_without_a_snapshot_it_says_what_to_run(problem: Problem) -> None:
+    with pytest.raises(OutsideError, match="run `perennial retrain reviews` first"):
+        quarantine("reviews")
+
+
+def test_a_problem_of_an_earlier_release_is_migrated_when_somebody_asks(
+    problem: Problem,
+    collection: Any,
+    documents: Callable[..., Any],
+    machine: Settings,
+    run_task: Callable[..., Any],
+) -> None:
+    made = documents(60)
+    later = made[-1]["created_at"] + HOUR
+    # By the first identity its marks are no part of a text.
+    marked = {"_id": "marked", "text": f"{made[0]['text']}!", "created_at": later}
+    collection.insert_many([*made, made[0] | marked])
+    store = SnapshotStore(problem.name, machine)
+
+    def begin(problem: Problem) -> Any:
+        return bring_up_to_date(problem, store, identity=FIRST_IDENTITY)
+
+    before = run_task(_as_task(begin), problem)
+    assert before.accounts.duplicates == 1
+
+    moved = migrate("reviews")
+
+    assert moved is not None
+    assert moved.snapshot.draft is not None
+    assert moved.snapshot.draft.identity == CURRENT_IDENTITY
+    assert (moved.released, moved.duplicates) == (1, 0)
+    assert moved.into_holdout + moved.into_training > 0
+    assert len(store.read(before.snapshot)) == 60
+    assert run_task(ingest, problem).snapshot == moved.snapshot
+    assert migrate("reviews") is None
+
+
+def _as_task(function: Callable[..., Any]) -> Any:
+    from prefect import task
+
+    return task(function)

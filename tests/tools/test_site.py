@@ -27,7 +27,7 @@ PAGES = sorted((PROJECT / "docs").rglob("*.md"))
 OTHER_PROGRAMS = {"aws", "cd", "curl", "docker", "for", "done", "kubectl", "prefect"}
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(
-    r"(?<!`)`((?:make|perennial|python -m|\.venv/bin/|flows |kubectl|docker compose) ?[^`\n]+)`"
+    r"(?<!`)`((?:make|perennial |python -m|\.venv/bin/|flows |kubectl|docker compose) ?[^`\n]+)`"
 )
 _VARIABLE = re.compile(r"[A-Z_]+=")
 

@@ -140,6 +140,7 @@ def test_its_linear_form_gives_its_probabilities(spec: EstimatorSpec, n_labels: 
         np.testing.assert_allclose(found, classifier.predict_proba(COUNTS), rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("n_labels", [2, 3])
 @every
@@ -158,6 +159,7 @@ def test_a_file_of_a_fitted_one_names_trusted_types_alone(
     np.testing.assert_array_equal(found.predict_proba(asked), classifier.predict_proba(asked))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @every
 def test_whatever_option_is_chosen_its_file_names_trusted_types_alone(spec: EstimatorSpec) -> None:

@@ -294,13 +294,13 @@ def client(machine: Settings) -> MlflowClient:
 
 
 @pytest.fixture
-def database() -> str:
+def database_name() -> str:
     """Name of a database of its own in MongoDB."""
     return f"test_{uuid4().hex}"
 
 
 @pytest.fixture
-def write_problem(machine: Settings, database: str) -> Callable[..., Problem]:
+def write_problem(machine: Settings, database_name: str) -> Callable[..., Problem]:
     """Return a function that writes ``problems/reviews.yaml`` with some keys changed."""
 
     def write(**changes: Any) -> Problem:
@@ -310,7 +310,7 @@ def write_problem(machine: Settings, database: str) -> Callable[..., Problem]:
             else value
             for key, value in changes.items()
         }
-        content["source"] = content["source"] | {"database": database}
+        content["source"] = content["source"] | {"database": database_name}
         path = machine.problems_dir / "reviews.yaml"
         with path.open("w") as file:
             YAML(typ="safe").dump(content, file)

@@ -363,7 +363,8 @@ _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "monitoring": True,
     "rollout": True,
     "schedule": True,
-    "source": {"dataset", "reconcile"},
+    # How changes are found, which must not change what is found.
+    "source": {"dataset": True, "reconcile": True, "fields": {"updated_at": True}},
 }
 
 

@@ -13,7 +13,8 @@ from flows.retrain import retrain
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError, ProblemError
-from perennial.inputs.documents import content_hash, in_holdout
+from perennial.inputs.documents import in_holdout
+from perennial.inputs.identity import content_hash
 from perennial.registry.client import Registry
 from tests.conftest import SMALL_PROBLEM
 

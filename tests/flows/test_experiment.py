@@ -19,7 +19,8 @@ from flows.retrain import retrain
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.inputs.documents import content_hash, in_holdout
+from perennial.inputs.documents import in_holdout
+from perennial.inputs.identity import content_hash
 from perennial.settings import PROJECT, Settings
 from perennial.stores import mongodb
 from perennial.stores.measurements import COLLECTION

@@ -23,8 +23,8 @@ FIRST_KEYS = (
     ("name", "digest"),
     [
         ("flowers", "267da8b522facf7f"),
-        ("reviews", "7418608b04e40bfa"),
-        ("snippets", "1a272981908716dd"),
+        ("reviews", "578ff50528e8bff9"),
+        ("snippets", "31fe1d9ab1e4df65"),
         ("sorts", "29b057b973000aec"),
     ],
 )

@@ -169,7 +169,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "  database: perennial\n  databse: perennial",
             4,
             "source.databse is not a key of the schema; allowed here are database, collection, "
-            "query, fields, late_window, dataset.",
+            "query, fields, late_window, reconcile, dataset.",
             id="an unknown key of the source",
         ),
         pytest.param(

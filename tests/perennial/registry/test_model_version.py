@@ -77,7 +77,19 @@ def test_what_is_written_onto_a_version_is_read_again() -> None:
 
 
 def test_old_versions_have_these_very_keys() -> None:
-    facts = VersionTags("c", "p", 0.2, "training", 0, 0.5, {"a": 1.0}, FLOOR, (1, "s"), {}, {}, {})
+    facts = VersionTags(
+        candidate="c",
+        problem_digest="p",
+        holdout=0.2,
+        feedback="training",
+        feedback_documents=0,
+        threshold=0.5,
+        weights={"a": 1.0},
+        floor=FLOOR,
+        snapshot=(1, "s"),
+        fields={},
+        predicted_shares={},
+    )
     assert list(facts.as_tags()) == [
         "candidate",
         "problem_digest",

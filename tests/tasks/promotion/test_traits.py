@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pytest
-
-import perennial.stores.snapshots
 from perennial.config.problem import Problem
 from perennial.settings import Settings
-from perennial.stores.snapshots import SCHEMA, SnapshotStore
+from perennial.stores.snapshots import SnapshotStore
 from tasks.data.ingest import ingest
 from tasks.data.prepare import prepare
-from tests.perennial.stores.test_snapshots import _rows
 
 SLICES = {"slices": {"margin": 0.1, "fields": ["film.country", "stars"], "source": True}}
 
@@ -59,24 +53,3 @@ def test_a_problem_without_slices_reads_no_more_of_a_document_than_before(
     rows = SnapshotStore(problem.name, machine).read(run_task(ingest, problem).snapshot)
 
     assert rows["fields"].null_count == len(rows) == 4
-
-
-def test_snapshots_that_were_begun_without_these_fields_read_on_and_grow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = SnapshotStore("reviews", Settings(data_uri=str(tmp_path)))
-    old = pa.schema([field for field in SCHEMA if field.name != "fields"])
-    with monkeypatch.context() as before:
-        before.setattr(perennial.stores.snapshots, "SCHEMA", old)
-        first = store.append(_rows(1, 2).drop_columns(["fields"]), None)
-    assert store.read(first)["fields"].to_pylist() == [None, None]
-
-    fields = pa.array([[("country", "DE")]], SCHEMA.field("fields").type)
-    newer = _rows(3)
-    newer = newer.set_column(newer.column_names.index("fields"), SCHEMA.field("fields"), fields)
-    second = store.append(newer, first)
-
-    rows = {row["id"]: row["fields"] for row in store.read(second).to_pylist()}
-    assert rows == {"review-1": None, "review-2": None, "review-3": [("country", "DE")]}
-    assert store.find(first.digest) == first
-    assert store.read(store.find(0))["fields"].to_pylist() == [None, None]

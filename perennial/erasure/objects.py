@@ -208,4 +208,3 @@ class _Bucket:
 def remove_old_versions(objects: Objects) -> int:
     """Remove what nobody reads any more without naming a version; return how many versions."""
     return objects.remove([each for each in objects.all() if not each.is_current or each.is_marker])
-

@@ -116,27 +116,30 @@ def _values(content: bytes) -> Iterator[bytes]:
         for group in range(file.num_row_groups):
             for column in file.read_row_group(group).itercolumns():
                 for leaf in _leaves(column.combine_chunks()):
-                    yield b"\n".join(each for each in leaf.cast(pa.large_binary()).to_pylist() if each)
+                    yield b"\n".join(
+                        each for each in leaf.cast(pa.large_binary()).to_pylist() if each
+                    )
     except pa.ArrowException as error:
         raise OutsideError(f"a Parquet file is damaged: {error}") from error
 
 
 def _leaves(values: pa.Array | pa.ChunkedArray) -> Iterator[pa.Array]:
+    """Yield the texts and bytes in a column, however deep."""
     if isinstance(values, pa.ChunkedArray):
-        for chunk in values.chunks:
-            yield from _leaves(chunk)
-    elif pa.types.is_dictionary(values.type):
-        yield from _leaves(values.dictionary)
+        parts = values.chunks
     elif pa.types.is_map(values.type):
-        yield from _leaves(values.keys)
-        yield from _leaves(values.items)
-    elif pa.types.is_struct(values.type):
-        for part in values.flatten():
-            yield from _leaves(part)
-    elif pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
-        yield from _leaves(values.flatten())
-    elif _is_text(values.type):
-        yield values
+        parts = [values.keys, values.items]
+    elif pa.types.is_dictionary(values.type):
+        parts = [values.dictionary]
+    elif pa.types.is_nested(values.type):
+        flat = values.flatten()
+        parts = flat if isinstance(flat, list) else [flat]
+    else:
+        if _is_text(values.type):
+            yield values
+        return
+    for part in parts:
+        yield from _leaves(part)
 
 
 def _is_text(kind: pa.DataType) -> bool:

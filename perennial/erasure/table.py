@@ -233,5 +233,3 @@ def _without_earlier(store: SnapshotStore, snapshot: Snapshot, erased: Tombstone
         erased=snapshot.erased + int(gone.sum()),
         remains=snapshot_digest(earlier_layout.row_digests(left)),
     )
-
-

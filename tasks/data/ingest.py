@@ -185,9 +185,7 @@ class _Look:
     def found(self) -> Iterator[list[Found]]:
         """Yield the documents that are new or may have changed; those that were erased never."""
         for some in ahead(self.changes.found):
-            kept = [
-                each for each in some if document_key(each.document["_id"]) not in self._erased
-            ]
+            kept = [each for each in some if document_key(each.document["_id"]) not in self._erased]
             if kept:
                 yield kept
 

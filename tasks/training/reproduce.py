@@ -214,7 +214,11 @@ def _snapshot(version: ModelVersion) -> tuple[Snapshot | None, Sequence[Differen
         store.read(snapshot)
     except OutsideError as error:
         return None, [Difference("data", f"snapshot {number}", digest[:_DIGITS], str(error))]
-    return snapshot, ()
+    if not snapshot.erased:
+        return snapshot, ()
+    then = f"of {snapshot.documents + snapshot.erased:,} documents"
+    now = f"of {snapshot.documents:,}, {snapshot.erased:,} were erased"
+    return snapshot, [Difference("data", f"snapshot {number}", then, now)]
 
 
 def _changes(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
 from pyarrow import parquet
 from pydantic import SecretStr
 
@@ -23,7 +28,7 @@ from flows.retrain import retrain
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.registry.client import Registry
-from perennial.settings import Settings, get_serving_settings, get_settings
+from perennial.settings import PROJECT, Settings, get_serving_settings, get_settings
 from perennial.stores.prediction_log import Logged, open_predictions
 from perennial.stores.snapshots import SnapshotStore
 from serving.models.store import ModelStore
@@ -130,20 +135,19 @@ def _chosen(registry: Registry, named: list[dict[str, Any]]) -> list[dict[str, A
     return [*example, *in_golden[:8], *others][:_ERASED]
 
 
+@pytest.mark.usefixtures("one_candidate")
 @pytest.mark.timeout(1500)
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["local", "versioned_bucket"])
 def test_twenty_texts_are_in_no_stored_byte_after_ten_retrainings_and_everything_still_runs(
     place: str,
     request: pytest.FixtureRequest,
-    one_candidate: Problem,
     collection: Any,
     named: list[dict[str, Any]],
     registry: Registry,
     machine: Settings,
 ) -> None:
     contents: Contents = request.getfixturevalue(place)
-    del one_candidate
     for number in range(_RETRAININGS):
         first = 0 if number == 0 else 280 + 6 * (number - 1)
         collection.insert_many(named[first : 280 + 6 * number])
@@ -176,7 +180,8 @@ def test_twenty_texts_are_in_no_stored_byte_after_ten_retrainings_and_everything
     ]
     assert [each.erased for each in after] == [len(ids & keys) for ids in before]
     _require_sound(registry, machine)
-    _require_history(capture=history("reviews"), registry=registry)
+    assert history("reviews")
+    assert all(each.erased > 0 for each in registry.versions("reviews"))
     result = retrain("reviews")
     assert result.ingested.snapshot.erased == 0
     assert keys.isdisjoint(store.read(result.ingested.snapshot)["id"].to_pylist())
@@ -223,14 +228,97 @@ def _require_sound(registry: Registry, machine: Settings) -> None:
     assert len(json.loads(golden.read_text())["inputs"]) == 20
 
 
-def _require_history(capture: Any, registry: Registry) -> None:
-    assert capture
-    assert all(each.erased > 0 for each in registry.versions("reviews"))
-
-
 def _require_nothing_in_prefect(keys: set[str]) -> None:
     with get_client(sync_client=True) as client:
         runs = [run for run in client.read_flow_runs() if run.name == "erase reviews"]
     assert runs
     for run in runs:
         assert not any(key in run.model_dump_json() for key in keys)
+
+
+# Runs one erasure, which is killed where it would call a function of the task.
+_DRIVER = """
+import os, signal, sys
+import flows
+import tasks.data.erase
+from flows.erase import erase
+from pydantic import SecretStr
+
+def killed(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(tasks.data.erase, sys.argv[1], killed)
+erase("reviews", why="asked for", ids=[SecretStr(key) for key in sys.argv[2:]], yes=True)
+"""
+
+
+@pytest.mark.usefixtures("one_candidate")
+@pytest.mark.timeout(900)
+@pytest.mark.slow
+def test_an_erasure_that_was_killed_is_completed_by_the_next_one_even_without_ids(
+    collection: Any, named: list[dict[str, Any]], registry: Registry, local: Contents
+) -> None:
+    collection.insert_many(named[:200])
+    retrain("reviews")
+    gone = _chosen(registry, named[:200])
+    texts = [each["text"] for each in gone]
+    left = []
+
+    for function, some in (("erase_rows", gone[:2]), ("_purge", gone[2:4])):
+        command = [sys.executable, "-c", _DRIVER, function, *(each["_id"] for each in some)]
+        done = subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        left.append(_holders(local, texts[:4]))
+    done = erase("reviews", why="asked for", yes=True)
+
+    assert all(left)
+    assert done.documents == 0
+    assert _holders(local, texts[:4]) == set()
+    assert registry.version("reviews", 1).erased == 4
+    registry.load(registry.version("reviews", 1))
+
+
+@pytest.mark.usefixtures("one_candidate")
+@pytest.mark.timeout(600)
+def test_what_is_left_is_named_and_a_case_with_an_erased_text_is_refused_before(
+    collection: Any,
+    named: list[dict[str, Any]],
+    machine: Settings,
+    registry: Registry,
+    write_problem: Any,
+) -> None:
+    collection.insert_many(named[:200])
+    retrain("reviews")
+    first, second = named[:2]
+    note = machine.data_dir / "a-note-of-somebody.txt"
+    note.write_text(f"Look at this: {first['text']}")
+
+    with pytest.raises(OutsideError, match=r"still in .*a-note-of-somebody\.txt\.") as failure:
+        _erase([first], also_in_mongodb=True)
+    assert first["text"][:20] not in str(failure.value)
+    assert collection.find_one({"_id": first["_id"]}) is None
+    note.unlink()
+    (machine.problems_dir / "cases.yaml").write_text(
+        json.dumps(
+            {
+                "groups": {
+                    "one": {"minimum_function": [{"input": second["text"], "label": "negative"}]}
+                }
+            }
+        )
+    )
+    write_problem(gates={"cases": "cases.yaml"})
+    with pytest.raises(OutsideError, match=r"1 behavioural cases .*gates\.cases"):
+        _erase([second])
+    with pytest.raises(OutsideError, match="add --yes"):
+        erase("reviews", why="asked for", ids=_secrets([second]))
+    with pytest.raises(OutsideError, match="--why is empty"):
+        erase("reviews", why=" ", ids=_secrets([second]))

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from bson import ObjectId
+from pymongo import MongoClient
 
 from perennial.config.problem import Problem
 from perennial.erasure import table as erasure_table
 from perennial.erasure.search import found_in, needles_of_text
 from perennial.erasure.table import erase_rows, stored_of
 from perennial.errors import OutsideError
+from perennial.inputs.base import inputs_of
 from perennial.settings import Settings
 from perennial.stores.snapshots import SnapshotStore
-from tasks.data.erase import Wish, _bury, _gather, _purge, find_keys
+from perennial.stores.tombstones import Tombstone, Tombstones, digest_of_id
+from tasks.data.erase import Wish, _bury, _gather, _purge, _recognise, find_keys
 from tasks.data.ingest import ingest
 from tests.conftest import HOUR, MIDNIGHT
+from tests.flowers import flowers, write_iris
 from tests.tasks.conftest import Ingest
 
 Documents = Callable[..., list[dict[str, Any]]]
+_EARLIER = Path(__file__).parents[2] / "data" / "before_the_library" / "data.tar.xz"
 _WISH = Wish(ids=(), query=None, by="somebody", why="it was asked for")
 
 
@@ -238,3 +246,54 @@ def test_an_id_is_typed_as_people_see_it(
     assert "unheard-of" not in str(failure.value)
     with pytest.raises(OutsideError, match="--query must be a JSON object"):
         keys(query="{}")
+
+
+@pytest.mark.parametrize("name", ["reviews", "flowers"])
+def test_what_an_older_release_wrote_is_erased_with_its_files(name: str, tmp_path: Path) -> None:
+    with tarfile.open(_EARLIER) as archive:
+        members = [each for each in archive if each.name.startswith(".data/snapshots/")]
+        archive.extractall(tmp_path, members, filter="data")
+    store = SnapshotStore(name, Settings(data_dir=tmp_path / ".data"))
+    before = {each.version: each for each in store.snapshots()}
+    ids = {version: _ids(store, version) for version in before}
+    gone, *_ = sorted(ids[min(ids)])
+    texts = stored_of(store, _pretended(store, gone)).texts
+
+    _erase(store, gone)
+
+    for version, snapshot in before.items():
+        assert _ids(store, version) == ids[version] - {gone}
+        assert store.find(snapshot.digest).erased == 1
+    assert {path.name for path in Path(store.uri).iterdir()} == {"history"}
+    for text in texts:
+        assert _files_with(Path(store.uri), text) == []
+    assert texts or name == "flowers"
+
+
+def _pretended(store: SnapshotStore, key: str) -> Tombstones:
+    """Return the tombstones of a store with one that was not written."""
+    mark = digest_of_id(store.problem, key)
+    tombstone = Tombstone(mark, datetime.now(UTC), "somebody", "asked for")
+    return Tombstones(store.problem, {mark: tombstone})
+
+
+def test_records_are_recognised_by_all_their_fields(
+    machine: Settings, mongodb_server: str, run_task: Any
+) -> None:
+    problem = write_iris(machine.problems_dir, f"test_{uuid4().hex}")
+    store = SnapshotStore(problem.name, machine)
+    with MongoClient(mongodb_server, tz_aware=True) as client:
+        collection = client[problem.source.database][problem.source.collection]
+        collection.insert_many([dict(flower) for flower in flowers()])
+        run_task(ingest, problem)
+        gone = flowers()[0]
+        keys, stored = _gather(problem, store, collection, {gone["_id"]}, _WISH)
+        client.drop_database(problem.source.database)
+    is_erased = _recognise(problem, stored)
+    record = {name: gone[name] for name in inputs_of(problem).names}
+
+    assert keys == {gone["_id"]}
+    assert is_erased(record)
+    assert not is_erased(record | {"petal_width": 99.0})
+    assert not is_erased({"petal_width": 0.2})
+    assert not is_erased("a text")

@@ -19,6 +19,7 @@ from perennial.promotion.verdict import Verdict
 from perennial.registry.client import open_registry
 from perennial.settings import ServingSettings, get_serving_settings, get_settings
 from perennial.stores import mongodb
+from perennial.stores.feedback import open_statements
 from perennial.stores.prediction_log import (
     Feedback,
     Logged,
@@ -151,7 +152,9 @@ class World:
         told = [document_id(key) for key in predictions]
         with mongodb.connect(get_settings()) as client:
             self._documents(client).delete_many({"_id": {"$in": [*documents, *told]}})
-            delete_predictions(self._log_database(client), predictions)
+            log = self._log_database(client)
+            open_statements(log).delete_many({"prediction_id": {"$in": list(predictions)}})
+            delete_predictions(log, predictions)
 
     def _documents(self, client: Any) -> Any:
         return client[self.problem.source.database][self.problem.source.collection]

@@ -31,6 +31,7 @@ from rich.table import Table
 from scipy import sparse
 
 from benchmarks.common import interleave, medians, parser, read_reviews, write_json
+from perennial.text.normal_form import normal_form
 
 OURS, COPIED, ONCE = "ours", "peer, stop words per row", "peer, stop words once"
 
@@ -63,8 +64,8 @@ class Agreement:
     different : int
         Documents with other tokens.
     unexplained : int
-        Those of them that still differ when the peer gets texts without what only we know for
-        punctuation or digits, that is, outside ASCII.
+        Those of them that still differ when the peer gets texts in normal form and without what
+        only we know for punctuation or digits, that is, outside ASCII.
     same_counts : bool
         Whether the counts of the documents with the same tokens are equal.
     """
@@ -134,7 +135,7 @@ def compare(ours: Measured, peer: Measured) -> Agreement:
     pairs = zip(ours.tokens, peer.tokens, strict=True)
     same = np.array([mine == other for mine, other in pairs])
     different = np.flatnonzero(~same)
-    explained = _clean_plain([texts[i] for i in different])
+    explained = _clean_plain([normal_form(texts[i]) for i in different])
     return Agreement(
         documents=len(texts),
         outside_ascii=sum(not text.isascii() for text in texts),
@@ -222,9 +223,10 @@ def show(figures: dict[str, Any], agreement: Agreement) -> None:
     Console().print(
         table,
         f"{agreement.different:,} documents ({share:.1%}) have other tokens, all but "
-        f"{agreement.unexplained} of them for one reason: dashes, quotation marks, symbols and "
-        "superscript digits outside ASCII are punctuation and digits for us, and letters for the "
-        f"peer ({agreement.outside_ascii:,} documents are not ASCII alone). The counts of all "
+        f"{agreement.unexplained} of them for two reasons: we bring texts into a normal form, and "
+        "dashes, symbols and superscript digits outside ASCII are punctuation and digits for us, "
+        f"and letters for the peer ({agreement.outside_ascii:,} documents are not ASCII alone). "
+        "The counts of all "
         f"other documents are {'equal' if agreement.same_counts else 'NOT EQUAL'}.",
     )
 

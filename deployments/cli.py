@@ -35,6 +35,7 @@ _PANELS = {
     "rollback": _PRODUCTION,
     "history": _PRODUCTION,
     "monitor": _WATCH,
+    "feedback": _WATCH,
     "score": _WATCH,
 }
 _OTHERS = "Other flows"

@@ -52,6 +52,7 @@ def _make(
     tags = RunTags(kind="reproduce", reproduced_version=number).as_tags()
     with registry.run(spec.name, f"reproduce version {number}", tags=tags) as run_id:
         dataset = prepare(spec, snapshot)
+        spec = dataset.problem
         fitted = train(spec, recipe.surroundings.candidate, dataset, run_id)
         again = choose(spec, dataset, [fitted])
         if spec.decision is not None:

@@ -71,6 +71,8 @@ def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Ste
     with registry.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
         with steps("prepare"):
             dataset = prepare(spec, ingested.snapshot)
+            # Rare labels may be left out: from here on these are the problem's classes.
+            spec = dataset.problem
             describe(spec, dataset, run_id)
         with steps("train"), beside(get_ready):
             names = largest_first(spec, dataset)
@@ -102,6 +104,8 @@ def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Ste
         verdict,
         run_id,
         dataset.feedback_documents,
+        dataset.split,
+        dataset.feedback_left_out,
     )
 
 

@@ -15,6 +15,7 @@ from prefect import flow
 
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
+from perennial.config.query import QueryError, read_query
 from perennial.errors import OutsideError
 from perennial.settings import get_settings
 from perennial.stores.measurements import Gauge, record
@@ -45,7 +46,7 @@ def score(
     database, collection : str or None
         Where the documents are; None takes the problem's.
     query : str or None
-        A MongoDB filter on them, as JSON; None takes the problem's.
+        A MongoDB filter on them, as extended JSON; None takes the problem's.
     file : Path or None
         A Parquet file to classify instead of documents.
     out : Path or None
@@ -74,15 +75,16 @@ def _place(spec: Problem, database: str | None, collection: str | None, query: s
 
 
 def _parse(query: str) -> dict[str, Any]:
-    from bson import json_util
-
     try:
-        parsed = json_util.loads(query)
-    except (json.JSONDecodeError, ValueError) as error:
+        parsed = json.loads(query)
+    except (ValueError, RecursionError) as error:
         raise OutsideError(f"--query {query!r} is not JSON: {error}.") from error
     if not isinstance(parsed, dict):
         raise OutsideError(f"--query {query!r} must be a JSON object, such as {{}}.")
-    return parsed
+    try:
+        return read_query(parsed)
+    except QueryError as error:
+        raise OutsideError(f"--query {query!r} cannot be used: {error}.") from error
 
 
 def _gauges(scored: Scored) -> list[Gauge]:

@@ -47,23 +47,13 @@ def leads_into_list(document: Mapping[str, Any], path: str) -> bool:
 
 
 def nest(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document in which each value stands at its path; no path leads into another.
-
-    Raises
-    ------
-    ValueError
-        If one does.
-    """
+    """Return a document in which each value stands at its path; no path may lead into another."""
     document: dict[str, Any] = {}
     for path, value in values.items():
         *way, last = path.split(_DOT)
-        inner: Any = document
+        inner = document
         for name in way:
             inner = inner.setdefault(name, {})
-            if not isinstance(inner, dict):
-                raise ValueError(f"{path} leads into another path")
-        if last in inner:
-            raise ValueError(f"{path} leads into another path")
         inner[last] = value
     return document
 

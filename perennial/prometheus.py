@@ -77,6 +77,12 @@ SERVICE = _by_name(
         "route",
     ),
     _counter("model_prediction_count", "Predictions answered", "problem", "version", "class"),
+    _counter(
+        "perennial_refused_inputs",
+        "Inputs that could not be classified, by reason",
+        "problem",
+        "code",
+    ),
     _histogram("perennial_input_characters", "Characters per input", "problem"),
     _gauge(
         "perennial_model_info",

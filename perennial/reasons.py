@@ -24,8 +24,21 @@ class ReasonCode(StrEnum):
     UNKNOWN_LABEL = "unknown_label"
     UNKNOWN_FIELD = "unknown_field"
     CONFLICTING_LABEL = "conflicting_label"
-    CHANGED = "changed"
 
+
+# What may be wrong with an input that somebody sends to the service.
+INPUT_CODES = (
+    ReasonCode.MISSING,
+    ReasonCode.NULL,
+    ReasonCode.IN_LIST,
+    ReasonCode.WRONG_TYPE,
+    ReasonCode.EMPTY,
+    ReasonCode.TOO_LONG,
+    ReasonCode.NOT_UTF8,
+    ReasonCode.NOT_FINITE,
+    ReasonCode.OUT_OF_RANGE,
+    ReasonCode.UNKNOWN_FIELD,
+)
 
 _PREDICATES = {
     ReasonCode.MISSING: "is missing",
@@ -41,7 +54,6 @@ _PREDICATES = {
     ReasonCode.UNKNOWN_LABEL: "is none of the problem's labels",
     ReasonCode.UNKNOWN_FIELD: "is an unknown field",
     ReasonCode.CONFLICTING_LABEL: "differs from that of a copy",
-    ReasonCode.CHANGED: "was changed after it was read",
 }
 
 

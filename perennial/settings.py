@@ -7,6 +7,7 @@ the project. What a *problem* needs stands in ``problems/NAME.yaml`` instead.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import traceback
@@ -37,6 +38,10 @@ PROJECT = Path(__file__).parents[1]
 
 
 _SHA256 = "^[0-9a-f]{64}$"
+# What an API key may be allowed, and how that stands behind its hash.
+SCOPES = ("classify", "feedback", "refresh", "metrics")
+_API_KEY = re.compile(rf"[0-9a-f]{{64}}(:(?:{'|'.join(SCOPES)})(\+(?:{'|'.join(SCOPES)}))*)?")
+_SIGNING_CHARACTERS = 32
 _WEB = ("http://", "https://")
 
 
@@ -60,6 +65,21 @@ def _default_project() -> Path:
     return PROJECT if here.is_relative_to(PROJECT) or not is_project else here
 
 
+def _require_api_key(entry: str) -> str:
+    if not _API_KEY.fullmatch(entry):
+        raise ValueError(
+            "must be SHA-256 in hexadecimal, 64 of 0-9 and a-f, and not what it is made of; a "
+            f"colon and scopes may follow, joined by +: {', '.join(SCOPES)}"
+        )
+    return entry
+
+
+def _require_length(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < _SIGNING_CHARACTERS:
+        raise ValueError(f"must have at least {_SIGNING_CHARACTERS} characters")
+    return secret
+
+
 def _absolute(folder: Path) -> Path:
     return folder.absolute()
 
@@ -67,7 +87,8 @@ def _absolute(folder: Path) -> Path:
 # Programs that are started in other folders read the same settings.
 Folder = Annotated[Path, AfterValidator(_absolute)]
 Hash = Annotated[str, StringConstraints(pattern=_SHA256)]
-Hashes = Annotated[tuple[Hash, ...], NoDecode, BeforeValidator(_by_commas)]
+ApiKeyEntry = Annotated[str, AfterValidator(_require_api_key)]
+ApiKeyEntries = Annotated[tuple[ApiKeyEntry, ...], NoDecode, BeforeValidator(_by_commas)]
 Uri = Annotated[str, AfterValidator(_require_encoded)]
 
 
@@ -149,7 +170,7 @@ class ServingSettings(Environment):
     """The settings of the service, read from environment variables that begin with SERVING_."""
 
     model_config = SettingsConfigDict(env_prefix="SERVING_")
-    secrets_of = frozenset({"api_key_hashes", "refresh_token_hash"})
+    secrets_of = frozenset({"api_key_hashes", "refresh_token_hash", "signing_key"})
 
     host: str = Field(
         default="127.0.0.1",
@@ -164,7 +185,7 @@ class ServingSettings(Environment):
     )
     metrics_host: str = Field(default="0.0.0.0", description="address of the metrics' own port")  # noqa: S104
 
-    max_inputs: int = Field(default=1000, ge=1, description="inputs per request")
+    max_inputs: int = Field(default=1000, ge=1, le=1_000_000, description="inputs per request")
     max_characters: int = Field(default=100_000, ge=1, description="characters per text")
     max_body_bytes: int = Field(default=10_000_000, ge=1, description="size of a request's body")
     max_concurrency: int = Field(
@@ -185,13 +206,19 @@ class ServingSettings(Environment):
     poll_seconds: float = Field(
         default=5.0, gt=0, description="how often a worker looks at the registry"
     )
-    api_key_hashes: Hashes = Field(
+    api_key_hashes: ApiKeyEntries = Field(
         default=(),
-        description="SHA-256 of every valid API key in hexadecimal, by commas; none: no keys",
+        description="SHA-256 of every valid API key in hexadecimal, by commas, each with `:` and "
+        "its scopes (`classify+feedback+refresh+metrics`) or with all; none: no keys",
     )
     open: bool = Field(default=False, description="answer everybody without keys, on any address")
     refresh_token_hash: Hash | None = Field(
         default=None, description="SHA-256 of the token for POST /refresh"
+    )
+    signing_key: Annotated[SecretStr, AfterValidator(_require_length)] | None = Field(
+        default=None,
+        description="what signs prediction ids and hides API keys in the digests of senders, the "
+        "same for all pods; default one that is kept in the log's database",
     )
 
     log_share: float = Field(default=1.0, ge=0, le=1, description="share of the requests logged")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
@@ -9,14 +10,21 @@ from pydantic_core import PydanticCustomError
 
 from perennial.schema import Schema
 
-FeedbackUse = Literal["training", "holdout"]
+FeedbackUse = Literal["training", "review", "holdout"]
 
 # What the service writes into the source of a document that it makes of feedback.
 FEEDBACK: Final = "feedback"
 # How the id of such a document begins.
 ID_PREFIX: Final = f"{FEEDBACK}:"
-# Where such a document says who gave the feedback.
-SENDER: Final = "feedback.sender"
+# The part of such a document that says who gave the feedback on what, and the path of the sender.
+SENDER: Final = "sender"
+SENDER_PATH: Final = f"{FEEDBACK}.{SENDER}"
+
+_MEANINGS: dict[FeedbackUse, str] = {
+    "training": "learned from and not judged on",
+    "review": "kept out until a person lets it in, then learned from and not judged on",
+    "holdout": "judged on, too",
+}
 
 
 class FeedbackRules(Schema):
@@ -28,7 +36,15 @@ class FeedbackRules(Schema):
 
     use: FeedbackUse = Field(
         default="training",
-        description="training: learned from, never judged on; holdout: trusted like the collection",
+        description="training: learned from, never judged on; review: that as soon as a person "
+        "lets it in; holdout: trusted like the collection",
+    )
+    max_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="of the training documents at most; the rest of the feedback is left out, "
+        "unless it is trusted",
     )
 
     @model_validator(mode="before")
@@ -46,9 +62,34 @@ class FeedbackRules(Schema):
     @property
     def meaning(self) -> str:
         """What becomes of documents from feedback, in a few words."""
-        return "judged on, too" if self.is_judged_on else "learned from and not judged on"
+        return _MEANINGS[self.use]
+
+    def allowed(self, others: int) -> int | None:
+        """Return how many documents from feedback may be learned from; None if all may.
+
+        Parameters
+        ----------
+        others : int
+            Number of the other training documents.
+        """
+        if self.is_judged_on or self.max_share == 1:
+            return None
+        # What is a whole number must not become less by rounding.
+        return int(others * self.max_share / (1 - self.max_share) + 1e-9)
 
 
 def document_id(prediction_id: str) -> str:
     """Return the id of the document that feedback on a prediction makes."""
     return ID_PREFIX + prediction_id
+
+
+def provenance_field(names: Collection[str]) -> str:
+    """Return the field of a document that says who gave its feedback.
+
+    Parameters
+    ----------
+    names : collection of str
+        The fields that the problem reads; one of them may have the usual name already.
+    """
+    taken = {name.partition(".")[0] for name in names}
+    return FEEDBACK if FEEDBACK not in taken else f"perennial_{FEEDBACK}"

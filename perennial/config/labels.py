@@ -34,20 +34,18 @@ def check_labels(given: Mapping[Any, Any]) -> None:
 
 def _wrong(stored: object) -> tuple[str, str] | None:
     """Return what is wrong with a stored value, and what to write instead."""
-    if isinstance(stored, bool | str):
+    shown, remedy = f"is {_as_in_yaml(stored)}", _ALLOWED
+    if isinstance(stored, bool | str) or (isinstance(stored, float) and stored.is_integer()):
         return None
-    shown = f"is {_as_in_yaml(stored)}"
-    if stored is None:
-        return shown, f"{_ALLOWED}; {_QUOTED}"
-    if isinstance(stored, date):
-        return f"{shown}, which YAML reads as a date", f"{_ALLOWED}; {_QUOTED}"
     if isinstance(stored, int):
         if _LEAST <= stored <= _MOST:
             return None
-        return shown, f"MongoDB's whole numbers end at {_MOST}; {_QUOTED}"
-    if isinstance(stored, float) and stored.is_integer():
-        return None
-    return shown, _ALLOWED
+        remedy = f"MongoDB's whole numbers end at {_MOST}; {_QUOTED}"
+    elif isinstance(stored, date):
+        shown, remedy = f"{shown}, which YAML reads as a date", f"{_ALLOWED}; {_QUOTED}"
+    elif stored is None:
+        remedy = f"{_ALLOWED}; {_QUOTED}"
+    return shown, remedy
 
 
 def _as_in_yaml(value: object) -> str:

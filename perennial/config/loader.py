@@ -10,8 +10,9 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from perennial.config.candidates import Candidate, TabularCandidate
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names, shorten
-from perennial.config.problem import Candidate, Problem, TabularCandidate
+from perennial.config.problem import Problem
 from perennial.errors import ProblemError
 from perennial.gates.base import READ_FILE
 from perennial.gates.cases import LABELS
@@ -81,8 +82,12 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
             f"There is no problem {path.stem!r} ({path}); the problems are {join_names(known)}."
         )
     document = _read(path)
-    labels = document.get("labels")
-    known_labels = {LABELS: tuple(map(str, labels))} if isinstance(labels, dict) else {}
+    labels, rare = document.get("labels"), document.get("rare_labels")
+    into = rare.get("into") if isinstance(rare, dict) else None
+    known_labels = {}
+    if isinstance(labels, dict):
+        added = [into] if isinstance(into, str) and into not in labels else []
+        known_labels[LABELS] = (*map(str, labels), *added)
 
     def read_file(schema: type[M], location: tuple[str, ...], name: str) -> M:
         beside = folder or path.parent

@@ -14,6 +14,7 @@ Lemmas = Literal["none", "noun", "verb", "adjective", "adverb"]
 class Preparation(Schema):
     """Which normalisation steps are on; `perennial.text.normalizer` says what each does."""
 
+    normal_form: bool = True
     lowercase: bool = True
     html: bool = True
     urls: bool = True

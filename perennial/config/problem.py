@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     Field,
+    PrivateAttr,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -19,11 +20,12 @@ from pydantic import (
 from pydantic.main import IncEx
 
 from perennial import paths
+from perennial.config.candidates import Candidate, TabularCandidate
 from perennial.config.decision import DecisionConfig
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
-from perennial.config.experiment import Experiment, Parameters
+from perennial.config.experiment import Experiment
 from perennial.config.feedback import FeedbackRules
-from perennial.config.fields import FieldName, TabularFeatures
+from perennial.config.fields import FieldName
 from perennial.config.gates import Gates
 from perennial.config.labels import check_labels
 from perennial.config.monitoring import Monitoring
@@ -31,8 +33,8 @@ from perennial.config.preparation import Preparation
 from perennial.config.rollout import Rollout
 from perennial.config.schedule import Schedule
 from perennial.config.source import Source
-from perennial.config.validation import Validation
-from perennial.estimators import ESTIMATORS, EstimatorName
+from perennial.config.split import RareLabels, Split, Validation
+from perennial.estimators import ESTIMATORS
 from perennial.estimators.base import Refusal
 from perennial.fields import FieldKind
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
@@ -54,58 +56,6 @@ class Limits(Schema):
     max_characters: int = Field(default=100_000, ge=1)
 
 
-class Features(Schema):
-    """How tokens become numbers."""
-
-    weighting: Literal["counts", "tfidf"] = "counts"
-    bigrams: bool = Field(
-        default=False,
-        description="pairs of neighbouring tokens besides tokens: ngram_range=(1, 2) of "
-        "scikit-learn",
-    )
-    min_documents: int = Field(
-        default=2,
-        ge=1,
-        description="the least number of documents that a feature occurs in: min_df of "
-        "scikit-learn",
-    )
-    max_features: int | None = Field(default=None, ge=1)
-    binary: bool = False
-    sublinear: bool = Field(
-        default=False,
-        description="1 + log(count) instead of the count: sublinear_tf of scikit-learn",
-    )
-
-
-class Candidate(Schema):
-    """A model specification that a retraining fits: preparation x features x estimator."""
-
-    preparation: Name
-    features: Features
-    estimator: EstimatorName
-    parameters: Parameters = Field(default={})
-
-    @property
-    def shared(self) -> tuple[Hashable, ...]:
-        """What candidates must agree on to share features; the first part, to share tokens."""
-        f = self.features
-        # The weighting is cheap and learned per fit; everything else can be shared.
-        return self.preparation, f.bigrams, f.min_documents, f.max_features, f.binary
-
-
-class TabularCandidate(Schema):
-    """A candidate of a problem with `inputs`: features x estimator."""
-
-    features: TabularFeatures = TabularFeatures()
-    estimator: EstimatorName
-    parameters: Parameters = Field(default={})
-
-    @property
-    def shared(self) -> tuple[Hashable, ...]:
-        """See `Candidate.shared`: scaling is cheap and learned per fit, all else is the same."""
-        return ()
-
-
 class Problem(Schema):
     """One classification task. `load_problem` reads it from its file."""
 
@@ -120,9 +70,13 @@ class Problem(Schema):
     )
     limits: Limits = Limits()
     feedback: FeedbackRules = FeedbackRules()
+    split: Split = Split()
     holdout: Share = 0.2
     validation: Validation = Field(
         default=Validation(share=0.1), description="which documents choose the challenger"
+    )
+    rare_labels: RareLabels | None = Field(
+        default=None, description="absent, a label needs documents on both sides of the split"
     )
     metric: MetricName = "accuracy"
     decision: DecisionConfig | None = None
@@ -137,6 +91,8 @@ class Problem(Schema):
         default=None, description="the candidate that retrainings fit; absent, they try all"
     )
     experiment: Experiment = Experiment()
+
+    _classes: tuple[str, ...] | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -241,7 +197,7 @@ class Problem(Schema):
 
     def _contradictions(self) -> Iterator[CrossReferenceError]:
         if self.decision is not None:
-            for location, value, allowed in self.decision.invalid_values(self.classes):
+            for location, value, allowed in self.decision.invalid_values(self.possible_classes):
                 yield invalid_value(("decision", *location), value, allowed)
             metrics = self.decision.allowed_metrics
             if self.metric not in metrics:
@@ -333,13 +289,42 @@ class Problem(Schema):
     @property
     def digest(self) -> str:
         """Hexadecimal digest of everything that shapes a retraining of this problem."""
-        shaping = self.for_retraining().model_dump_json(exclude=_SHAPES_NOTHING)
+        # A key that came later starts no retraining where it is not used.
+        unused = {name: True for name in _ADDED_LATER if _has_default(self, name)}
+        exclude = _SHAPES_NOTHING | unused
+        if _has_default(self.feedback, "max_share"):
+            exclude |= {"feedback": {"max_share"}}
+        shaping = self.for_retraining().model_dump_json(exclude=exclude)
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels, in the order of the file."""
-        return tuple(self.labels)
+        """The labels that models learn, in the order of the file: all, or `with_classes`."""
+        return tuple(self.labels) if self._classes is None else self._classes
+
+    @property
+    def possible_classes(self) -> tuple[str, ...]:
+        """The labels of the file, and the one that rare ones become."""
+        labels = tuple(self.labels)
+        return (
+            labels
+            if self.rare_labels is None
+            else (*labels, *self.rare_labels.added_labels(labels))
+        )
+
+    def with_classes(self, classes: Sequence[str]) -> Self:
+        """Return the problem of models that know these labels only, in the order of the file."""
+        known = (*self.possible_classes, *classes)
+        found = self.model_copy()
+        found._classes = tuple(dict.fromkeys(label for label in known if label in classes))  # noqa: SLF001 - its own
+        return found
+
+    def class_of(self, label: str) -> str | None:
+        """Return the class that stands for a label; None if there is none."""
+        if label in self.classes:
+            return label
+        into = None if self.rare_labels is None else self.rare_labels.into
+        return into if into in self.classes else None
 
     @property
     def has_costs(self) -> bool:
@@ -370,6 +355,7 @@ _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = 
 }
 
 
+_ADDED_LATER = ("split", "rare_labels")
 # Parts of a file that say nothing about what a retraining makes.
 _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "description": True,

@@ -127,31 +127,22 @@ def _value(value: Any, location: tuple[str, ...], *, is_expression: bool) -> Any
 def _scalar(value: Any, location: tuple[str, ...]) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    if type(value).__name__ == "ScalarBoolean":
-        # What YAML has given a name; Python lets nobody derive from its own booleans.
-        return bool(value)
-    if isinstance(value, datetime):
-        return _moment(value, location)
+    if isinstance(value, int | float | Decimal):
+        return _number(value, location)
     if isinstance(value, date):
-        return datetime.combine(value, time(), UTC)
-    if isinstance(value, int):
-        return _whole(value, location)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, str) and not _is_from_mongodb(value):
-        return _text(value, location)
-    if isinstance(value, Decimal):
-        from bson import Decimal128
-
-        return Decimal128(value)
+        return _moment(value, location)
     if isinstance(value, bytes) or _is_from_mongodb(value):
         return value
+    if isinstance(value, str):
+        return _text(value, location)
     raise QueryError(
         location, f"is a {type(value).__name__}", "write a value that JSON or MongoDB has"
     )
 
 
-def _moment(value: datetime, location: tuple[str, ...]) -> datetime:
+def _moment(value: date, location: tuple[str, ...]) -> datetime:
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time(), UTC)
     # YAML's own class of dates is none that the driver knows; without a zone it is UTC.
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
     try:
@@ -161,6 +152,17 @@ def _moment(value: datetime, location: tuple[str, ...]) -> datetime:
             location, f"is {value.isoformat()}", "in UTC this is no date of the years 1 to 9999"
         ) from None
     return datetime.combine(moment.date(), moment.time(), UTC)
+
+
+def _number(value: float | Decimal, location: tuple[str, ...]) -> Any:
+    if type(value).__name__ == "ScalarBoolean":
+        # What YAML has given a name; Python lets nobody derive from its own booleans.
+        return bool(value)
+    if isinstance(value, Decimal):
+        from bson import Decimal128
+
+        return Decimal128(value)
+    return _whole(value, location) if isinstance(value, int) else float(value)
 
 
 def _whole(value: int, location: tuple[str, ...]) -> Any:
@@ -207,10 +209,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    if isinstance(value, datetime):
-        return _moment(value, ()).isoformat().replace("+00:00", "Z")
     if isinstance(value, date):
-        return f"{value.isoformat()}{_MIDNIGHT}"
+        return _moment(value, ()).isoformat().replace("+00:00", "Z")
     if isinstance(value, str) and _DAY.fullmatch(value):
         return f"{value}{_MIDNIGHT}"
     return value

@@ -71,8 +71,9 @@ class Kind(ABC):
 
         Raises
         ------
-        WrongValueError
-            If the value is not of this kind.
+        ValueError
+            If the value is not of this kind. The message is a predicate of the field, such as
+            "is a text, not a number"; a `WrongValueError` says by its code what else is wrong.
         """
 
     @abstractmethod

@@ -24,15 +24,14 @@ class Number(Kind):
 
     def check(self, value: Any) -> float:
         """Return a floating-point number; -0 becomes 0."""
-        if type(value) is not float:
-            value = self._convert(value)
-        if not -LARGEST <= value <= LARGEST:
-            if not math.isfinite(value):
-                why = f"is {value}, not a finite number"
+        number: float = value if type(value) is float else self._convert(value)
+        if not -LARGEST <= number <= LARGEST:
+            if not math.isfinite(number):
+                why = f"is {number}, not a finite number"
                 raise WrongValueError(ReasonCode.NOT_FINITE, why)
             raise WrongValueError(ReasonCode.OUT_OF_RANGE, _BEYOND)
         # The sum makes 0.0 of -0.0.
-        return value + 0.0
+        return number + 0.0
 
     def _convert(self, value: Any) -> float:
         value = plain(value)

@@ -123,6 +123,30 @@ class ModelOnHoldout:
     floor: DecisionFloor | None = None
 
 
+@dataclass(frozen=True)
+class FeedbackAgreement:
+    """How much of what a sender says about predictions Production agrees with.
+
+    Attributes
+    ----------
+    sender : str
+        Digest of the sender's API key, or what stands for one that is not known.
+    documents : int
+        Number of the sender's documents that Production has not learned from.
+    agreeing : int
+        How many of them Production gives the same label.
+    """
+
+    sender: str
+    documents: int
+    agreeing: int
+
+    @property
+    def share(self) -> float:
+        """The share that agrees."""
+        return self.agreeing / self.documents
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Two registered versions that are about to be compared.
@@ -137,12 +161,15 @@ class Comparison:
         The Production version, if there is one.
     traits : Table or None
         Traits of the documents that both predict; None without a Production version.
+    feedback : sequence of FeedbackAgreement
+        What senders of feedback that is not judged on say of Production, each with documents.
     """
 
     registry: Registry
     version: ModelVersion
     production: ModelVersion | None = None
     traits: pa.Table | None = None
+    feedback: Sequence[FeedbackAgreement] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -213,10 +213,12 @@ def _invariance(case: Invariance, before: _Answer, after: _Answer) -> str | None
 
 
 def _direction(case: Direction, before: _Answer, after: _Answer) -> str | None:
+    pair = f"{_quote(case.input)} to {_quote(case.changed)}"
+    if case.label not in before.probabilities:
+        return f"{pair} cannot move {case.label}, a rare label that the model does not know"
     moved = after.probabilities[case.label] - before.probabilities[case.label]
     if moved >= case.rises:
         return None
-    pair = f"{_quote(case.input)} to {_quote(case.changed)}"
     return f"{pair} moves {case.label} by {moved:+.3f}, less than {case.rises:+g}"
 
 

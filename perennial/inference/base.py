@@ -22,7 +22,15 @@ class Predictor(Protocol):
     """Whether inputs in many calls take about as long as in one."""
 
     def probabilities(self, inputs: Sequence[Any]) -> NDArray[np.float64]:
-        """Return the probability of each class, shape (n_inputs, n_classes)."""
+        """Return the probability of each class, shape (n_inputs, n_classes).
+
+        A row of NaN says that the input is beyond what the model computes with; `beyond` names the
+        field.
+        """
+        ...
+
+    def beyond(self, given: Any) -> str | None:
+        """Return the field of a record that the model cannot compute with; None if it is none."""
         ...
 
     def decide(self, probabilities: NDArray[np.float64]) -> list[int]:
@@ -64,6 +72,10 @@ class DecidingPredictor:
         found = probabilities.argmax(axis=1) if weights is None else decide(probabilities, weights)
         positions: list[int] = found.tolist()
         return positions
+
+    def beyond(self, given: Any) -> str | None:
+        """Return None: texts are counted, and no count is too large."""
+        return None
 
 
 class PipelinePredictor(DecidingPredictor):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from perennial.classifiers.linear_form import linear_form
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.estimators import spec_of
 from perennial.estimators.base import towards
+from perennial.fields.base import LARGEST
 from perennial.inference.base import PipelinePredictor, require_class
 from perennial.inference.contribution import Contribution
 from perennial.inputs.encoder import FieldEncoder
@@ -34,6 +35,42 @@ class TabularPredictor(PipelinePredictor):
     def __init__(self, model: Pipeline) -> None:
         super().__init__(model)
         self._encoder: FieldEncoder = model[1]
+
+    def probabilities(self, inputs: Sequence[Any]) -> Floats:
+        """Return the probabilities of each record; see `Predictor`.
+
+        Numbers that models take may be beyond them once they are scaled, by what training has seen.
+        """
+        found = np.full((len(inputs), len(self.classes)), np.nan)
+        matrix = self._prepare(inputs)
+        usable = (np.abs(matrix) <= LARGEST).all(axis=1)
+        if usable.all():
+            found = self._estimate(matrix)
+        elif usable.any():
+            found[usable] = self._estimate(matrix[usable])
+        broken = ~np.isfinite(found).all(axis=1)
+        if broken.any():
+            found[broken] = np.nan
+        return found
+
+    def beyond(self, given: Any) -> str | None:
+        """Return the first field whose prepared value is beyond the model."""
+        (row,) = self._prepare([given])
+        beyond = np.flatnonzero(~(np.abs(row) <= LARGEST))
+        return self._encoder.fields_[beyond[0]] if len(beyond) else None
+
+    def _prepare(self, records: Sequence[Any]) -> Floats:
+        """Return the matrix that the estimator gets, shape (n_records, n_columns)."""
+        if not len(records):
+            return np.empty((0, 0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(self._model[:-1].transform(records), np.float64)
+
+    def _estimate(self, matrix: Floats) -> Floats:
+        if not len(matrix):
+            return np.empty((0, len(self.classes)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(self._model[-1].predict_proba(matrix), np.float64)
 
     def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what moves the decision on this record most; see `Predictor`."""

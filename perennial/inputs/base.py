@@ -14,19 +14,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from perennial.fields import FieldKind
-from perennial.hashing import digest
+from perennial.inputs.identity import FIRST_IDENTITY, content_hash, content_hashes
 from perennial.inputs.records import TabularInputs
 from perennial.inputs.validation import require_text, require_utf8
-from perennial.paths import nest
 from perennial.reasons import ReasonCode, UnusableError
-from perennial.text.html import BREAK, TAG
+from perennial.text.html import TAG
+from perennial.text.normal_form import normal_form
 
 if TYPE_CHECKING:
     from perennial.config.problem import Problem
 
 WORD = re.compile(r"[^\W_]+")
-_LOWER = bytes(range(256)).lower()
-_NEITHER_LETTER_NOR_DIGIT = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 
 
 class Inputs(Protocol):
@@ -65,12 +63,24 @@ class Inputs(Protocol):
         """
         ...
 
-    def content_hash(self, value: Any) -> bytes:
-        """Return what copies of an input have in common; it decides the split."""
+    def content_hash(self, value: Any, version: int = FIRST_IDENTITY) -> bytes:
+        """Return the identity of an input, which decides the split.
+
+        Parameters
+        ----------
+        value : str, or mapping of str to value
+            The input, as `read` returns it.
+        version : int
+            The version of the identity; see `perennial.inputs.identity`.
+        """
+        ...
+
+    def content_hashes(self, column: pa.Array, version: int) -> pa.FixedSizeBinaryArray:
+        """Return what `content_hash` does for each input of a column of a snapshot."""
         ...
 
     def write(self, value: Any) -> dict[str, Any]:
-        """Return the fields of a document that has this input."""
+        """Return path -> value of the fields of a document that has this input."""
         ...
 
 
@@ -98,7 +108,7 @@ class TextInputs:
         require_utf8(name, text)
         if not text.strip():
             raise UnusableError(ReasonCode.EMPTY, name)
-        words = sum(1 for _ in islice(WORD.finditer(TAG.sub(" ", text)), limits.min_words))
+        words = count_words(text, limits.min_words)
         if words < limits.min_words:
             why = f"has {words} words after normalisation, fewer than {limits.min_words}"
             raise UnusableError(ReasonCode.TOO_SHORT, name, why, value=text)
@@ -107,27 +117,23 @@ class TextInputs:
             raise UnusableError(ReasonCode.TOO_LONG, name, why, value=text)
         return text
 
-    def content_hash(self, value: str) -> bytes:
-        """Return the hash of a text's content."""
-        return content_hash(value)
+    def content_hash(self, value: str, version: int = FIRST_IDENTITY) -> bytes:
+        """Return the identity of a text."""
+        return content_hash(value, version)
+
+    def content_hashes(self, column: pa.Array, version: int) -> pa.FixedSizeBinaryArray:
+        """Return the identities of texts."""
+        return content_hashes(column, version)
 
     def write(self, value: str) -> dict[str, Any]:
-        """Return the one field, at its path."""
-        return nest({self._name: value})
+        """Return the one field."""
+        return {self._name: value}
 
 
-def content_hash(text: str) -> bytes:
-    """Hash a text's content: its letters and digits without case, tags, spaces and punctuation.
-
-    Copies that differ in nothing else agree. The hash decides the split, too: changing how it is
-    made moves documents between training and holdout.
-    """
-    if "<" in text:
-        # Most tags are line breaks, which are found sooner without a pattern.
-        unbroken = text.replace(BREAK, "")
-        text = TAG.sub("", text) if "<" in unbroken else unbroken
-    if text.isascii():
-        content = text.encode().translate(_LOWER, _NEITHER_LETTER_NOR_DIGIT)
-    else:
-        content = "".join(filter(str.isalnum, text.casefold())).encode()
-    return digest(content)
+def count_words(text: str, limit: int) -> int:
+    """Return how many words a text has without its tags, or `limit` if it has more."""
+    # Decomposed letters and entities are no words of their own.
+    plain = normal_form(text)
+    if "<" in plain:
+        plain = TAG.sub(" ", plain)
+    return sum(1 for _ in islice(WORD.finditer(plain), limit))

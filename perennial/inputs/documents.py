@@ -3,54 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from perennial import paths
 from perennial.config.feedback import FEEDBACK, ID_PREFIX
-from perennial.config.problem import Problem
-from perennial.fields.base import describe, is_text, plain
-from perennial.hashing import HASH_BYTES, digest, unit
-from perennial.inputs.base import content_hash, inputs_of
-from perennial.inputs.records import Record, canonical
-from perennial.inputs.validation import require, require_date, require_text, require_utf8
-from perennial.reasons import ReasonCode, UnusableError
-
-__all__ = ["HASH_BYTES", "UnusableError", "content_hash"]
-
-
-@dataclass(frozen=True)
-class Example:
-    """The parts of a document that a snapshot keeps; `value` is the input of the model."""
-
-    value: Any
-    label: str
-    created_at: datetime
-    source: str | None
-
-
-def check(document: Mapping[str, Any], problem: Problem) -> Example:
-    """Return the example that a document holds.
-
-    Raises
-    ------
-    UnusableError
-        If a field is missing, of a wrong type, not valid UTF-8, empty, too long or out of range,
-        or if the label is none of the problem's.
-    """
-    names = problem.source.fields
-    created_at = require_date(document, names.created_at)
-    value = inputs_of(problem).read(document)
-    return Example(value, _label(document, problem), created_at, _source(document, names.source))
+from perennial.hashing import unit
 
 
 def in_holdout(hashes: pa.Array, share: float) -> NDArray[np.bool_]:
@@ -93,53 +53,6 @@ def superseded(documents: pa.Table) -> NDArray[np.bool_]:
     return feedback & known
 
 
-def row_digests(ids: pa.Array, labels: pa.Array, inputs: pa.Array) -> pa.FixedSizeBinaryArray:
-    """Return a digest of each document exactly as it is used, shape (n,)."""
-    columns = (column.to_pylist() for column in (ids, labels, inputs))
-    return pa.array(
-        [digest(b"".join(map(_framed, row))) for row in zip(*columns, strict=True)],
-        pa.binary(HASH_BYTES),
-    )
-
-
-def _framed(value: str | Record | None) -> bytes:
-    """Return a value after its length, so that no text can pass for the end of another."""
-    text = canonical(value) if isinstance(value, dict) else value or ""
-    data = text.encode()
-    return len(data).to_bytes(8, "little") + data
-
-
 def snapshot_digest(digests: pa.Array) -> str:
     """Return the hexadecimal digest of a set of documents, whatever their order."""
     return hashlib.sha256(b"".join(sorted(digests.to_pylist()))).hexdigest()[:32]
-
-
-def _source(document: Mapping[str, Any], path: str) -> str | None:
-    if paths.read(document, path) in (None, paths.MISSING):
-        return None
-    source = require_text(document, path)
-    require_utf8(path, source)
-    return source
-
-
-def _label(document: Mapping[str, Any], problem: Problem) -> str:
-    path = problem.source.fields.label
-    value = require(document, path)
-    meant = plain(value)
-    for label, stored in problem.labels.items():
-        # In Python True == 1; in a document they are different labels.
-        if meant == stored and isinstance(meant, bool) == isinstance(stored, bool):
-            return label
-    if not (is_text(meant) or isinstance(meant, int | float | Decimal)):
-        raise UnusableError(
-            ReasonCode.WRONG_TYPE, path, f"is {describe(value)}, not a label", value=value
-        )
-    known = ", ".join(map(_as_in_json, problem.labels.values()))
-    kinds = {describe(stored) for stored in problem.labels.values()}
-    found = "" if describe(meant) in kinds else f"{describe(value)}, "
-    why = f"is {found}not one of {known}"
-    raise UnusableError(ReasonCode.UNKNOWN_LABEL, path, why, value=value)
-
-
-def _as_in_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -10,9 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from perennial.fields import KINDS, FieldKind
+from perennial.fields.base import LARGEST
+from perennial.text.normal_form import normal_value
 
 Columns = dict[str, NDArray[Any]]
 
@@ -24,10 +27,18 @@ class FieldReader(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     fields : dict of str to str
         The fields of a record with their kinds; each must be there.
+    normal_form : bool
+        Read categories in normal form, with single spaces, so that one value has one column
+        however it was encoded; see `perennial.text.normal_form`.
     """
 
-    def __init__(self, fields: dict[str, FieldKind]) -> None:
+    def __init__(self, fields: dict[str, FieldKind], *, normal_form: bool = True) -> None:
         self.fields = fields
+        self.normal_form = normal_form
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a reader; one that was stored before there was a normal form has none."""
+        super().__setstate__({"normal_form": False} | state)
 
     def fit(self, X: object, y: object = None) -> FieldReader:
         """Return the reader: it learns nothing."""
@@ -55,9 +66,17 @@ class FieldReader(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             If a field is missing.
         """
         try:
-            return {name: _column(X, name, kind) for name, kind in self.fields.items()}
+            return {name: self._column(X, name, kind) for name, kind in self.fields.items()}
         except KeyError as error:
             raise ValueError(f"The inputs have no field {error}.") from None
+
+    def _column(self, records: object, name: str, kind: FieldKind) -> NDArray[Any]:
+        values = _values(records, name)
+        if self.normal_form and KINDS[kind].is_one_hot:
+            # Few values come often.
+            plain = {value: normal_value(value) for value in set(values)}
+            values = [plain[value] for value in values]
+        return KINDS[kind].to_column(values)
 
 
 class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -91,7 +110,9 @@ class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         for name, values in X.items():
             known = self.categories_.get(name)
             columns += [values] if known is None else [values == each for each in known]
-        return np.column_stack(columns).astype(np.float64, copy=False)
+        matrix = np.column_stack(columns).astype(np.float64, copy=False)
+        # Snapshots of the time before that limit may hold larger numbers.
+        return np.clip(matrix, -LARGEST, LARGEST, out=matrix)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Return each column's name: the field, and for a category its value, too."""
@@ -101,6 +122,20 @@ class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             for name, place in _numbered(self.fields_)
         ]
         return np.asarray(names, dtype=object)
+
+
+class FieldScaler(StandardScaler):  # type: ignore[misc]
+    """Standardise columns, and keep them within the numbers that models take.
+
+    Training has seen some of a column; a number far beyond them is still a number once it is
+    scaled, and still answered.
+    """
+
+    def transform(self, X: Any, copy: bool | None = None) -> NDArray[np.float64]:
+        """Return the scaled matrix, shape (n_documents, n_columns)."""
+        with np.errstate(over="ignore"):
+            scaled: NDArray[np.float64] = super().transform(X, copy)
+        return np.clip(scaled, -LARGEST, LARGEST, out=scaled)
 
 
 def fields_of(model: Pipeline) -> dict[str, FieldKind] | None:
@@ -116,10 +151,6 @@ def _numbered(names: Sequence[str]) -> list[tuple[str, int]]:
         pairs.append((name, seen.get(name, 0)))
         seen[name] = pairs[-1][1] + 1
     return pairs
-
-
-def _column(records: object, name: str, kind: FieldKind) -> NDArray[Any]:
-    return KINDS[kind].to_column(_values(records, name))
 
 
 def _values(records: Any, name: str) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 
 from perennial.config.problem import Problem
 from perennial.hashing import halves
-from perennial.inputs.base import TextInputs, inputs_of
+from perennial.inputs.base import TextInputs, count_words, inputs_of
 from perennial.inputs.documents import from_feedback
+from perennial.inputs.identity import CURRENT_IDENTITY
 from perennial.inputs.keys import NULL, label_key
-from perennial.inputs.revisions import COUNTED_WORDS, Found, as_read, count_words, to_revisions
+from perennial.inputs.revisions import COUNTED_WORDS, Found, as_read, to_revisions
 from perennial.reasons import ReasonCode
+from perennial.text.normal_form import normal_value
 
 Status = Literal["used", "quarantined", "duplicate"]
 
@@ -78,7 +81,7 @@ class Rules:
 def judge_documents(documents: Iterable[Mapping[str, Any]], problem: Problem) -> pa.Table:
     """Judge documents as they stand in MongoDB, without a snapshot; see `judge`."""
     found = [Found(document, stored=0) for document in documents]
-    revisions = to_revisions(found, problem, 1)
+    revisions = to_revisions(found, problem, CURRENT_IDENTITY)
     return judge(as_read(revisions, inputs_of(problem).fields), Rules.of(problem))
 
 
@@ -182,7 +185,7 @@ def _judge_labels(revisions: pa.Table, rules: Rules, verdict: _Verdict) -> pa.Ch
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
     raw = encoded.dictionary.to_pylist()
-    names = {key: name for name, key in rules.labels}
+    names = _names_of(raw, rules)
     labels = pa.array([names.get(key) for key in raw], pa.string())
     missing = encoded.is_null().to_numpy(zero_copy_only=False)
     verdict.object_to(missing, ReasonCode.MISSING, rules.label_field, "is missing")
@@ -194,6 +197,25 @@ def _judge_labels(revisions: pa.Table, rules: Rules, verdict: _Verdict) -> pa.Ch
         where = np.array(of_code, np.bool_)[places]
         verdict.object_to(where, code, rules.label_field, "{}", whys[places])
     return pa.chunked_array([labels.take(encoded.indices)], pa.string())
+
+
+def _names_of(raw: Sequence[str], rules: Rules) -> dict[str, str]:
+    """Return raw label -> name, of those that are labels, in whatever way they are encoded."""
+    exact = {key: name for name, key in rules.labels}
+    alike = {_plain(key): name for key, name in exact.items()}
+    found = {key: exact.get(key) or alike.get(_plain(key)) for key in raw}
+    return {key: name for key, name in found.items() if name is not None}
+
+
+def _plain(key: str) -> str:
+    """Return a raw label in normal form, if it is a text."""
+    if not key.startswith('"'):
+        return key
+    try:
+        return f'"{normal_value(json.loads(key))}"'
+    except ValueError:
+        # A text of which only the beginning is kept.
+        return key
 
 
 def _code_of_label(key: str) -> ReasonCode:

@@ -41,11 +41,11 @@ def label_key(value: object) -> str:
     Whole numbers of every type are the same label.
     """
     value = plain(value)
-    if isinstance(value, float | Decimal) and not isinstance(value, bool):
-        value = int(value) if math.isfinite(value) and value == int(value) else str(value)
+    if isinstance(value, float | Decimal):
+        return str(int(value)) if math.isfinite(value) and value == int(value) else str(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(int(value))
-    key = json_util.dumps(value, json_options=json_util.CANONICAL_JSON_OPTIONS, ensure_ascii=False)
+    key = json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS, ensure_ascii=False)
     return key[:_LABEL_CHARACTERS].encode("utf-8", "replace").decode()
 
 

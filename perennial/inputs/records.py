@@ -11,9 +11,10 @@ import pyarrow as pa
 from perennial.fields import KINDS, FieldKind
 from perennial.fields.base import Value
 from perennial.hashing import digest
+from perennial.inputs.identity import FIRST_IDENTITY, hash_array, require_version
 from perennial.inputs.validation import require
-from perennial.paths import nest
-from perennial.reasons import UnusableError, WrongValueError
+from perennial.reasons import ReasonCode, UnusableError, WrongValueError
+from perennial.text.normal_form import normal_value
 
 Record = dict[str, Value]
 
@@ -44,8 +45,9 @@ def check_record(fields: Mapping[str, FieldKind], given: Mapping[str, Any]) -> R
         value = require(given, name)
         try:
             record[name] = KINDS[kind].check(value)
-        except WrongValueError as error:
-            raise UnusableError(error.code, name, str(error), value=value) from None
+        except ValueError as error:
+            code = error.code if isinstance(error, WrongValueError) else ReasonCode.WRONG_TYPE
+            raise UnusableError(code, name, str(error), value=value) from None
     return record
 
 
@@ -75,10 +77,20 @@ class TabularInputs:
         """Return the record of a document; see `perennial.inputs.base.Inputs.read`."""
         return check_record(self.fields, document)
 
-    def content_hash(self, value: Record) -> bytes:
-        """Return the hash of the values; the order of the fields does not matter."""
+    def content_hash(self, value: Record, version: int = FIRST_IDENTITY) -> bytes:
+        """Return the identity of the values; the order of the fields does not matter."""
+        require_version(version)
+        if version > FIRST_IDENTITY:
+            value = {
+                name: normal_value(each) if isinstance(each, str) else each
+                for name, each in value.items()
+            }
         return digest(canonical(value).encode())
 
+    def content_hashes(self, column: pa.Array, version: int) -> pa.FixedSizeBinaryArray:
+        """Return the identities of records."""
+        return hash_array(self.content_hash(value, version) for value in column.to_pylist())
+
     def write(self, value: Record) -> dict[str, Any]:
-        """Return the fields, each at its path."""
-        return nest(value)
+        """Return the fields as they are."""
+        return dict(value)

@@ -11,23 +11,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 from bson import json_util
 
 from perennial import paths
-from perennial.config.feedback import SENDER
+from perennial.config.feedback import SENDER, provenance_field
 from perennial.config.problem import Problem
 from perennial.gates.slices import traits_of
 from perennial.hashing import digest
-from perennial.inputs.base import WORD, Inputs, TextInputs, inputs_of
-from perennial.inputs.keys import document_key, field_label_key
+from perennial.inputs.base import Inputs, TextInputs, count_words, inputs_of
+from perennial.inputs.identity import FIRST_IDENTITY
+from perennial.inputs.keys import document_key, field_label_key, label_key
+from perennial.inputs.near_copies import sketches
 from perennial.inputs.records import RECORDS, canonical
 from perennial.inputs.validation import require_date, require_text, require_utf8
 from perennial.reasons import UnusableError
-from perennial.text.html import TAG
 
 # More words than that are counted only where a problem asks for more.
 COUNTED_WORDS = 16
@@ -97,6 +97,7 @@ def reading_digest(problem: Problem, identity: int) -> str:
         "query": json_util.dumps(problem.source.query, sort_keys=True),
         "inputs": problem.inputs,
         "slices": list(slices.fields) if slices else [],
+        "group": problem.split.field,
     }
     return digest(json.dumps(said, sort_keys=True, default=str).encode()).hex()
 
@@ -166,7 +167,11 @@ def to_revisions(found: Iterable[Found], problem: Problem, identity: int) -> pa.
             columns.append(_records([row.get(name) for row in rows], inputs, field.type))
         else:
             columns.append(pa.array([row.get(field.name) for row in rows], field.type))
-    return _with_digests(pa.Table.from_arrays(columns, schema=schema), inputs)
+    table = pa.Table.from_arrays(columns, schema=schema)
+    if inputs.fields is None and identity > FIRST_IDENTITY:
+        made = sketches(table[name].fill_null("").combine_chunks()).cast(pa.binary())
+        table = table.set_column(schema.get_field_index("sketch"), schema.field("sketch"), made)
+    return _with_digests(table, inputs)
 
 
 def deletions(ids: Iterable[str], schema: pa.Schema) -> pa.Table:
@@ -239,18 +244,14 @@ def _revise(found: Found, problem: Problem, inputs: Inputs, identity: int) -> di
         row["source"] = _source(document, names.source)
     except UnusableError as error:
         return row | _unusable(document, problem, error)
-    row |= {inputs.column.name: value, "content": inputs.content_hash(value)}
+    row |= {inputs.column.name: value, "content": inputs.content_hash(value, identity)}
+    row["group"] = _group(document, problem)
     if inputs.fields is None:
         row |= {
             "words": count_words(value, COUNTED_WORDS),
             "characters": len(value) if value.strip() else 0,
         }
-    return row | {"fields": _traits(document, problem), "sender": _sender(document)}
-
-
-def count_words(text: str, limit: int) -> int:
-    """Return how many words a text has without its tags, or `limit` if it has more."""
-    return sum(1 for _ in islice(WORD.finditer(TAG.sub(" ", text) if "<" in text else text), limit))
+    return row | {"fields": _traits(document, problem), "sender": _sender(document, problem)}
 
 
 def _source(document: Mapping[str, Any], path: str) -> str | None:
@@ -261,8 +262,23 @@ def _source(document: Mapping[str, Any], path: str) -> str | None:
     return source
 
 
-def _sender(document: Mapping[str, Any]) -> str | None:
-    sender = paths.read(document, SENDER)
+def _group(document: Mapping[str, Any], problem: Problem) -> str | None:
+    """Return the value that a document's group has in common; None if it has none."""
+    if problem.split.field is None:
+        return None
+    value = paths.read(document, problem.split.field)
+    return None if value in (None, paths.MISSING) else label_key(value)
+
+
+def sender_path(problem: Problem) -> str:
+    """Return where a document that was made of feedback says who gave it."""
+    names = problem.source.fields
+    read = (*inputs_of(problem).names, names.label, names.created_at, names.source)
+    return f"{provenance_field(read)}.{SENDER}"
+
+
+def _sender(document: Mapping[str, Any], problem: Problem) -> str | None:
+    sender = paths.read(document, sender_path(problem))
     return sender if isinstance(sender, str) else None
 
 

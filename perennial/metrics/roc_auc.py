@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 def _roc_auc(p: Predictions, counts: Counts) -> Floats:
     import numpy as np
 
-    mean: Floats = np.mean([_area(ranking, counts) for ranking in p.rankings], axis=0)
+    areas = np.array([_area(ranking, counts) for ranking in p.rankings])
+    # A class that no document has, or all have, has no area: the mean is over the others.
+    known = ~np.isnan(areas)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.where(known, areas, 0.0).sum(axis=0) / known.sum(axis=0)
     return mean
 
 
@@ -28,7 +32,7 @@ def _area(ranking: Ranking, counts: Counts) -> Floats:
     below = np.add.reduceat(counts, ranking.starts, axis=1) - above
     before = np.cumsum(below, axis=1) - below / 2
     pairs = above.sum(axis=1) * below.sum(axis=1)
-    # A resample with one class only has no pairs, and no area.
+    # Without documents on both sides of the ranking there is no pair, and no area.
     with np.errstate(invalid="ignore"):
         areas: Floats = (above * before).sum(axis=1) / pairs
     return areas

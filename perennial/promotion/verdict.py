@@ -89,6 +89,40 @@ class Verdict(BaseModel):
         return self.model_copy(update={"outcome": outcome, "gates": gates, "until": None})
 
 
+# Of fewer documents a verdict could be chance, whichever way they fall.
+LEAST_UNSEEN = 10
+
+
+def lack_of_evidence(
+    problem: Problem, *, challenger: int, production: int, unseen: int, holdout: int
+) -> Verdict:
+    """Return the verdict where too few documents are left to compare two versions on.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    challenger, production : int
+        Version numbers.
+    unseen, holdout : int
+        How many holdout documents neither has learned from, of how many.
+    """
+    gate = GateResult(
+        name="unseen documents",
+        passed=False,
+        found=f"{unseen:,} of {holdout:,} holdout documents that version {production} has not "
+        "learned from",
+        required=f"{LEAST_UNSEEN:,}; load labelled documents that are new",
+    )
+    return Verdict(
+        outcome="kept",
+        gates=(gate,),
+        challenger=challenger,
+        production=production,
+        promotion=problem.gates.promotion,
+    )
+
+
 def reach_verdict(
     problem: Problem,
     *,

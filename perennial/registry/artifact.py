@@ -35,6 +35,7 @@ _STEPS = (
     "perennial.classifiers.threshold_classifier.ThresholdClassifier",
     "perennial.inputs.encoder.FieldEncoder",
     "perennial.inputs.encoder.FieldReader",
+    "perennial.inputs.encoder.FieldScaler",
     "perennial.text.ngrams.NgramCounter",
     "perennial.text.normalizer.TextNormalizer",
 )

@@ -27,6 +27,8 @@ CANARY: Final = "canary"
 WAITING: Final = "waiting"
 # What versions did before feedback was kept out of the holdout, and still do where it is trusted.
 _FEEDBACK_BY_HASH = "holdout"
+# What all versions were before there was a choice.
+_BY_CONTENT = "content"
 _SHARES = TypeAdapter(dict[str, FiniteFloat])
 # Versions, documents and bytes have fewer digits; Delta Lake and MongoDB hold no more.
 _LONGEST_COUNT = 18
@@ -106,6 +108,25 @@ class ModelVersion:
         """The share of the documents that it has not learned from, if that was written down."""
         share = self._number(VersionKey.HOLDOUT)
         return share if share is not None and 0 < share < 1 else None
+
+    @property
+    def split(self) -> str:
+        """What decided on which side a document was: by content where it is not written down."""
+        return self._text(VersionKey.SPLIT) or _BY_CONTENT
+
+    @property
+    def split_field(self) -> str | None:
+        """The field of the groups that were on one side, if there were groups."""
+        return self._text(VersionKey.SPLIT_FIELD)
+
+    @property
+    def split_cut(self) -> datetime | None:
+        """The time after which it has learned from nothing, if its split was by time."""
+        return self._time(VersionKey.SPLIT_CUT)
+
+    def rare_labels(self, kind: type[T]) -> T | None:
+        """Return what became of rare labels when it was made, if anything did."""
+        return self._parsed(VersionKey.RARE_LABELS, TypeAdapter(kind))
 
     @property
     def learned_all_feedback(self) -> bool:

@@ -36,6 +36,10 @@ class VersionKey(StrEnum):
     CANDIDATE = "candidate"
     PROBLEM_DIGEST = "problem_digest"
     HOLDOUT = "holdout"
+    SPLIT = "split"
+    SPLIT_FIELD = "split.field"
+    SPLIT_CUT = "split.cut"
+    RARE_LABELS = "rare_labels"
     FEEDBACK = "feedback"
     FEEDBACK_DOCUMENTS = "feedback_documents"
     THRESHOLD = "threshold"
@@ -100,6 +104,12 @@ class VersionTags:
         Digest of the problem's file.
     holdout : float or None
         Share of the documents that the version has not learned from.
+    split, split_field : str or None
+        What decided on which side a document was, and the field of the groups.
+    split_cut : datetime or None
+        By time: the version has learned from nothing that was created after it.
+    rare_labels : mapping of str to value, or None
+        What became of rare labels.
     feedback : str or None
         What feedback was used for.
     feedback_documents : int or None
@@ -123,6 +133,10 @@ class VersionTags:
     candidate: str | None = None
     problem_digest: str | None = None
     holdout: float | None = None
+    split: str | None = None
+    split_field: str | None = None
+    split_cut: datetime | None = None
+    rare_labels: Mapping[str, Any] | None = None
     feedback: str | None = None
     feedback_documents: int | None = None
     threshold: float | None = None
@@ -140,6 +154,10 @@ class VersionTags:
             VersionKey.CANDIDATE: self.candidate,
             VersionKey.PROBLEM_DIGEST: self.problem_digest,
             VersionKey.HOLDOUT: self.holdout,
+            VersionKey.SPLIT: self.split,
+            VersionKey.SPLIT_FIELD: self.split_field,
+            VersionKey.SPLIT_CUT: self.split_cut,
+            VersionKey.RARE_LABELS: self.rare_labels,
             VersionKey.FEEDBACK: self.feedback,
             VersionKey.FEEDBACK_DOCUMENTS: self.feedback_documents,
             VersionKey.THRESHOLD: self.threshold,

@@ -12,7 +12,7 @@ from perennial.inputs.keys import document_key
 from perennial.stores.mongodb import Document
 
 # How long the server may look for further events before it says that there are none.
-_AWAIT_MILLISECONDS = 500
+_AWAIT_MILLISECONDS = 100
 # An empty answer may only mean that the server has a long log to look through.
 _EMPTY_ANSWERS = 2
 _OF_DOCUMENTS = {"insert", "update", "replace", "delete"}

@@ -15,6 +15,7 @@ from perennial import paths
 from perennial.config.feedback import FEEDBACK, ID_PREFIX
 from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
+from perennial.inputs.revisions import sender_path
 from perennial.stores import mongodb
 
 _BATCH = 2_000
@@ -44,6 +45,8 @@ def projection_of(problem: Problem) -> dict[str, int]:
         *inputs_of(problem).names,
         *(names.label, names.created_at, names.source),
         *(slices.fields if slices else ()),
+        *((problem.split.field,) if problem.split.field else ()),
+        sender_path(problem),
     )
     # MongoDB refuses a path and one that leads into it.
     return dict.fromkeys(paths.outermost(wanted), 1)

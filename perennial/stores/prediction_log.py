@@ -8,7 +8,7 @@ The driver is imported only where a query needs it, for which the service does n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
@@ -87,21 +87,33 @@ class Failure:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What somebody says about a prediction."""
+    """What somebody says about a prediction.
+
+    Attributes
+    ----------
+    at : float
+        When it was said, in seconds since 1970.
+    prediction_id, problem, version : str, str, int
+        The prediction.
+    label : str
+        The right label.
+    request_id : str or None
+        Id of the request that said it.
+    key : str or None
+        SHA-256 of the API key of that request; None if the service asks for none. It is never
+        stored: only the digest of the sender is, which is made of it.
+    predicted_at : float or None
+        When the prediction was made, if its id says so.
+    """
 
     at: float
     prediction_id: str
     problem: str
     version: int
     label: str
-
-    def mark(self, predictions: Collection[Document]) -> bool:
-        """Keep the label with its prediction, unless one is there; return whether it was kept."""
-        marked = predictions.update_one(
-            {"_id": self.prediction_id, _FEEDBACK: {"$exists": False}},
-            {"$set": {_FEEDBACK: {"label": self.label, "created_at": self.created_at}}},
-        )
-        return marked.modified_count > 0
+    request_id: str | None = None
+    key: str | None = field(default=None, repr=False)
+    predicted_at: float | None = None
 
     @property
     def created_at(self) -> datetime:

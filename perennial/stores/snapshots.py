@@ -26,8 +26,10 @@ from perennial.inputs.accounts import account
 from perennial.inputs.base import TextInputs
 from perennial.inputs.documents import from_feedback, snapshot_digest, superseded
 from perennial.inputs.judgement import JUDGED, Rules, judge
+from perennial.inputs.near_copies import with_representatives
 from perennial.inputs.records import RECORDS
 from perennial.inputs.revisions import COLUMNS, as_read, row_digests
+from perennial.inputs.split import KEY_COLUMNS
 from perennial.settings import Settings
 from perennial.stores import earlier_layout
 from perennial.stores.delta import SnapshotConflictError, Table
@@ -121,7 +123,18 @@ class SnapshotStore:
         digests = pa.array(list(row_digests(raw)), pa.binary())
         if digest_of(digests, snapshot.draft.rules) != (snapshot.remains or snapshot.digest):
             raise self._damaged(snapshot)
-        return used.select([*_READ[:7], inputs, *_READ[7:]])
+        return with_representatives(used.select([*_READ[:7], inputs, *_READ[7:]]))
+
+    def read_keys(self, snapshot: Snapshot) -> pa.Table:
+        """Return what divides the usable documents of a snapshot, without their inputs.
+
+        Columns that the snapshot does not have are left out.
+        """
+        if snapshot.is_of_earlier_layout:
+            return self.used_earlier(snapshot, KEY_COLUMNS)
+        names = [*(name for name in KEY_COLUMNS if name in COLUMNS.names), "sketch"]
+        rows = self.judged(snapshot, names)
+        return with_representatives(rows.filter(pc.equal(rows["status"], "used")).select(names))
 
     def judged(self, snapshot: Snapshot, columns: Sequence[str] = ()) -> pa.Table:
         """Return every document that the collection had at a snapshot, used or not.

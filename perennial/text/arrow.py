@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,3 +51,32 @@ def without_surrogates(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def translate(texts: pa.LargeStringArray, table: bytes) -> pa.LargeStringArray:
+    """Return texts with their ASCII bytes translated, all in one go: no length changes.
+
+    Parameters
+    ----------
+    texts : LargeStringArray
+        The texts, none of them null.
+    table : bytes
+        256 bytes, as for ``bytes.translate``: ASCII for ASCII, and every other byte itself.
+    """
+    _, offset_buffer, data = texts.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset :][: len(texts) + 1]
+    start, length = int(offsets[0]), int(offsets[-1] - offsets[0])
+    bytes_ = data.slice(start, length).to_pybytes() if length else b""
+    return pa.LargeStringArray.from_buffers(
+        len(texts), pa.py_buffer(offsets - start), pa.py_buffer(bytes_.translate(table))
+    )
+
+
+def substitute(
+    pattern: re.Pattern[str], texts: pa.LargeStringArray, suspects: pa.BooleanArray
+) -> pa.LargeStringArray:
+    """Replace the pattern by a space in the suspect texts, the only ones that can contain it."""
+    if not pc.any(suspects).as_py():
+        return texts
+    cleaned = [pattern.sub(" ", text) for text in texts.filter(suspects).to_pylist()]
+    return pc.replace_with_mask(texts, suspects, pa.array(cleaned, pa.large_string()))

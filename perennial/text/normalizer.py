@@ -18,6 +18,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,9 +29,10 @@ from sklearn.utils import Tags
 
 from perennial.concurrency import ahead
 from perennial.config.preparation import Contractions, Lemmas, Preparation, StopWords
-from perennial.text.arrow import as_texts, without_surrogates
+from perennial.text.arrow import as_texts, substitute, translate, without_surrogates
 from perennial.text.html import BREAK, TAG
 from perennial.text.lemmatizer import load_lemmas
+from perennial.text.normal_form import normal_form, normal_forms
 from perennial.text.stop_words import NEGATIONS, STOP_WORDS
 from perennial.text.tokens import Tokens, ranges
 
@@ -56,6 +58,9 @@ class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
+    normal_form : bool
+        Write what people do not mean to distinguish in one way: NFC, entities, quotes, characters
+        that nobody sees; see `perennial.text.normal_form`.
     lowercase : bool
         Lower-case every word.
     html : bool
@@ -77,13 +82,15 @@ class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Notes
     -----
-    The order is: tags, URLs, punctuation, lower case, contractions, numbers, stop words, lemmas.
-    Tutorials often remove punctuation before URLs, which leaves the pieces of the URLs behind.
+    The order is: normal form, tags, URLs, punctuation, lower case, contractions, numbers, stop
+    words, lemmas. Tutorials often remove punctuation before URLs, which leaves the pieces of the
+    URLs behind.
     """
 
     def __init__(
         self,
         *,
+        normal_form: bool = _DEFAULT.normal_form,
         lowercase: bool = _DEFAULT.lowercase,
         html: bool = _DEFAULT.html,
         urls: bool = _DEFAULT.urls,
@@ -94,6 +101,7 @@ class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         contractions: Contractions = _DEFAULT.contractions,
         emphasis: bool = _DEFAULT.emphasis,
     ) -> None:
+        self.normal_form = normal_form
         self.lowercase = lowercase
         self.html = html
         self.urls = urls
@@ -127,6 +135,10 @@ class TextNormalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def preparation(self) -> Preparation:
         """The parameters as one hashable value."""
         return Preparation(**{name: getattr(self, name) for name in Preparation.model_fields})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a normaliser; one that was stored before there was a normal form has none."""
+        super().__setstate__({"normal_form": False} | state)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -194,8 +206,9 @@ class Normalizer:
     def blanked(self, text: str) -> str:
         """Return a text without lone surrogates with all that is no part of a token made a space.
 
-        Its length stays, and so does the place of every word, for those who want to show it. The
-        tokens of a text are those of the words of its blanked form.
+        It is in normal form already, if the preparation has one. Its length stays, and so does the
+        place of every word, for those who want to show it. The tokens of a text are those of the
+        words of its blanked form.
         """
         if self.preparation.html:
             text = TAG.sub(_spaces, text.replace(BREAK, " " * len(BREAK)))
@@ -221,7 +234,7 @@ class Normalizer:
 
     def _split(self, texts: pa.LargeStringArray) -> _Words:
         """Split texts into raw words, which are the work of Arrow alone."""
-        words = pc.ascii_split_whitespace(self._translate(self._clean_column(texts)))
+        words = pc.ascii_split_whitespace(translate(self._clean_column(texts), self._table))
         bounds = words.offsets.to_numpy() - words.offsets[0].as_py()
         return _Words(words.flatten().dictionary_encode(), bounds)
 
@@ -255,6 +268,8 @@ class Normalizer:
         return ids, np.diff(before[words.bounds])
 
     def _clean(self, text: str) -> str:
+        if self.preparation.normal_form:
+            text = normal_form(text)
         if self.preparation.html and "<" in text:
             text = text.replace(BREAK, " ")
             if "<" in text:
@@ -264,26 +279,18 @@ class Normalizer:
         )
 
     def _clean_column(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
+        if self.preparation.normal_form:
+            texts = normal_forms(texts)
         if self.preparation.html:
             texts = pc.replace_substring(texts, BREAK, " ")
-            texts = _substitute(TAG, texts, pc.match_substring(texts, "<"))
+            texts = substitute(TAG, texts, pc.match_substring(texts, "<"))
         if self.preparation.urls:
             suspects = pc.or_(
                 pc.match_substring(texts, "://"),
                 pc.match_substring(texts, "www.", ignore_case=True),
             )
-            texts = _substitute(_URL_PATTERN, texts, suspects)
+            texts = substitute(_URL_PATTERN, texts, suspects)
         return texts
-
-    def _translate(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
-        """Translate ASCII bytes in place of a per-text pass: no length changes, offsets stay."""
-        _, offset_buffer, data = texts.buffers()
-        offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset :][: len(texts) + 1]
-        start, length = int(offsets[0]), int(offsets[-1] - offsets[0])
-        bytes_ = data.slice(start, length).to_pybytes() if length else b""
-        return pa.LargeStringArray.from_buffers(
-            len(texts), pa.py_buffer(offsets - start), pa.py_buffer(bytes_.translate(self._table))
-        )
 
     def _plain(self, word: str) -> str:
         """Apply to a word outside ASCII what the byte table did to ASCII."""
@@ -317,16 +324,6 @@ class Normalizer:
         if self._pos is not None:
             token = self._lemmatize(token, self._pos)
         return (sys.intern(token),)
-
-
-def _substitute(
-    pattern: re.Pattern[str], texts: pa.LargeStringArray, suspects: pa.BooleanArray
-) -> pa.LargeStringArray:
-    """Replace the pattern by a space in the suspect texts, the only ones that can contain it."""
-    if not pc.any(suspects).as_py():
-        return texts
-    cleaned = [pattern.sub(" ", text) for text in texts.filter(suspects).to_pylist()]
-    return pc.replace_with_mask(texts, suspects, pa.array(cleaned, pa.large_string()))
 
 
 def _spaces(match: re.Match[str]) -> str:

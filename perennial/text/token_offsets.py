@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from perennial.text.arrow import without_surrogates
+from perennial.text.normal_form import aligned_normal_form, unaltered
 from perennial.text.normalizer import Normalizer
 
 _WORD = re.compile(r"\S+")
@@ -37,9 +38,10 @@ def locate(normalizer: Normalizer, text: str) -> list[Located]:
     """
     whole = without_surrogates(text)
     places = _places(text, len(whole))
+    form = aligned_normal_form(whole) if normalizer.preparation.normal_form else unaltered(whole)
     return [
-        Located(token, places[start], places[end])
-        for part, start, end in _parts(normalizer, normalizer.blanked(whole))
+        Located(token, places[form.starts[start]], places[form.ends[end - 1]])
+        for part, start, end in _parts(normalizer, normalizer.blanked(form.text))
         for token in normalizer.tokens_of(part)
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
+from perennial.config.candidates import Features
 from perennial.config.experiment import Parameters
 from perennial.config.fields import TabularFeatures
-from perennial.config.problem import Features, Problem
+from perennial.config.problem import Problem
 from perennial.metrics import (
     METRICS,
     Interval,
@@ -27,8 +28,10 @@ from perennial.metrics import (
     interval,
     metrics_of,
 )
+from perennial.training.classes import in_terms_of, positions
 from perennial.training.pipelines import build_classifier
 from perennial.training.threshold_tuning import at_best
+from perennial.training.validation import Bonds, Fold, folds_without, past_folds, spare_labels
 
 # Counts of n-grams, or fields of records.
 Matrix: TypeAlias = sparse.csr_array | NDArray[np.float64]
@@ -106,10 +109,37 @@ def _stratified(content: pa.Array, labels: NDArray[np.str_], folds: int) -> NDAr
     return found[document]
 
 
+def experiment_folds(
+    bonds: Bonds, labels: NDArray[np.str_], folds: int, judged: NDArray[np.bool_]
+) -> list[Fold]:
+    """Return the folds on which the settings of candidates are tried.
+
+    By time each is predicted from what is older than it; else as `folds_of` says, with groups and
+    copies in one fold, and with a document of every label among those that are learned from.
+
+    Raises
+    ------
+    ValueError
+        If the documents cannot be divided.
+    """
+    if bonds.times is not None:
+        found = past_folds(bonds, folds, judged)
+    else:
+        numbers = folds_of(bonds.keys, labels, folds, judged)
+        parts = [spare_labels(numbers == fold, bonds.keys, labels) for fold in range(folds)]
+        found = folds_without(bonds.keys, parts)
+    if not found:
+        raise ValueError(f"the training documents cannot be divided into {folds} folds")
+    return found
+
+
 def fold_counts(
-    counts: Matrix, features: Features | TabularFeatures, training: NDArray[np.bool_]
+    counts: Matrix,
+    features: Features | TabularFeatures,
+    training: NDArray[np.bool_],
+    predicted: NDArray[np.bool_] | None = None,
 ) -> tuple[Matrix, Matrix]:
-    """Return the features of a fold's training documents, and those of the others.
+    """Return the features of a fold's training documents, and those of the predicted ones.
 
     They are the features that a counter fitted on the fold's training documents would give. A
     feature that is frequent enough in these is so in all documents, so `counts` has it; all others
@@ -124,11 +154,15 @@ def fold_counts(
         The features of the candidate.
     training : ndarray of bool, shape (n_documents,)
         The fold's training documents.
+    predicted : ndarray of bool, shape (n_documents,), optional
+        Those that are predicted; all others by default.
     """
+    if predicted is None:
+        predicted = ~training
     if isinstance(features, TabularFeatures):
-        return counts[training], counts[~training]
+        return counts[training], counts[predicted]
     assert isinstance(counts, sparse.csr_array)
-    learned, others = counts[training], counts[~training]
+    learned, others = counts[training], counts[predicted]
     if features.binary:
         learned.data.fill(1.0)
         others.data.fill(1.0)
@@ -160,8 +194,8 @@ class CrossValidation:
         See `fold_counts`.
     labels : ndarray of str, shape (n_documents,)
         The labels.
-    folds : ndarray of int64, shape (n_documents,)
-        See `folds_of`.
+    folds : sequence of Fold
+        See `experiment_folds`.
     """
 
     def __init__(
@@ -170,11 +204,11 @@ class CrossValidation:
         name: str,
         counts: Matrix,
         labels: NDArray[np.str_],
-        folds: NDArray[np.int64],
+        folds: Sequence[Fold],
     ) -> None:
         self.problem, self._name = problem, name
         self._counts, self._labels, self._folds = counts, labels, folds
-        self._n_folds = problem.experiment.folds
+        self._n_folds = len(folds)
         self._features: dict[int, tuple[Matrix, Matrix]] = {}
         self._best = -np.inf
 
@@ -227,7 +261,9 @@ class CrossValidation:
         """Return the features of a fold, made when it is first asked for."""
         if fold not in self._features:
             wanted = self.problem.candidates[self._name].features
-            self._features[fold] = fold_counts(self._counts, wanted, self._folds != fold)
+            self._features[fold] = fold_counts(
+                self._counts, wanted, self._folds[fold].learned, self._folds[fold].predicted
+            )
         return self._features[fold]
 
     def classifier(self, parameters: Parameters) -> Pipeline:
@@ -239,13 +275,12 @@ class CrossValidation:
 
     def learned(self, fold: int) -> NDArray[np.str_]:
         """Return the labels of the documents that a fold learns from."""
-        learned: NDArray[np.str_] = self._labels[self._folds != fold]
+        learned: NDArray[np.str_] = self._labels[self._folds[fold].learned]
         return learned
 
     def members(self, fold: int) -> NDArray[np.bool_]:
         """Return which documents a fold predicts."""
-        members: NDArray[np.bool_] = self._folds == fold
-        return members
+        return self._folds[fold].predicted
 
     @cached_property
     def truth(self) -> NDArray[np.int64]:
@@ -278,9 +313,9 @@ class _Setting:
         model = validation.classifier(self.parameters).fit(learned, validation.learned(fold))
         self.seconds += time.perf_counter() - start
         members = validation.members(fold)
-        columns = [list(model.classes_).index(label) for label in validation.classes]
-        self._predicted[members] = positions(validation.classes, model.predict(others))
-        self._probabilities[members] = model.predict_proba(others)[:, columns]
+        self._predicted[members], self._probabilities[members] = in_terms_of(
+            validation.problem, model.classes_, model.predict(others), model.predict_proba(others)
+        )
         self._seen |= members
         self.folds += 1
 
@@ -302,9 +337,3 @@ class _Setting:
         """The metrics of the predictions so far."""
         predictions = self.predictions
         return {metric: compute(metric, predictions) for metric in metrics_of(predictions)}
-
-
-def positions(classes: Sequence[str], labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the position of each label in the classes."""
-    position = {label: code for code, label in enumerate(classes)}
-    return np.array([position[label] for label in labels], np.int64)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
+from perennial.config.candidates import Candidate, Features, TabularCandidate
 from perennial.config.fields import TabularFeatures
-from perennial.config.problem import Candidate, Features, Problem, TabularCandidate
+from perennial.config.problem import Problem
 from perennial.estimators import ESTIMATORS
-from perennial.inputs.encoder import FieldEncoder, FieldReader
+from perennial.inputs.encoder import FieldEncoder, FieldReader, FieldScaler
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import TextNormalizer
 
@@ -46,7 +46,7 @@ def build_classifier(problem: Problem, name: str) -> Pipeline:
     steps: list[tuple[str, BaseEstimator]] = []
     if isinstance(candidate, TabularCandidate):
         if candidate.features.scale == "standard":
-            steps.append(("scale", StandardScaler()))
+            steps.append(("scale", FieldScaler()))
     elif candidate.features.weighting == "tfidf":
         steps.append(("weigh", TfidfTransformer(sublinear_tf=candidate.features.sublinear)))
     steps.append(("classify", _estimator(problem, candidate)))

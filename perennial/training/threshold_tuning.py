@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import ThresholdClassifier, scores_of
@@ -18,6 +20,8 @@ from perennial.config.problem import Problem
 from perennial.metrics import Interval, MetricName, Predictions, compute, difference
 from perennial.thresholds.calibration import Calibrated, calibrate, probabilities_of
 from perennial.thresholds.threshold import FloorFound, best_weights, decide, threshold_of
+from perennial.training.classes import scores_in_order
+from perennial.training.validation import Bonds, Fold, folds_without, past_folds
 
 Floats = NDArray[np.float64]
 
@@ -99,6 +103,7 @@ def tune(
     matrix: object,
     labels: NDArray[np.str_],
     judged: NDArray[np.bool_] | None = None,
+    bonds: Bonds | None = None,
 ) -> TuningResult:
     """Return the decision that serves a goal best on out-of-fold predictions.
 
@@ -116,6 +121,9 @@ def tune(
         Their labels.
     judged : ndarray of bool, shape (n_documents,), optional
         Which of them the decision may be made from; the others are learned from only.
+    bonds : Bonds, optional
+        What holds documents together, and their order by time. By time the decision is made from
+        all documents but the oldest ones, from which nothing older can be learned.
 
     Raises
     ------
@@ -125,18 +133,24 @@ def tune(
     classes = np.array(problem.classes)
     if judged is None:
         judged = np.ones(len(labels), np.bool_)
-    truth = (labels[judged, None] == classes).argmax(axis=1)
-    fewest = int(np.bincount(truth, minlength=len(classes)).min())
+    fewest, rarest = _fewest(problem.classes, labels, judged, bonds)
     folds = min(goal.folds, fewest)
     if folds < 2:
         raise TooFewError(
-            f"{problem.classes[int(np.bincount(truth, minlength=len(classes)).argmin())]} has "
-            f"{fewest} training document{_not_counting(judged)}, decision needs at least 2 of "
-            "each label; load more documents, or remove decision from the problem's file"
+            f"{rarest} has {fewest} training document{_not_counting(judged)}, decision needs at "
+            "least 2 of each label; load more documents, write rare_labels to drop or merge it, or "
+            "remove decision from the problem's file"
         )
-    scores = out_of_fold(
-        classifier, matrix, labels, classes, folds=folds, seed=problem.seed, judged=judged
-    )
+    parts = _folds(labels, judged, bonds, folds=folds, seed=problem.seed)
+    scores, asked = out_of_fold(classifier, matrix, labels, classes, parts, judged)
+    truth = (labels[asked, None] == classes).argmax(axis=1)
+    folds = min(folds, int(np.bincount(truth, minlength=len(classes)).min()))
+    if folds < 2:
+        raise TooFewError(
+            "among the documents that the decision is made from, a label has fewer than 2; load "
+            "more documents, write rare_labels to drop or merge it, or remove decision from the "
+            "problem's file"
+        )
     tried = None
     probabilities = probabilities_of(scores)
     if goal.calibrate == "auto":
@@ -155,37 +169,76 @@ def out_of_fold(
     matrix: object,
     labels: NDArray[np.str_],
     classes: NDArray[np.str_],
-    *,
-    folds: int,
-    seed: int,
+    folds: Sequence[Fold],
     judged: NDArray[np.bool_],
-) -> Floats:
-    """Return the scores that each judged document gets from a model which has not seen it.
-
-    The models learn from all other documents, those that are not judged among them.
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the scores that documents get from a model which has not seen them, and which do.
 
     Returns
     -------
-    ndarray, shape (n_judged, len(classes))
-        As `scores_of` gives them, in the order of `classes`.
+    tuple of ndarray, shape (n_asked, len(classes)), and ndarray of bool, shape (n_documents,)
+        As `scores_of` gives them, in the order of `classes`; the documents that a fold predicts.
     """
-    asked, only_learned = np.flatnonzero(judged), np.flatnonzero(~judged)
-    scores = np.empty((len(asked), len(classes)))
-    truth = labels[asked]
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth)
+    scores = np.empty((len(labels), len(classes)))
 
-    def score(part: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
-        others, predicted = part
-        fitted_on = np.concatenate([asked[others], only_learned])
-        left_out = asked[predicted]
-        model = clone(classifier).fit(matrix[fitted_on], labels[fitted_on])  # type: ignore[index]
-        inputs = model[:-1].transform(matrix[left_out]) if len(model) > 1 else matrix[left_out]  # type: ignore[index]
-        columns = [list(model.classes_).index(label) for label in classes]
-        scores[predicted] = scores_of(model[-1], inputs)[:, columns]
+    def score(fold: Fold) -> None:
+        rows = np.flatnonzero(fold.learned)
+        # Some estimators depend on the order: judged documents come first, as they always have.
+        rows = rows[np.argsort(~judged[rows], kind="stable")]
+        model = clone(classifier).fit(matrix[rows], labels[rows])  # type: ignore[index]
+        left_out = matrix[fold.predicted]  # type: ignore[index]
+        inputs = model[:-1].transform(left_out) if len(model) > 1 else left_out
+        found = scores_of(model[-1], inputs)
+        scores[fold.predicted] = scores_in_order(found, model.classes_, classes.tolist())
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        list(threads.map(score, split))
-    return scores
+        list(threads.map(score, folds))
+    asked: NDArray[np.bool_] = np.any([fold.predicted for fold in folds], axis=0)
+    return scores[asked], asked
+
+
+def _folds(
+    labels: NDArray[np.str_],
+    judged: NDArray[np.bool_],
+    bonds: Bonds | None,
+    *,
+    folds: int,
+    seed: int,
+) -> list[Fold]:
+    """Return stratified folds of the judged documents, which tear nothing apart."""
+    if bonds is not None and bonds.times is not None:
+        return past_folds(bonds, folds, judged)
+    asked = np.flatnonzero(judged)
+    truth = labels[asked]
+    if bonds is None or len(bonds.keys.unique()) == len(bonds.keys):
+        split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth)
+    else:
+        keys = bonds.keys.dictionary_encode().indices.to_numpy()[asked]
+        split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(
+            truth, truth, keys
+        )
+    parts = [np.isin(np.arange(len(labels)), asked[predicted]) for _, predicted in split]
+    if bonds is None:
+        return [Fold(~part, part) for part in parts]
+    return folds_without(bonds.keys, parts)
+
+
+def _fewest(
+    classes: tuple[str, ...],
+    labels: NDArray[np.str_],
+    judged: NDArray[np.bool_],
+    bonds: Bonds | None,
+) -> tuple[int, str]:
+    """Return the least number of different documents of a label that count, and the label."""
+    rows = {label: judged & (labels == label) for label in classes}
+    counts = {
+        label: int(found.sum())
+        if bonds is None
+        else len(bonds.keys.filter(pa.array(found)).unique())
+        for label, found in rows.items()
+    }
+    rarest = min(classes, key=counts.__getitem__)
+    return counts[rarest], rarest
 
 
 def _not_counting(judged: NDArray[np.bool_]) -> str:

@@ -12,6 +12,7 @@ import orjson
 
 from perennial.registry.model_version import ModelVersion
 from perennial.stores.prediction_log import Logged
+from serving.api.errors import InputError
 from serving.api.schemas import ClassifyAnswer, Input
 from serving.api.templates import AnswerSchema, Templates
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _MOST_TEMPLATES = 256
 _SCHEMA = AnswerSchema(ClassifyAnswer)
 _ID_FIRST = _SCHEMA.order.index("prediction_id") < _SCHEMA.order.index("probabilities")
+_NO_PREDICTION = "null"
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -57,21 +59,50 @@ class Answer:
         classes = self.classes
         return [classes[position] for position in self.decided]
 
-    def body(self, ids: Sequence[str]) -> bytes:
-        """Return the answer as JSON, the size of which is mostly the same each time."""
+    @property
+    def answered(self) -> list[bool]:
+        """Whether each input has probabilities; others were beyond what the model computes with."""
+        answered: list[bool] = (self.probabilities[:, 0] >= 0).tolist()
+        return answered
+
+    def take(self, rows: Sequence[int]) -> Answer:
+        """Return the answer for some of the inputs."""
+        explained = self.explanations
+        return Answer(
+            self.version,
+            self.classes,
+            [self.decided[row] for row in rows],
+            self.probabilities[list(rows)],
+            None if explained is None else [explained[row] for row in rows],
+        )
+
+    def body(self, ids: Sequence[str], errors: Sequence[InputError] = ()) -> bytes:
+        """Return the answer as JSON, the size of which is mostly the same each time.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            Identifier of each prediction.
+        errors : sequence of InputError
+            What is wrong with the inputs that are not among those of this answer, in their order.
+        """
         templates = _templates(self.version.problem, self.version.version, self.classes)
         # orjson writes the numbers at once; to make objects of them for it takes three times as
         # long as all the rest.
         numbers = orjson.dumps(self.probabilities.ravel(), option=_NUMPY)[1:-1].decode().split(",")
-        if len(ids) == 1 and self.explanations is None:
+        if len(ids) == 1 and self.explanations is None and not errors:
             # Most requests are so: one prediction needs no columns.
             whole = templates.single[self.decided[0]]
             values = (*ids, *numbers) if _ID_FIRST else (*numbers, *ids)
             return (whole % values).encode()
-        return self._body_of_columns(templates, ids, numbers)
+        return self._body_of_columns(templates, ids, numbers, errors)
 
     def _body_of_columns(
-        self, templates: Templates, ids: Sequence[str], numbers: Sequence[str]
+        self,
+        templates: Templates,
+        ids: Sequence[str],
+        numbers: Sequence[str],
+        errors: Sequence[InputError],
     ) -> bytes:
         parts, width = templates.plain, len(self.classes)
         columns: dict[str, list[Sequence[str]]] = {
@@ -86,7 +117,13 @@ class Answer:
         cells = [""] * (len(ids) * len(ordered))
         for place, column in enumerate(ordered):
             cells[place :: len(ordered)] = column
-        predictions = ",".join([parts[position] for position in self.decided]) % tuple(cells)
+        written = [parts[position] for position in self.decided]
+        for error in errors:
+            written.insert(error.position, _NO_PREDICTION)
+        predictions = ",".join(written) % tuple(cells)
+        if errors:
+            values = {"predictions": predictions, "errors": orjson.dumps(errors).decode()}
+            return (templates.partial % tuple(values[part] for part in _SCHEMA.parts)).encode()
         return f"{templates.head}{predictions}{templates.tail}".encode()
 
     def logged(self, ids: Sequence[str], inputs: Sequence[Input], seconds: float) -> Logged:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from http import HTTPStatus
-from time import time
 
 import anyio.to_thread
 from starlette.applications import Starlette
@@ -17,11 +15,11 @@ from starlette.types import ASGIApp
 
 from perennial.registry.model_version import CANARY, PREVIOUS, PRODUCTION
 from perennial.settings import ServingSettings, Settings
-from perennial.stores.prediction_log import Feedback
-from serving.api import auth
 from serving.api import openapi as docs
+from serving.api.auth import ApiKeys
 from serving.api.classify import Classify
 from serving.api.errors import ApiError, DisconnectedError
+from serving.api.feedback import FeedbackEndpoint
 from serving.api.middleware import (
     FAILED,
     GONE,
@@ -29,14 +27,10 @@ from serving.api.middleware import (
     RequestGuard,
     error_answer,
     json_answer,
-    read_body,
 )
 from serving.api.outcomes import announce
-from serving.api.parsing import parse, require_json
 from serving.api.schemas import (
     Alias,
-    FeedbackAnswer,
-    FeedbackRequest,
     Model,
     ModelsAnswer,
     ReadyAnswer,
@@ -51,11 +45,9 @@ from serving.models.watcher import Watcher
 from serving.telemetry.log import PredictionLog
 from serving.telemetry.metrics import METRICS_TYPE, Metrics, MetricsPort
 
-_ID = re.compile(r"(?P<problem>[a-z][a-z0-9-]*)\.(?P<version>\d{1,9})\.[0-9a-f]{32}")
 _INFORMED_SECONDS = 10.0
 _REFRESH_SECONDS = 3.5
 _SWITCH_SECONDS = 0.0005
-_FEEDBACK_BYTES = 10_000
 _STATIC = "/static/"
 _ALIVE = b'{"alive":true}'
 
@@ -79,7 +71,8 @@ class Service:
         self.store = ModelStore(folder / "models", self.metrics)
         self.watcher = Watcher(self.store, folder, self.metrics, serving.poll_seconds)
         self.log = PredictionLog(settings, serving, self.metrics)
-        self._classify = Classify(self.store, self.log, self.metrics, serving)
+        self._keys = ApiKeys(serving.api_key_hashes, serving.refresh_token_hash)
+        self._classify = Classify(self.store, self.log, self.metrics, serving, self._keys)
         self._port = MetricsPort(serving.metrics_host, serving.metrics_port)
         self._files = read_files()
         self._description = docs.openapi(serving)
@@ -112,9 +105,10 @@ class Service:
         self.log.end()
 
     def _build(self) -> ASGIApp:
+        feedback = FeedbackEndpoint(self.store, self.log, self._serving, self._keys)
         routes = [
             Route("/classify", self._classify, methods=["POST"]),
-            Route("/feedback", self._feedback, methods=["POST"]),
+            Route("/feedback", feedback.answer, methods=["POST"]),
             Route("/refresh", self._refresh, methods=["POST"]),
             Route("/models", self._models),
             Route("/livez", self._livez),
@@ -147,52 +141,12 @@ class Service:
             direct={("POST", "/classify"): self._classify},
         )
 
-    async def _feedback(self, request: Request) -> Response:
-        """Accept the right label of a prediction."""
-        if self._serving.api_key_hashes:
-            auth.require(_headers(request), self._serving.api_key_hashes)
-        require_json(_headers(request))
-        body = await read_body(
-            _headers(request),
-            request.receive,
-            most=_FEEDBACK_BYTES,
-            seconds=self._serving.body_seconds,
-        )
-        said = parse(FeedbackRequest, body)
-        feedback = self._check_feedback(said)
-        taken = self.log.add_feedback(feedback)
-        answer = FeedbackAnswer(prediction_id=said.prediction_id, accepted=taken)
-        return json_answer(202, answer.model_dump_json().encode())
-
-    def _check_feedback(self, said: FeedbackRequest) -> Feedback:
-        found = _ID.fullmatch(said.prediction_id)
-        if found is None:
-            message = "prediction_id was not issued by POST /classify."
-            raise ApiError(422, "wrong_value", message, field="prediction_id")
-        served = self.store.served.get(found["problem"])
-        if served is None:
-            message = "The model of this prediction is not served."
-            raise ApiError(404, "unknown_model", message, field="prediction_id")
-        classes = served.production.predictor.classes
-        if said.label not in classes:
-            message = f"label must be one of {', '.join(classes)}."
-            raise ApiError(422, "wrong_value", message, field="label")
-        return Feedback(
-            at=time(),
-            prediction_id=said.prediction_id,
-            problem=found["problem"],
-            version=int(found["version"]),
-            label=said.label,
-        )
-
     async def _refresh(self, request: Request) -> Response:
         """Poll the registry now, in all workers of this machine."""
-        token = self._serving.refresh_token_hash
-        hashes = (token,) if token else self._serving.api_key_hashes
-        if not hashes:
+        if not self._keys and self._serving.refresh_token_hash is None:
             message = "Set SERVING_REFRESH_TOKEN_HASH to allow POST /refresh."
             raise ApiError(401, "no_token_set", message)
-        auth.require(_headers(request), hashes)
+        self._keys.require(_headers(request), "refresh")
         await anyio.to_thread.run_sync(self.watcher.refresh, _REFRESH_SECONDS)
         numbers = {
             served.problem: served.production.version.version
@@ -226,8 +180,10 @@ class Service:
         )
         return json_answer(200 if served else 503, answer.model_dump_json().encode())
 
-    async def _metrics(self, _: Request) -> Response:
-        """Answer with the metrics of all workers."""
+    async def _metrics(self, request: Request) -> Response:
+        """Answer with the metrics of all workers, to everybody unless a key is meant for them."""
+        if self._keys.asks_for("metrics"):
+            self._keys.require(_headers(request), "metrics")
         content = await anyio.to_thread.run_sync(self.metrics.exposition)
         return Response(content, headers={**SECURITY_HEADERS, "Content-Type": METRICS_TYPE})
 

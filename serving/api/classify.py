@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from time import monotonic, perf_counter, time
 
 from starlette.types import Receive, Scope, Send
 
 from perennial.settings import ServingSettings
 from perennial.stores.prediction_log import Failure
-from serving.api import auth
 from serving.api.answer import Answer, join
+from serving.api.auth import ApiKeys
 from serving.api.errors import ApiError
+from serving.api.inputs import Checked, check_inputs, leave_out_unanswered, measure
 from serving.api.middleware import read_body, send_json
 from serving.api.parsing import parse, require_json
-from serving.api.records import FIELD_CHARACTERS, records, wrong_kind
 from serving.api.schemas import Input, classify_request
 from serving.models import routing
 from serving.models.loaded import Loaded, Served
@@ -29,9 +27,6 @@ from serving.models.store import ModelStore
 from serving.telemetry.log import PredictionLog
 from serving.telemetry.metrics import Metrics
 
-_ID_BYTES = 16
-_ID_DIGITS = 2 * _ID_BYTES
-_IDS_AT_ONCE = 256
 # Factor for the size of a portion if calls of the predictor have a high overhead; such portions run
 # in a thread.
 _TIMES_AS_LARGE = 10
@@ -55,26 +50,32 @@ class Classify:
         Counters of the predictions.
     settings : ServingSettings
         Limits of requests.
+    keys : ApiKeys
+        Who may classify.
     """
 
     def __init__(
-        self, store: ModelStore, log: PredictionLog, metrics: Metrics, settings: ServingSettings
+        self,
+        store: ModelStore,
+        log: PredictionLog,
+        metrics: Metrics,
+        settings: ServingSettings,
+        keys: ApiKeys,
     ) -> None:
         self._store, self._log, self._metrics = store, log, metrics
-        self._settings = settings
+        self._settings, self._keys = settings, keys
         self._request = classify_request(settings)
         self._pool = ThreadPoolExecutor(1, "classify")
         self._turn = asyncio.Lock()
         self._shadow_pool = ThreadPoolExecutor(1, "shadow")
         self._shadows = 0
-        self._digits = _random_digits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         settings = self._settings
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if settings.api_key_hashes:
-            auth.require(headers, settings.api_key_hashes)
+        if self._keys:
+            self._keys.require(headers, "classify")
         require_json(headers)
         body = await read_body(
             headers, receive, most=settings.max_body_bytes, seconds=settings.body_seconds
@@ -83,24 +84,38 @@ class Classify:
         served = self._served(request.model)
         key = headers.get(b"x-request-key")
         loaded = routing.choose(served, key)
-        inputs = request.inputs if loaded.fields is None else records(request.inputs, loaded)
-        characters = _measure(inputs, loaded)
+        checked = check_inputs(request.inputs, loaded, max_characters=settings.max_characters)
+        self._require_any(served.problem, checked)
+        characters = measure(checked.usable, loaded)
         start = perf_counter()
         try:
-            answer = await self._answer(loaded, inputs, characters, request.explain)
+            answer = await self._answer(loaded, checked.usable, characters, request.explain)
         except Exception:
             self._log_failure(loaded)
             raise
         seconds = perf_counter() - start
+        if loaded.fields is not None:
+            answer, checked = leave_out_unanswered(answer, checked, loaded)
+            self._require_any(served.problem, checked)
+        inputs = checked.usable
+        if checked.refused:
+            self._metrics.refused(served.problem, [error.code for error in checked.errors])
         self._count(loaded, characters, answer)
-        prefix = f"{served.problem}.{loaded.version.version}."
-        ids = [prefix + digits for digits in islice(self._digits, len(inputs))]
-        if self._is_logged() and self._log.takes(len(ids)):
+        is_logged = self._is_logged() and self._log.takes(len(inputs))
+        number = loaded.version.version
+        ids = self._log.signing.issue(served.problem, number, len(inputs), logged=is_logged)
+        if is_logged:
             self._log.add(answer.logged(ids, inputs, seconds))
         shadow = routing.shadow(served, key)
         if shadow is not None:
             self._show(shadow, inputs, answer.labels)
-        await send_json(send, answer.body(ids))
+        await send_json(send, answer.body(ids, checked.errors if checked.refused else ()))
+
+    def _require_any(self, problem: str, checked: Checked) -> None:
+        """Refuse a request of which no input can be classified, and count its inputs."""
+        if not checked.usable:
+            self._metrics.refused(problem, [error.code for error in checked.errors])
+            checked.require_any()
 
     def end(self) -> None:
         """Shut down the thread pools."""
@@ -256,28 +271,10 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
     explanations = None
     if explain:
         explanations = [
-            predictor.explain(each, classes[position])
-            for each, position in zip(inputs, decided, strict=True)
+            predictor.explain(each, classes[position]) if row[0] >= 0 else []
+            for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
         ]
     return Answer(version, classes, decided, scores, explanations)
-
-
-def _random_digits() -> Iterator[str]:
-    """Yield unguessable, unique hexadecimal numbers."""
-    while True:
-        digits = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
-        for start in range(0, len(digits), _ID_DIGITS):
-            yield digits[start : start + _ID_DIGITS]
-
-
-def _measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
-    """Return the size of each input in characters, after checking that it is of the right kind."""
-    if loaded.fields is not None:
-        return [len(loaded.fields) * FIELD_CHARACTERS] * len(inputs)
-    for index, found in enumerate(inputs):
-        if type(found) is not str:
-            raise wrong_kind(index, "a text", loaded)
-    return [len(found) for found in inputs]
 
 
 def _too_much_work(seconds: float) -> ApiError:

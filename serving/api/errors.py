@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class InputError:
+    """One of several inputs that cannot be classified; sent as it is.
+
+    Attributes
+    ----------
+    position : int
+        Which of the inputs, from 0.
+    code : str
+        Stable name of the error, for programs.
+    message : str
+        One sentence for people.
+    field : str
+        The input, or the part of it that is wrong, such as ``inputs[3].width``.
+    """
+
+    position: int
+    code: str
+    message: str
+    field: str
 
 
 class ApiError(Exception):
@@ -20,6 +43,8 @@ class ApiError(Exception):
         Part of the request that is wrong, such as ``inputs[3]``.
     headers : mapping of str to str, optional
         Sent with the answer.
+    errors : sequence of InputError
+        What is wrong with each input, if several are.
     """
 
     def __init__(
@@ -30,10 +55,11 @@ class ApiError(Exception):
         *,
         field: str | None = None,
         headers: Mapping[str, str] | None = None,
+        errors: Sequence[InputError] = (),
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
-        self.field, self.headers = field, dict(headers or {})
+        self.field, self.headers, self.errors = field, dict(headers or {}), tuple(errors)
 
 
 class DisconnectedError(Exception):

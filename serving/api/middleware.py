@@ -207,7 +207,8 @@ def json_answer(status: int, body: bytes, headers: Mapping[str, str] | None = No
 def error_answer(error: ApiError) -> Response:
     """Return the JSON answer to a request that fails."""
     detail = {"code": error.code, "message": error.message, "field": error.field}
-    return json_answer(error.status, orjson.dumps({"error": detail}), error.headers)
+    body = {"error": detail, **({"errors": error.errors} if error.errors else {})}
+    return json_answer(error.status, orjson.dumps(body), error.headers)
 
 
 def _log_failure(route: str, error: Exception) -> None:

@@ -33,15 +33,19 @@ _REFERENCE = "#/components/schemas/{model}"
 _ERRORS = {
     400: "The body is not valid JSON",
     401: "The API key is missing or wrong",
-    404: "The model is not served",
+    403: "The API key lacks the scope that this needs",
+    404: "The model is not served, or the prediction was never made",
     408: "The body did not arrive in time",
+    410: "The prediction is not in the log, so feedback on it cannot be kept",
     413: "The body is too large",
     415: "The body is not declared as JSON",
     422: "A value is wrong; the answer names it",
     429: "Too many requests or too much work; retry after the time in Retry-After",
-    503: "No model is in Production yet",
+    503: "No model is in Production yet, or feedback cannot be stored now; Retry-After says when",
 }
-_ID = "sentiment.3.5f0c9e5d3c1d4a3a8b52c1f0f3a7d9e1"
+_ID = "sentiment.3.6b0aaf0109c13e452d9a208700001b3c54e19d02a7f6e00000"
+_REQUEST_ID = "5f0c9e5d3c1d4a3a8b52c1f0f3a7d9e1"
+_REQUEST_KEY = ("X-Request-Key", "requests with the same key are answered by the same version")
 _PREDICTION = Prediction(
     prediction_id=_ID,
     label="positive",
@@ -64,7 +68,7 @@ class _Operation:
     answered: BaseModel | None = None
     errors: Sequence[int] = field(default=())
     secured: bool = False
-    parameters: Sequence[str] = field(default=())
+    parameters: Sequence[tuple[str, str]] = field(default=())
 
 
 def openapi(settings: ServingSettings) -> bytes:
@@ -98,7 +102,7 @@ def openapi(settings: ServingSettings) -> bytes:
     return orjson.dumps(description)
 
 
-_BAD = (400, 401, 408, 413, 415, 422, 429)
+_BAD = (400, 401, 403, 408, 413, 415, 422, 429)
 _FEEDBACK = _Operation(
     "post",
     "/feedback",
@@ -107,9 +111,10 @@ _FEEDBACK = _Operation(
     status=202,
     body=FeedbackRequest,
     sent=FeedbackRequest(prediction_id=_ID, label="negative"),
-    answered=FeedbackAnswer(prediction_id=_ID, accepted=True),
-    errors=(*_BAD, 404),
+    answered=FeedbackAnswer(prediction_id=_ID, accepted=True, request_id=_REQUEST_ID),
+    errors=(*_BAD, 404, 410, 503),
     secured=True,
+    parameters=(("X-Request-Id", "kept with the feedback; one is made unless it is given"),),
 )
 _MODELS = _Operation(
     "get",
@@ -144,7 +149,7 @@ _REFRESH = _Operation(
     "Poll the registry now",
     RefreshAnswer,
     answered=RefreshAnswer(models={"sentiment": 3}),
-    errors=(401, 429),
+    errors=(401, 403, 429),
     secured=True,
 )
 _LIVEZ = _Operation("get", "/livez", "Check that the worker runs", "application/json")
@@ -159,7 +164,14 @@ _READYZ = _Operation(
         models=[ReadyModel(model="sentiment", version=3, origin="registry")],
     ),
 )
-_METRICS = _Operation("get", "/metrics", "Metrics for Prometheus", "text/plain")
+_METRICS = _Operation(
+    "get",
+    "/metrics",
+    "Metrics for Prometheus; they ask for a key as soon as one names the scope metrics",
+    "text/plain",
+    errors=(401, 403),
+    secured=True,
+)
 
 
 def _operations(settings: ServingSettings) -> list[_Operation]:
@@ -180,7 +192,7 @@ def _classify(settings: ServingSettings) -> _Operation:
         answered=ClassifyAnswer(model="sentiment", predictions=[_PREDICTION]),
         errors=(*_BAD, 404, 503),
         secured=True,
-        parameters=("X-Request-Key",),
+        parameters=(_REQUEST_KEY,),
     )
 
 
@@ -203,9 +215,9 @@ def _describe(operation: _Operation) -> dict[str, Any]:
                 "name": name,
                 "in": "header",
                 "schema": {"type": "string"},
-                "description": "requests with the same key are answered by the same version",
+                "description": description,
             }
-            for name in operation.parameters
+            for name, description in operation.parameters
         ]
     if operation.secured:
         described["security"] = [{}, {"key": []}]

@@ -8,16 +8,18 @@ from http import HTTPStatus
 from serving.api.middleware import GONE
 from serving.telemetry.metrics import METHODS, OTHER, Metrics
 
-# A body that is not there in time, is too large, no JSON or not declared as such, has a wrong value
-# or no key with it, comes when too many are in hand, or from a client that went away.
-_BODY = (400, 401, 408, 413, 415, 422, 429, GONE, 500)
+# A body that is not there in time, is too large, no JSON or not declared as such, has a wrong
+# value, no key with it or one that may not, comes when too many are in hand, or from a client that
+# went away.
+_BODY = (400, 401, 403, 408, 413, 415, 422, 429, GONE, 500)
 _POSTED = {
     "/classify": (200, 404, 503, *_BODY),
-    "/feedback": (202, 404, *_BODY),
-    "/refresh": (200, 401, 429, 500),
+    "/feedback": (202, 404, 410, 503, *_BODY),
+    "/refresh": (200, 401, 403, 429, 500),
 }
 _READ = {
     "/readyz": (200, 503, 500),
+    "/metrics": (200, 401, 403, 500),
     "/docs": (200, 304, 500),
     "/": (200, 304, 500),
     "/static/*": (200, 304, 404, 500),

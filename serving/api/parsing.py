@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -15,6 +16,14 @@ _CHARSETS = frozenset({b"", b"charset=utf-8", b'charset="utf-8"'})
 _INPUTS = "inputs"
 _SHOWN = 60
 _MOST_ERRORS = 1000
+_MOST_DIGITS = 400
+
+
+class BrokenText(str):
+    """A text with half of a character, which JSON may have and Unicode has not."""
+
+    __slots__ = ()
+
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 
@@ -49,32 +58,69 @@ def parse(schema: type[RequestT], body: bytes) -> RequestT:
     try:
         return schema.model_validate_json(body)
     except ValidationError as error:
-        # To list a million errors takes many seconds and gigabytes: it would be an attack.
-        if error.error_count() > _MOST_ERRORS:
-            message = f"The body has more than {_MOST_ERRORS:,} wrong values or unknown fields."
-            raise ApiError(422, "wrong_value", message) from None
-        details = error.errors(include_url=False, include_context=True)
-        raise _complaint(schema, _telling(details)) from None
+        failed = error
+    if _is_no_json(failed):
+        content = _read_leniently(body)
+        if content is not None:
+            try:
+                return schema.model_validate(content)
+            except ValidationError as error:
+                failed = error
+    # To list a million errors takes many seconds and gigabytes: it would be an attack.
+    if failed.error_count() > _MOST_ERRORS:
+        message = f"The body has more than {_MOST_ERRORS:,} wrong values or unknown fields."
+        raise ApiError(422, "wrong_value", message)
+    raise _complaint(schema, failed.errors(include_url=False, include_context=True)[0])
 
 
-def _telling(details: Sequence[ErrorDetails]) -> ErrorDetails:
-    """Return the error of the branch that was meant, where a value may be one of several types."""
-    first = details[0]
-    if isinstance(first["input"], dict):
-        deeper = [detail for detail in details if len(detail["loc"]) > len(first["loc"])]
-        return (deeper or [first])[0]
-    return first
+def _is_no_json(failed: ValidationError) -> bool:
+    if failed.error_count() > 1:
+        return False
+    (detail,) = failed.errors(include_url=False, include_input=False)
+    return detail["type"] == "json_invalid"
+
+
+def _read_leniently(body: bytes) -> Any:
+    """Return a body that is JSON but for half characters, or numbers of very many digits.
+
+    None of them holds up the other inputs. A text with half of a character is a `BrokenText`.
+    """
+    try:
+        content = json.loads(body, parse_constant=_refuse_constant, parse_int=_read_int)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(content, dict) and isinstance(content.get(_INPUTS), list):
+        content[_INPUTS] = [_mark_broken(each) for each in content[_INPUTS]]
+    return content
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _read_int(digits: str) -> int:
+    # Python reads no number of thousands of digits; to a model its first ones are too many.
+    return int(digits if len(digits) <= _MOST_DIGITS else digits[:_MOST_DIGITS])
+
+
+def _mark_broken(found: Any) -> Any:
+    if isinstance(found, str):
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            return BrokenText(found)
+    return found
 
 
 def _complaint(schema: type[BaseModel], detail: ErrorDetails) -> ApiError:
     if detail["type"] == "json_invalid":
         return ApiError(400, "malformed_json", f"The body is not valid JSON: {detail['msg']}.")
     field = _field(detail["loc"])
-    code, message = _sentence(schema, detail, field)
+    code, message = _sentence(schema, detail)
     return ApiError(422, code, f"{field or 'The body'} {message}.", field=field)
 
 
-def _sentence(schema: type[BaseModel], detail: ErrorDetails, field: str | None) -> tuple[str, str]:
+def _sentence(schema: type[BaseModel], detail: ErrorDetails) -> tuple[str, str]:
     """Return the code of an error, and the predicate of the sentence about its field."""
     kind, most = detail["type"], detail.get("ctx", {}).get("max_length", 0)
     known = {
@@ -90,19 +136,12 @@ def _sentence(schema: type[BaseModel], detail: ErrorDetails, field: str | None) 
     if kind == "string_too_long":
         count = len(detail["input"])
         return "too_long", f"has {count:,} characters; at most {most:,} are allowed"
-    if kind == "string_type" and field is not None and field.startswith(f"{_INPUTS}["):
-        return "wrong_type", "must be a text, or an object of fields"
     return known.get(kind, ("wrong_value", f"is wrong: {detail['msg']}"))
 
 
 def _field(location: Sequence[str | int]) -> str | None:
-    """Return a place in the body as one would write it: ``inputs[3]``, ``inputs[3].width``."""
+    """Return a place in the body as one would write it."""
     if not location:
         return None
-    name, rest = str(location[0]), list(location[1:])
-    if name == _INPUTS and rest:
-        name += f"[{rest.pop(0)}]"
-        # The next part is pydantic's name for one type of several.
-        rest = rest[1:2]
-    shown = ".".join([name, *(str(part) for part in rest)])
+    shown = ".".join(map(str, location))
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."

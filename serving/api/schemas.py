@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, WithJsonSchema, create_model
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema, create_model
 
 from perennial.fields import FieldKind
 from perennial.settings import ServingSettings
@@ -14,15 +14,14 @@ _LONGEST_NAME = 200
 _MOST_FIELDS = 10_000
 
 Alias = Literal["production", "previous", "canary"]
-# The values are looked at when the model is known: pydantic would list each wrong one, and a
-# million of them cost gigabytes.
+# Inputs are looked at when the model is known, one by one: what is wrong with one does not concern
+# the others, and pydantic would list each wrong value, a million of which cost gigabytes.
 Fields = Annotated[
     dict[str, Any],
-    Field(max_length=_MOST_FIELDS),
     WithJsonSchema(
         {
             "type": "object",
-            "additionalProperties": {"type": ["string", "boolean", "number", "null"]},
+            "additionalProperties": {"type": ["string", "boolean", "number", "null", "object"]},
             "maxProperties": _MOST_FIELDS,
         }
     ),
@@ -49,9 +48,7 @@ def classify_request(settings: ServingSettings) -> type[ClassifyRequest]:
     """Return the schema of a request within the limits of the settings."""
     text = Annotated[str, Field(max_length=settings.max_characters)]
     inputs = Annotated[
-        list[text | Fields],
-        # The first wrong one is reported: a million complaints would be an attack.
-        FailFast(),
+        list[Annotated[text | Fields, SkipValidation]],
         Field(
             min_length=1,
             max_length=settings.max_inputs,
@@ -88,11 +85,26 @@ class Prediction(_Schema):
     explanation: list[Contribution] | None = None
 
 
+class InputError(_Schema):
+    """One of several inputs that cannot be classified."""
+
+    position: int = Field(description="which of the inputs, from 0")
+    code: str = Field(description="stable name of the error, for programs")
+    message: str = Field(description="one sentence for people")
+    field: str = Field(description="the input, or the part of it that is wrong")
+
+
 class ClassifyAnswer(_Schema):
-    """The answers, in the order of the inputs."""
+    """The answers, one for each input in its place."""
 
     model: str
-    predictions: list[Prediction]
+    predictions: list[Prediction | None] = Field(
+        description="in the order of the inputs; null for one that cannot be classified"
+    )
+    errors: list[InputError] | None = Field(
+        default=None,
+        description="what is wrong with each input whose prediction is null; absent if none is",
+    )
 
 
 class Version(_Schema):
@@ -135,10 +147,11 @@ class FeedbackRequest(_Schema):
 
 
 class FeedbackAnswer(_Schema):
-    """Receipt of a feedback."""
+    """Receipt of a feedback, which is stored."""
 
     prediction_id: str
-    accepted: bool
+    accepted: Literal[True] = Field(description="always true: what is not stored is an error")
+    request_id: str = Field(description="X-Request-Id of the request, or one that was made for it")
 
 
 class ReadyModel(_Schema):
@@ -177,3 +190,7 @@ class ErrorAnswer(_Schema):
     """The answer to every request that fails."""
 
     error: ErrorDetail
+    errors: list[InputError] | None = Field(
+        default=None,
+        description="what is wrong with each input, if there are several and all are wrong",
+    )

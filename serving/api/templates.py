@@ -13,13 +13,16 @@ from typing import Any, NamedTuple
 import orjson
 
 from perennial.inference.contribution import Contribution
+from serving.api.errors import InputError
 from serving.api.schemas import ClassifyAnswer
 
 # JSON escapes this character in every text, so that it stands for a value and nothing else.
 _SLOT = "\0"
 _TEXT, _VALUE = orjson.Fragment(f'"{_SLOT}"'), orjson.Fragment(_SLOT)
 _VARYING = ("prediction_id", "probabilities", "explanation")
+_PARTS = ("predictions", "errors")
 _EXPLANATION = [Contribution("funny", 0.5, ((0, 5),))]
+_ERRORS = [InputError(0, "missing", "inputs[0].width is missing.", "inputs[0].width")]
 
 
 class Templates(NamedTuple):
@@ -35,6 +38,8 @@ class Templates(NamedTuple):
         Prediction of each class, with ``%s`` for each value.
     explained : tuple of str
         Prediction of each class with an explanation.
+    partial : str
+        Answer with several predictions and with errors, with ``%s`` for each of both.
     """
 
     single: tuple[str, ...]
@@ -42,6 +47,7 @@ class Templates(NamedTuple):
     tail: str
     plain: tuple[str, ...]
     explained: tuple[str, ...]
+    partial: str
 
 
 class AnswerSchema:
@@ -56,23 +62,24 @@ class AnswerSchema:
     ----------
     order : tuple of str
         Fields of a prediction that vary, in the order of their slots.
+    parts : tuple of str
+        Fields of a partial answer that vary, in the order of their slots.
 
     Raises
     ------
     ValidationError
         If the schema has other fields, or fields of other types, than those that are filled in.
     TypeError
-        If the schema of a `Contribution` has its fields in another order.
+        If the schema of a `Contribution` or an `InputError` has its fields in another order.
     """
 
     def __init__(self, answer: type[ClassifyAnswer]) -> None:
         self._answer = answer
-        (prediction,) = self._write("problem", 1, ["label"], explained=True)["predictions"]
-        if orjson.dumps(prediction["explanation"]) != orjson.dumps(_EXPLANATION):
-            raise TypeError(
-                f"The fields of an explanation must have the order of {Contribution.__module__}."
-                f"{Contribution.__name__}, which is sent as it is."
-            )
+        written = self._write("problem", 1, ["label"], explained=True, partial=True)
+        (prediction, _) = written["predictions"]
+        _require_same(prediction["explanation"], _EXPLANATION)
+        _require_same(written["errors"], _ERRORS)
+        self.parts = tuple(name for name in written if name in _PARTS)
         self.order = tuple(name for name in prediction if name in _VARYING)
         self.templates("problem", 1, ["label"])
 
@@ -81,6 +88,7 @@ class AnswerSchema:
         plain = self._write(problem, version, classes)
         explained = self._write(problem, version, classes, explained=True)
         slotted = [_with_slots(each) for each in plain["predictions"]]
+        partial = self._write(problem, version, classes, partial=True)
         head, tail = orjson.dumps({**plain, "predictions": [_VALUE]}).decode().split(_SLOT)
         return Templates(
             tuple(_template({**plain, "predictions": [each]}) for each in slotted),
@@ -88,13 +96,23 @@ class AnswerSchema:
             tail,
             tuple(_template(each) for each in slotted),
             tuple(_template(_with_slots(each)) for each in explained["predictions"]),
+            _template({**partial, "predictions": [_VALUE], "errors": _VALUE}),
         )
 
     def _write(
-        self, problem: str, version: int, classes: Sequence[str], *, explained: bool = False
+        self,
+        problem: str,
+        version: int,
+        classes: Sequence[str],
+        *,
+        explained: bool = False,
+        partial: bool = False,
     ) -> dict[str, Any]:
-        """Return an answer with one prediction of each class, as the schema orders it."""
-        predictions = [
+        """Return an answer with one prediction of each class, as the schema orders it.
+
+        A partial one has one input more, which cannot be classified.
+        """
+        predictions: list[dict[str, Any] | None] = [
             {
                 "prediction_id": "",
                 "label": label,
@@ -104,8 +122,22 @@ class AnswerSchema:
             }
             for label in classes
         ]
-        filled = orjson.dumps({"model": problem, "predictions": predictions})
+        content: dict[str, Any] = {"model": problem, "predictions": predictions}
+        if partial:
+            predictions.append(None)
+            content["errors"] = _ERRORS
+        filled = orjson.dumps(content)
         return self._answer.model_validate_json(filled).model_dump(exclude_unset=True)
+
+
+def _require_same(documented: object, sent: Sequence[object]) -> None:
+    """Require that a schema writes objects as they are, since they are sent so."""
+    if orjson.dumps(documented) != orjson.dumps(sent):
+        kind = type(sent[0])
+        raise TypeError(
+            f"The fields of a schema must have the order of {kind.__module__}.{kind.__name__}, "
+            "which is sent as it is."
+        )
 
 
 def _with_slots(prediction: dict[str, Any]) -> dict[str, Any]:

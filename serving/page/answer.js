@@ -6,6 +6,12 @@ import { $, element } from "./dom.js";
 // More marks than this make every word look important.
 const MARKED = 8;
 
+// Why feedback was not kept, where the service's own words are for whoever runs it.
+const REASONS = {
+  404: "The service does not know this prediction, or does not serve its model any more.",
+  410: "The service has not kept this prediction, or not until now.",
+};
+
 /** Percent with one digit, which says 100 or 0 only when it is. */
 function percent(share) {
   const rounded = (share * 100).toFixed(1);
@@ -166,6 +172,6 @@ async function sendFeedback(box, id, label, askForKey) {
   } catch (error) {
     for (const button of buttons) button.disabled = false;
     if (error.status === 401) askForKey(() => sendFeedback(box, id, label, askForKey));
-    else box.lastChild.textContent = `${error.message} Your answer was not kept.`;
+    else box.lastChild.textContent = `${REASONS[error.status] ?? error.message} Your answer was not kept.`;
   }
 }

@@ -19,9 +19,9 @@ export const PLAIN_WORDS = {
 
 /** What went wrong, in words for people; status 0 is a network that is gone. */
 export class ApiError extends Error {
-  constructor(message, { status = 0, field = "", retryAfter = null } = {}) {
+  constructor(message, { status = 0, field = "", errors = [], retryAfter = null } = {}) {
     super(message);
-    Object.assign(this, { status, field: field ?? "", retryAfter });
+    Object.assign(this, { status, field: field ?? "", errors, retryAfter });
   }
 }
 
@@ -42,9 +42,9 @@ export async function call(path, body, signal) {
   if (response.ok && answer) return answer;
   const { message, field } = answer?.error ?? {};
   const { status } = response;
-  const words = status < 500 && status !== 429 ? message : undefined;
+  const words = (status < 500 && status !== 429) || status === 503 ? message : undefined;
   throw new ApiError(
     words ?? PLAIN_WORDS[status] ?? `The service could not answer (status ${status}). Try again.`,
-    { status, field, retryAfter: Number(response.headers.get("Retry-After")) || null },
+    { status, field, errors: answer?.errors, retryAfter: Number(response.headers.get("Retry-After")) || null },
   );
 }

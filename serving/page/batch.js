@@ -130,6 +130,9 @@ function refuse(row, error) {
   job.failed += 1;
 }
 
+/** What the service says about an input, in words for somebody who looks at rows. */
+const aboutRow = (message) => message.replace(/^inputs\[\d+\]\./, "").replace(/^inputs(\[\d+\])?/, "This row");
+
 const pause = (seconds, signal) =>
   new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, seconds * 1000);
@@ -145,9 +148,12 @@ async function classifyChunk(signal) {
     const { rows, inputs, end } = nextChunk();
     try {
       if (inputs.length) {
-        const { predictions } = await call("classify", { model: model().model, inputs }, signal);
+        const { predictions, errors } = await call("classify", { model: model().model, inputs }, signal);
         signal.throwIfAborted();
-        rows.forEach((row, index) => job.answers.set(row, predictions[index]));
+        rows.forEach((row, index) => {
+          if (predictions[index]) job.answers.set(row, predictions[index]);
+        });
+        for (const { position, message } of errors ?? []) refuse(rows[position], aboutRow(message));
       }
       job.position = end;
       return;
@@ -155,8 +161,10 @@ async function classifyChunk(signal) {
       const index = /^inputs\[(\d+)\]/.exec(error.field ?? "")?.[1];
       const tooMuch = error.status === 413 || (error.status === 422 && error.field === "inputs");
       const busy = [0, 429, 503, 504].includes(error.status);
-      if (index !== undefined || (tooMuch && inputs.length === 1)) {
-        refuse(rows[index ?? 0], error.message.replace(/^inputs\[\d+\]\./, "").replace(/^inputs(\[\d+\])?/, "This row"));
+      if (error.errors.length) {
+        for (const { position, message } of error.errors) refuse(rows[position], aboutRow(message));
+      } else if (index !== undefined || (tooMuch && inputs.length === 1)) {
+        refuse(rows[index ?? 0], aboutRow(error.message));
       } else if (tooMuch) {
         job.chunk = Math.ceil(inputs.length / 2);
       } else if (busy && attempt < ATTEMPTS) {

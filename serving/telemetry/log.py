@@ -1,6 +1,6 @@
-"""The prediction log and the feedback: kept in MongoDB from a queue, never by a request.
+"""The prediction log: kept in MongoDB from a queue, never by a request, and feedback beside it.
 
-What cannot be kept is counted and forgotten: an answer never waits for MongoDB.
+What cannot be kept is counted and forgotten: a prediction never waits for MongoDB.
 """
 
 from __future__ import annotations
@@ -10,31 +10,30 @@ import math
 import threading
 import time
 from collections import deque
+from concurrent.futures import Future
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING
 
-from perennial.config.feedback import FEEDBACK, document_id
 from perennial.errors import OutsideError
 from perennial.settings import ServingSettings, Settings
 from perennial.stores.prediction_log import (
     Failure,
     Feedback,
     Logged,
-    Prediction,
     create_indexes,
-    find_by_id,
     open_failures,
     open_predictions,
 )
+from serving.telemetry import feedback as keeping
+from serving.telemetry.feedback import FeedbackKeeper, Receipt
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.rate_limiter import TokenBucket
+from serving.telemetry.signing import Signing
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymongo.collection import Collection
 
-    from perennial.config.problem import Problem
     from perennial.stores.mongodb import Document
 
 _log = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ _PREDICTION, _FEEDBACK, _FAILURE = "prediction", "feedback", "failure"
 # Why each of them may be lost.
 _LOSSES = {
     _PREDICTION: ("queue_full", "over_rate", "not_storable", "refused", "shutdown"),
-    _FEEDBACK: ("queue_full", "unknown_prediction", "no_problem_file", "text_not_kept"),
+    _FEEDBACK: keeping.LOSSES,
     _FAILURE: ("queue_full", "refused", "shutdown"),
 }
 _FLUSH_SECONDS = 0.25
@@ -56,8 +55,6 @@ _BEHIND_SECONDS = 2.0
 # A prediction may wait in another worker's queue when its feedback comes: as long as it takes to
 # write a full one, and so much longer.
 _PATIENCE_SECONDS = 5.0
-# So many are looked for at a time: who invents predictions must not keep MongoDB busy.
-_LOOKED_FOR = 500
 
 
 class PredictionLog:
@@ -71,6 +68,11 @@ class PredictionLog:
         How much is kept, and for how long.
     metrics : Metrics
         Told what is dropped.
+
+    Attributes
+    ----------
+    signing : Signing
+        Issues the ids of predictions, with the key that the log's database keeps.
     """
 
     def __init__(self, settings: Settings, serving: ServingSettings, metrics: Metrics) -> None:
@@ -80,15 +82,14 @@ class PredictionLog:
         self._added = self._taken = 0
         self._last_turn = -math.inf
         self._bucket = TokenBucket(int(serving.log_per_second * _FLUSH_SECONDS))
-        self._patience = _PATIENCE_SECONDS + serving.log_queue / serving.log_per_second
-        self._feedback: deque[Feedback] = deque()
+        self.signing = Signing(serving, settings.data_dir / "serving")
+        patience = _PATIENCE_SECONDS + serving.log_queue / serving.log_per_second
+        self._feedback = FeedbackKeeper(settings, serving, metrics, self.signing, patience)
         self._failures: deque[Failure] = deque()
         self._failed: list[Document] = []
         self._batch: list[Document] = []
-        self._pending: deque[Feedback] = deque()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
-        self._problems: dict[str, Problem | None] = {}
 
     def start(self) -> None:
         """Begin to write."""
@@ -114,13 +115,9 @@ class PredictionLog:
         self._added += len(entry.ids)
         self._entries.append(entry)
 
-    def add_feedback(self, feedback: Feedback) -> bool:
-        """Take a feedback, unless too many wait already; return whether it was taken."""
-        if len(self._feedback) >= self._serving.log_queue:
-            self._metrics.dropped(_FEEDBACK, "queue_full")
-            return False
-        self._feedback.append(feedback)
-        return True
+    def add_feedback(self, feedback: Feedback) -> Future[Receipt] | None:
+        """Return the receipt of a feedback, which comes when it is stored; None if it is full."""
+        return self._feedback.add(feedback)
 
     def add_failure(self, failure: Failure) -> None:
         """Take a request that was not answered, unless too many wait already."""
@@ -130,6 +127,12 @@ class PredictionLog:
         self._failures.append(failure)
 
     def _run(self) -> None:
+        try:
+            self._write()
+        finally:
+            self._feedback.end()
+
+    def _write(self) -> None:
         """Write whenever something waits and MongoDB is there."""
         pause, said = _RETRY_SECONDS, False
         while not self._ending.wait(_FLUSH_SECONDS) or self._has_work():
@@ -154,8 +157,8 @@ class PredictionLog:
         self._metrics.dropped(_FAILURE, "shutdown", len(self._failures) + len(self._failed))
 
     def _has_work(self) -> bool:
-        queues = self._entries, self._feedback, self._failures
-        return any(queues) or bool(self._batch or self._pending or self._failed)
+        waiting = self._entries, self._failures, self._batch, self._failed, self._feedback
+        return any(waiting) or self.signing.is_wanted
 
     def _write_while_connected(self) -> None:
         """Write until `end`.
@@ -184,10 +187,10 @@ class PredictionLog:
                     self._take_batch()
                 with pymongo.timeout(_WRITE_SECONDS):
                     self._write_failures(predictions)
-                    self._write_feedback(client, predictions)
-                while ending and (self._feedback or self._pending):
+                    self._feedback.turn(client)
+                while ending and self._feedback.is_told:
                     with pymongo.timeout(_WRITE_SECONDS):
-                        self._write_feedback(client, predictions)
+                        self._feedback.turn(client)
                 self._show_depth()
                 self._last_turn = time.monotonic()
                 if ending:
@@ -200,6 +203,7 @@ class PredictionLog:
         # A log entry may be lost with the server's last moments; to wait for its disk costs more.
         log = client.get_database(self._serving.log_database, write_concern=WriteConcern(w=1))
         create_indexes(log, kept=timedelta(days=self._serving.log_days))
+        self._feedback.prepare(client)
         return open_predictions(log)
 
     def _write_predictions(self, predictions: Collection[Document]) -> None:
@@ -240,80 +244,11 @@ class PredictionLog:
             # An earlier try may have written some of them before its connection broke.
             self._metrics.dropped(kind, "refused", len(mongodb.refusals(error)))
 
-    def _write_feedback(
-        self, client: MongoClient[Document], predictions: Collection[Document]
-    ) -> None:
-        """Turn feedback into labelled documents, once its prediction is in the log."""
-        while self._feedback and len(self._pending) < self._serving.log_queue:
-            self._pending.append(self._feedback.popleft())
-        if not self._pending:
-            return
-        wanted = [feedback.prediction_id for feedback in islice(self._pending, _LOOKED_FOR)]
-        found = find_by_id(predictions, wanted)
-        oldest = time.time() - self._patience
-        # What is done is done, should MongoDB fail or be too slow for the rest of them.
-        for _ in wanted:
-            feedback = self._pending[0]
-            prediction = found.get(feedback.prediction_id)
-            if prediction is not None:
-                self._keep_feedback(client, predictions, prediction, feedback)
-            elif feedback.at > oldest and not self._ending.is_set():
-                self._pending.append(feedback)
-            else:
-                self._metrics.dropped(_FEEDBACK, "unknown_prediction")
-            self._pending.popleft()
-
-    def _keep_feedback(
-        self,
-        client: MongoClient[Document],
-        predictions: Collection[Document],
-        prediction: Prediction,
-        feedback: Feedback,
-    ) -> None:
-        """Keep the first feedback on a prediction; the document first, so that none is lost."""
-        # It needs pyarrow, for which a worker does not wait at its start.
-        from perennial.inputs.base import inputs_of
-
-        problem = self._problem(feedback.problem)
-        if problem is None or prediction.input is None:
-            reason = "no_problem_file" if problem is None else "text_not_kept"
-            self._metrics.dropped(_FEEDBACK, reason)
-        else:
-            fields, source = problem.source.fields, problem.source
-            document = {
-                **inputs_of(problem).write(prediction.input),
-                fields.label: problem.labels[feedback.label],
-                fields.source: FEEDBACK,
-                fields.created_at: feedback.created_at,
-            }
-            client[source.database][source.collection].update_one(
-                {"_id": document_id(feedback.prediction_id)},
-                {"$setOnInsert": document},
-                upsert=True,
-            )
-        if feedback.mark(predictions):
-            self._metrics.feedback(
-                feedback.problem, feedback.version, agrees=feedback.label == prediction.label
-            )
-
-    def _problem(self, name: str) -> Problem | None:
-        """Return a problem of this machine; None if its file is not here or does not know it."""
-        from perennial.config.loader import load_problem
-        from perennial.errors import ProblemError
-
-        if name not in self._problems:
-            try:
-                self._problems[name] = load_problem(self._settings.problem_file(name))
-            except ProblemError as error:
-                _log.warning("Feedback on %r becomes no documents: %s", name, error)
-                self._problems[name] = None
-        return self._problems[name]
-
     def _drop_batch(self, reason: str) -> None:
         self._metrics.dropped(_PREDICTION, reason, len(self._batch))
         self._batch = []
 
     def _show_depth(self) -> None:
-        waiting = self._added - self._taken + len(self._feedback) + len(self._pending)
+        waiting = self._added - self._taken + len(self._feedback)
         waiting += len(self._failures) + len(self._failed)
         self._metrics.queue_depth.set(waiting)

@@ -33,6 +33,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
 from perennial.prometheus import SERVICE
+from perennial.reasons import INPUT_CODES
 
 METRICS_TYPE = CONTENT_TYPE_LATEST
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -92,6 +93,7 @@ class Metrics:
         self._requests = self._counter("app_request_count")
         self._latency = self._histogram(Histogram, "app_request_latency_seconds", _LATENCY_BUCKETS)
         self._predictions = self._counter("model_prediction_count")
+        self._refused = self._counter("perennial_refused_inputs")
         self._characters = self._histogram(
             _BatchHistogram, "perennial_input_characters", _LENGTH_BUCKETS
         )
@@ -122,7 +124,9 @@ class Metrics:
             self._dropped.labels(kind, reason)
 
     def announce_problem(self, problem: str) -> None:
-        """Let the counts of swaps and refusals start at zero."""
+        """Let the counts of swaps and refusals, of versions and of inputs, start at zero."""
+        for code in INPUT_CODES:
+            self._refused.labels(problem, code.value)
         self._swaps.labels(problem)
         self._swap_failures.labels(problem)
 
@@ -165,6 +169,11 @@ class Metrics:
             counter = self._predictions.labels(problem, str(version), label)
             self._prediction_children[key] = counter
         counter.inc(count)
+
+    def refused(self, problem: str, codes: Iterable[str]) -> None:
+        """Count inputs that could not be classified."""
+        for code in codes:
+            self._refused.labels(problem, code).inc()
 
     def lengths(self, problem: str, characters: Sequence[int]) -> None:
         """Count the characters of each input."""

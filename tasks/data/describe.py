@@ -1,4 +1,4 @@
-"""Describe: pictures of the documents that a retraining learns from."""
+"""Describe: how documents were divided, and pictures of those that a retraining learns from."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from tasks.data.prepare import Dataset
 
 
 def describe(problem: Problem, dataset: Dataset, run_id: str) -> None:
-    """Keep pictures of the training documents with a run, if there are any of their kind.
+    """Keep the split and, of records, pictures of the training documents with a run.
 
-    It is no Prefect task: for texts it does nothing, and a task takes a tenth of a second.
+    It is no Prefect task, which takes a tenth of a second.
     """
+    registry, split = open_registry(get_settings()), dataset.split
+    registry.log(run_id, params=split.params, metrics=split.figures)
     fields = inputs_of(problem).fields
     if fields is not None:
         # Matplotlib takes seconds to import.
@@ -22,4 +24,4 @@ def describe(problem: Problem, dataset: Dataset, run_id: str) -> None:
         labels = dataset.labels.tolist()
         plots = data_plots(fields, dataset.inputs, labels, problem.classes, problem.name)
         figures = {f"plots/data/{name}": figure for name, figure in plots.items()}
-        open_registry(get_settings()).log_files(run_id, texts={}, figures=figures)
+        registry.log_files(run_id, texts={}, figures=figures)

@@ -19,6 +19,7 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.accounts import Accounts
 from perennial.inputs.base import inputs_of
+from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
 from perennial.inputs.judgement import Rules
 from perennial.inputs.keys import document_key
 from perennial.inputs.revisions import Found, deletions, reading_digest, schema_of, to_revisions
@@ -32,7 +33,6 @@ from tasks.data.quarantine import explain_quarantine
 from tasks.orchestration.retries import NETWORK
 
 _CONFLICTS = 5
-_CURRENT_IDENTITY = 1
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class _Look:
         rescan: bool,
     ) -> None:
         draft = before.draft if before is not None else None
-        identity = draft.identity if draft else 1 if before else _CURRENT_IDENTITY
+        identity = draft.identity if draft else FIRST_IDENTITY if before else CURRENT_IDENTITY
         self._draft = Draft(
             rules=Rules.of(problem),
             reading=reading_digest(problem, identity),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,29 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from scipy import sparse
 
-from perennial.config.problem import Candidate, Problem, TabularCandidate
+from perennial.config.candidates import Candidate, TabularCandidate
+from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.gates.slices import FIELDS, LENGTH, SOURCE
 from perennial.inputs.base import TextInputs, inputs_of
-from perennial.inputs.documents import from_feedback, in_holdout
+from perennial.inputs.documents import from_feedback
+from perennial.inputs.feedback import newest_feedback, within_share
+from perennial.inputs.rare_labels import relabel
+from perennial.inputs.split import (
+    CONTENT,
+    CREATED_AT,
+    KEY_COLUMNS,
+    LABEL,
+    SplitRule,
+    microseconds,
+    split_documents,
+)
+from perennial.inputs.split_summary import SplitSummary
 from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from perennial.training.pipelines import Counter, build_counter, build_normalizer
-from perennial.training.validation import validation_parts
+from perennial.training.validation import Bonds, Fold, validation_folds
+from tasks.data.labels import Divided, require_both_sides, require_common_labels
 from tasks.orchestration.retries import COMPUTING_SECONDS
 
 _AnyCandidate = Candidate | TabularCandidate
@@ -48,23 +61,34 @@ class Holdout:
 
     Attributes
     ----------
+    problem : Problem
+        The problem, with the classes that are left of its rare labels.
     snapshot : Snapshot
         Where it comes from.
     holdout_inputs : Array, shape (n_holdout,)
         The raw inputs of the holdout: texts, or records of fields.
     holdout_labels : ndarray of str, shape (n_holdout,)
         Their labels.
-    holdout_content : Array of bytes, shape (n_holdout,)
-        Their content hashes.
+    holdout_keys : Table of n_holdout rows
+        What tells whether a version has learned from them: see `tasks.promotion.unseen`.
     holdout_traits : Table of n_holdout rows
         What slices are made of: ``length``, ``source`` and ``fields``.
+    shown_feedback : Table
+        The newest documents from feedback that are not judged on, with their ``sender``.
     """
 
+    problem: Problem
     snapshot: Snapshot
     holdout_inputs: pa.Array
     holdout_labels: NDArray[np.str_]
-    holdout_content: pa.BinaryArray
+    holdout_keys: pa.Table
     holdout_traits: pa.Table
+    shown_feedback: pa.Table
+
+    @property
+    def holdout_content(self) -> pa.BinaryArray:
+        """Content hashes of the holdout, shape (n_holdout,)."""
+        return self.holdout_keys[CONTENT].combine_chunks()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,25 +103,34 @@ class Dataset(Holdout):
         Labels of the training documents.
     content : Array of bytes, shape (n_training,)
         Content hashes of the training documents.
+    bonds : Bonds
+        What holds training documents together in folds, and their order by time.
     judged : ndarray of bool, shape (n_training,)
         Which training documents may choose and tune models: all but feedback, unless the problem
         trusts it.
-    folds : sequence of ndarray of bool, shape (n_training,) each
-        Which training documents choose the challenger. Each fold is predicted by models fitted on
-        all others; there is none when there is one candidate.
+    folds : sequence of Fold
+        The training documents that choose the challenger, and those that models learn from to
+        predict them; there is none when there is one candidate.
     counts : dict
         Features of the training documents, for each distinct specification of the candidates.
     feedback_documents : int
         How many documents of the snapshot come from feedback.
+    split : SplitSummary
+        How the documents were divided.
+    feedback_left_out : int
+        How many of them are not learned from, as they are more than their share.
     """
 
     inputs: pa.Array
     labels: NDArray[np.str_]
     content: pa.BinaryArray
+    bonds: Bonds
     judged: NDArray[np.bool_]
-    folds: Sequence[NDArray[np.bool_]]
+    folds: Sequence[Fold]
     counts: dict[_Shared, SharedCounts]
     feedback_documents: int
+    split: SplitSummary
+    feedback_left_out: int
 
     def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
         """Return the features of one candidate."""
@@ -106,7 +139,7 @@ class Dataset(Holdout):
 
 @task(name="prepare", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
-    """Read a snapshot, split it by content, and compute what several candidates share.
+    """Read a snapshot, split it, and compute what several candidates share.
 
     Raises
     ------
@@ -114,27 +147,43 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         If the snapshot cannot be read, or if training documents or holdout lack a label.
     """
     split = _split(problem, snapshot)
-    _require_labels(problem, snapshot, split.training, "training documents")
-    holdout = _holdout(problem, snapshot, split)
-    inputs = split.training[inputs_of(problem).column.name].combine_chunks()
+    holdout = _holdout(snapshot, split)
+    problem, training = split.problem, split.training
+    inputs = training[inputs_of(problem).column.name].combine_chunks()
+    labels = _strings(training[LABEL])
     dataset = Dataset(
         **vars(holdout),
         inputs=inputs,
-        labels=_strings(split.training["label"]),
-        content=split.training["content"].combine_chunks(),
+        labels=labels,
+        content=training[CONTENT].combine_chunks(),
+        bonds=split.bonds,
         judged=split.judged,
-        folds=_folds(problem, snapshot, split.training, split.judged),
+        folds=_folds(problem, split, labels),
         counts=_count_shared(problem, inputs),
         feedback_documents=split.feedback_documents,
+        split=split.summary,
+        feedback_left_out=split.feedback_left_out,
     )
-    get_run_logger().info(
-        "Prepared snapshot %s: %s training documents, %s in the holdout; %s from feedback, %s.",
+    logger = get_run_logger()
+    logger.info(
+        "Prepared snapshot %s, %s: %s training documents, %s in the holdout; %s from feedback, %s.",
         snapshot.version,
-        f"{len(split.training):,}",
+        split.summary.title,
+        f"{len(training):,}",
         f"{len(split.holdout):,}",
         f"{split.feedback_documents:,}",
         problem.feedback.meaning,
     )
+    for note in split.summary.notes:
+        logger.info(note)
+    if split.feedback_left_out:
+        logger.warning(
+            "Left out %s documents from feedback: more than feedback.max_share %g of the training "
+            "documents; perennial feedback %s lists who sends them.",
+            f"{split.feedback_left_out:,}",
+            problem.feedback.max_share,
+            problem.name,
+        )
     return dataset
 
 
@@ -144,9 +193,9 @@ def hold_out(problem: Problem, snapshot: Snapshot) -> Holdout:
     Raises
     ------
     OutsideError
-        If the snapshot cannot be read, or if the holdout lacks a label.
+        If the snapshot cannot be read, or if a label is not on both sides.
     """
-    return _holdout(problem, snapshot, _split(problem, snapshot))
+    return _holdout(snapshot, _split(problem, snapshot))
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,101 +204,90 @@ class _Split:
 
     Attributes
     ----------
+    problem : Problem
+        The problem, with the classes that are left of its rare labels.
     training, holdout : Table
         The two parts.
     judged : ndarray of bool, shape (n_training,)
         As in `Dataset`.
-    not_judged_on : mapping of str to int
-        Label -> documents from feedback that may not be in the holdout.
-    feedback_documents : int
+    bonds : Bonds
+        As in `Dataset`.
+    shown_feedback : Table
+        As in `Holdout`.
+    feedback_documents, feedback_left_out : int
+        As in `Dataset`.
+    summary : SplitSummary
         As in `Dataset`.
     """
 
+    problem: Problem
     training: pa.Table
     holdout: pa.Table
     judged: NDArray[np.bool_]
-    not_judged_on: Mapping[str, int]
+    bonds: Bonds
+    shown_feedback: pa.Table
     feedback_documents: int
+    feedback_left_out: int
+    summary: SplitSummary
 
 
 def _split(problem: Problem, snapshot: Snapshot) -> _Split:
     documents = SnapshotStore(problem.name, get_settings()).read(snapshot)
     feedback = from_feedback(documents)
     may_judge = ~feedback | problem.feedback.is_judged_on
-    held_out = in_holdout(documents["content"].combine_chunks(), problem.holdout) & may_judge
+    relabelled = relabel(documents, problem.rare_labels, tuple(problem.labels), may_judge)
+    require_common_labels(problem, relabelled)
+    documents, may_judge = relabelled.documents, may_judge[relabelled.kept]
+    rule = SplitRule.of(problem)
+    sides = split_documents(documents, rule, may_judge)
+    known = problem.with_classes(relabelled.classes)
+    require_both_sides(known, snapshot, Divided(documents, sides, may_judge))
+    kept = within_share(documents.filter(pa.array(sides.training)), problem.feedback)
+    learned = sides.training.copy()
+    learned[sides.training] = kept
+    training = documents.filter(pa.array(learned))
     return _Split(
-        training=documents.filter(pa.array(~held_out)),
-        holdout=documents.filter(pa.array(held_out)),
-        judged=may_judge[~held_out],
-        not_judged_on=_count_labels(documents["label"], ~may_judge),
+        problem=known,
+        training=training,
+        holdout=documents.filter(pa.array(sides.holdout)),
+        judged=may_judge[learned],
+        bonds=_bonds(rule, sides.keys.filter(pa.array(learned)), training),
+        shown_feedback=newest_feedback(documents.filter(pa.array(~may_judge))),
         feedback_documents=int(feedback.sum()),
+        feedback_left_out=int((~kept).sum()),
+        summary=SplitSummary.of(rule, sides, relabelled, problem.rare_labels),
     )
 
 
-def _holdout(problem: Problem, snapshot: Snapshot, split: _Split) -> Holdout:
+def _bonds(rule: SplitRule, keys: pa.Array, training: pa.Table) -> Bonds:
+    times = microseconds(training[CREATED_AT]) if rule.by == "time" else None
+    return Bonds(keys, times)
+
+
+def _holdout(snapshot: Snapshot, split: _Split) -> Holdout:
     documents = split.holdout
-    _require_labels(problem, snapshot, documents, "holdout documents", split.not_judged_on)
     return Holdout(
+        problem=split.problem,
         snapshot=snapshot,
-        holdout_inputs=documents[inputs_of(problem).column.name].combine_chunks(),
-        holdout_labels=_strings(documents["label"]),
-        holdout_content=documents["content"].combine_chunks(),
+        holdout_inputs=documents[inputs_of(split.problem).column.name].combine_chunks(),
+        holdout_labels=_strings(documents[LABEL]),
+        holdout_keys=documents.select([n for n in KEY_COLUMNS if n in documents.column_names]),
         holdout_traits=_traits(documents),
+        shown_feedback=split.shown_feedback,
     )
 
 
-def _folds(
-    problem: Problem, snapshot: Snapshot, training: pa.Table, judged: NDArray[np.bool_]
-) -> list[NDArray[np.bool_]]:
+def _folds(problem: Problem, split: _Split, labels: NDArray[np.str_]) -> list[Fold]:
     if len(problem.candidates) == 1:
         return []
-    parts = validation_parts(problem.validation, training["content"].combine_chunks())
-    folds = [part & judged for part in parts]
-    for fold in folds:
-        rest = training.filter(pa.array(~fold))
-        _require_labels(problem, snapshot, rest, "training documents outside of a validation part")
-    return folds
-
-
-def _require_labels(
-    problem: Problem,
-    snapshot: Snapshot,
-    part: pa.Table,
-    name: str,
-    left_out: Mapping[str, int] = MappingProxyType({}),
-) -> None:
-    """Raise unless a part has documents of every label.
-
-    Parameters
-    ----------
-    left_out : mapping of str to int
-        Label -> documents from feedback, which may not be in the part.
-    """
-    missing = sorted(set(problem.classes) - set(part["label"].unique().to_pylist()))
-    if not missing:
-        return
-    lacking = (
-        f"Among the {len(part):,} {name} of snapshot {snapshot.version} there is no document "
-        f"labelled {', '.join(missing)}"
-    )
-    feedback = sum(left_out.get(label, 0) for label in missing)
-    if feedback:
+    folds = validation_folds(problem.validation, split.bonds, labels, split.judged)
+    if not folds:
         raise OutsideError(
-            f"{lacking}, as {feedback:,} with such a label are from feedback, which is learned "
-            "from but not judged on; load labelled documents into the collection, or write "
-            f"feedback: {{use: holdout}} in problems/{problem.name}.yaml if you trust whoever "
-            "gives feedback."
+            f"None of the {len(labels):,} training documents can choose between the "
+            f"{len(problem.candidates)} candidates; load more documents, raise validation in "
+            f"problems/{problem.name}.yaml, or write baseline: NAME there to fit one of them."
         )
-    raise OutsideError(
-        f"{lacking}; check labels and source.query in problems/{problem.name}.yaml, or load more "
-        "documents."
-    )
-
-
-def _count_labels(labels: pa.ChunkedArray, of: NDArray[np.bool_]) -> dict[str, int]:
-    """Return label -> how many of some documents have it."""
-    counts = labels.filter(pa.array(of)).value_counts().to_pylist()
-    return {count["values"]: count["counts"] for count in counts}
+    return folds
 
 
 def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCounts]:

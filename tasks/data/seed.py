@@ -23,6 +23,8 @@ from rich.progress import Progress
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
+from perennial.inputs.columns import type_at, values_at
+from perennial.paths import nest
 from perennial.settings import get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import open_documents
@@ -114,11 +116,12 @@ def read_rows(
     except (OSError, pa.ArrowInvalid) as error:
         raise OutsideError(f"The file {path} cannot be read: {error}") from error
     for name in (*columns, label):
-        if name not in table.column_names:
+        found = type_at(table.schema, name)
+        if found is None:
             raise OutsideError(
                 f"The file {path} has no column {name!r}; it has {', '.join(table.column_names)}."
             )
-        if pa.types.is_binary(table.schema.field(name).type):
+        if pa.types.is_binary(found):
             raise OutsideError(
                 f"The file {path} has text in its column {name!r} that is not UTF-8."
             )
@@ -129,7 +132,7 @@ def read_rows(
     if source is not None:
         table = table.filter(pc.equal(table["source"], source))
     names = [*columns.values(), "label", "source"]
-    return table.select([*columns, label, "source"]).rename_columns(names)
+    return pa.table([values_at(table, each) for each in (*columns, label, "source")], names)
 
 
 @task(name="load", cache_policy=NO_CACHE, **NETWORK)
@@ -187,13 +190,15 @@ def _documents(problem: Problem, rows: pa.Table) -> Iterator[mongodb.Document]:
         content = "\0".join(str(row[name]) for name in ("source", "label", *inputs))
         digest = hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=12).hexdigest()
         times_seen[digest] += 1
-        yield {
-            "_id": f"{row['source']}-{digest}-{times_seen[digest]}",
-            **{name: row[name] for name in inputs},
-            fields.label: _stored_label(problem, row["label"]),
-            fields.source: row["source"],
-            fields.created_at: now,
-        }
+        yield nest(
+            {
+                "_id": f"{row['source']}-{digest}-{times_seen[digest]}",
+                **{name: row[name] for name in inputs},
+                fields.label: _stored_label(problem, row["label"]),
+                fields.source: row["source"],
+                fields.created_at: now,
+            }
+        )
 
 
 def _stored_label(problem: Problem, value: Any) -> Any:

@@ -13,14 +13,15 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from perennial.config.candidates import Candidate
 from perennial.config.experiment import Parameters
-from perennial.config.problem import Candidate, Problem
+from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.metrics import MetricName
 from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
-from perennial.training.cross_validation import SettingResult, folds_of, gain
+from perennial.training.cross_validation import SettingResult, experiment_folds, gain
 from perennial.training.pipelines import parameters_of
 from tasks.data.prepare import Dataset
 from tasks.experiment.trial import OutOfTimeError, TrialError, tried
@@ -117,7 +118,14 @@ def bench(problem: Problem, dataset: Dataset) -> Iterator[Bench]:
     """
     wide = counted(problem).candidates
     counts = {name: dataset.counts_of(each).matrix for name, each in wide.items()}
-    folds = folds_of(dataset.content, dataset.labels, problem.experiment.folds, dataset.judged)
+    number = problem.experiment.folds
+    try:
+        folds = experiment_folds(dataset.bonds, dataset.labels, number, dataset.judged)
+    except ValueError as error:
+        raise OutsideError(
+            f"{problem.name!r}: {error}; load more documents, or lower experiment.folds in "
+            f"problems/{problem.name}.yaml."
+        ) from error
     with laid_out(get_settings().data_dir, problem, counts, dataset.labels, folds) as found:
         yield found
 
@@ -150,7 +158,7 @@ def explore(
     with registry.run(problem.name, name, parent=parent_run, tags=tags) as run_id:
         found: list[SettingResult] = []
         outcome, reason = _try(bench, name, budget, found)
-        explored = _explored(problem, name, run_id, outcome, reason, found)
+        explored = _explored(problem, name, run_id, outcome, reason, found, bench.n_folds)
         explored = replace(explored, seconds=time.monotonic() - start)
         _log(problem, explored, dataset)
     return explored
@@ -177,10 +185,11 @@ def _explored(
     outcome: Outcome,
     reason: str,
     found: list[SettingResult],
+    folds: int,
 ) -> Explored:
     candidate, experiment = problem.candidates[name], problem.experiment
     settings = experiment.settings_of(name, candidate.estimator, candidate.parameters)
-    whole = [each for each in found if each.folds == experiment.folds]
+    whole = [each for each in found if each.folds == folds]
     best = max(whole, key=lambda each: gain(problem.metric, each.metrics), default=None)
     if outcome == "out of time" and len(found) == len(settings):
         # It was stopped between its last word and its end.

@@ -7,7 +7,7 @@ holdout is not among them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,9 @@ from scipy import sparse
 
 from perennial.config.problem import Problem
 from perennial.training.cross_validation import Matrix
+from perennial.training.validation import Fold
 
+_FOLDS = "folds.npy"
 _PARTS = ("data", "indices", "indptr")
 
 
@@ -31,8 +33,9 @@ class Bench:
     folder: Path
 
     def problem(self) -> Problem:
-        """Return the problem as the experiment sees it."""
-        return Problem.model_validate_json((self.folder / "problem.json").read_bytes())
+        """Return the problem as the experiment sees it, with the classes that models learn."""
+        problem = Problem.model_validate_json((self.folder / "problem.json").read_bytes())
+        return problem.with_classes(json.loads((self.folder / "classes.json").read_bytes()))
 
     def counts(self, name: str) -> Matrix:
         """Return the counts or fields that a candidate starts from, mapped into memory."""
@@ -49,10 +52,14 @@ class Bench:
         labels: NDArray[np.str_] = np.load(self.folder / "labels.npy")
         return labels
 
-    def folds(self) -> NDArray[np.int64]:
+    def folds(self) -> list[Fold]:
         """Return the folds of the training documents."""
-        folds: NDArray[np.int64] = np.load(self.folder / "folds.npy")
-        return folds
+        return [Fold(learned, predicted) for learned, predicted in np.load(self.folder / _FOLDS)]
+
+    @property
+    def n_folds(self) -> int:
+        """The number of folds."""
+        return len(np.load(self.folder / _FOLDS, mmap_mode="r"))
 
 
 @contextmanager
@@ -61,7 +68,7 @@ def laid_out(
     problem: Problem,
     counts: Mapping[str, Matrix],
     labels: NDArray[np.str_],
-    folds: NDArray[np.int64],
+    folds: Sequence[Fold],
 ) -> Iterator[Bench]:
     """Yield a bench that is there as long as the block runs.
 
@@ -73,8 +80,10 @@ def laid_out(
         The problem as the experiment sees it.
     counts : dict
         The counts or fields of each candidate; those that share one matrix share its files.
-    labels, folds : ndarray, shape (n_training,)
-        Labels and folds of the training documents.
+    labels : ndarray of str, shape (n_training,)
+        Labels of the training documents.
+    folds : sequence of Fold
+        Their folds.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=parent, prefix="experiment-") as name:
@@ -90,7 +99,8 @@ def laid_out(
         (folder / "counts.json").write_text(json.dumps(index))
         (folder / "problem.json").write_text(problem.model_dump_json())
         np.save(folder / "labels.npy", labels)
-        np.save(folder / "folds.npy", folds)
+        (folder / "classes.json").write_text(json.dumps(problem.classes))
+        np.save(folder / _FOLDS, np.array([(fold.learned, fold.predicted) for fold in folds]))
         yield Bench(folder)
 
 

@@ -29,7 +29,7 @@ from perennial.stores.documents import open_documents, read_newest
 from perennial.stores.prediction_log import Prediction, find_newest
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from tasks.orchestration.retries import NETWORK
-from tasks.promotion.unseen import unseen_by
+from tasks.promotion.unseen import held_out_by
 from tasks.training.train import predict
 
 
@@ -96,7 +96,7 @@ def read_reference(problem: Problem, production: ModelVersion) -> Reference:
     store = SnapshotStore(problem.name, settings)
     snapshot = store.recorded(*production.require_snapshot())
     rows = store.read(snapshot)
-    unseen = unseen_by(problem, production, snapshot, rows["content"].combine_chunks())
+    unseen = held_out_by(problem, production, snapshot, rows)
     if not problem.feedback.is_judged_on:
         # A version of the time before that rule had feedback in its holdout.
         unseen &= ~from_feedback(rows)
@@ -138,6 +138,8 @@ def read_recent(problem: Problem, reference: Reference, now: datetime) -> Recent
 
 def _answered(problem: Problem, model: Pipeline, rows: pa.Table) -> Sample:
     """Let a model answer labelled documents."""
+    problem = problem.with_classes([str(label) for label in model.classes_])
+    rows = _with_known_labels(problem, rows)
     given = rows[inputs_of(problem).column.name].combine_chunks()
     inputs = _columns(given)
     if not len(rows):
@@ -146,6 +148,17 @@ def _answered(problem: Problem, model: Pipeline, rows: pa.Table) -> Sample:
     said = predict(problem, model, given, np.asarray(labels, np.str_))
     confidence = said.probabilities[np.arange(len(said)), said.predicted]
     return _sample(inputs, [problem.classes[code] for code in said.predicted], confidence, labels)
+
+
+def _with_known_labels(problem: Problem, rows: pa.Table) -> pa.Table:
+    """Return the documents whose label the model knows, or knows under another name."""
+    labels = rows["label"].unique().to_pylist()
+    stands_for = {label: problem.class_of(label) for label in labels}
+    if all(name == label for label, name in stands_for.items()):
+        return rows
+    named = pa.array([stands_for[label] for label in rows["label"].to_pylist()], pa.string())
+    position = rows.schema.get_field_index("label")
+    return rows.set_column(position, "label", named).filter(pc.is_valid(named))
 
 
 def _columns(inputs: pa.Array) -> pa.Table:

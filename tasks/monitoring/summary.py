@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 # From this share of unusable documents on something is wrong with what writes them.
 _UNUSABLE_SHARE = 0.05
+# By how much feedback has to surpass the holdout, beyond chance, before a reader is told.
+_MUCH_BETTER = 0.05
 # Reasons and tests that are named; the tables have all of them.
 _NAMED = 3
 # Smaller probabilities are shown as smaller than this.
@@ -88,6 +90,16 @@ def _about_quality(problem: Problem, monitored: MonitorResult) -> Iterator[str]:
             f"{percent(longest.accuracy)} accurate, {verdict} on its holdout ({percent(holdout)}). "
             "Who gives feedback is no random sample of the users."
         )
+        agreeing = round(longest.accuracy.value * longest.known)
+        yield (
+            f"Of these, {agreeing:,} confirm the answer and {longest.known - agreeing:,} give "
+            "another label."
+        )
+        if longest.accuracy.low > holdout.high + _MUCH_BETTER:
+            yield (
+                f"Version {version} does much better by feedback than on its holdout: some of it "
+                f"may be confirmed unread; perennial feedback {problem.name} lists who sends it."
+            )
     elif not live:
         yield f"Nobody has given feedback on version {version} within the window."
 

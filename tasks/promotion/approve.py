@@ -94,6 +94,7 @@ def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Exam
     then = _recorded(name, problem, registry, version)
     store = SnapshotStore(problem.name, get_settings())
     holdout = hold_out(then, store.recorded(*version.require_snapshot()))
+    then = holdout.problem
     model = registry.load(version)
     predictions = predict(then, model, holdout.holdout_inputs, holdout.holdout_labels)
     metrics = intervals(predictions, confidence=then.gates.confidence, seed=then.seed)

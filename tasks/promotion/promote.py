@@ -12,7 +12,13 @@ from perennial.errors import OutsideError
 from perennial.gates.approval import Approval
 from perennial.gates.base import Comparison
 from perennial.gates.catalogue import look_up
-from perennial.promotion.verdict import Verdict, VerdictOutcome, reach_verdict
+from perennial.promotion.verdict import (
+    LEAST_UNSEEN,
+    Verdict,
+    VerdictOutcome,
+    lack_of_evidence,
+    reach_verdict,
+)
 from perennial.registry.client import (
     PREVIOUS,
     ModelVersion,
@@ -25,6 +31,7 @@ from tasks.data.prepare import Holdout
 from tasks.orchestration.events import Kind, emit
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary, questions
+from tasks.promotion.feedback import feedback_agreements
 from tasks.promotion.history import note
 from tasks.promotion.lock import production_lock
 from tasks.promotion.unseen import unseen_by
@@ -115,17 +122,23 @@ def _judge(
             measured={**evaluation.measured, **look_up(problem.gates, comparison)},
             approval=approval,
         )
-    unseen = unseen_by(problem, production, holdout.snapshot, holdout.holdout_content)
-    if not unseen.any():
-        raise OutsideError(
-            f"Version {production.version} of {problem.name!r} has learned from all "
-            f"{len(unseen):,} holdout documents of snapshot {holdout.snapshot.version}, so nothing "
-            "tells which version is better; load labelled documents that are new."
+    unseen = unseen_by(problem, production, holdout.snapshot, holdout.holdout_keys)
+    left = int(unseen.sum())
+    # A small holdout is a gate of its own; here Production knows most of it.
+    if left < min(LEAST_UNSEEN, len(unseen)):
+        verdict = lack_of_evidence(
+            problem,
+            challenger=version.version,
+            production=production.version,
+            unseen=left,
+            holdout=len(unseen),
         )
+        return verdict if approval is None else verdict.answered(approval)
     model = registry.load(production)
     opponent = predict(problem, model, holdout.holdout_inputs, holdout.holdout_labels)
     traits = holdout.holdout_traits.filter(pa.array(unseen))
-    comparison = Comparison(registry, version, production, traits)
+    agreements = feedback_agreements(problem, holdout, production, model)
+    comparison = Comparison(registry, version, production, traits, agreements)
     return reach_verdict(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),

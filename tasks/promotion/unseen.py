@@ -2,61 +2,185 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import get_args
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.config.problem import Problem
+from perennial.config.split import RareLabels, SplitBy
 from perennial.errors import OutsideError
-from perennial.inputs.documents import in_holdout
+from perennial.inputs.documents import from_feedback, in_holdout
+from perennial.inputs.rare_labels import relabel
+from perennial.inputs.split import (
+    CONTENT,
+    CREATED_AT,
+    GROUP,
+    LABEL,
+    REPRESENTATIVE,
+    SplitRule,
+    alike,
+    contained,
+    microseconds,
+    side_keys,
+    split_documents,
+)
 from perennial.registry.client import ModelVersion
 from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 
+Masks = NDArray[np.bool_]
+
 
 def unseen_by(
-    problem: Problem, version: ModelVersion, snapshot: Snapshot, content: pa.Array
-) -> NDArray[np.bool_]:
-    """Return which documents a version has not learned from.
+    problem: Problem, version: ModelVersion, snapshot: Snapshot, documents: pa.Table
+) -> Masks:
+    """Return the documents on which a version can be compared with another one.
 
-    The problem's file may have changed since the version was made: the share of the holdout, and
-    the use of feedback. The values of that time count.
+    The problem's file may have changed since the version was made: the split, its share or field,
+    the use of feedback, the rule for rare labels. So the version's own snapshot is divided once
+    more by the rules of that time. What it has learned from then is taken out: the same document,
+    also with another content; another one with the same content; near-copies; if either split is by
+    group, documents of the same group; and if that of the problem is by time, everything that is
+    not newer than the newest document it has learned from.
+
+    If that snapshot cannot be read any more, everything counts as learned from that the version
+    could have learned from by its rules: rather too few documents are compared than one that it
+    knows.
 
     Parameters
     ----------
     problem : Problem
-        The problem, whose share of the holdout counts where the version did not record one.
+        The problem by whose split the documents are judged on.
     version : ModelVersion
         The registered version.
     snapshot : Snapshot
         Snapshot of the documents.
-    content : Array of bytes, shape (n_documents,)
-        Content hashes of the documents.
+    documents : Table of n_documents rows
+        The documents, with those of `KEY_COLUMNS` that the snapshot has.
     """
-    unseen = in_holdout(content, version.holdout or problem.holdout)
-    if version.learned_all_feedback:
-        learned = _feedback_learned_by(
-            version, SnapshotStore(problem.name, get_settings()), snapshot
-        )
-        unseen &= ~pc.is_in(content, learned).to_numpy(zero_copy_only=False)
+    learned = _Learned(problem, version, snapshot)
+    unseen = learned.unseen(documents, by_group=problem.split.by == "group")
+    if problem.split.by == "time" and len(learned.documents):
+        newest = microseconds(learned.documents[CREATED_AT]).max()
+        unseen &= microseconds(documents[CREATED_AT]) > newest
     return unseen
 
 
-def _feedback_learned_by(
-    version: ModelVersion, store: SnapshotStore, snapshot: Snapshot
-) -> pa.Array:
-    """Return the content hashes of the feedback that was in a version's snapshot.
+def held_out_by(
+    problem: Problem, version: ModelVersion, snapshot: Snapshot, documents: pa.Table
+) -> Masks:
+    """Return the documents that a version has not learned from, by its own split alone.
 
-    If that snapshot is not there any more, all feedback up to the given one counts: rather too few
-    documents are compared than one that the version knows.
+    The parameters are those of `unseen_by`.
     """
-    if version.snapshot is not None:
-        number, digest = version.snapshot
-        try:
-            found = store.find(number)
-        except OutsideError:
-            return store.every_feedback_content(snapshot)
-        if found.digest == digest:
-            return store.feedback_contents(found)
-    return store.every_feedback_content(snapshot)
+    return _Learned(problem, version, snapshot).unseen(documents)
+
+
+def feedback_learned_by(problem: Problem, version: ModelVersion, snapshot: Snapshot) -> pa.Array:
+    """Return the content hashes of the feedback that a version has learned from.
+
+    The parameters are those of `unseen_by`.
+    """
+    learned = _Learned(problem, version, snapshot).documents
+    return learned[CONTENT].filter(pa.array(from_feedback(learned))).combine_chunks()
+
+
+class _Learned:
+    """What a version has learned from, as far as snapshots tell."""
+
+    def __init__(self, problem: Problem, version: ModelVersion, snapshot: Snapshot) -> None:
+        self._store = SnapshotStore(problem.name, get_settings())
+        self._snapshot = snapshot
+        self._by_group = version.split == "group"
+        then, found = _snapshot_of(version, self._store), None
+        if then is not None:
+            found = _learned(problem, version, self._store.read_keys(then))
+        if found is None:
+            found = self._today.filter(pa.array(~self._by_rule(problem, version)))
+        self.documents = found
+
+    def unseen(self, documents: pa.Table, *, by_group: bool = False) -> Masks:
+        """Return which documents are not among them, nor alike, nor of one of their groups."""
+        seen = _is_known(documents, self.documents)
+        columns = {GROUP} if by_group or self._by_group else set()
+        if not (columns | {REPRESENTATIVE}) & set(documents.column_names):
+            return ~seen
+        # What the snapshot of that time did not say of a document, that of today may say.
+        today = self._today
+        same = today.filter(pa.array(contained(today["id"], self.documents["id"])))
+        copies = today.filter(pa.array(_is_known(today, self.documents)))
+        seen |= contained(alike(documents), alike(copies))
+        for known in (self.documents, same):
+            seen |= contained(alike(documents), alike(known))
+            if columns & set(documents.column_names) & set(known.column_names):
+                seen |= contained(documents[GROUP], known[GROUP])
+        return ~seen
+
+    @cached_property
+    def _today(self) -> pa.Table:
+        return self._store.read_keys(self._snapshot)
+
+    def _by_rule(self, problem: Problem, version: ModelVersion) -> Masks:
+        """Return which documents of today a version cannot have learned from, by its rules."""
+        documents, nothing = self._today, np.zeros(len(self._today), np.bool_)
+        if version.split == "time" and version.split_cut is not None:
+            cut = pa.scalar(version.split_cut, pa.timestamp("us", "UTC"))
+            found: Masks = pc.greater(documents[CREATED_AT], cut).to_numpy()
+            return found
+        if version.split == "group":
+            same = problem.split.field == version.split_field and GROUP in documents.column_names
+            keys = side_keys(documents, "group") if same else None
+        else:
+            keys = alike(documents) if version.split == "content" else None
+        if keys is None:
+            return nothing
+        unseen = in_holdout(keys, version.holdout or problem.holdout)
+        if version.learned_all_feedback:
+            feedback = self._store.every_feedback_content(self._snapshot)
+            unseen &= ~contained(documents[CONTENT], feedback)
+        return unseen
+
+
+def _snapshot_of(version: ModelVersion, store: SnapshotStore) -> Snapshot | None:
+    """Return the snapshot of a version, or None if it is not there as it was."""
+    if version.snapshot is None:
+        return None
+    number, digest = version.snapshot
+    try:
+        found = store.find(number)
+    except OutsideError:
+        return None
+    return found if found.digest == digest else None
+
+
+def _learned(problem: Problem, version: ModelVersion, documents: pa.Table) -> pa.Table | None:
+    """Return the documents that a version has learned from; None if that cannot be told."""
+    rule = _rule_of(problem, version)
+    if rule is None or (rule.by == "group" and GROUP not in documents.column_names):
+        return None
+    feedback = from_feedback(documents)
+    may_judge = ~feedback if version.learned_all_feedback else np.ones(len(documents), np.bool_)
+    policy = version.rare_labels(RareLabels)
+    labels = sorted(documents[LABEL].unique().to_pylist())
+    relabelled = relabel(documents, policy, labels, may_judge)
+    sides = split_documents(relabelled.documents, rule, may_judge[relabelled.kept])
+    return relabelled.documents.filter(pa.array(sides.training))
+
+
+def _rule_of(problem: Problem, version: ModelVersion) -> SplitRule | None:
+    """Return the rule by which a version's snapshot was divided; None for one nobody knows."""
+    by, share = version.split, version.holdout or problem.holdout
+    if by not in get_args(SplitBy) or (by == "time" and version.split_cut is None):
+        return None
+    known: SplitBy = by  # type: ignore[assignment]
+    return SplitRule(known, share, version.split_field, version.split_cut)
+
+
+def _is_known(documents: pa.Table, learned: pa.Table) -> Masks:
+    """Return which documents are among those that were learned from, by id or by content."""
+    same = contained(documents["id"], learned["id"])
+    return same | contained(documents[CONTENT], learned[CONTENT])

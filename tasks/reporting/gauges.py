@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from perennial.stores.measurements import Gauge
 
 if TYPE_CHECKING:
+    from tasks.data.ingest import IngestResult
     from tasks.reporting.retraining import Retraining
 
 _OUTCOMES = ("promoted", "kept", "waiting")
@@ -17,7 +18,17 @@ def gauges_of(retraining: Retraining) -> Iterator[Gauge]:
     """Yield the durations, the documents, and if there is one the verdict of a retraining."""
     for step, seconds in retraining.seconds.items():
         yield Gauge("flow_step_seconds", seconds, {"step": step})
-    ingested = retraining.ingested
+    yield from _documents(retraining.ingested)
+    if retraining.evaluation is not None:
+        for metric, interval in retraining.evaluation.metrics.items():
+            yield Gauge("challenger_metric", interval.value, {"metric": metric})
+    if retraining.verdict is not None:
+        for outcome in _OUTCOMES:
+            yield Gauge("verdict", retraining.verdict.outcome == outcome, {"outcome": outcome})
+
+
+def _documents(ingested: IngestResult) -> Iterator[Gauge]:
+    """Yield what has changed in the collection, and what became of all documents."""
     accounts = ingested.accounts
     for change in ("new", "corrected", "edited", "deleted", "released"):
         yield Gauge("document_changes", getattr(accounts, change), {"change": change})
@@ -32,9 +43,3 @@ def gauges_of(retraining: Retraining) -> Iterator[Gauge]:
     for reason, count in accounts.in_quarantine.items():
         yield Gauge("documents_quarantined", count, {"reason": reason.code, "field": reason.field})
     yield Gauge("snapshot_documents", ingested.snapshot.documents)
-    if retraining.evaluation is not None:
-        for metric, interval in retraining.evaluation.metrics.items():
-            yield Gauge("challenger_metric", interval.value, {"metric": metric})
-    if retraining.verdict is not None:
-        for outcome in _OUTCOMES:
-            yield Gauge("verdict", retraining.verdict.outcome == outcome, {"outcome": outcome})

@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from rich.console import Console, Group
 
 from perennial.config.problem import Problem
+from perennial.inputs.split_summary import SplitSummary
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings, uses_embedded_prefect
@@ -27,6 +28,7 @@ from tasks.reporting.tables import (
     documents_table,
     durations_table,
     holdout_table,
+    split_table,
 )
 from tasks.tables.base import TextTable
 from tasks.tables.promotion import gates_table
@@ -60,6 +62,10 @@ class Retraining:
         Duration of each step.
     feedback_documents : int or None
         How many documents of the snapshot are feedback; None when there was nothing to do.
+    split : SplitSummary or None
+        How the documents were divided; None when there was nothing to do.
+    feedback_left_out : int
+        How many of them were more than their share of the training documents.
     """
 
     ingested: IngestResult
@@ -69,6 +75,8 @@ class Retraining:
     verdict: Verdict | None = None
     run_id: str | None = None
     feedback_documents: int | None = None
+    split: SplitSummary | None = None
+    feedback_left_out: int = 0
 
 
 @task(name="report", cache_policy=NO_CACHE, **NETWORK)
@@ -176,8 +184,15 @@ def _production(verdict: Verdict) -> str:
     return f"Production stays version {verdict.production}"
 
 
+def _documents_table(problem: Problem, retraining: Retraining) -> TextTable:
+    feedback = retraining.feedback_documents, retraining.feedback_left_out
+    return documents_table(problem, retraining.ingested, *feedback)
+
+
 def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
-    tables = [documents_table(problem, retraining.ingested, retraining.feedback_documents)]
+    tables = [_documents_table(problem, retraining)]
+    if retraining.split is not None:
+        tables.append(split_table(retraining.split))
     if retraining.candidates:
         tables.append(candidates_table(problem, retraining.candidates))
     if retraining.evaluation is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from perennial.config.problem import Problem
+from perennial.inputs.split_summary import SplitSummary
 from perennial.metrics import METRICS, MetricName
 from tasks.data.ingest import IngestResult
 from tasks.tables.base import TextTable
@@ -13,7 +14,9 @@ from tasks.training.train import CandidateResult
 from tasks.training.tune_threshold import summary
 
 
-def documents_table(problem: Problem, ingested: IngestResult, feedback: int | None) -> TextTable:
+def documents_table(
+    problem: Problem, ingested: IngestResult, feedback: int | None, left_out: int
+) -> TextTable:
     """Return a table: what has changed, what became of all, and how much of it is feedback."""
     accounts = ingested.accounts
     rows = [
@@ -30,12 +33,22 @@ def documents_table(problem: Problem, ingested: IngestResult, feedback: int | No
     ]
     if feedback is not None:
         rows.append((f"  from feedback, {problem.feedback.meaning}", f"{feedback:,}"))
+    if left_out:
+        share = f"  left out, more than {problem.feedback.max_share:.0%} of the training documents"
+        rows.append((share, f"{left_out:,}"))
     snapshot = ingested.snapshot
     return TextTable(
         f"Documents, snapshot {snapshot.version} ({snapshot.digest[:12]})",
         ("documents", "count"),
         rows,
     )
+
+
+def split_table(split: SplitSummary) -> TextTable:
+    """Return a table: how the documents were divided, and what a person should know about it."""
+    title = split.title[0].upper() + split.title[1:]
+    rows = [("training documents", f"{split.training:,}"), ("holdout", f"{split.holdout:,}")]
+    return TextTable(title, ("documents", "count"), [*rows, *((note, "") for note in split.notes)])
 
 
 def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> TextTable:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -19,6 +20,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
+from perennial.reasons import Reason, ReasonCode
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 
@@ -45,7 +47,7 @@ class Scored:
         The version that was in Production when the run began; all predictions are its.
     classified : int
         How many inputs were classified and written.
-    skipped : mapping of str to int
+    skipped : mapping of Reason to int
         Why others could not be classified: reason -> how many.
     seconds : float
         From the first input read to the last prediction written.
@@ -56,7 +58,7 @@ class Scored:
     problem: str
     version: int
     classified: int
-    skipped: Mapping[str, int]
+    skipped: Mapping[Reason, int]
     seconds: float
     destination: str
 
@@ -71,10 +73,14 @@ class Predicted:
         One per input.
     probabilities : sequence of sequence of float
         Shape (n_inputs, n_classes).
+    refused : mapping of int to Reason
+        Position of each input with which the model cannot compute -> why; its label and
+        probabilities mean nothing.
     """
 
     labels: Sequence[str]
     probabilities: Sequence[Sequence[float]]
+    refused: Mapping[int, Reason]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +99,12 @@ class Classifier:
         """Return the predictions for a batch."""
         scores = self.predictor.probabilities(inputs)
         labels = [self.classes[index] for index in self.predictor.decide(scores)]
-        return Predicted(labels, scores.tolist())
+        refused = {
+            index: Reason(ReasonCode.OUT_OF_RANGE, self.predictor.beyond(inputs[index]) or "inputs")
+            for index, row in enumerate(scores.tolist())
+            if isnan(row[0])
+        }
+        return Predicted(labels, scores.tolist(), refused)
 
 
 def load_classifier(problem: Problem) -> Classifier:

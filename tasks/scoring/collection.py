@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pymongo import ReplaceOne
 from pymongo.collection import Collection
 
+from perennial import paths
 from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
-from perennial.inputs.validation import UnusableError
+from perennial.reasons import Reason, UnusableError
 from perennial.settings import get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import batched
@@ -60,7 +61,7 @@ class _Written:
 
     new: list[mongodb.Document]
     old: list[mongodb.Document]
-    skipped: Counter[str]
+    skipped: Counter[Reason]
 
     def __len__(self) -> int:
         return len(self.new) + len(self.old)
@@ -98,7 +99,9 @@ def score(problem: Problem, place: Place, *, again: bool = False) -> Scored:
         database = client[place.database]
         # Text that is not valid UTF-8 is classified as what can be read of it.
         options: CodecOptions[mongodb.Document] = CodecOptions(
-            tz_aware=True, unicode_decode_error_handler="replace"
+            tz_aware=True,
+            unicode_decode_error_handler="replace",
+            datetime_conversion=DatetimeConversion.DATETIME_AUTO,
         )
         documents = database.get_collection(place.collection, codec_options=options)
         scores = database[scores_name(place.collection, problem.name)]
@@ -119,7 +122,7 @@ def _classify_all(
     documents: Collection[mongodb.Document],
     scores: Collection[mongodb.Document],
     again: bool,
-) -> tuple[int, Counter[str]]:
+) -> tuple[int, Counter[Reason]]:
     """Classify and write batch by batch; return how many were, and why others were not."""
     is_first = scores.find_one({}, {"_id": 1}) is None
     kept = 0 if is_first or again else scores.count_documents({"version": classifier.version})
@@ -129,7 +132,7 @@ def _classify_all(
         if is_first
         else _unclassified(problem, place, documents, scores, None if again else classifier.version)
     )
-    classified, skipped = 0, Counter[str]()
+    classified, skipped = 0, Counter[Reason]()
     with progressing(problem, total) as progress:
         for written in overlapped(
             batched(found, _BATCH),
@@ -147,7 +150,7 @@ def _count(documents: Collection[mongodb.Document], query: Mapping[str, Any]) ->
 
 
 def _projection(problem: Problem) -> dict[str, Any]:
-    return dict.fromkeys(inputs_of(problem).names, 1)
+    return dict.fromkeys(paths.outermost(inputs_of(problem).names), 1)
 
 
 def _unclassified(
@@ -173,19 +176,23 @@ def _predict(
     problem: Problem, classifier: Classifier, batch: Sequence[mongodb.Document]
 ) -> _Written:
     """Classify what can be classified, and say of the rest why it cannot."""
-    read, skipped = inputs_of(problem).read, Counter[str]()
+    read, skipped = inputs_of(problem).read, Counter[Reason]()
     usable, inputs = [], []
     for document in batch:
         try:
             inputs.append(read(document, limited=False))
-        except UnusableError as reason:
-            skipped[str(reason)] += 1
+        except UnusableError as error:
+            skipped[error.reason] += 1
         else:
             usable.append(document)
     predicted = classifier.classify(inputs)
     classes, at = classifier.classes, datetime.now(UTC)
     written = _Written([], [], skipped)
-    for document, label, row in zip(usable, predicted.labels, predicted.probabilities, strict=True):
+    skipped.update(predicted.refused.values())
+    answers = zip(usable, predicted.labels, predicted.probabilities, strict=True)
+    for index, (document, label, row) in enumerate(answers):
+        if index in predicted.refused:
+            continue
         prediction = {
             "_id": document["_id"],
             "label": label,

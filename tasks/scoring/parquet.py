@@ -24,7 +24,8 @@ from pyarrow import parquet
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
-from perennial.inputs.validation import UnusableError
+from perennial.inputs.columns import column_of, type_at
+from perennial.reasons import Reason, UnusableError
 from tasks.scoring.batch import (
     Classifier,
     Progressing,
@@ -46,7 +47,7 @@ class _Part:
 
     file: Path
     table: pa.Table
-    skipped: Counter[str]
+    skipped: Counter[Reason]
 
 
 @task(name="score-file", cache_policy=NO_CACHE)
@@ -79,7 +80,7 @@ def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) 
     made_before = _made_of(out)
     start = time.perf_counter()
     if made_before == fingerprint and not again:
-        classified, skipped = 0, Counter[str]()
+        classified, skipped = 0, Counter[Reason]()
     else:
         classified, skipped = _make(problem, classifier, source, out, fingerprint)
     scored = Scored(
@@ -102,12 +103,13 @@ def _open(problem: Problem, file: Path) -> parquet.ParquetFile:
     schema, inputs = source.schema_arrow, inputs_of(problem)
     place = "source.fields.text" if inputs.fields is None else "inputs"
     for name in inputs.names:
-        if name not in schema.names:
+        column = column_of(schema, name)
+        if column is None:
             raise OutsideError(
                 f"The file {file} has no column {name!r}; it has {', '.join(schema.names)}. The "
                 f"name stands at {place} in problems/{problem.name}.yaml."
             )
-        kind = schema.field(name).type
+        kind = type_at(schema, name)
         if inputs.fields is None and not (
             pa.types.is_string(kind) or pa.types.is_large_string(kind)
         ):
@@ -154,11 +156,11 @@ def _make(
     source: parquet.ParquetFile,
     out: Path,
     fingerprint: bytes,
-) -> tuple[int, Counter[str]]:
+) -> tuple[int, Counter[Reason]]:
     """Make all parts that are missing and put them together; return what this run has done."""
     parts = out.with_name(f".{out.name}.{fingerprint.decode()}.parts")
     parts.mkdir(parents=True, exist_ok=True)
-    rows, classified, skipped = source.metadata.num_rows, 0, Counter[str]()
+    rows, classified, skipped = source.metadata.num_rows, 0, Counter[Reason]()
     with progressing(problem, rows) as progress:
         for part in overlapped(
             _missing(source, parts, progress),
@@ -185,17 +187,22 @@ def _missing(
 
 
 def _predict(problem: Problem, classifier: Classifier, part: Path, table: pa.Table) -> _Part:
-    inputs, skipped = inputs_of(problem), Counter[str]()
+    inputs, skipped = inputs_of(problem), Counter[Reason]()
     usable: dict[int, Any] = {}
-    for index, row in enumerate(table.select(inputs.names).to_pylist()):
+    wanted = {column for name in inputs.names if (column := column_of(table.schema, name))}
+    for index, row in enumerate(table.select(sorted(wanted)).to_pylist()):
         try:
             usable[index] = inputs.read(row, limited=False)
-        except UnusableError as reason:
-            skipped[str(reason)] += 1
+        except UnusableError as error:
+            skipped[error.reason] += 1
     predicted = classifier.classify(list(usable.values()))
     columns: dict[str, list[Any]] = {name: [None] * len(table) for name in _types(classifier)}
     at = datetime.now(UTC)
-    for index, label, shares in zip(usable, predicted.labels, predicted.probabilities, strict=True):
+    skipped.update(predicted.refused.values())
+    answers = zip(usable, predicted.labels, predicted.probabilities, strict=True)
+    for place, (index, label, shares) in enumerate(answers):
+        if place in predicted.refused:
+            continue
         columns["label"][index] = label
         columns["probabilities"][index] = dict(zip(classifier.classes, shares, strict=True))
         columns["version"][index] = classifier.version

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from perennial.config.feedback import FeedbackRules
+from perennial.config.preparation import Preparation
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.metrics import Predictions
@@ -82,7 +85,9 @@ class Recipe:
     def read_problem(self) -> Problem:
         """Return the recorded problem with what its file did not say when it was recorded.
 
-        Before there was a rule for feedback, it was in training and holdout like the rest.
+        Before there was a rule for feedback, it was in training and holdout like the rest; before
+        its share was limited, all of it was learned from. Texts were not brought into a normal
+        form.
 
         Raises
         ------
@@ -95,9 +100,22 @@ class Recipe:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise OutsideError(f"refused by this code: {where}: {first['msg']}") from error
-        if "feedback" in problem.model_fields_set:
-            return problem
-        return problem.model_copy(update={"feedback": FeedbackRules(use="holdout")})
+        before: dict[str, Any] = {"preparations": _as_recorded(problem.preparations)}
+        if "feedback" not in problem.model_fields_set:
+            before["feedback"] = FeedbackRules(use="holdout")
+        elif "max_share" not in problem.feedback.model_fields_set:
+            before["feedback"] = problem.feedback.model_copy(update={"max_share": 1.0})
+        return problem.model_copy(update=before)
+
+
+def _as_recorded(preparations: Mapping[str, Preparation]) -> dict[str, Preparation]:
+    """Return preparations without the step that a record does not name."""
+    return {
+        name: steps
+        if "normal_form" in steps.model_fields_set
+        else steps.model_copy(update={"normal_form": False})
+        for name, steps in preparations.items()
+    }
 
 
 def record_recipe(

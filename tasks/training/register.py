@@ -54,6 +54,10 @@ def _facts(
         candidate=challenger.result.name,
         problem_digest=problem.digest,
         holdout=problem.holdout,
+        split=problem.split.by,
+        split_field=problem.split.field,
+        split_cut=dataset.split.cut,
+        rare_labels=_rare_labels(problem),
         feedback=problem.feedback.use,
         feedback_documents=dataset.feedback_documents,
         threshold=threshold,
@@ -65,6 +69,11 @@ def _facts(
         predicted_shares=_predicted_shares(evaluation),
         metrics=evaluation.metrics,
     )
+
+
+def _rare_labels(problem: Problem) -> dict[str, object] | None:
+    policy = problem.rare_labels
+    return None if policy is None else policy.model_dump(mode="json", exclude_none=True)
 
 
 def _decision(challenger: Challenger) -> tuple[float | None, dict[str, float] | None]:

@@ -18,12 +18,15 @@ from prefect.logging import get_run_logger
 from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
+from perennial.fields.base import LARGEST
 from perennial.metrics import METRICS, MetricName, Predictions, compute, join, metrics_of
 from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
+from perennial.training.classes import in_terms_of, positions
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
 from perennial.training.threshold_tuning import TuningResult, at_best
+from perennial.training.validation import Fold
 from tasks.data.prepare import Dataset
 from tasks.orchestration.retries import COMPUTING_SECONDS
 
@@ -101,13 +104,11 @@ def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> Can
     return result
 
 
-def _fit_and_predict(
-    problem: Problem, name: str, dataset: Dataset, fold: NDArray[np.bool_]
-) -> Predictions:
-    """Predict the documents of a fold by a candidate that is fitted on all others."""
-    matrix = dataset.counts_of(problem.candidates[name]).matrix
-    classifier = build_classifier(problem, name).fit(matrix[~fold], dataset.labels[~fold])
-    return predict(problem, classifier, matrix[fold], dataset.labels[fold])
+def _fit_and_predict(problem: Problem, name: str, dataset: Dataset, fold: Fold) -> Predictions:
+    """Predict the documents of a fold by a candidate that is fitted on those it may learn from."""
+    matrix, labels = dataset.counts_of(problem.candidates[name]).matrix, dataset.labels
+    classifier = build_classifier(problem, name).fit(matrix[fold.learned], labels[fold.learned])
+    return predict(problem, classifier, matrix[fold.predicted], labels[fold.predicted])
 
 
 def _summary(problem: Problem, result: CandidateResult, validation: int) -> str:
@@ -139,17 +140,23 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
 def predict(
     problem: Problem, model: Pipeline, inputs: object, labels: NDArray[np.str_]
 ) -> Predictions:
-    """Return what a fitted model says about inputs, with the classes in the problem's order."""
-    columns = [list(model.classes_).index(label) for label in problem.classes]
-    positions = {label: code for code, label in enumerate(problem.classes)}
+    """Return what a fitted model says about inputs, with the classes in the problem's order.
+
+    The model may know other labels than the problem: see `in_terms_of`.
+    """
     # Preparing raw inputs is most of the work: it is done once for both answers.
     prepared = model[:-1].transform(inputs) if len(model) > 1 else inputs
-    predicted, probabilities = model[-1].predict(prepared), model[-1].predict_proba(prepared)
+    if isinstance(prepared, np.ndarray):
+        # The scale of a version of the time before that limit knew none.
+        prepared = np.clip(prepared, -LARGEST, LARGEST)
+    predicted, probabilities = in_terms_of(
+        problem, model.classes_, model[-1].predict(prepared), model[-1].predict_proba(prepared)
+    )
     return Predictions(
         classes=problem.classes,
-        truth=np.array([positions[label] for label in labels], np.int64),
-        predicted=np.array([positions[label] for label in predicted], np.int64),
-        probabilities=probabilities[:, columns],
+        truth=positions(problem.classes, labels),
+        predicted=predicted,
+        probabilities=probabilities,
         costs=problem.costs,
     )
 

@@ -44,6 +44,7 @@ def decide(problem: Problem, dataset: Dataset, challenger: Challenger) -> Challe
             features,
             dataset.labels,
             dataset.judged,
+            dataset.bonds,
         )
     except TooFewError as error:
         raise OutsideError(f"problems/{problem.name}.yaml: {error}.") from error

@@ -160,7 +160,9 @@ def test_with_more_than_two_classes_the_right_one_can_be_chosen(
 
     def keep(route: Route) -> None:
         sent.append(route.request.post_data_json)
-        route.fulfill(status=202, json={"prediction_id": "p1", "accepted": True})
+        route.fulfill(
+            status=202, json={"prediction_id": "p1", "accepted": True, "request_id": "r1"}
+        )
 
     page.route(
         "**/classify", lambda route: route.fulfill(json={"model": "x", "predictions": [prediction]})
@@ -172,6 +174,30 @@ def test_with_more_than_two_classes_the_right_one_can_be_chosen(
 
     page.get_by_text("Thank you. Noted as news.").wait_for()
     assert sent == [{"prediction_id": "p1", "label": "news"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        (503, "feedback_not_kept", "could not be stored now; send it again"),
+        (410, "prediction_not_logged", "has not kept this prediction"),
+        (403, "scope_missing", "may not give feedback"),
+    ],
+)
+def test_nobody_is_thanked_for_feedback_that_was_not_kept(
+    open_page: Callable[..., Page], status: int, code: str, says: str
+) -> None:
+    page = open_page(errors=str(status))
+    message = "This API key may not give feedback."
+    if status == 503:
+        message = "The feedback could not be stored now; send it again in a few seconds."
+    page.route("**/feedback", answer_with(status, code, message))
+
+    classify(page, "A fine film").get_by_role("button", name="Agree", exact=True).click()
+
+    page.get_by_text(says).wait_for()
+    page.get_by_text("Your answer was not kept.").wait_for()
+    assert page.get_by_text("Thank you").count() == 0
 
 
 def test_text_is_shown_as_text_whatever_it_contains(

@@ -67,7 +67,8 @@ def test_the_flowers_become_a_production_model_by_five_algorithms(
     retraining = _retrain_iris()
 
     assert (seeded.documents, seeded.added, collection.count_documents({})) == (150, 150, 150)
-    assert (retraining.ingested.used, retraining.ingested.duplicates) == (149, 1)
+    accounts = retraining.ingested.accounts
+    assert (accounts.used, accounts.duplicates) == (150, 0)
     assert retraining.verdict is not None
     assert retraining.verdict.outcome == "promoted", retraining.verdict.reason
     assert retraining.evaluation is not None

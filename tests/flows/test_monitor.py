@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 from flows.monitor import monitor
 from flows.retrain import retrain
 from perennial.config.problem import Problem
+from perennial.reasons import Reason, ReasonCode
 from perennial.registry.client import open_registry
 from perennial.settings import Settings, get_serving_settings, get_settings
 from perennial.stores.measurements import COLLECTION
@@ -375,7 +376,7 @@ def test_too_few_documents_and_unusable_ones_are_said_to_be_so(
 
     assert not monitored.drift.tests
     assert not monitored.alarm.raised
-    assert monitored.recent.unusable == {"label is '7', not one of 0, 1": 30}
+    assert monitored.recent.unusable == {Reason(ReasonCode.UNKNOWN_LABEL, "label"): 30}
     assert "too little has come" in capsys.readouterr().out
     with get_client(sync_client=True) as prefect:
         key = ArtifactFilter(key=ArtifactFilterKey(any_=["monitor-reviews"]))

@@ -123,7 +123,7 @@ def test_a_second_retraining_finds_nothing_to_do(
     second = retrain("reviews")
 
     assert second.verdict is None
-    assert second.ingested.read == 0
+    assert not second.ingested.accounts.changed
     assert second.ingested.snapshot == trained.ingested.snapshot
     assert len(_runs(client)) == runs
     assert "nothing new, nothing to do" in capsys.readouterr().out
@@ -137,7 +137,7 @@ def test_new_documents_make_one_snapshot_and_one_verdict(
 
     second = retrain("reviews")
 
-    assert (second.ingested.read, second.ingested.snapshot.version) == (50, 1)
+    assert (second.ingested.accounts.new, second.ingested.snapshot.version) == (50, 1)
     assert second.ingested.snapshot.documents == 450
     assert second.verdict is not None
     assert (second.verdict.challenger, second.verdict.production) == (2, 1)
@@ -152,7 +152,7 @@ def test_a_changed_problem_retrains_on_the_same_snapshot(
 
     second = retrain("reviews")
 
-    assert second.ingested.read == 0
+    assert not second.ingested.accounts.changed
     assert second.verdict is not None
     assert second.verdict.challenger == 2
 
@@ -161,10 +161,18 @@ _ATTACK = "Zorbex pictures made a wonderful and charming film, number {}"
 
 
 @pytest.mark.parametrize(
-    ("use", "outcome"), [(None, "kept"), ("training", "kept"), ("holdout", "promoted")]
+    ("use", "sources", "outcome"),
+    [
+        (None, "feedback", "kept"),
+        ("training", "feedback", "kept"),
+        ("holdout", "feedback", "kept"),
+        # Who trusts feedback without any doubt gets what it says.
+        ("holdout", "none", "promoted"),
+    ],
 )
 def test_who_can_only_give_feedback_cannot_have_a_backdoor_promoted(
     use: str | None,
+    sources: str,
     outcome: str,
     collection: Any,
     documents: Any,
@@ -172,7 +180,7 @@ def test_who_can_only_give_feedback_cannot_have_a_backdoor_promoted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rules = {} if use is None else {"feedback": {"use": use}}
-    write_problem(**rules)
+    write_problem(**rules, gates={"sources": sources})
     collection.insert_many(documents(800))
     first = retrain("reviews")
     assert first.verdict is not None
@@ -193,11 +201,11 @@ def test_who_can_only_give_feedback_cannot_have_a_backdoor_promoted(
 
     assert second.verdict is not None
     assert second.verdict.outcome == outcome
-    assert second.ingested.used == second.feedback_documents == 200
+    assert second.ingested.accounts.new == second.feedback_documents == 200
     assert first.evaluation is not None
     assert second.evaluation is not None
     asked = len(second.evaluation.predictions) - len(first.evaluation.predictions)
-    assert (asked > 0) == (outcome == "promoted")
+    assert (asked > 0) == (use == "holdout")
     meaning = "judged on, too" if use == "holdout" else "learned from and not judged on"
     assert f"from feedback, {meaning}" in capsys.readouterr().out
     with get_client(sync_client=True) as api:

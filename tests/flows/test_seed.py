@@ -91,7 +91,7 @@ def test_names_of_labels_are_stored_as_their_values(
 
     assert [label for _, label in _pairs(collection)] == [0, "neutral", 1]
     ingested = run_task(ingest, problem)
-    assert (ingested.used, ingested.in_quarantine) == (2, 1)
+    assert (ingested.accounts.used, sum(ingested.accounts.in_quarantine.values())) == (2, 1)
 
 
 def test_columns_and_source_are_chosen(collection: Any, tmp_path: Path) -> None:

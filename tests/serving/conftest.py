@@ -103,6 +103,30 @@ def client(
     return client
 
 
+@pytest.fixture
+def database(mongodb_server: str, problem: Problem) -> Iterator[Any]:
+    """The database of the small problem, which here has the log as well."""
+    from pymongo import MongoClient
+
+    with MongoClient(mongodb_server, tz_aware=True) as client:
+        yield client[problem.source.database]
+        client.drop_database(problem.source.database)
+
+
+@pytest.fixture
+def logged(
+    serve: Callable[..., tuple[Service, TestClient]], production: ModelVersion, database: Any
+) -> Callable[..., Any]:
+    """Return a function that starts a service which logs into the test's database."""
+
+    def start(**changes: Any) -> tuple[Service, TestClient]:
+        service, client = serve(log_database=database.name, **changes)
+        wait_until(lambda: client.get("/readyz").status_code == 200, "ready")
+        return service, client
+
+    return start
+
+
 def metric(client: Any, name: str, **labels: str) -> float:
     """Return the sum of a metric's samples that have these labels."""
     from prometheus_client.parser import text_string_to_metric_families

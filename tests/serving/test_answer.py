@@ -19,6 +19,7 @@ from perennial.settings import ServingSettings
 from serving.api import answer as answer_module
 from serving.api import openapi, schemas
 from serving.api.answer import Answer, join
+from serving.api.errors import InputError
 from serving.api.schemas import ClassifyAnswer, Prediction
 from serving.api.schemas import Contribution as Documented
 from serving.api.templates import AnswerSchema
@@ -69,6 +70,27 @@ def test_the_body_holds_every_value_of_the_answer(answer: Answer) -> None:
     assert json.loads(answer.body(ids)) == expected
 
 
+@given(answers(), st.lists(st.integers(0, 7), max_size=3, unique=True))
+def test_each_prediction_of_a_partial_answer_is_in_the_place_of_its_input(
+    answer: Answer, places: list[int]
+) -> None:
+    ids = [f"id-{number}" for number in range(len(answer.decided))]
+    positions = [place for place in sorted(places) if place < len(ids) + len(places)]
+    # Those that are refused lie within the inputs, all others are answered.
+    positions = [place for number, place in enumerate(positions) if place <= len(ids) + number]
+    errors = [InputError(place, "null", f'inputs[{place}] 100% "odd"', "x") for place in positions]
+
+    body = answer.body(ids, errors)
+
+    found = json.loads(body)
+    assert [place for place, each in enumerate(found["predictions"]) if each is None] == positions
+    answered = [each for each in found["predictions"] if each is not None]
+    assert answered == json.loads(answer.body(ids))["predictions"]
+    assert [each["position"] for each in found.get("errors", [])] == positions
+    documented = ClassifyAnswer.model_validate_json(body)
+    assert orjson.dumps(documented.model_dump(exclude_unset=True)) == body
+
+
 @given(answers())
 def test_portions_joined_are_the_answer_of_the_whole(answer: Answer) -> None:
     explained = answer.explanations
@@ -116,14 +138,14 @@ def _reversed(schema: type[BaseModel], **changes: Any) -> Any:
 
 
 def _of_predictions(**changes: Any) -> Any:
-    return _changed(ClassifyAnswer, predictions=list[_changed(Prediction, **changes)])  # type: ignore[misc]
+    return _changed(ClassifyAnswer, predictions=list[_changed(Prediction, **changes) | None])  # type: ignore[misc]
 
 
 def _of_contributions(contribution: Any) -> Any:
     explained = _changed(Prediction, explanation=None)
     fields: Any = {"explanation": (list[contribution] | None, None)}
     prediction = create_model(Prediction.__name__, __base__=explained, **fields)
-    return _changed(ClassifyAnswer, predictions=list[prediction])  # type: ignore[valid-type]
+    return _changed(ClassifyAnswer, predictions=list[prediction | None])  # type: ignore[valid-type]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +201,7 @@ def test_a_worker_whose_schema_has_one_more_field_does_not_start(
 def test_the_fields_of_an_answer_have_the_order_of_the_schema(answer: Answer) -> None:
     prediction = _reversed(Prediction)
     with pytest.MonkeyPatch.context() as patch:
-        turned = _reversed(ClassifyAnswer, predictions=list[prediction])
+        turned = _reversed(ClassifyAnswer, predictions=list[prediction | None])
         patch.setattr(schemas, "ClassifyAnswer", turned)
         module = _start()
     ids = [f"id-{number}" for number in range(len(answer.decided))]

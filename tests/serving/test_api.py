@@ -126,15 +126,16 @@ def test_small_requests_pass_a_large_one_that_came_before_them(
     [
         (b"", (400, "malformed_json", None)),
         (b"{", (400, "malformed_json", None)),
-        (b'{"inputs": ["\\ud800"]}', (400, "malformed_json", None)),
+        (b'{"inputs": ["\\ud800"]}', (422, "not_utf8", "inputs[0]")),
         (b'{"inputs": ["\xff"]}', (400, "malformed_json", None)),
         (b"[" * 100_000, (400, "malformed_json", None)),
         (b"[]", (422, "wrong_value", None)),
         (b"{}", (422, "missing", "inputs")),
         (b'{"inputs": []}', (422, "empty", "inputs")),
         (b'{"inputs": "a text"}', (422, "wrong_value", "inputs")),
-        (b'{"inputs": ["fine", 3]}', (422, "wrong_type", "inputs[1]")),
-        (b'{"inputs": ["fine", null]}', (422, "wrong_type", "inputs[1]")),
+        (b'{"inputs": [3]}', (422, "wrong_type", "inputs[0]")),
+        (b'{"inputs": [null, {}]}', (422, "wrong_type", "inputs[0]")),
+        (b'{"inputs": ["fine"], "model": "\\ud800"}', (422, "wrong_value", "model")),
         (b'{"inputs": [["nested"]]}', (422, "wrong_type", "inputs[0]")),
         (b'{"inputs": [{"width": 1}]}', (422, "wrong_type", "inputs[0]")),
         (b'{"inputs": [{"width": []}]}', (422, "wrong_type", "inputs[0]")),
@@ -153,6 +154,32 @@ def test_a_wrong_request_is_told_what_is_wrong_and_where(
     answer = client.post("/classify", content=body, headers={"Content-Type": "application/json"})
 
     assert _error(answer) == expected
+
+
+def test_what_is_wrong_with_one_text_holds_up_no_other(client: TestClient) -> None:
+    body = b'{"inputs": ["\\ud83d", "fine", 3, null, ["x"], {"text": "x"}, "good film"]}'
+
+    answer = client.post("/classify", content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 200
+    predictions, errors = answer.json()["predictions"], answer.json()["errors"]
+    assert [each is not None for each in predictions] == [False, True, *[False] * 4, True]
+    assert [each["position"] for each in errors] == [0, 2, 3, 4, 5]
+    assert {each["code"] for each in errors[1:]} == {"wrong_type"}
+    assert (errors[0]["code"], errors[0]["field"]) == ("not_utf8", "inputs[0]")
+    ids = [each["prediction_id"] for each in predictions if each]
+    assert len(set(ids)) == 2
+    assert metric(client, "perennial_refused_inputs_total", code="wrong_type") == 4
+    assert metric(client, "perennial_refused_inputs_total", code="not_utf8") == 1
+
+
+def test_a_request_without_one_good_input_is_refused_with_all_that_is_wrong(
+    client: TestClient,
+) -> None:
+    answer = client.post("/classify", json={"inputs": [3, None]})
+
+    assert _error(answer) == (422, "wrong_type", "inputs[0]")
+    assert [each["field"] for each in answer.json()["errors"]] == ["inputs[0]", "inputs[1]"]
 
 
 @pytest.mark.parametrize(
@@ -180,11 +207,11 @@ def test_texts_beyond_the_limits_are_refused_and_texts_at_the_limits_answered(
     wait_until(lambda: client.get("/readyz").status_code == 200, "ready")
 
     assert client.post("/classify", json={"inputs": ["é" * 50] * 3}).status_code == 200
-    too_long = client.post("/classify", json={"inputs": ["fine", "é" * 51]})
+    too_long = client.post("/classify", json={"inputs": ["é" * 51]})
     too_many = client.post("/classify", json={"inputs": ["fine"] * 4})
     too_large = client.post("/classify", json={"inputs": ["x" * 1000]})
 
-    assert _error(too_long) == (422, "too_long", "inputs[1]")
+    assert _error(too_long) == (422, "too_long", "inputs[0]")
     assert "51 characters; at most 50" in too_long.json()["error"]["message"]
     assert _error(too_many) == (422, "too_many", "inputs")
     assert _error(too_large) == (413, "too_large", None)

@@ -63,6 +63,59 @@ def test_a_refresh_needs_its_own_token_when_there_is_one(
     assert client.post("/refresh", headers={"X-API-Key": "token"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("POST", "/classify", "classify"),
+        ("POST", "/feedback", "feedback"),
+        ("POST", "/refresh", "refresh"),
+        ("GET", "/metrics", "metrics"),
+    ],
+)
+def test_a_key_may_do_what_its_scopes_name_and_one_without_scopes_everything(
+    serve: Callable[..., tuple[Service, TestClient]], method: str, path: str, scope: str
+) -> None:
+    scopes = ("classify", "feedback", "refresh", "metrics")
+    others = "+".join(each for each in scopes if each != scope)
+    entries = (f"{_digest('one')}:{scope}", f"{_digest('others')}:{others}", _digest("all"))
+    _, client = serve(api_key_hashes=entries)
+
+    def status(key: str) -> Any:
+        return client.request(method, path, content=b"", headers=JSON | _bearer(key))
+
+    assert status("none").status_code == 401
+    for key in ("one", "all"):
+        assert status(key).status_code not in {401, 403}
+    refused = status("others")
+    assert refused.status_code == 403
+    assert refused.json()["error"]["code"] == "scope_missing"
+    assert f"lacks the scope {scope}." in refused.json()["error"]["message"]
+
+
+def test_a_key_with_the_scope_may_refresh_beside_the_token_and_one_without_scopes_may_not(
+    serve: Callable[..., tuple[Service, TestClient]],
+) -> None:
+    entries = (f"{_digest('scoped')}:refresh", _digest("all"), f"{_digest('other')}:classify")
+    _, client = serve(api_key_hashes=entries, refresh_token_hash=_digest("token"))
+
+    found = {
+        key: client.post("/refresh", headers={"X-API-Key": key}).status_code
+        for key in ("scoped", "token", "all", "other")
+    }
+
+    assert found == {"scoped": 200, "token": 200, "all": 401, "other": 403}
+    # The token is no API key.
+    assert client.post("/classify", headers=JSON | _bearer("token")).status_code == 401
+
+
+def test_the_metrics_are_open_until_a_key_is_meant_for_them(
+    serve: Callable[..., tuple[Service, TestClient]],
+) -> None:
+    _, client = serve(api_key_hashes=(f"{_digest('key')}:classify+feedback", _digest("all")))
+
+    assert client.get("/metrics").status_code == 200
+
+
 def test_without_any_token_nobody_can_refresh(
     serve: Callable[..., tuple[Service, TestClient]],
 ) -> None:

@@ -1,8 +1,8 @@
-"""The prediction log and the feedback: kept when MongoDB is there, and never in the way."""
+"""The prediction log: kept when MongoDB is there, and never in the way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,6 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from perennial.config.problem import Problem
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import Settings
 from serving.api.app import Service
@@ -21,36 +20,9 @@ from tests.small_models import BAD, GOOD
 Serve = Callable[..., tuple[Service, TestClient]]
 
 
-@pytest.fixture
-def database(mongodb_server: str, problem: Problem) -> Iterator[Any]:
-    """The database of the small problem, which here has the log as well."""
-    from pymongo import MongoClient
-
-    with MongoClient(mongodb_server, tz_aware=True) as client:
-        yield client[problem.source.database]
-        client.drop_database(problem.source.database)
-
-
-@pytest.fixture
-def logged(serve: Serve, production: ModelVersion, database: Any) -> Callable[..., Any]:
-    """Return a function that starts a service which logs into the test's database."""
-
-    def start(**changes: Any) -> tuple[Service, TestClient]:
-        service, client = serve(log_database=database.name, **changes)
-        wait_until(lambda: client.get("/readyz").status_code == 200, "ready")
-        return service, client
-
-    return start
-
-
 def _classify(client: TestClient, *texts: str) -> list[dict[str, Any]]:
     answer = client.post("/classify", json={"inputs": texts})
     return list(answer.json()["predictions"])
-
-
-def _feedback(client: TestClient, prediction: dict[str, Any], label: str) -> Any:
-    said = {"prediction_id": prediction["prediction_id"], "label": label}
-    return client.post("/feedback", json=said)
 
 
 def test_each_prediction_is_kept_with_its_text_and_is_forgotten_after_the_set_time(
@@ -134,152 +106,6 @@ def test_only_the_set_share_is_kept(logged: Callable[..., Any], database: Any) -
     service.end()
 
     assert database.predictions.count_documents({}) == 0
-
-
-def test_feedback_becomes_a_labelled_document_that_a_retraining_can_read(
-    logged: Callable[..., Any], database: Any, problem: Problem
-) -> None:
-    _, client = logged()
-    good, bad = _classify(client, GOOD, BAD)
-
-    answers = [_feedback(client, good, "positive"), _feedback(client, bad, "positive")]
-    documents = database[problem.source.collection]
-    wait_until(lambda: documents.count_documents({}) == 2, "documents")
-
-    assert [answer.status_code for answer in answers] == [202, 202]
-    assert answers[0].json() == {"prediction_id": good["prediction_id"], "accepted": True}
-    document = documents.find_one({"_id": f"feedback:{bad['prediction_id']}"})
-    assert document["text"] == BAD
-    assert document["label"] == problem.labels["positive"]
-    assert document["source"] == "feedback"
-    assert document["created_at"].tzinfo is not None
-    counted = {"problem": "reviews", "version": "1"}
-    wait_until(
-        lambda: metric(client, "perennial_feedback_total", **counted) == 2, "feedback is counted"
-    )
-    assert metric(client, "perennial_feedback_total", agreement="agree", **counted) == 1
-    assert metric(client, "perennial_feedback_total", agreement="disagree", **counted) == 1
-
-
-def test_feedback_uses_the_field_names_of_the_problem(
-    write_problem: Callable[..., Problem], logged: Callable[..., Any], mongodb_server: str
-) -> None:
-    from pymongo import MongoClient
-
-    fields = {"text": "review", "label": "stars", "created_at": "at", "source": "from"}
-    problem = write_problem(
-        labels={"negative": "1*", "positive": "5*"}, source={"collection": "r", "fields": fields}
-    )
-    _, client = logged()
-    (prediction,) = _classify(client, GOOD)
-
-    _feedback(client, prediction, "negative")
-
-    with MongoClient(mongodb_server, tz_aware=True) as mongo:
-        documents = mongo[problem.source.database]["r"]
-        document = wait_until(documents.find_one, "a document")
-    assert (document["review"], document["stars"], document["from"]) == (GOOD, "1*", "feedback")
-    assert set(document) == {"_id", "review", "stars", "at", "from"}
-
-
-def test_the_same_feedback_twice_is_one_document_and_counts_once(
-    logged: Callable[..., Any], database: Any, problem: Problem
-) -> None:
-    service, client = logged()
-    (prediction,) = _classify(client, GOOD)
-
-    for label in ("negative", "negative", "positive"):
-        assert _feedback(client, prediction, label).status_code == 202
-    wait_until(database[problem.source.collection].find_one, "a document")
-    service.end()
-
-    documents = list(database[problem.source.collection].find())
-    assert [document["label"] for document in documents] == [problem.labels["negative"]]
-    assert metric(client, "perennial_feedback_total") == 1
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"label": "Positive"}, (422, "label")),
-        ({"label": 1}, (422, "label")),
-        ({"prediction_id": "nonsense"}, (422, "prediction_id")),
-        ({"prediction_id": {"$ne": 1}}, (422, "prediction_id")),
-        ({"prediction_id": "other.1." + "0" * 32}, (404, "prediction_id")),
-        ({"more": 1}, (422, "more")),
-    ],
-)
-def test_wrong_feedback_is_told_what_is_wrong(
-    logged: Callable[..., Any], change: dict[str, Any], expected: tuple[int, str]
-) -> None:
-    _, client = logged()
-    (prediction,) = _classify(client, GOOD)
-    right = {"prediction_id": prediction["prediction_id"], "label": "positive"}
-
-    answer = client.post("/feedback", json=right | change)
-
-    assert (answer.status_code, answer.json()["error"]["field"]) == expected
-
-
-@pytest.fixture
-def labelled_documents(database: Any, problem: Problem) -> Callable[[], int]:
-    """Return how many documents feedback has made."""
-    return lambda: int(database[problem.source.collection].count_documents({}))
-
-
-def test_feedback_on_what_nobody_predicted_makes_no_document(
-    logged: Callable[..., Any],
-    labelled_documents: Callable[[], int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("serving.telemetry.log._PATIENCE_SECONDS", 0.0)
-    _, client = logged(log_queue=1)
-
-    invented = {"prediction_id": "reviews.1." + "0" * 32}
-    assert _feedback(client, invented, "positive").status_code == 202
-    wait_until(
-        lambda: metric(client, "perennial_log_dropped_entries_total", kind="feedback") == 1,
-        "dropped",
-    )
-
-    assert labelled_documents() == 0
-
-
-def test_feedback_waits_for_a_prediction_that_is_far_behind_in_the_queue(
-    logged: Callable[..., Any],
-    labelled_documents: Callable[[], int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("serving.telemetry.log._PATIENCE_SECONDS", 0.0)
-    # One prediction each quarter of a second, and half a minute for the whole queue.
-    _, client = logged(log_per_second=4, log_queue=120)
-    for _ in range(5):
-        (prediction,) = _classify(client, GOOD)
-
-    assert _feedback(client, prediction, "positive").status_code == 202
-
-    wait_until(labelled_documents, "a document")
-    assert metric(client, "perennial_log_dropped_entries_total", kind="feedback") == 0
-
-
-def test_feedback_on_many_inventions_keeps_none_of_the_others_waiting_for_good(
-    logged: Callable[..., Any],
-    labelled_documents: Callable[[], int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("serving.telemetry.log._LOOKED_FOR", 3)
-    service, client = logged()
-    (prediction,) = _classify(client, GOOD)
-    for number in range(20):
-        _feedback(client, {"prediction_id": f"reviews.1.{number:032x}"}, "positive")
-
-    assert _feedback(client, prediction, "positive").status_code == 202
-
-    wait_until(labelled_documents, "a document")
-    # The inventions still wait: their predictions might be in the queue of another worker.
-    assert metric(client, "perennial_log_dropped_entries_total", kind="feedback") == 0
-    service.end()
-    assert metric(client, "perennial_log_dropped_entries_total", kind="feedback") == 20
 
 
 def test_while_mongodb_is_away_answers_go_on_and_what_is_lost_is_counted(

@@ -47,10 +47,15 @@ def test_the_service_exports_the_metrics_of_the_table_and_no_others() -> None:
 @pytest.mark.parametrize(
     ("route", "method", "statuses"),
     [
-        ("/classify", "POST", (200, 400, 401, 404, 408, 413, 415, 422, 429, 499, 500, 503)),
+        ("/classify", "POST", (200, 400, 401, 403, 404, 408, 413, 415, 422, 429, 499, 500, 503)),
         ("/classify", "GET", (405,)),
-        ("/feedback", "POST", (202, 400, 401, 404, 408, 413, 415, 422, 429, 499, 500)),
-        ("/refresh", "POST", (200, 401, 429, 500)),
+        (
+            "/feedback",
+            "POST",
+            (202, 400, 401, 403, 404, 408, 410, 413, 415, 422, 429, 499, 500, 503),
+        ),
+        ("/refresh", "POST", (200, 401, 403, 429, 500)),
+        ("/metrics", "GET", (200, 401, 403, 500)),
         ("/readyz", "GET", (200, 500, 503)),
         ("/livez", "HEAD", (200, 500)),
         ("/static/*", "GET", (200, 304, 404, 500)),
@@ -89,7 +94,9 @@ def test_losses_of_the_log_are_counted_from_zero(
         ("prediction", "shutdown"),
         ("feedback", "queue_full"),
         ("feedback", "unknown_prediction"),
+        ("feedback", "refused"),
         ("feedback", "no_problem_file"),
+        ("feedback", "unknown_label"),
         ("feedback", "text_not_kept"),
         ("failure", "queue_full"),
         ("failure", "refused"),

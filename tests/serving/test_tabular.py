@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from perennial.fields.base import LARGEST
 from perennial.registry.artifact import Golden
 from perennial.settings import ServingSettings, Settings
 from tests.conftest import forget_mlflow, wait_until
@@ -108,9 +114,16 @@ def test_whole_numbers_are_numbers_and_the_order_of_fields_does_not_matter(
         ("A blue flower", "inputs[1]", "wrong_type", "must be an object of fields for the model "),
         ({"petal_width": "wide"}, "inputs[1].petal_width", "wrong_type", "is a text, not a number"),
         ({"petal_width": True}, "inputs[1].petal_width", "wrong_type", "is true or false, not a n"),
-        ({"petal_width": None}, "inputs[1].petal_width", "wrong_type", "is null"),
+        ({"petal_width": None}, "inputs[1].petal_width", "null", "is null"),
         ({"petal_width": [1]}, "inputs[1].petal_width", "wrong_type", "is a list, not a number"),
-        ({"petal_width": 10**400}, "inputs[1].petal_width", "wrong_type", "is too large a number"),
+        (
+            {"petal_width": 10**400},
+            "inputs[1].petal_width",
+            "out_of_range",
+            "is beyond the numbers",
+        ),
+        ({"petal_width": 1e308}, "inputs[1].petal_width", "out_of_range", "is beyond the numbers"),
+        ({"petal": {"width": 1}}, "inputs[1].petal", "unknown_field", "is an unknown field"),
         (
             {"colour": "blue"},
             "inputs[1].colour",
@@ -127,12 +140,74 @@ def test_a_wrong_field_is_named_with_the_number_of_its_input(
     if isinstance(wrong, dict):
         second = {name: value for name, value in (SETOSA | wrong).items() if value is not ...}
 
-    answer = ask(client, SETOSA, second)
+    answer = ask(client, SETOSA, second, VIRGINICA)
 
-    assert answer.status_code == 422
-    error = answer.json()["error"]
-    assert (error["field"], error["code"]) == (field, code)
+    assert answer.status_code == 200
+    predictions, (error,) = answer.json()["predictions"], answer.json()["errors"]
+    assert [each and each["label"] for each in predictions] == ["setosa", None, "virginica"]
+    assert (error["position"], error["field"], error["code"]) == (1, field, code)
     assert error["message"].startswith(f"{field} {says}")
+    alone = ask(client, second)
+    assert alone.status_code == 422
+    assert alone.json()["error"]["code"] == code
+    assert alone.json()["error"]["field"] == field.replace("[1]", "[0]")
+
+
+@pytest.mark.parametrize(
+    ("field", "code", "name"),
+    [
+        ('"petal_width": %s' % ("9" * 5000), "out_of_range", "petal_width"),
+        ('"petal_width": -%s' % ("9" * 5000), "out_of_range", "petal_width"),
+        ('"petal_width": 1e400', "not_finite", "petal_width"),
+        ('"petal_width": NaN', "not_finite", "petal_width"),
+        ('"petal_width": "\\ud83d"', "wrong_type", "petal_width"),
+        ('"petal_width": 1, "\\ud83d": 1', "unknown_field", "?"),
+    ],
+    ids=lambda value: value[:24],
+)
+def test_what_json_can_say_and_python_cannot_holds_up_no_other_record(
+    field: str, code: str, name: str, client: TestClient
+) -> None:
+    rest = {key: value for key, value in SETOSA.items() if key != "petal_width"}
+    odd = f"{json.dumps(rest)[:-1]}, {field}}}"
+    body = f'{{"model": "iris", "inputs": [{odd}, {json.dumps(SETOSA)}]}}'
+
+    answer = client.post("/classify", content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 200
+    first, second = answer.json()["predictions"]
+    assert first is None
+    assert second["label"] == "setosa"
+    (error,) = answer.json()["errors"]
+    assert (error["code"], error["field"]) == (code, f"inputs[0].{name}")
+
+
+@settings_of_hypothesis(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.floats(width=64), min_size=1, max_size=4), st.sampled_from(list(SETOSA)))
+def test_any_number_is_answered_with_probabilities_or_refused_by_itself(
+    client: TestClient, values: list[float], name: str
+) -> None:
+    given_records = [SETOSA, *(SETOSA | {name: value} for value in values)]
+    body = json.dumps({"model": "iris", "inputs": given_records, "explain": True})
+
+    answer = client.post("/classify", content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 200
+    predictions = answer.json()["predictions"]
+    refused = {error["position"]: error["code"] for error in answer.json().get("errors", [])}
+    assert predictions[0]["label"] == "setosa"
+    for position, prediction in enumerate(predictions):
+        assert (prediction is None) == (position in refused)
+        if prediction is not None:
+            assert sum(prediction["probabilities"].values()) == pytest.approx(1)
+            assert all(map(math.isfinite, prediction["probabilities"].values()))
+    assert set(refused.values()) <= {"not_finite", "out_of_range"}
+    assert all(
+        (abs(value) <= LARGEST) == (position not in refused)
+        for position, value in enumerate(values, 1)
+    )
 
 
 def test_the_model_says_which_fields_it_takes(client: TestClient) -> None:

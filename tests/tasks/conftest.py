@@ -21,6 +21,16 @@ def store(problem: Problem, machine: Settings) -> SnapshotStore:
 
 
 @pytest.fixture
+def no_change_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server have no change stream, as one that is no replica set."""
+
+    def none(collection: object) -> None:
+        """There is no place in a stream."""
+
+    monkeypatch.setattr("tasks.data.ingest.current_token", none)
+
+
+@pytest.fixture
 def ingest_now(problem: Problem, run_task: Callable[..., Any]) -> Ingest:
     def call(**options: Any) -> IngestResult:
         return run_task(ingest, problem, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from perennial.reasons import Reason, ReasonCode
 from perennial.stores.snapshots import SnapshotStore
 from tasks.data.ingest import IngestResult
 
@@ -22,10 +23,10 @@ def used_ids(store: SnapshotStore, ingested: IngestResult) -> list[str]:
     return sorted(store.read(ingested.snapshot)["id"].to_pylist())
 
 
-def reasons_of(store: SnapshotStore, ingested: IngestResult) -> dict[str, str]:
+def reasons_of(store: SnapshotStore, ingested: IngestResult) -> dict[str, Reason]:
     rows = store.quarantine(ingested.snapshot).to_pylist()
     assert len({row["id"] for row in rows}) == len(rows)
-    return {row["id"]: row["reason"] for row in rows}
+    return {row["id"]: Reason(ReasonCode(row["code"]), row["field"]) for row in rows}
 
 
 def spoil(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -282,7 +282,12 @@ MODELS = Board(
             "Quarantine",
             "Documents that the last retraining could not use, by reason.",
             "none",
-            [Query(_latest("documents_quarantined", "problem, reason, field"), "{{problem}}: {{field}} {{reason}}")],
+            [
+                Query(
+                    _latest("documents_quarantined", "problem, reason, field"),
+                    "{{problem}}: {{field}} {{reason}}",
+                )
+            ],
         ),
         Graph(
             "Verdicts",

@@ -15,7 +15,8 @@ from skops import io as skops
 
 from perennial.classifiers.linear_form import linear_form
 from perennial.classifiers.nb_svm import NbSvm
-from perennial.config.problem import Candidate, Problem
+from perennial.config.candidates import Candidate
+from perennial.config.problem import Problem
 from perennial.inference.compiled_text import compile_text_predictor
 from perennial.registry.artifact import TRUSTED_TYPES
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer

@@ -184,7 +184,8 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "{stop_words: drop}",
             "{stopwords: drop}",
             9,
-            "preparations.plain.stopwords is not a key of the schema; allowed here are lowercase, ",
+            "preparations.plain.stopwords is not a key of the schema; "
+            "allowed here are normal_form, ",
             id="an unknown key of a preparation",
         ),
         pytest.param(
@@ -244,7 +245,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "gates:",
             "feedback: {use: both}\ngates:",
             16,
-            "feedback.use is 'both'; input should be 'training' or 'holdout'.",
+            "feedback.use is 'both'; input should be 'training', 'review' or 'holdout'.",
             id="a use of feedback that nobody knows",
         ),
         pytest.param(
@@ -258,7 +259,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "gates:",
             "feedback: {used: holdout}\ngates:",
             16,
-            "feedback.used is not a key of the schema; allowed here are use.",
+            "feedback.used is not a key of the schema; allowed here are use, max_share.",
             id="an unknown key of feedback",
         ),
         pytest.param(
@@ -350,7 +351,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "negative: 0",
             "negative: {is: 0}",
             6,
-            "labels.negative is {'is': 0}; input should be a valid ",
+            "labels.negative is {'is': 0}; a label is stored as a text, a whole number, or true ",
             id="a mapping for a stored label",
         ),
         pytest.param(
@@ -371,7 +372,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "negative: 0",
             "0: negative",
             6,
-            "labels.0 is 0; input should be a valid string.",
+            "labels.0 is 0, and the name of a label is a text; write it in quotes.",
             id="labels the wrong way round",
         ),
         pytest.param(

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perennial.config.candidates import TabularCandidate
 from perennial.config.loader import load_problem
-from perennial.config.problem import Problem, TabularCandidate
-from perennial.config.validation import Validation
+from perennial.config.problem import Problem
+from perennial.config.split import Validation
 from perennial.errors import ProblemError
 from perennial.inputs.base import TextInputs, inputs_of
 from perennial.inputs.documents import in_validation
@@ -93,10 +94,24 @@ def test_a_problem_without_inputs_is_about_texts() -> None:
         ),
         pytest.param(
             "colour: category",
-            "petal.colour: category",
+            "petal..colour: category",
             6,
-            "inputs.petal.colour is 'petal.colour'; string should match pattern ",
-            id="a name that MongoDB reads as a path",
+            "inputs.petal..colour is 'petal..colour'; string should match pattern ",
+            id="a path with a part that is empty",
+        ),
+        pytest.param(
+            "colour: category",
+            "width.colour: category",
+            6,
+            "inputs.width.colour is a field; it leads into width, another field of inputs.",
+            id="a path into another field",
+        ),
+        pytest.param(
+            "colour: category",
+            "label.colour: category",
+            6,
+            "inputs.label.colour is 'label.colour'; allowed is a field that holds nothing else.",
+            id="a path into the label",
         ),
         pytest.param(
             "colour: category",

@@ -92,6 +92,6 @@ def test_a_new_kind_is_one_new_module(tmp_path: Path) -> None:
 
     arrow, refused, matrix, complaint = found
     assert arrow == "struct<decade: int64>"
-    assert refused == "decade is 1985, which is no decade"
+    assert refused == "decade is 1985, which is no decade: 1985"
     assert matrix == [[1980.0], [1990.0]]
     assert "input should be 'number', 'category', 'boolean' or 'decade'" in complaint

@@ -101,6 +101,24 @@ def test_a_direction_may_allow_a_small_fall(fall: float, passes: bool) -> None:
     assert (result.passed == 1) is passes
 
 
+def test_a_case_about_a_rare_label_that_was_left_out_fails_and_says_so() -> None:
+    case = {"input": "a film", "changed": "a dull film", "label": "dull", "rises": 0.1}
+    asked = {"minimum_function": [{"input": "dull", "label": "dull"}], "direction": [case]}
+    cases = CaseFile.model_validate({"groups": {"dullness": asked}})
+
+    (found,) = check_cases(
+        cases,
+        labels=["bad", "bad", "bad"],
+        classes=["bad", "good"],
+        probabilities=np.tile([0.9, 0.1], (3, 1)),
+    )
+
+    assert found.failures == (
+        "'dull' is bad, not dull",
+        "'a film' to 'a dull film' cannot move dull, a rare label that the model does not know",
+    )
+
+
 def test_cases_of_objects_are_quoted_by_their_fields() -> None:
     case = {"input": {"length": 1.5, "width": 2}, "label": "negative"}
     cases = CaseFile.model_validate({"groups": {"small": {"minimum_function": [case]}}})

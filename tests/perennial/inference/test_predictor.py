@@ -27,6 +27,7 @@ from perennial.inference.compiled_text import CompiledTextPredictor, compile_tex
 from perennial.inference.predictor import build_predictor
 from perennial.registry.artifact import TOLERANCE
 from perennial.text.ngrams import NgramCounter
+from perennial.text.normal_form import normal_form
 from perennial.text.normalizer import MEMO_WORD_LENGTH, TextNormalizer
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
 from tests.perennial.conftest import EVERY, PROBLEMS
@@ -72,6 +73,7 @@ texts = st.one_of(
             st.sampled_from(
                 ["!", "?!", "<br />", "<b>", "www.", "http://", "'", "\u2019", "\u2014"]
             ),
+            st.sampled_from(["&nbsp;", "&#39;", "&amp;", "`", "\u00ad", "\u0301", "\x92", "\0"]),
             st.sampled_from([" ", "  ", "\n", "\ud83d", "\ude00", "İ", "Σ", ".", "ﬁlm"]),
             st.text(st.characters(), max_size=3),
         ),
@@ -233,6 +235,7 @@ def test_any_options_give_the_probabilities_of_the_pipeline(
                 "lowercase": st.booleans(),
                 "numbers": st.booleans(),
                 "emphasis": st.booleans(),
+                "normal_form": st.booleans(),
                 "stop_words": st.sampled_from(["keep", "drop", "drop_except_negations"]),
                 "contractions": st.sampled_from(["split", "keep", "expand"]),
             }
@@ -411,6 +414,32 @@ def test_a_reader_sees_each_word_where_it_was_typed() -> None:
         "!": ["!"],
         "bad !": ["BAD", "!"],
     }
+
+
+@pytest.mark.parametrize(
+    ("typed", "plain"),
+    [
+        ("a not&nbsp;good film", "a not good film"),
+        ("a not\x00good film", "a not good film"),
+        ("don&#39;t miss a ba\u00add \ufb01lm", "don't miss a bad film"),
+        ("don\u00b4t miss a b\u200dad \uff46\uff49\uff4c\uff4d", "don't miss a bad film"),
+        ("\ud83d a cliche\u0301 &amp; a bad film", "\ufffd a clich\u00e9 & a bad film"),
+    ],
+)
+def test_a_text_in_another_form_gets_the_same_answer_for_the_same_words(
+    typed: str, plain: str
+) -> None:
+    predictor = toy(stop_words="keep", contractions="expand")
+
+    assert predictor.probabilities([typed]).tolist() == predictor.probabilities([plain]).tolist()
+    found, expected = (predictor.explain(text, "yes", limit=None) for text in (typed, plain))
+    assert [(e.feature, e.contribution) for e in found] == [
+        (e.feature, e.contribution) for e in expected
+    ]
+    # The words where they stand in the text that was sent.
+    assert [[normal_form(typed[slice(*span)]) for span in each.spans] for each in found] == [
+        [plain[slice(*span)] for span in each.spans] for each in expected
+    ]
 
 
 def test_a_capital_that_grows_in_lower_case_moves_nothing_behind_it() -> None:

@@ -1,10 +1,8 @@
-"""Which documents can be used, which are copies of one another, and on which side they fall."""
+"""Which documents are copies of one another, and on which side they fall."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,124 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from perennial.config.problem import Limits, Problem
-from perennial.config.source import Fields
-from perennial.inputs.documents import (
-    HASH_BYTES,
-    Example,
-    UnusableError,
-    check,
-    content_hash,
-    in_holdout,
-    in_validation,
-    row_digests,
-    snapshot_digest,
-)
+from perennial.hashing import HASH_BYTES
+from perennial.inputs.documents import in_holdout, in_validation, snapshot_digest
+from perennial.inputs.identity import content_hash
+from perennial.stores.earlier_layout import row_digests
 from tests.perennial.examples import some_examples
-
-NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
-REVIEW = {"text": "A great film.", "label": 1, "created_at": NOW, "source": "imdb"}
-MISSING = object()
-
-
-def changed(**fields: object) -> dict[str, Any]:
-    return {key: value for key, value in {**REVIEW, **fields}.items() if value is not MISSING}
-
-
-def with_labels(problem: Problem, **labels: str | float) -> Problem:
-    return problem.model_copy(update={"labels": labels})
-
-
-def test_a_sound_document_is_an_example(problem: Problem) -> None:
-    document = {"_id": 7, "stars": 5, **REVIEW}
-
-    assert check(document, problem) == Example("A great film.", "positive", NOW, "imdb")
-    assert document == {"_id": 7, "stars": 5, **REVIEW}
-
-
-@pytest.mark.parametrize("source", [None, MISSING])
-def test_a_document_needs_no_source(source: object, problem: Problem) -> None:
-    assert check(changed(source=source), problem).source is None
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"text": MISSING}, "text is missing"),
-        ({"text": None}, "text is null"),
-        ({"text": 5}, "text is int, not str"),
-        ({"text": b"A great film"}, "text is bytes, not str"),
-        ({"text": ["A great film"]}, "text is list, not str"),
-        ({"text": ""}, "text is empty"),
-        ({"text": " \n\t\u00a0\u3000"}, "text is empty"),
-        ({"text": "A great \ud800 film"}, "text is not valid UTF-8"),
-        ({"text": "Great film!"}, "text has 2 words after normalisation, fewer than 3"),
-        (
-            {"text": "<br /> <b>Great</b> ?! ..."},
-            "text has 1 words after normalisation, fewer than 3",
-        ),
-        ({"text": "!!! --- \u2026"}, "text has 0 words after normalisation, fewer than 3"),
-        ({"text": "ha " * 33_334}, "text has 100002 characters, more than 100000"),
-        ({"label": MISSING}, "label is missing"),
-        ({"label": None}, "label is null"),
-        ({"label": 2}, "label is '2', not one of 0, 1"),
-        ({"label": "positive"}, "label is 'positive', not one of 0, 1"),
-        ({"label": "1"}, "label is '1', not one of 0, 1"),
-        ({"label": True}, "label is 'True', not one of 0, 1"),
-        ({"label": "x" * 500}, f"label is '{'x' * 50}', not one of 0, 1"),
-        ({"label": [1]}, "label is list, not a label"),
-        ({"label": {"value": 1}}, "label is dict, not a label"),
-        ({"label": 0.5}, "label is float, not a label"),
-        ({"created_at": MISSING}, "created_at is missing"),
-        ({"created_at": None}, "created_at is null"),
-        ({"created_at": "2024-05-01"}, "created_at is str, not datetime"),
-        ({"source": 3}, "source is int, not str"),
-        ({"source": "imdb\udc00"}, "source is not valid UTF-8"),
-    ],
-    ids=lambda value: value[:40] if isinstance(value, str) else "",
-)
-def test_a_document_that_cannot_be_used_says_why(
-    change: dict[str, object], reason: str, problem: Problem
-) -> None:
-    with pytest.raises(UnusableError) as error:
-        check(changed(**change), problem)
-
-    assert str(error.value) == reason
-
-
-def test_the_reason_names_the_field_as_the_documents_do(problem: Problem) -> None:
-    fields = Fields(text="body", label="stars", created_at="at", source="site")
-    renamed = problem.model_copy(
-        update={"source": problem.source.model_copy(update={"fields": fields})}
-    )
-    document = {"body": "A great film.", "stars": 0, "at": NOW, "site": "imdb"}
-
-    assert check(document, renamed) == Example("A great film.", "negative", NOW, "imdb")
-    for name in ("body", "stars", "at"):
-        with pytest.raises(UnusableError, match=f"^{name} is missing$"):
-            check({key: document[key] for key in document if key != name}, renamed)
-
-
-def test_the_problem_says_how_short_and_how_long_a_text_may_be(problem: Problem) -> None:
-    limited = problem.model_copy(update={"limits": Limits(min_words=1, max_characters=5)})
-
-    assert check(changed(text="Great"), limited).value == "Great"
-    with pytest.raises(UnusableError, match="text has 6 characters, more than 5"):
-        check(changed(text="Great!"), limited)
-
-
-@pytest.mark.parametrize("stored", [1, 1.0])
-def test_a_number_is_the_same_label_however_it_was_stored(stored: float, problem: Problem) -> None:
-    assert check(changed(label=stored), problem).label == "positive"
-
-
-def test_one_and_true_are_different_labels(problem: Problem) -> None:
-    mixed = with_labels(problem, number=1, truth=True, text="1")
-
-    assert check(changed(label=1), mixed).label == "number"
-    assert check(changed(label=True), mixed).label == "truth"
-    assert check(changed(label="1"), mixed).label == "text"
-
 
 ORIGINAL = "I don't like this film: 2/10. Na\u00efve, at best!"
 
@@ -262,8 +147,9 @@ def test_validation_is_chosen_independently_of_the_holdout(
 
 
 def digest_of(*rows: tuple[str, str, str]) -> str:
-    ids, labels, texts = (pa.array(column, pa.string()) for column in zip(*rows, strict=True))
-    return snapshot_digest(row_digests(ids, labels, texts))
+    columns = zip(("id", "label", "text"), zip(*rows, strict=True), strict=True)
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns})
+    return snapshot_digest(row_digests(table))
 
 
 ROWS = [("1", "positive", "A great film."), ("2", "negative", "A bad film."), ("3", "positive", "")]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from perennial.stores.feedback import settle, write_statements
 from perennial.stores.prediction_log import (
     Failure,
     Feedback,
@@ -57,6 +58,12 @@ def feedback(
     return Feedback((NOON + later).timestamp(), prediction_id, "reviews", 2, label)
 
 
+def say(log: Any, said: Feedback, sender: str | None = None) -> None:
+    """Keep feedback as the service does, on a machine without the problem's file."""
+    write_statements(log, [(said, sender)])
+    settle(log.client, log, None, said.prediction_id, kept=timedelta(days=1))
+
+
 def traffic(log: Any, versions: Sequence[int] = (1, 2), since: datetime = NOON) -> Traffic:
     return Traffic(log, "reviews", versions, since)
 
@@ -64,7 +71,7 @@ def traffic(log: Any, versions: Sequence[int] = (1, 2), since: datetime = NOON) 
 def test_predictions_are_read_as_they_were_written_with_the_feedback_on_them(log: Any) -> None:
     write(log, REQUEST)
 
-    assert feedback("b", "positive").mark(open_predictions(log))
+    say(log, feedback("b", "positive"))
 
     assert find_by_id(open_predictions(log), ["a", "b", "unknown"]) == {
         "a": Prediction("a", "good", "positive", 0.9, None),
@@ -73,15 +80,25 @@ def test_predictions_are_read_as_they_were_written_with_the_feedback_on_them(log
     assert count_with_feedback(log, ["a", "b", "c"]) == 1
 
 
-def test_only_the_first_feedback_on_a_prediction_is_kept(log: Any) -> None:
+def test_the_senders_last_word_on_a_prediction_counts(log: Any) -> None:
     write(log, REQUEST)
-    predictions = open_predictions(log)
 
-    assert feedback("a", "negative").mark(predictions)
-    assert not feedback("a", "positive").mark(predictions)
-    assert not feedback("unknown", "positive").mark(predictions)
+    for label in ("negative", "positive"):
+        say(log, feedback("a", label))
+    say(log, feedback("unknown", "positive"))
 
-    assert find_by_id(predictions, ["a"])["a"].truth == "negative"
+    assert find_by_id(open_predictions(log), ["a"])["a"].truth == "positive"
+    assert open_predictions(log).count_documents({}) == 3
+
+
+def test_what_senders_disagree_about_is_no_truth(log: Any) -> None:
+    write(log, REQUEST)
+
+    say(log, feedback("a", "negative"), "one")
+    say(log, feedback("a", "positive"), "another")
+
+    assert find_by_id(open_predictions(log), ["a"])["a"].truth is None
+    assert count_with_feedback(log, ["a", "b", "c"]) == 0
 
 
 def test_what_was_sent_is_absent_where_texts_are_not_kept(log: Any) -> None:
@@ -120,7 +137,7 @@ def test_feedback_is_counted_for_the_hour_of_its_prediction(log: Any) -> None:
     other = replace(REQUEST, ids=["g", "h", "i"], version=1)
     write(log, REQUEST, later, other)
     for each in ("a", "b", "d", "g"):
-        feedback(each, "positive").mark(open_predictions(log))
+        say(log, feedback(each, "positive"))
 
     one = timedelta(hours=1)
     assert count_by_hour(log, "reviews", NOON) == (
@@ -145,7 +162,7 @@ def test_traffic_counts_labels_and_durations_by_request_and_feedback_by_predicti
         replace(REQUEST, ids=["j"], at=(NOON - timedelta(seconds=1)).timestamp()),
     )
     for each in ("a", "b", "i", "j"):
-        feedback(each, "positive").mark(open_predictions(log))
+        say(log, feedback(each, "positive"))
     failed = [Failure(NOON.timestamp(), "reviews", version) for version in (2, 2, 3)]
     open_failures(log).insert_many([failure.document() for failure in failed])
 

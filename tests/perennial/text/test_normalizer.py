@@ -24,6 +24,7 @@ from benchmarks.tutorial.clean import clean_text
 from benchmarks.tutorial.nltk_data import ensure_nltk_data
 from perennial.text import normalizer as text_module
 from perennial.text.ngrams import NgramCounter
+from perennial.text.normal_form import normal_form
 from perennial.text.normalizer import (
     Contractions,
     Lemmas,
@@ -73,6 +74,7 @@ FRAGMENTS = [
     *("!", "?!", "!!!", "'", '"', "_", ".", ",", "\\", "$", "\uff01"),
     *(" ", "\n", "\t", "\u00a0", "\u2003", "\u3000", "\u2028", "\u200b", "\ufeff", "\u00ad"),
     *("\x00", "\x0b", "\x0c", "\x1c", "\x1f", "\x7f", "\x85", "\ud800", "\udc00"),
+    *("&nbsp;", "&#39;", "&amp;lt;b&gt;", "`", "\u00b4", "\x92", "\u200d", "\ufe0f", "\u0301"),
 ]
 # Each of them alone, and each beside a third of the others.
 ODDITIES = [
@@ -92,6 +94,7 @@ raw_texts = st.builds(
 )
 all_steps = st.builds(
     Preparation,
+    normal_form=st.booleans(),
     lowercase=st.booleans(),
     html=st.booleans(),
     urls=st.booleans(),
@@ -105,6 +108,7 @@ all_steps = st.builds(
 # Every switch by itself, and two of the ways in which they are used together.
 SWITCHED = [
     {},
+    {"normal_form": False},
     {"lowercase": False},
     {"html": False},
     {"urls": False},
@@ -127,6 +131,7 @@ SWITCHED = [
 def step_by_step(text: str, preparation: Preparation, lemmatize: Lemmatize) -> list[str]:
     """Normalise one text in the documented order, one plain pass over it per step."""
     text = SURROGATES.sub(lambda found: _joined(found[1]) if found[1] else "\ufffd", text)
+    text = normal_form(text) if preparation.normal_form else text
     if preparation.html:
         text = TAG.sub(" ", text.replace("<br />", " "))
     if preparation.urls:
@@ -259,7 +264,7 @@ def test_plain_preparation_gives_the_tokens_of_the_tutorial_for_real_reviews(
 def test_plain_preparation_gives_the_tokens_of_the_tutorial_for_any_ascii_text(
     tutorial_says: Callable[[list[str]], list[list[str]]], texts: list[str]
 ) -> None:
-    assert tokens(texts) == tutorial_says(texts)
+    assert tokens(texts, normal_form=False) == tutorial_says(texts)
 
 
 @pytest.mark.parametrize(
@@ -430,6 +435,19 @@ def test_the_memo_of_words_stays_bounded_and_nobody_sees_it(
     assert 0 < max(sizes) <= 10
     assert list(forgetful.tokens(pa.array(reviews[:5], pa.large_string()))) == expected
     assert len(forgetful._memo) <= 10
+
+
+def test_a_normaliser_that_was_stored_before_there_was_a_normal_form_has_none() -> None:
+    stored = TextNormalizer().__getstate__()
+    del stored["normal_form"]
+
+    old = TextNormalizer.__new__(TextNormalizer)
+    old.__setstate__(stored)
+
+    text = "cafe\u0301 don&#39;t"
+    assert old.get_params() == TextNormalizer(normal_form=False).get_params()
+    assert list(old.transform([text])) == tokens([text], normal_form=False)
+    assert list(old.transform([text])) != tokens([text])
 
 
 @given(preparation=all_steps)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.metrics import accuracy_score
 
+from perennial.config.candidates import Features
 from perennial.config.experiment import Experiment, Space
 from perennial.config.loader import load_problem
-from perennial.config.problem import Features, Problem
+from perennial.config.problem import Problem
 from perennial.text.ngrams import NgramCounter
 from perennial.training.cross_validation import (
     NO_FOLD,
@@ -24,6 +25,7 @@ from perennial.training.cross_validation import (
     folds_of,
 )
 from perennial.training.pipelines import build_classifier, build_counter
+from perennial.training.validation import Fold
 from tests.perennial.config.test_problem import REVIEWS, Write, complaint_about, replaced, write
 from tests.perennial.examples import documents, some_examples, tokens_of
 
@@ -142,7 +144,8 @@ def _validation(
     experiment = Experiment(folds=folds, spaces={} if space is None else {"bow-bayes": space})
     problem = problem.model_copy(update={"experiment": experiment})
     parts = folds_of(_hashes(list(range(120))), labels, folds)
-    return CrossValidation(problem, "bow-bayes", counts, labels, parts), counts, labels, parts
+    divided = [Fold(parts != fold, parts == fold) for fold in range(folds)]
+    return CrossValidation(problem, "bow-bayes", counts, labels, divided), counts, labels, parts
 
 
 def test_a_setting_is_judged_by_what_fits_say_about_documents_they_have_not_seen(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from skops import io as skops
 
+from perennial.config.candidates import Candidate, Features
 from perennial.config.loader import load_problem
-from perennial.config.problem import Candidate, Features, Problem
+from perennial.config.problem import Problem
 from perennial.estimators import ESTIMATORS
 from perennial.registry.artifact import TRUSTED_TYPES
 from perennial.training.pipelines import (

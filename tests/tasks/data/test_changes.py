@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -109,13 +109,13 @@ def test_a_correction_of_one_of_two_copies_ends_the_contradiction(
 
 @pytest.mark.parametrize("way", ["by the change stream", "by comparing everything"])
 def test_nothing_is_read_twice_where_nothing_has_changed(
-    way: str,
-    ten: list[dict[str, Any]],
-    ingest_now: Ingest,
-    monkeypatch: pytest.MonkeyPatch,
+    way: str, collection: Any, documents: Documents, request: pytest.FixtureRequest
 ) -> None:
     if way == "by comparing everything":
-        monkeypatch.setattr("tasks.data.ingest.touched_since", lambda collection, token: None)
+        request.getfixturevalue("no_change_stream")
+    ingest_now = request.getfixturevalue("ingest_now")
+    collection.insert_many(documents(10))
+    ingest_now()
 
     first, second = ingest_now(), ingest_now()
 
@@ -162,9 +162,8 @@ def test_a_large_collection_without_a_stream_is_compared_when_it_is_time_and_on_
     collection: Any,
     documents: Documents,
     run_task: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    no_change_stream: None,
 ) -> None:
-    monkeypatch.setattr("tasks.data.ingest.current_token", lambda collection: None)
     problem = write_problem(source={"reconcile": {"up_to": 0}})
     made = documents(10)
     collection.insert_many(made)
@@ -184,11 +183,8 @@ def test_a_field_that_says_when_a_document_was_changed_finds_edits_without_a_str
     collection: Any,
     documents: Documents,
     run_task: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    no_change_stream: None,
 ) -> None:
-    from datetime import UTC, datetime
-
-    monkeypatch.setattr("tasks.data.ingest.current_token", lambda collection: None)
     fields = {"updated_at": "updated_at"}
     problem = write_problem(source={"reconcile": {"up_to": 0}, "fields": fields})
     made = [each | {"updated_at": MIDNIGHT} for each in documents(10)]

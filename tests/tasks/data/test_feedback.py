@@ -30,6 +30,7 @@ from tests.tasks.conftest import Ingest
 
 LATER = MIDNIGHT + timedelta(days=1)
 TRUSTED = {"use": "holdout"}
+UNLIMITED = {"max_share": 1.0}
 
 
 @pytest.fixture
@@ -70,12 +71,13 @@ def _used(store: SnapshotStore, snapshot: Snapshot) -> dict[str, str]:
 )
 def test_no_feedback_is_in_the_holdout_and_all_of_it_is_learned_from(
     mark: dict[str, Any],
-    problem: Problem,
+    write_problem: Callable[..., Problem],
     collection: Any,
     documents: Any,
     store: SnapshotStore,
     prepared: Any,
 ) -> None:
+    problem = write_problem(feedback=UNLIMITED)
     collection.insert_many(documents(200))
     for number, document in enumerate(documents(200, first=200)):
         wanted = {key: value and value.format(number) for key, value in mark.items()}
@@ -95,8 +97,8 @@ def test_no_feedback_is_in_the_holdout_and_all_of_it_is_learned_from(
     assert len(dataset.judged) == len(dataset.labels)
     assert (~dataset.judged).sum() == 200
     (fold,) = dataset.folds
-    assert fold.any()
-    assert not fold[~dataset.judged].any()
+    assert fold.predicted.any()
+    assert not fold.predicted[~dataset.judged].any()
 
 
 def test_feedback_that_a_problem_trusts_is_divided_like_any_other_document(
@@ -137,7 +139,7 @@ def test_of_equal_texts_the_collections_word_counts_whichever_came_first(
     if first == "neither":
         collection.insert_many([said, collected, other])
         ingested = ingest_now()
-        assert (ingested.used, ingested.superseded) == (2, 0)
+        assert (ingested.accounts.used, ingested.accounts.live) == (2, 3)
     else:
         one, two = (said, collected) if first == "feedback" else (collected, said)
         collection.insert_many([one, other])
@@ -146,13 +148,12 @@ def test_of_equal_texts_the_collections_word_counts_whichever_came_first(
         ingested = ingest_now(rescan=True)
         # The earlier snapshot is read as it was.
         assert _used(store, before).keys() == {one["_id"], "other"}
-        assert ingested.superseded == (first == "feedback")
+        assert (ingested.accounts.new, ingested.accounts.used) == (1, 2)
 
     assert _used(store, ingested.snapshot) == {"ours": "negative", "other": "positive"}
     assert ingested.snapshot.documents == 2
     assert store.latest() == ingested.snapshot
-    assert store.known_contents(ingested.snapshot).num_rows == 2
-    assert ingest_now(rescan=True).read == 0
+    assert not ingest_now(rescan=True).accounts.changed
 
 
 def test_feedback_that_came_after_the_collection_gives_way_in_later_snapshots_too(
@@ -161,12 +162,13 @@ def test_feedback_that_came_after_the_collection_gives_way_in_later_snapshots_to
     collection.insert_many(feedback(20, first=0, at=MIDNIGHT))
     ingest_now()
     collection.insert_many(documents(10, at=LATER))
-    assert ingest_now().superseded == 10
+    assert ingest_now().accounts.duplicates == 10
     collection.insert_many(documents(5, first=30, at=LATER + timedelta(days=1)))
 
     ingested: IngestResult = ingest_now()
 
-    assert (ingested.used, ingested.superseded, ingested.snapshot.documents) == (5, 0, 25)
+    accounts = ingested.accounts
+    assert (accounts.new, accounts.duplicates, accounts.used) == (5, 10, 25)
     assert len(_used(store, ingested.snapshot)) == 25
 
 
@@ -193,7 +195,7 @@ def test_what_a_version_has_learned_by_its_own_rules_is_not_compared_when_feedba
     store: SnapshotStore,
     prepared: Any,
 ) -> None:
-    problem = write_problem()
+    problem = write_problem(feedback=UNLIMITED)
     collection.insert_many([*documents(200), *feedback(200, first=200)])
     first = prepared(problem)
     problem = write_problem(feedback=TRUSTED)
@@ -202,7 +204,7 @@ def test_what_a_version_has_learned_by_its_own_rules_is_not_compared_when_feedba
     assert second.snapshot.version == first.snapshot.version + 1
 
     def unseen(version: ModelVersion) -> set[bytes]:
-        mask = unseen_by(problem, version, second.snapshot, second.holdout_content)
+        mask = unseen_by(problem, version, second.snapshot, second.holdout_keys)
         return set(second.holdout_content.filter(pa.array(mask)).to_pylist())
 
     holdout = set(second.holdout_content.to_pylist())
@@ -238,7 +240,7 @@ def test_a_document_whose_text_production_knows_by_feedback_is_not_compared(
     second = prepared(problem)
 
     held_out = second.holdout_content
-    unseen = unseen_by(problem, production, second.snapshot, held_out)
+    unseen = unseen_by(problem, production, second.snapshot, second.holdout_keys)
     assert second.feedback_documents == 0
     assert len(held_out) > unseen.sum() == len(first.holdout_content)
     assert set(held_out.filter(pa.array(unseen)).to_pylist()) == set(
@@ -285,7 +287,7 @@ def test_a_version_says_what_it_did_with_feedback_and_is_compared_by_that(
     assert not any("feedback" in gate.name for gate in verdict.gates)
 
 
-def test_where_nothing_is_left_to_compare_the_message_says_why(
+def test_where_too_little_is_left_to_compare_the_verdict_says_why(
     problem: Problem,
     collection: Any,
     documents: Any,
@@ -304,12 +306,19 @@ def test_where_nothing_is_left_to_compare_the_message_says_why(
         one = run_task(register, problem, dataset, challenger, evaluation)
         assert run_task(promote, problem, dataset, one, evaluation).outcome == "promoted"
         two = run_task(register, problem, dataset, challenger, evaluation)
-    # As if it had held out next to nothing.
+    # As if it had held out next to nothing: one document of each label.
     client: Any = registry._client
     client.set_model_version_tag(problem.name, "1", f"{TAG}holdout", "0.000001")
 
-    with pytest.raises(OutsideError, match=r"Version 1 .* has learned from all \d+ holdout doc"):
-        run_task(promote, problem, dataset, two, evaluation)
+    verdict = run_task(promote, problem, dataset, two, evaluation)
+
+    size = len(dataset.holdout_labels)
+    assert verdict.outcome == "kept"
+    assert verdict.reason == (
+        f"unseen documents: 2 of {size} holdout documents that version 1 has not learned from, "
+        "required 10; load labelled documents that are new"
+    )
+    assert registry.version(problem.name, two.version).verdict == "kept"
 
 
 def test_a_label_that_only_feedback_has_is_named_with_the_way_out(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,21 @@ def test_a_version_whose_tags_name_no_snapshot_cannot_be_fitted(
     assert [each.now for each in found.differences if each.what == "data"] == [
         "not named by the version's tags"
     ]
+
+
+def test_a_problem_that_was_recorded_before_there_was_a_normal_form_is_read_without(
+    problem: Problem, here: Surroundings
+) -> None:
+    recorded = problem.model_dump(mode="json")
+    for steps in recorded["preparations"].values():
+        del steps["normal_form"]
+    kept = problem.model_dump_json().encode()
+    recipes = [
+        Recipe(content, here, np.zeros(1, np.int64), np.zeros((1, 2)))
+        for content in (json.dumps(recorded).encode(), kept)
+    ]
+
+    before, today = (each.read_problem().preparations for each in recipes)
+
+    assert {steps.normal_form for steps in before.values()} == {False}
+    assert today == problem.preparations

@@ -1,0 +1,187 @@
+"""Summary of a split, in figures and in sentences: for the log, the report and the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial.config.split import RareLabels
+from perennial.inputs.rare_labels import Relabelled
+from perennial.inputs.split import GROUP, Side, Sides, SplitRule
+
+# Labels in one sentence; the run has all.
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """How the documents of a snapshot were divided.
+
+    Attributes
+    ----------
+    rule : SplitRule
+        What decided.
+    training, holdout : int
+        Documents on each side.
+    cut : datetime or None
+        By time: the holdout was created after it.
+    groups : tuple of int and int, or None
+        By group: groups among the training documents and in the holdout.
+    ungrouped : int
+        By group: documents without the field.
+    added : mapping of str to {"training", "holdout"}
+        Label that would have lacked on a side -> that side.
+    copies, feedback : int
+        Documents that are set aside: see `Sides`.
+    policy : RareLabels or None
+        What the problem asks for rare labels.
+    rare : mapping of str to int
+        Rare label -> its documents.
+    dropped : int
+        Documents that are left out because of their label.
+    """
+
+    rule: SplitRule
+    training: int
+    holdout: int
+    cut: datetime | None
+    groups: tuple[int, int] | None
+    ungrouped: int
+    added: Mapping[str, Side]
+    copies: int
+    feedback: int
+    policy: RareLabels | None
+    rare: Mapping[str, int]
+    dropped: int
+
+    @classmethod
+    def of(
+        cls, rule: SplitRule, sides: Sides, relabelled: Relabelled, policy: RareLabels | None
+    ) -> SplitSummary:
+        """Return the summary of a split."""
+        documents, groups, ungrouped = relabelled.documents, None, 0
+        if rule.by == "group":
+            parts = [documents.filter(pa.array(side)) for side in (sides.training, sides.holdout)]
+            groups = (_groups(parts[0]), _groups(parts[1]))
+            ungrouped = len(documents)
+            if GROUP in documents.column_names:
+                ungrouped = documents[GROUP].null_count
+        return cls(
+            rule=rule,
+            training=int(sides.training.sum()),
+            holdout=int(sides.holdout.sum()),
+            cut=sides.cut,
+            groups=groups,
+            ungrouped=ungrouped,
+            added=dict(sides.added),
+            copies=sides.copies,
+            feedback=sides.feedback,
+            policy=policy,
+            rare=dict(relabelled.rare),
+            dropped=relabelled.dropped,
+        )
+
+    @property
+    def title(self) -> str:
+        """The rule in a few words."""
+        if self.cut is not None:
+            return f"split by time, the holdout was created after {self.cut:%Y-%m-%d %H:%M:%S} UTC"
+        if self.rule.by == "group":
+            return f"split by group ({self.rule.field})"
+        return "split by content"
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know besides, in sentences."""
+        found = []
+        if self.groups is not None:
+            training, holdout = self.groups
+            found.append(
+                f"{training:,} groups are learned from and {holdout:,} are held out; documents "
+                f"without {self.rule.field}: {self.ungrouped:,}, each a group of its own."
+            )
+        sides: tuple[Side, ...] = ("training", "holdout")
+        for side in sides:
+            labels = [label for label, where in self.added.items() if where == side]
+            if labels:
+                found.append(f"{_ADDED[side]}: {join_some(labels)}.")
+        if self.copies:
+            found.append(f"Set aside as copies of training documents: {self.copies:,}.")
+        if self.feedback:
+            found.append(
+                f"Set aside, as feedback may not be judged on and these belong to the holdout: "
+                f"{self.feedback:,}."
+            )
+        return [*found, *self._about_rare_labels()]
+
+    def _about_rare_labels(self) -> list[str]:
+        if not self.rare or self.policy is None:
+            return []
+        named = join_some([f"{label} ({count:,})" for label, count in self.rare.items()])
+        few = f"Labels with fewer than {self.policy.below:,} documents"
+        if self.policy.do == "merge":
+            found = [f"{few} are merged into {self.policy.into}: {named}."]
+            if self.dropped:
+                found.append(
+                    f"{self.dropped:,} of their documents are left out, too few to be a label."
+                )
+            return found
+        return [f"{few} are dropped: {named}; documents left out: {self.dropped:,}."]
+
+    @property
+    def params(self) -> dict[str, object]:
+        """The rule as parameters of a run."""
+        found: dict[str, object] = {"split.by": self.rule.by, "split.share": self.rule.share}
+        if self.rule.field is not None:
+            found["split.field"] = self.rule.field
+        if self.cut is not None:
+            found["split.cut"] = self.cut.isoformat()
+        for side in ("training", "holdout"):
+            labels = [label for label, where in self.added.items() if where == side]
+            if labels:
+                found[f"split.added_to_{side}"] = join_some(labels)
+        if self.policy is not None:
+            found["rare_labels.do"] = self.policy.do
+            found["rare_labels.below"] = self.policy.below
+            if self.rare:
+                found["rare_labels.found"] = join_some(list(self.rare))
+        return found
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The counts as metrics of a run."""
+        found: dict[str, float] = {
+            "split.training": self.training,
+            "split.holdout": self.holdout,
+            "split.copies_set_aside": self.copies,
+            "split.feedback_set_aside": self.feedback,
+        }
+        if self.groups is not None:
+            found["split.groups.training"], found["split.groups.holdout"] = self.groups
+        if self.policy is not None:
+            found["rare_labels.labels"] = len(self.rare)
+            found["rare_labels.documents"] = sum(self.rare.values())
+            found["rare_labels.dropped"] = self.dropped
+        return found
+
+
+_ADDED: dict[Side, str] = {
+    "training": "Labels added to the training documents, which would have had none of them",
+    "holdout": "Labels added to the holdout, which would have had none of them",
+}
+
+
+def _groups(documents: pa.Table) -> int:
+    if GROUP not in documents.column_names:
+        return 0
+    return int(pc.count_distinct(documents[GROUP]).as_py())
+
+
+def join_some(names: list[str]) -> str:
+    """Return names as a list in a sentence, the first ones if there are many."""
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

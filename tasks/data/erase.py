@@ -25,6 +25,7 @@ from perennial.erasure.objects import objects_at, remove_old_versions
 from perennial.erasure.table import Stored, erase_rows, ids_of_copies, known_keys, stored_of
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
+from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
 from perennial.inputs.keys import document_id, document_key
 from perennial.inputs.revisions import Found, to_revisions
 from perennial.registry.client import Registry
@@ -33,6 +34,7 @@ from perennial.settings import Settings, get_serving_settings
 from perennial.stores import mongodb
 from perennial.stores.delta import SnapshotConflictError
 from perennial.stores.documents import batched, both, open_documents
+from perennial.stores.feedback import delete_statements
 from perennial.stores.prediction_log import delete_predictions, find_inputs
 from perennial.stores.snapshots import HISTORY, SnapshotStore
 from perennial.stores.tombstones import Tombstone, Tombstones, digest_of_id
@@ -41,6 +43,8 @@ from tasks.orchestration.retries import COMPUTING_SECONDS
 
 _CONFLICTS = 5
 _IDS_PER_QUERY = 100
+# Snapshots of different times may have different ones.
+_IDENTITIES = (FIRST_IDENTITY, CURRENT_IDENTITY)
 
 
 @dataclass(frozen=True)
@@ -212,8 +216,9 @@ def _gather(
         stored = stored_of(store, told)
         for some in batched(sorted(keys), _IDS_PER_QUERY):
             query = {"_id": {"$in": [document_id(key) for key in some]}}
-            rows = to_revisions([Found(each, 0) for each in collection.find(query)], problem, 1)
-            stored.add(rows)
+            found = [Found(each, 0) for each in collection.find(query)]
+            for identity in _IDENTITIES:
+                stored.add(to_revisions(found, problem, identity))
         copies = []
         if problem.inputs is None:
             copies = ids_of_copies(store, told, stored.contents)
@@ -254,16 +259,16 @@ def _recognise(problem: Problem, stored: Stored) -> Callable[[Any], bool]:
     """Return a function that says whether an input is one of an erased document."""
     inputs = inputs_of(problem)
 
+    def is_copy(value: Any) -> bool:
+        hashes = (inputs.content_hash(value, identity) for identity in _IDENTITIES)
+        return any(content in stored.contents for content in hashes)
+
     def is_erased(value: Any) -> bool:
-        if isinstance(value, str):
-            if inputs.fields is not None:
-                return False
-            return value in stored.texts or inputs.content_hash(value) in stored.contents
-        if not isinstance(value, dict) or inputs.fields is None:
+        if inputs.fields is None:
+            return isinstance(value, str) and (value in stored.texts or is_copy(value))
+        if not isinstance(value, dict):
             return False
-        return value in stored.records or (
-            value.keys() >= inputs.fields.keys() and inputs.content_hash(value) in stored.contents
-        )
+        return value in stored.records or (value.keys() >= inputs.fields.keys() and is_copy(value))
 
     return is_erased
 
@@ -306,6 +311,7 @@ def _delete_predictions(
     same = [key for key, value in find_inputs(log, problem.name) if is_erased(value)]
     ids = list(dict.fromkeys([*of_feedback, *same]))
     for some in batched(ids, _IDS_PER_QUERY):
+        delete_statements(log, some)
         delete_predictions(log, some)
     return len(ids)
 

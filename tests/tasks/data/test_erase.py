@@ -255,7 +255,9 @@ def test_what_an_older_release_wrote_is_erased_with_its_files(name: str, tmp_pat
     store = SnapshotStore(name, Settings(data_dir=tmp_path / ".data"))
     before = {each.version: each for each in store.snapshots()}
     ids = {version: _ids(store, version) for version in before}
-    gone = next(key for key in sorted(ids[min(ids)]) if not _copies_of(store, key))
+    # Equal records are no copies of each other.
+    has_copies = {key: name == "reviews" and _copies_of(store, key) for key in ids[min(ids)]}
+    gone = min(key for key, copies in has_copies.items() if not copies)
     texts = stored_of(store, _pretended(store, gone)).texts
 
     _erase(store, gone)

@@ -24,6 +24,7 @@ _T = TypeVar("_T")
 # So many files of one partition are small enough in number to be read quickly.
 _FILES = 24
 _STREAMED = 8_192
+_UNCOMMITTED_HOURS = 1
 # The history is in the rows: neither files that were merged nor the log of older versions of the
 # table are needed. The log keeps no smallest and largest values, which would be parts of texts.
 _CONFIGURATION = {
@@ -214,9 +215,10 @@ class Table:
             raise self.outside("compacted", error) from error
 
     def purge(self) -> None:
-        """Remove every file that is no part of the newest version, also what a killed write left.
+        """Remove every file that is no part of the newest version.
 
-        The caller sees to it that nobody writes meanwhile.
+        What a killed write has left is removed once it is an hour old: until then it may be of a
+        process that is about to commit it.
 
         Raises
         ------
@@ -227,9 +229,13 @@ class Table:
         if table is None:
             return
         try:
-            table.vacuum(
-                retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True
-            )
+            for hours, full in ((0, False), (_UNCOMMITTED_HOURS, True)):
+                table.vacuum(
+                    retention_hours=hours,
+                    enforce_retention_duration=False,
+                    dry_run=False,
+                    full=full,
+                )
             table.create_checkpoint()
             table.cleanup_metadata()
         except Exception as error:

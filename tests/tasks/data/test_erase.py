@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -206,6 +208,23 @@ def test_a_retraining_that_writes_meanwhile_loses_nothing(
     assert _ids(store, 0) == {each["_id"] for each in three_snapshots[1:10]}
 
 
+def test_what_a_killed_retraining_left_is_removed_unless_it_may_still_be_committed(
+    three_snapshots: list[dict[str, Any]], store: SnapshotStore
+) -> None:
+    folder = Path(store.table.uri) / "kind=revision"
+    old, young = (folder / f"part-{age}.zstd.parquet" for age in ("old", "young"))
+    for file in (old, young):
+        file.write_text(three_snapshots[0]["text"])
+    past = time.time() - 2 * 3_600
+    os.utime(old, (past, past))
+
+    _erase(store, three_snapshots[0]["_id"])
+
+    assert not old.exists()
+    assert _files_with(folder, three_snapshots[0]["text"]) == [str(young)]
+    assert _ids(store, 0) == {each["_id"] for each in three_snapshots[1:10]}
+
+
 def test_a_copy_in_another_document_stops_the_erasure_unless_it_is_erased_too(
     three_snapshots: list[dict[str, Any]],
     store: SnapshotStore,
@@ -290,9 +309,13 @@ def test_records_are_recognised_by_all_their_fields(
     store = SnapshotStore(problem.name, machine)
     with MongoClient(mongodb_server, tz_aware=True) as client:
         collection = client[problem.source.database][problem.source.collection]
-        collection.insert_many([dict(flower) for flower in flowers()])
+        documents = [
+            flower | {"_id": f"flower-{number}", "created_at": MIDNIGHT}
+            for number, flower in enumerate(flowers())
+        ]
+        collection.insert_many(documents)
         run_task(ingest, problem)
-        gone = flowers()[0]
+        gone = documents[0]
         keys, stored = _gather(problem, store, collection, {gone["_id"]}, _WISH)
         client.drop_database(problem.source.database)
     is_erased = _recognise(problem, stored)

@@ -25,8 +25,8 @@ from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.reporting.erasure import report_erasure
 
 # Prefect keeps the parameters of every run: those that name a document are secrets to it.
-_Ids = Annotated[list[SecretStr] | None, typer.Option("--id", parser=SecretStr)]
-_Query = Annotated[SecretStr | None, typer.Option(parser=SecretStr)]
+_Ids = Annotated[list[SecretStr] | None, typer.Option("--id", parser=SecretStr, metavar="<str>")]
+_Query = Annotated[SecretStr | None, typer.Option(parser=SecretStr, metavar="<str>")]
 
 
 @flow(name="erase", flow_run_name="erase {problem}")

@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlflow.artifacts import download_artifacts
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from perennial.registry.artifact import GOLDEN_FILE, Golden, read_golden
 from perennial.registry.runs import Runs, experiment, explained
@@ -42,11 +43,10 @@ class Examples(Runs):
         """
         folder, _, _ = GOLDEN_FILE.rpartition("/")
         with explained(), TemporaryDirectory() as scratch:
-            there = self._client.list_logged_model_artifacts(model_id, folder)
-            if GOLDEN_FILE not in {file.path for file in there}:
+            files = self._files(model_id)
+            if GOLDEN_FILE not in {file.path for file in files.list_artifacts(folder)}:
                 return None
-            root = self._client.get_logged_model(model_id).artifact_location
-            file = download_artifacts(f"{root}/{GOLDEN_FILE}", dst_path=scratch)
+            file = files.download_artifacts(GOLDEN_FILE, scratch)
             return read_golden(Path(file), f"The stored model {model_id} (MLFLOW_TRACKING_URI)")
 
     def replace_golden(self, model_id: str, golden: Golden) -> None:
@@ -69,12 +69,12 @@ class Examples(Runs):
                 file = Path(scratch) / name
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(content)
-            self._client.log_model_artifacts(model_id, scratch)
+            self._files(model_id).log_artifacts(scratch)
 
-    def place_of_files(self, model_id: str) -> str:
-        """Return the address of a stored model's files."""
-        with explained():
-            return str(self._client.get_logged_model(model_id).artifact_location)
+    def _files(self, model_id: str) -> ArtifactRepository:
+        # MLflow's client remembers the place of a model whose database has moved since.
+        place = self._client.get_logged_model(model_id).artifact_location
+        return get_artifact_repository(place, tracking_uri=self._client.tracking_uri)
 
 
 def _frame(record: dict[str, Any]) -> dict[str, Any]:

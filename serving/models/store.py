@@ -302,11 +302,11 @@ class ModelStore:
         note = self._folder / problem / _ERASURE
         with self._locked(problem):
             if not note.exists() or note.read_text() != erasure:
+                files = [(version, registry.fetch(version)) for version in versions.values()]
                 for folder in (self._folder / problem).iterdir():
                     if folder.is_dir():
                         shutil.rmtree(folder)
-                for version in versions.values():
-                    file = registry.fetch(version)
+                for version, file in files:
                     if file.sha256 == version.sha256:
                         self._write(version, file)
                 note.write_text(erasure)

@@ -68,15 +68,15 @@ dashboards: .venv/dev ## write Grafana's dashboards, and the rules of Prometheus
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python -m tools.rules
 
-test: .venv/dev  ## the tests, against real servers, with coverage of modeling and tasks
+test: .venv/dev  ## the tests, against real servers, with coverage of perennial and tasks
 	@$(BIN)/python -m tools.programs
-	@$(BIN)/pytest -n 3 -m "not container and not e2e" --dist loadfile --no-loadscope-reorder --cov=perennial --cov=tasks --cov-branch \
-	  --cov-report=term:skip-covered --cov-fail-under=85
+	@$(BIN)/pytest -n 3 -m "not container and not e2e" --dist loadgroup --no-loadscope-reorder --cov=perennial --cov=tasks --cov-branch \
+	  --cov-report=term:skip-covered --cov-fail-under=95
 
 test-e2e: .venv/dev  ## the whole system: its commands, pages, and what happens when parts are killed
 	@$(BIN)/python -m tools.chromium
 	@$(BIN)/python -m tools.programs
-	@$(BIN)/pytest -n 2 -m "e2e and not container and not operation" --dist loadfile
+	@$(BIN)/pytest -n 2 -m "e2e and not container and not operation" --dist loadgroup
 	@$(BIN)/pytest -n 0 -m operation tests/e2e
 
 # Types beside unit tests, the slowest of each processor; the quick ones follow.

@@ -3,6 +3,6 @@
 Libraries read their environment when they are imported, so it is prepared here, before that.
 """
 
-from perennial.settings import prepare_environment
+from perennial.libraries import prepare_environment
 
 prepare_environment()

@@ -16,10 +16,10 @@ import typer
 
 import perennial
 from flows.__main__ import flow_names, run_flow
+from perennial.commands import PROGRAM
 from perennial.errors import OutsideError, ProblemError
 from perennial.settings import get_settings
 
-PROGRAM = "perennial"
 _BEGIN, _LEARN = "Begin", "Learn"
 _PRODUCTION, _WATCH = "Decide what is in Production", "Watch and score"
 _DATA = "Keep or erase documents"
@@ -36,6 +36,8 @@ _PANELS = {
     "history": _PRODUCTION,
     "monitor": _WATCH,
     "feedback": _WATCH,
+    "quarantine": _WATCH,
+    "migrate": _SYSTEM,
     "score": _WATCH,
 }
 _OTHERS = "Other flows"

@@ -28,16 +28,11 @@ from deployments.deadline import deadline
 from deployments.deployed import deployed_flows
 from perennial.config.loader import load_problems
 from perennial.errors import OutsideError
+from perennial.libraries import configured_prefect_api, prefect_headers
 from perennial.local.ports import require_free
 from perennial.prometheus import EXPORTER, FLOWS, PREFIX
 from perennial.registry.client import PRODUCTION, open_registry
-from perennial.settings import (
-    Settings,
-    configured_prefect_api,
-    get_exporter_settings,
-    get_settings,
-    prefect_headers,
-)
+from perennial.settings import Settings, get_exporter_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.measurements import latest
 

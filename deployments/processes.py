@@ -16,15 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from perennial.errors import OutsideError
+from perennial.libraries import configured_prefect_api, prefect_headers
 from perennial.registry.artifact_store import embedded_database, folder_beside
 from perennial.settings import (
     ExporterSettings,
     OperationSettings,
     ServingSettings,
     Settings,
-    configured_prefect_api,
     get_exporter_settings,
-    prefect_headers,
 )
 
 LOCAL = "127.0.0.1"

@@ -17,8 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from perennial.libraries import uses_embedded_prefect
 from perennial.local import embedded
-from perennial.settings import get_settings, uses_embedded_prefect
+from perennial.settings import get_settings
 
 _NO_FLOWS = {"__main__", "cli", "steps"}
 # Python's own thresholds are for programs that stay small: by these a retraining would look through

@@ -1,7 +1,7 @@
 """Approve: a person's yes or no to a version that has passed every gate.
 
-python -m flows.approve sentiment --version 7 --why "I read fifty of its answers"
-python -m flows.approve sentiment --version 7 --refuse --why "it is rude to short texts"
+perennial approve sentiment --version 7 --why "I read fifty of its answers"
+perennial approve sentiment --version 7 --refuse --why "it is rude to short texts"
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ from prefect.settings import (
 from rich.console import Console
 from typer.models import ParameterInfo
 
+from perennial.libraries import uses_embedded_prefect
 from perennial.local import embedded
-from perennial.settings import get_settings, uses_embedded_prefect
+from perennial.settings import get_settings
 from tasks.orchestration.retries import EXPECTED, quiet_prefect_logs
 
 HELP = ["--help", "-h"]

@@ -1,7 +1,7 @@
 """Experiment: explore candidates widely, once in a while, and name the one that retrainings fit.
 
-python -m flows.experiment sentiment
-python -m flows.experiment sentiment --write
+perennial experiment sentiment
+perennial experiment sentiment --write
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tasks.data.ingest import ingest
 from tasks.data.prepare import Dataset, prepare
 from tasks.experiment.baseline import write_baseline
 from tasks.experiment.explore import (
-    Explored,
+    ExploreResult,
     Outcome,
     bench,
     choose_best,
@@ -37,7 +37,7 @@ from tasks.experiment.explore import (
     ranking,
     with_parameters,
 )
-from tasks.experiment.report import Experimented, compare
+from tasks.experiment.report import ExperimentResult, compare
 from tasks.orchestration.connect import connect
 from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.training.evaluate import Evaluation, evaluate
@@ -51,7 +51,7 @@ from tasks.training.tune_threshold import decide
     flow_run_name="experiment {problem}",
     task_runner=ThreadPoolTaskRunner(max_workers=os.cpu_count()),  # type: ignore[arg-type]
 )
-def experiment(problem: str = "sentiment", *, write: bool = False) -> Experimented:
+def experiment(problem: str = "sentiment", *, write: bool = False) -> ExperimentResult:
     """Compare every candidate of a problem and of its grid, and try the best one on the holdout.
 
     Parameters
@@ -85,20 +85,20 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
             write_baseline(path, winner.name, _chosen(spec, winner).candidates[winner.name])
         registry.log_snapshot(run_id, snapshot)
         registry.log(run_id, metrics=steps.metrics, tags=RunTags(winner=winner.name).as_tags())
-        experimented = Experimented(results, winner, evaluation, steps.seconds, written=write)
+        experimented = ExperimentResult(results, winner, evaluation, steps.seconds, written=write)
         compare(spec, run_id, experimented)
     record("experiment", spec, _gauges(spec, experimented))
     return experimented
 
 
-def _explore(spec: Problem, dataset: Dataset, run_id: str) -> Iterator[Explored]:
+def _explore(spec: Problem, dataset: Dataset, run_id: str) -> Iterator[ExploreResult]:
     """Yield the candidates as they are done, and say how far the experiment is."""
     logger, names = get_run_logger(), list(spec.candidates)
     budget = spec.experiment.budget.total_seconds()
     deadline = time.monotonic() + budget
     progress = cast(UUID, create_progress_artifact(0.0, f"experiment-{spec.name}-progress"))
     logger.info("Exploring %d candidates, in at most %s.", len(names), _clock(budget))
-    best: Explored | None = None
+    best: ExploreResult | None = None
     with bench(spec, dataset) as laid_out:
         futures = [
             explore.submit(spec, name, dataset, laid_out, run_id, deadline) for name in names
@@ -118,7 +118,7 @@ def _explore(spec: Problem, dataset: Dataset, run_id: str) -> Iterator[Explored]
             yield found
 
 
-def _evaluate(spec: Problem, winner: Explored, snapshot: Snapshot) -> Evaluation:
+def _evaluate(spec: Problem, winner: ExploreResult, snapshot: Snapshot) -> Evaluation:
     """Fit the winner on all training documents, as a retraining would, and ask the holdout once."""
     chosen = _chosen(spec, winner)
     dataset = prepare(chosen, snapshot)
@@ -129,12 +129,12 @@ def _evaluate(spec: Problem, winner: Explored, snapshot: Snapshot) -> Evaluation
     return evaluate(chosen, dataset, challenger)
 
 
-def _chosen(spec: Problem, winner: Explored) -> Problem:
+def _chosen(spec: Problem, winner: ExploreResult) -> Problem:
     assert winner.best is not None
     return with_parameters(spec, winner.name, winner.best.parameters)
 
 
-def _gauges(spec: Problem, experimented: Experimented) -> Iterator[Gauge]:
+def _gauges(spec: Problem, experimented: ExperimentResult) -> Iterator[Gauge]:
     found = experimented.evaluation.metrics[spec.metric]
     yield Gauge("experiment_holdout", found.value, {"metric": spec.metric})
     yield Gauge("experiment_seconds", sum(experimented.seconds.values()))

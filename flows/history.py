@@ -1,6 +1,6 @@
 """History: who changed Production, when and why.
 
-python -m flows.history sentiment
+perennial history sentiment
 """
 
 from __future__ import annotations

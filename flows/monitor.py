@@ -1,6 +1,6 @@
 """Monitor: has the world changed, is Production as good as it was, and what of the canary?
 
-python -m flows.monitor sentiment
+perennial monitor sentiment
 
 A run takes seconds, and so may come every few minutes: it looks at the newest documents and
 predictions, at most `monitoring.sample` of each (5,000), and at as many of the snapshot's holdout.
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from perennial.commands import command
 from perennial.config.loader import load_problem
 from perennial.settings import get_settings
 from tasks.monitoring.alarm import raise_alarm
@@ -50,7 +51,9 @@ def monitor(problem: str = "sentiment") -> MonitorResult | None:
     close_unanswered(spec)
     production = registry.production(spec.name)
     if production is None:
-        get_run_logger().warning("%s has no Production version; run flows.retrain.", spec.name)
+        get_run_logger().warning(
+            "%s has no Production version; run `%s`.", spec.name, command("retrain", spec.name)
+        )
         return None
     reference = read_reference(spec, production)
     recent = read_recent(spec, reference, now)

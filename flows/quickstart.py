@@ -1,6 +1,6 @@
 """Quickstart: seed, retrain, and classify three sentences with what is in Production then.
 
-python -m flows.quickstart
+perennial quickstart
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reproduce: make a version again from what was recorded, and compare.
 
-python -m flows.reproduce sentiment 3
+perennial reproduce sentiment 3
 """
 
 from __future__ import annotations

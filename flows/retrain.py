@@ -1,6 +1,6 @@
 """Retrain: from new documents in MongoDB to a verdict on a new model version.
 
-python -m flows.retrain sentiment
+perennial retrain sentiment
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Roll back: Production back to the previous version, or to a named one.
 
-python -m flows.rollback sentiment --why "short texts come out wrong"
-python -m flows.rollback sentiment --version 3 --why "version 3 was right after all"
+perennial rollback sentiment --why "short texts come out wrong"
+perennial rollback sentiment --version 3 --why "version 3 was right after all"
 """
 
 from __future__ import annotations

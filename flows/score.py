@@ -1,8 +1,8 @@
 """Score: classify a whole collection, or a Parquet file, with the Production model.
 
-python -m flows.score sentiment
-python -m flows.score sentiment --collection archive --query '{"language": "en"}'
-python -m flows.score sentiment --file texts.parquet --out classified.parquet
+perennial score sentiment
+perennial score sentiment --collection archive --query '{"language": "en"}'
+perennial score sentiment --file texts.parquet --out classified.parquet
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from perennial.errors import OutsideError
 from perennial.settings import get_settings
 from perennial.stores.measurements import Gauge, record
 from tasks.orchestration.retries import quiet_prefect_logs
-from tasks.scoring.batch import Scored
+from tasks.scoring.batch import ScoreResult
 from tasks.scoring.collection import Place
 from tasks.scoring.collection import score as score_documents
 from tasks.scoring.parquet import score_file
@@ -36,7 +36,7 @@ def score(
     file: Path | None = None,
     out: Path | None = None,
     again: bool = False,
-) -> Scored:
+) -> ScoreResult:
     """Classify what Production has not classified yet; run twice, it classifies nothing twice.
 
     Parameters
@@ -87,7 +87,7 @@ def _parse(query: str) -> dict[str, Any]:
         raise OutsideError(f"--query {query!r} cannot be used: {error}.") from error
 
 
-def _gauges(scored: Scored) -> list[Gauge]:
+def _gauges(scored: ScoreResult) -> list[Gauge]:
     return [
         Gauge("score_documents", scored.classified),
         Gauge("score_skipped_documents", sum(scored.skipped.values())),

@@ -1,8 +1,8 @@
 """Seed: fill a problem's collection from a file, or with the dataset that the problem names.
 
-python -m flows.seed sentiment
-python -m flows.seed iris
-python -m flows.seed sentiment --file texts.csv --text-column body --label-column verdict
+perennial seed sentiment
+perennial seed iris
+perennial seed sentiment --file texts.csv --text-column body --label-column verdict
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from perennial.config.loader import load_problem
 from perennial.inputs.base import inputs_of
 from perennial.settings import get_settings
 from tasks.data.datasets import builtin_rows
-from tasks.data.seed import Seeded, load, read_rows
+from tasks.data.seed import SeedResult, load, read_rows
 from tasks.orchestration.retries import quiet_prefect_logs
 
 
@@ -27,7 +27,7 @@ def seed(
     text_column: str = "text",
     label_column: str = "label",
     source: str | None = None,
-) -> Seeded:
+) -> SeedResult:
     """Load labelled documents into MongoDB; run twice, it adds nothing twice.
 
     Parameters

@@ -7,13 +7,19 @@ tests of one room do not wait for the servers of another.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import shutil
 import socket
+import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -75,11 +81,24 @@ SMALL_PROBLEM: dict[str, Any] = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage of `perennial` and `tasks` in other rooms: it slows them for nothing."""
+    """Give each file to one worker process, unless its marker says with which others.
+
+    No coverage of `perennial` and `tasks` is measured in other rooms, and none of tests that try
+    hundreds of examples or take seconds: to measure it takes more than half of their time again.
+    """
     for item in items:
-        if item.path.relative_to(PROJECT / "tests").parts[0] in _UNMEASURED:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+        room = item.path.relative_to(PROJECT / "tests").parts[0]
+        if room in _UNMEASURED or _tries_much(item):
             item.add_marker(pytest.mark.no_cover)
+
+
+def _tries_much(item: pytest.Item) -> bool:
+    searches = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    return searches or item.get_closest_marker("slow") is not None
 
 
 def wait_until(
@@ -113,6 +132,12 @@ def copy_mlflow(database: Path, data: Path) -> None:
     shutil.copytree(database.parent, data / "mlflow", dirs_exist_ok=True)
 
 
+def copy_prefect(database: Path, data: Path) -> None:
+    """Copy a database of Prefect into a data folder, where the embedded server finds it."""
+    (data / "prefect").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(database, data / "prefect" / "prefect.db")
+
+
 def forget_mlflow() -> None:
     """Let the settings be read again, without the address that MLflow left in the environment.
 
@@ -124,16 +149,55 @@ def forget_mlflow() -> None:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Return the settings of the embedded servers, which all worker processes share."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run of the tests, which all worker processes have in common."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    return Settings(data_dir=folder / "servers")
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def servers(shared_folder: Path) -> Settings:
+    """Return the settings of the embedded servers, which all worker processes share."""
+    return Settings(data_dir=shared_folder / "servers")
+
+
+def _made_once(file: Path, make: Callable[[Path], None]) -> Path:
+    """Return a file, made by the first worker process that asks for it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            unfinished = file.with_suffix(".unfinished")
+            unfinished.unlink(missing_ok=True)
+            make(unfinished)
+            unfinished.rename(file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def empty_prefect(request: pytest.FixtureRequest) -> Path:
+    """Return a database of Prefect with nothing in it but its tables, to be copied.
+
+    Later runs of the tests have it in common: Prefect takes ten seconds to make its tables.
+    """
+
+    def make(file: Path) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
+            env=os.environ | {"PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{file}"},
+            capture_output=True,
+            check=True,
+        )
+        with closing(sqlite3.connect(file)) as database:
+            # All of it is in one file then.
+            database.execute("PRAGMA journal_mode=DELETE")
+
+    folder = request.config.cache.mkdir("databases")
+    return _made_once(folder / f"prefect-{version('prefect')}.db", make)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(empty_prefect: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a real Prefect API with a database of its own.
 
     Each worker process has one: their problems have the same names, and a retraining waits for
@@ -149,6 +213,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from perennial.local import embedded
 
     own = Settings(data_dir=tmp_path_factory.getbasetemp() / "servers")
+    copy_prefect(empty_prefect, own.data_dir)
     with embedded.server(own, "prefect") as port:
         address = f"http://127.0.0.1:{port}/api"
         changes = {
@@ -174,13 +239,18 @@ def mongodb_server(servers: Settings) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_mlflow(shared_folder: Path) -> Path:
     """Return an MLflow database with nothing in it but its tables, to be copied."""
-    from perennial.registry.client import open_registry
+    settings = Settings(data_dir=shared_folder / "empty")
 
-    settings = Settings(data_dir=tmp_path_factory.mktemp("mlflow"))
-    open_registry(settings)
-    forget_mlflow()
+    def make(file: Path) -> None:
+        from perennial.registry.client import open_registry
+
+        open_registry(settings)
+        forget_mlflow()
+        file.touch()
+
+    _made_once(settings.data_dir / "made", make)
     return settings.data_dir / "mlflow" / "mlflow.db"
 
 
@@ -220,13 +290,19 @@ def client(machine: Settings) -> MlflowClient:
     """MLflow of that machine, as a person uses it who does not know our registry."""
     from mlflow import MlflowClient
 
-    return MlflowClient(f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}")
+    address = f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}"
+    return MlflowClient(address, address)
 
 
 @pytest.fixture
-def write_problem(machine: Settings) -> Callable[..., Problem]:
+def database() -> str:
+    """Name of a database of its own in MongoDB."""
+    return f"test_{uuid4().hex}"
+
+
+@pytest.fixture
+def write_problem(machine: Settings, database: str) -> Callable[..., Problem]:
     """Return a function that writes ``problems/reviews.yaml`` with some keys changed."""
-    database = f"test_{uuid4().hex}"
 
     def write(**changes: Any) -> Problem:
         content = SMALL_PROBLEM | {

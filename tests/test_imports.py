@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
+from perennial.settings import PROJECT
 from tests.fresh import run_fresh
 
 SCIENCE = ("numpy", "sklearn", "pyarrow")
@@ -81,3 +87,28 @@ def test_the_libraries_are_told_to_send_no_usage_data_before_they_are_imported(
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     assert not mlflow_loaded
     assert not prefect_loaded
+
+
+def test_an_import_upwards_breaks_a_contract_also_where_it_is_lazy(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
+    rooms = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    for room in rooms["root_packages"]:
+        shutil.copytree(
+            PROJECT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__", "data")
+        )
+    history = tmp_path / "perennial" / "registry" / "history.py"
+    history.write_text(
+        f"{history.read_text()}\n\ndef _steps() -> None:\n    from flows.steps import Steps\n"
+    )
+
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "perennial.registry.history -> flows.steps" in done.stdout

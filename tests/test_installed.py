@@ -141,9 +141,16 @@ def test_problems_are_those_of_the_folder_in_which_the_command_is_typed(
     assert "roses.yaml: no mistakes" in run(programs / "perennial", "check", cwd=folder)
 
 
+def cell(output: str, row: str) -> str:
+    """The second cell of the first table row with this name."""
+    found = re.search(rf"│ {row} +│ ([^│]+?) +│", output)
+    assert found, f"no row {row!r} in\n{output}"
+    return found[1]
+
+
 @pytest.mark.e2e
 @pytest.mark.timeout(1200)
-def test_a_project_begins_in_an_empty_folder_with_an_empty_environment(
+def test_a_project_begins_in_an_empty_folder_with_a_good_model_and_an_empty_environment(
     wheel: Path, folder: Path, tmp_path: Path
 ) -> None:
     pinned = "\n".join(_PINNED.findall((PROJECT / "requirements-local.txt").read_text()))
@@ -151,12 +158,19 @@ def test_a_project_begins_in_an_empty_folder_with_an_empty_environment(
     programs = make_environment(tmp_path, "--constraint", tmp_path / "constraints.txt", wheel)
 
     first = run(programs / "perennial", "quickstart", cwd=folder)
+    assert "25,000 documents in perennial.reviews, 25,000 of them new" in first
     assert "sentiment: promoted, Production is now version 1" in first
+    assert float(cell(first, "accuracy")) >= 0.90
+    assert float(cell(first, "f1")) >= 0.90
+    assert "Answers of version 1" in first
     assert {path.name for path in folder.iterdir()} == {".data", "problems"}
 
     renamed = folder.rename(tmp_path / "moved")
     second = run(programs / "perennial", "quickstart", cwd=renamed)
+    assert "0 of them new" in second
     assert "sentiment: nothing new, nothing to do; Production stays as it is" in second
+    assert "Task run 'train" not in second
+    assert not re.search("Traceback|Error", first + second)
     assert "Answers of version 1" in second
     third = run(programs / "perennial", "retrain", "--force", cwd=renamed)
     assert "Production stays version 1" in third or "Production is now version 2" in third

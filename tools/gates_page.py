@@ -9,9 +9,9 @@ import sys
 
 from perennial.gates.catalogue import find_gates
 from perennial.settings import PROJECT
+from tools import marked
 
 DOCUMENT = PROJECT / "docs" / "gates.md"
-BEGIN, END = "<!-- gates: begin -->", "<!-- gates: end -->"
 
 
 def table() -> str:
@@ -28,18 +28,8 @@ def page() -> str:
 
 
 def insert(document: str) -> str:
-    """Return a document with the current gates between its two marks.
-
-    Raises
-    ------
-    ValueError
-        If the document has no marks.
-    """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the document needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{page()}\n\n{END}{after}"
+    """Return a document with the current gates between its two marks."""
+    return marked.insert(document, "gates", f"\n{page()}\n")
 
 
 def _escape(cell: str) -> str:

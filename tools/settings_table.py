@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings
 
 from perennial import settings
 from perennial.settings import PROJECT
+from tools import marked
 
 DOCUMENT = PROJECT / "docs" / "production.md"
 GROUPS: tuple[type[BaseSettings], ...] = tuple(
@@ -27,7 +28,6 @@ GROUPS: tuple[type[BaseSettings], ...] = tuple(
     and group.__module__ == settings.__name__
 )
 HEAD = ("| variable | kind | default | what it says |", "|---|---|---|---|")
-BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 
 
 def table() -> str:
@@ -36,18 +36,8 @@ def table() -> str:
 
 
 def insert(document: str) -> str:
-    """Return a document with the current table between its two marks.
-
-    Raises
-    ------
-    ValueError
-        If the document has no marks.
-    """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the document needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    """Return a document with the current table between its two marks."""
+    return marked.insert(document, "settings", table())
 
 
 def rows(group: type[BaseSettings]) -> Iterator[str]:

@@ -216,11 +216,11 @@ class Problem(Schema):
                 candidate = Candidate.model_validate(cell)
             except ValidationError as error:
                 detail = error.errors()[0]
-                part = ".".join(map(str, (name, *detail["loc"])))
-                raise invalid_value(
+                key = ".".join(map(str, detail["loc"]))
+                raise CrossReferenceError(
                     ("experiment", "grid"),
-                    {part: detail["input"]},
-                    f"what a candidate allows: {detail['msg']}",
+                    f"makes the candidate {name!r}, whose {key} is {detail['input']!r}",
+                    f"{detail['msg'][:1].lower()}{detail['msg'][1:]}",
                 ) from None
             if candidate.preparation not in self.preparations:
                 raise invalid_value(

@@ -82,8 +82,8 @@ automation sends to `OPERATION_NOTIFY_URL`, by the report of the retraining, by 
 at the terminal. They answer with
 
 ```sh
-python -m flows approve sentiment --version 7 --why "I read fifty of its answers"
-python -m flows approve sentiment --version 7 --refuse --why "it is rude to short texts"
+perennial approve sentiment --version 7 --why "I read fifty of its answers"
+perennial approve sentiment --version 7 --refuse --why "it is rude to short texts"
 ```
 
 or by the button *Run* of the deployment `approve/sentiment` in Prefect, whose form asks for the version, yes or no, who

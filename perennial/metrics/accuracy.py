@@ -20,7 +20,6 @@ def _accuracy(p: Predictions, counts: Counts) -> Floats:
 
 METRIC = Metric(
     name="accuracy",
-    label="accuracy",
     of_resamples=_accuracy,
     position=10,
     more_is_better=True,

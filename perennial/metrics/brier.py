@@ -19,7 +19,6 @@ def _brier(p: Predictions, counts: Counts) -> Floats:
 
 METRIC = Metric(
     name="brier",
-    label="Brier score",
     of_resamples=_brier,
     position=70,
     more_is_better=False,

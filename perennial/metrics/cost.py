@@ -20,7 +20,6 @@ def _cost(p: Predictions, counts: Counts) -> Floats:
 
 METRIC = Metric(
     name="cost",
-    label="cost",
     of_resamples=_cost,
     position=80,
     more_is_better=False,

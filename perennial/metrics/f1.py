@@ -19,7 +19,6 @@ def _f1(p: Predictions, counts: Counts) -> Floats:
 
 METRIC = Metric(
     name="f1",
-    label="F1",
     of_resamples=_f1,
     position=40,
     more_is_better=True,

@@ -23,7 +23,6 @@ def _log_loss(p: Predictions, counts: Counts) -> Floats:
 
 METRIC = Metric(
     name="log_loss",
-    label="log loss",
     of_resamples=_log_loss,
     position=60,
     more_is_better=False,

@@ -19,7 +19,6 @@ def _precision(p: Predictions, counts: Counts) -> Floats:
 
 METRIC = Metric(
     name="precision",
-    label="precision",
     of_resamples=_precision,
     position=20,
     more_is_better=True,

@@ -19,7 +19,6 @@ def _recall(p: Predictions, counts: Counts) -> Floats:
 
 METRIC = Metric(
     name="recall",
-    label="recall",
     of_resamples=_recall,
     position=30,
     more_is_better=True,

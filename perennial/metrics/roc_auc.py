@@ -40,7 +40,6 @@ def _area(ranking: Ranking, counts: Counts) -> Floats:
 
 METRIC = Metric(
     name="roc_auc",
-    label="ROC-AUC",
     of_resamples=_roc_auc,
     position=50,
     more_is_better=True,

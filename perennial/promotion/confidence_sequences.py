@@ -34,8 +34,8 @@ from perennial.metrics import Interval
 Bucket = tuple[float, float]
 
 _JEFFREYS = 0.5
-# Halvings until an interval of length 1 is as short as two neighbouring numbers.
-_HALVINGS = 60
+# Rates that differ by less are the same.
+_TOLERANCE = 1e-15
 
 
 @dataclass(frozen=True)
@@ -162,10 +162,10 @@ def _slope(tally: Tally, rate: float) -> float:
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     """Return where an increasing function becomes positive; an end if it does not in between."""
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if function(middle) > 0:
-            high = middle
-        else:
-            low = middle
-    return (low + high) / 2
+    from scipy.optimize import bisect
+
+    if low == high or function(low) > 0:
+        return low
+    if function(high) <= 0:
+        return high
+    return float(bisect(function, low, high, xtol=_TOLERANCE))

@@ -1,6 +1,6 @@
 """The one door to MLflow: runs, model versions, and the aliases that say which one answers.
 
-MLflow reads its environment when it is imported: call `settings.prepare_environment` before this
+MLflow reads its environment when it is imported: call `libraries.prepare_environment` before this
 module is, as the packages `flows` and `tasks` do.
 """
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
+from perennial.commands import command
 from perennial.errors import OutsideError
 from perennial.registry import aliases
 from perennial.registry.artifact import (
@@ -139,7 +140,9 @@ class Registry(Examples):
         """
         name = _named(version)
         if version.model_id is None:
-            raise OutsideError(f"{name} was not registered by flows.retrain and is not trusted.")
+            raise OutsideError(
+                f"{name} was not registered by `{command('retrain')}` and is not trusted."
+            )
         return self._download(version.model_id, name)
 
     def problems(self) -> tuple[Aliases, ...]:
@@ -196,7 +199,7 @@ class Registry(Examples):
         found = self.production(problem)
         if found is None:
             raise OutsideError(
-                f"{problem!r} has no Production model; run flows.retrain {problem} first."
+                f"{problem!r} has no Production model; run `{command('retrain', problem)}` first."
             )
         return found
 

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
+from perennial.commands import command
 from perennial.errors import OutsideError
 from perennial.registry.tags import METRIC, SHADOW, SINCE, VersionKey
 
@@ -158,7 +159,7 @@ class ModelVersion:
             tags = f"{VersionKey.SNAPSHOT_VERSION.tag} and {VersionKey.SNAPSHOT_DIGEST.tag}"
             raise OutsideError(
                 f"Version {self.version} of {self.problem!r} names no snapshot in its tags {tags} "
-                "(MLFLOW_TRACKING_URI); let flows.retrain make the next version."
+                f"(MLFLOW_TRACKING_URI); run `{command('retrain', self.problem)}` for the next one."
             )
         return self.snapshot
 
@@ -199,8 +200,8 @@ class ModelVersion:
         if stored is not None and found is None:
             raise OutsideError(
                 f"The tag {VersionKey.FLOOR.tag} of version {self.version} of {self.problem!r} is "
-                f"{stored!r}, which is not what flows.retrain writes (MLFLOW_TRACKING_URI); let it "
-                "make the next version."
+                f"{stored!r}, which a retraining does not write (MLFLOW_TRACKING_URI); run "
+                f"`{command('retrain', self.problem)}` for the next version."
             )
         return found
 

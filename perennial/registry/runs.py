@@ -1,6 +1,6 @@
 """Where MLflow is (a server, DagsHub, SQLite in the data folder), its failures, and its runs.
 
-MLflow reads its environment when it is imported: call `settings.prepare_environment` before this
+MLflow reads its environment when it is imported: call `libraries.prepare_environment` before this
 module is, as the packages `flows` and `tasks` do.
 """
 
@@ -21,11 +21,12 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from requests.exceptions import RequestException
 
 from perennial.errors import OutsideError, UnavailableError
+from perennial.libraries import without_mlflow_password
 from perennial.redaction import split_credentials
 from perennial.registry import artifact_store, provenance
 from perennial.registry.provenance import SnapshotLike, origin
 from perennial.registry.tags import TAG, RunKey, RunKind
-from perennial.settings import Settings, without_mlflow_password
+from perennial.settings import Settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Which label to give for which probabilities: thresholds and weights that serve a goal best."""
+"""Thresholds and weights that choose a label from probabilities, and serve a goal best."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FARTHEST = 300.0
 
 @dataclass(frozen=True)
 class FloorFound:
-    """What became of a floor: the metric, with the lower end of its interval.
+    """Floor that a threshold reached: the metric, with the lower end of its interval.
 
     Attributes
     ----------

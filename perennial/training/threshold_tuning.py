@@ -110,9 +110,9 @@ def tune(
     Parameters
     ----------
     problem : Problem
-        Its classes, costs, confidence and seed.
+        Problem with its classes, costs, confidence and seed.
     goal : DecisionConfig
-        Its `decision`.
+        Decision of the problem.
     classifier : Pipeline
         What is fitted on each part of the training documents; it is not changed itself.
     matrix : sparse array, shape (n_documents, n_features)

@@ -32,6 +32,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
+from perennial.private_parts import PrivatePart
 from perennial.prometheus import SERVICE
 from perennial.reasons import INPUT_CODES
 
@@ -50,6 +51,13 @@ _TAKE_OVER_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 _H = TypeVar("_H", bound=Histogram)
+
+
+_VALUES = PrivatePart("prometheus-client", "prometheus_client.values", "ValueClass")
+_INSIDE = tuple(
+    PrivatePart("prometheus-client", "prometheus_client.metrics", f"Histogram.{name}")
+    for name in ("_upper_bounds", "_sum", "_buckets")
+)
 
 
 class _BatchHistogram(Histogram):
@@ -71,6 +79,7 @@ def _all_workers() -> CollectorRegistry | None:
     folder = os.environ.get(MULTIPROCESS_VARIABLE)
     if folder is None:
         return None
+    _VALUES.require()
     # A worker never forks: it need not ask for its id at each count.
     pid = os.getpid()
     values.ValueClass = MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
@@ -113,8 +122,16 @@ class Metrics:
         self._dropped_children: dict[tuple[str, str], Counter] = {}
 
     def announce_requests(self, route: str, method: str, statuses: Iterable[int]) -> None:
-        """Let the counts of requests to a route start at zero."""
-        self._latency.labels(route)
+        """Let the counts of requests to a route start at zero.
+
+        Raises
+        ------
+        OutsideError
+            If histograms lack what `_BatchHistogram` writes into.
+        """
+        histogram = self._latency.labels(route)
+        for part in _INSIDE:
+            part.require_on(histogram)
         for status in statuses:
             self._requests.labels(route, method, str(status))
 

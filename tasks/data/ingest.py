@@ -14,6 +14,7 @@ from prefect.logging import get_run_logger
 from pymongo.collection import Collection
 
 from perennial import times
+from perennial.commands import command
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
@@ -23,7 +24,7 @@ from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
 from perennial.inputs.judgement import Rules
 from perennial.inputs.keys import document_key
 from perennial.inputs.revisions import Found, deletions, reading_digest, schema_of, to_revisions
-from perennial.settings import Settings, get_settings
+from perennial.settings import get_settings
 from perennial.stores import mongodb
 from perennial.stores.change_stream import current_token, touched_since
 from perennial.stores.changes import Changes, Known, read_arrivals, read_ids, reconcile
@@ -67,16 +68,33 @@ def ingest(problem: Problem, *, rescan: bool = False) -> IngestResult:
     OutsideError
         If MongoDB or the snapshots cannot be used, or if there is no usable document at all.
     """
-    settings = get_settings()
-    store = SnapshotStore(problem.name, settings)
+    store = SnapshotStore(problem.name, get_settings())
+    result = bring_up_to_date(problem, store, rescan=rescan)
+    _report(problem, result)
+    return result
+
+
+def bring_up_to_date(
+    problem: Problem, store: SnapshotStore, *, rescan: bool = False, identity: int | None = None
+) -> IngestResult:
+    """Do what `ingest` does, without a report.
+
+    Parameters
+    ----------
+    problem, rescan
+        As for `ingest`.
+    store : SnapshotStore
+        The snapshots of the problem.
+    identity : int, optional
+        Version of the identity of the inputs; that of the last snapshot unless given.
+    """
     for _ in range(_CONFLICTS):
         try:
-            result = _ingest_once(problem, store, settings, rescan=rescan)
+            result = _ingest_once(problem, store, rescan=rescan, identity=identity)
         except SnapshotConflictError:
             get_run_logger().info("Another retraining ingested at the same time; reading again.")
         else:
             _require_documents(problem, store, result.snapshot)
-            _report(problem, result)
             return result
     raise OutsideError(
         f"{_CONFLICTS} ingestions in a row lost to another one at {store.uri} (DATA_URI); "
@@ -102,16 +120,17 @@ def _report(problem: Problem, result: IngestResult) -> None:
     for reason, count in done.quarantined.items():
         logger.warning("Quarantined %s: %s", f"{count:,}", reason)
     if done.quarantined:
-        logger.warning("`perennial quarantine %s` shows them.", problem.name)
+        logger.warning("`%s` shows them.", command("quarantine", problem.name))
 
 
 def _ingest_once(
-    problem: Problem, store: SnapshotStore, settings: Settings, *, rescan: bool
+    problem: Problem, store: SnapshotStore, *, rescan: bool, identity: int | None
 ) -> IngestResult:
     before = store.latest()
-    with mongodb.connect(settings) as client:
+    with mongodb.connect(get_settings()) as client:
         collection = open_documents(client, problem)
-        look = _Look(problem, store, before, collection, rescan=rescan)
+        identity = identity or _identity_of(before)
+        look = _Look(problem, store, before, collection, identity=identity, rescan=rescan)
         revisions = _revisions(problem, look)
         first = next(revisions, None)
         if first is None and before is not None and not look.judges_anew:
@@ -121,6 +140,13 @@ def _ingest_once(
         rows = revisions if first is None else chain([first], revisions)
         snapshot = store.append(rows, look.draft(), before)
     return IngestResult(snapshot, snapshot.accounts)
+
+
+def _identity_of(before: Snapshot | None) -> int:
+    """Return the version of the identity with which a problem goes on."""
+    if before is None:
+        return CURRENT_IDENTITY
+    return FIRST_IDENTITY if before.draft is None else before.draft.identity
 
 
 class _Look:
@@ -137,10 +163,10 @@ class _Look:
         before: Snapshot | None,
         collection: Collection[mongodb.Document],
         *,
+        identity: int,
         rescan: bool,
     ) -> None:
         draft = before.draft if before is not None else None
-        identity = draft.identity if draft else FIRST_IDENTITY if before else CURRENT_IDENTITY
         self._draft = Draft(
             rules=Rules.of(problem),
             reading=reading_digest(problem, identity),
@@ -229,7 +255,8 @@ def _require_documents(problem: Problem, store: SnapshotStore, snapshot: Snapsho
 
 def _empty(problem: Problem) -> OutsideError:
     where = f"{problem.source.database}.{problem.source.collection}"
+    seed = command("seed", problem.name)
     return OutsideError(
         f"The MongoDB collection {where} is empty; check MONGODB_URI and the source and fields "
-        f"in problems/{problem.name}.yaml, or load documents with `perennial seed {problem.name}`."
+        f"in problems/{problem.name}.yaml, or load documents with `{seed}`."
     )

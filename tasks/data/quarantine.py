@@ -7,13 +7,20 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from rich.console import Console
 
+from perennial.commands import command
 from perennial.config.loader import line_of
 from perennial.config.problem import Problem
+from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.reasons import Reason, ReasonCode
 from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
+from tasks.orchestration.retries import NETWORK
 from tasks.tables.base import TextTable
 
 _EXAMPLES = 3
@@ -41,6 +48,50 @@ class Held:
     count: int
     examples: Sequence[str]
     remedy: str
+
+
+@task(name="quarantine", cache_policy=NO_CACHE, **NETWORK)
+def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Held, ...]:
+    """Print which documents of the newest snapshot cannot be used.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    show : str or None
+        The key of a reason, whose documents are printed, too.
+    limit : int
+        How many of these at most.
+
+    Raises
+    ------
+    OutsideError
+        If there is no snapshot yet, or no document for this reason.
+    """
+    store = SnapshotStore(problem.name, get_settings())
+    snapshot = store.latest()
+    if snapshot is None or snapshot.is_of_earlier_layout:
+        raise OutsideError(
+            f"No snapshot of {problem.name!r} says yet what is in quarantine; run "
+            f"`{command('retrain', problem.name)}` first."
+        )
+    rows = store.quarantine(snapshot)
+    held = held_documents(problem, rows)
+    if show is not None:
+        known = {each.reason.key: each.reason for each in held}
+        if show not in known:
+            names = ", ".join(f'"{key}"' for key in known) or "none now"
+            raise OutsideError(f"No document is in quarantine for {show!r}; reasons are: {names}.")
+        Console().print(examples_table(rows, known[show], limit).rich())
+    elif held:
+        Console().print(quarantine_table(problem, held).rich())
+    else:
+        get_run_logger().info(
+            "Every one of the %s documents of %s can be used.",
+            f"{snapshot.accounts.live:,}",
+            problem.name,
+        )
+    return tuple(held)
 
 
 def held_documents(problem: Problem, rows: pa.Table) -> list[Held]:

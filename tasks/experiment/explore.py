@@ -34,15 +34,15 @@ _LEAST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Explored:
-    """What became of one candidate.
+class ExploreResult:
+    """Result of exploring one candidate.
 
     Attributes
     ----------
     name : str
         The candidate.
     run_id : str
-        Its MLflow run.
+        Id of the MLflow run of the candidate.
     outcome : {"complete", "out of time", "not reached", "failed"}
         Whether all its settings were tried.
     reason : str
@@ -133,7 +133,7 @@ def bench(problem: Problem, dataset: Dataset) -> Iterator[Bench]:
 @task(name="explore", task_run_name="explore {name}", cache_policy=NO_CACHE)
 def explore(
     problem: Problem, name: str, dataset: Dataset, bench: Bench, parent_run: str, deadline: float
-) -> Explored:
+) -> ExploreResult:
     """Try one candidate until its time is over, and log what it showed as a run of its own.
 
     Parameters
@@ -143,7 +143,7 @@ def explore(
     name : str
         The candidate.
     dataset : Dataset
-        Whose snapshot the run names.
+        Dataset with the snapshot that the run names.
     bench : Bench
         The training documents.
     parent_run : str
@@ -186,7 +186,7 @@ def _explored(
     reason: str,
     found: list[SettingResult],
     folds: int,
-) -> Explored:
+) -> ExploreResult:
     candidate, experiment = problem.candidates[name], problem.experiment
     settings = experiment.settings_of(name, candidate.estimator, candidate.parameters)
     whole = [each for each in found if each.folds == folds]
@@ -194,10 +194,10 @@ def _explored(
     if outcome == "out of time" and len(found) == len(settings):
         # It was stopped between its last word and its end.
         outcome, reason = "complete", ""
-    return Explored(name, run_id, outcome, reason, len(settings), found, best, 0.0)
+    return ExploreResult(name, run_id, outcome, reason, len(settings), found, best, 0.0)
 
 
-def _log(problem: Problem, explored: Explored, dataset: Dataset) -> None:
+def _log(problem: Problem, explored: ExploreResult, dataset: Dataset) -> None:
     best, metric = explored.best, problem.metric
     candidate = problem.candidates[explored.name]
     chosen = candidate.parameters if best is None else best.parameters
@@ -223,7 +223,7 @@ def _log(problem: Problem, explored: Explored, dataset: Dataset) -> None:
     registry.log_snapshot(explored.run_id, dataset.snapshot)
 
 
-def settings_table(metric: MetricName, explored: Explored) -> TextTable:
+def settings_table(metric: MetricName, explored: ExploreResult) -> TextTable:
     """Return a table: what each setting of one candidate showed."""
     return TextTable(
         f"{explored.name}: {len(explored.tried)} of {explored.settings} settings tried",
@@ -245,7 +245,7 @@ def shown(parameters: Parameters) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
-def choose_best(problem: Problem, results: Sequence[Explored]) -> Explored:
+def choose_best(problem: Problem, results: Sequence[ExploreResult]) -> ExploreResult:
     """Return the best candidate of an experiment.
 
     Raises
@@ -263,7 +263,7 @@ def choose_best(problem: Problem, results: Sequence[Explored]) -> Explored:
     return ranked[0]
 
 
-def ranking(problem: Problem, results: Sequence[Explored]) -> list[Explored]:
+def ranking(problem: Problem, results: Sequence[ExploreResult]) -> list[ExploreResult]:
     """Return the candidates with the best first; those without any figure come last."""
     return sorted(
         results,

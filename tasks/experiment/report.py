@@ -22,21 +22,21 @@ from perennial.metrics import MetricName
 from perennial.plots.experiment import Bar, comparison_plots
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
-from tasks.experiment.explore import Explored, shown
+from tasks.experiment.explore import ExploreResult, shown
 from tasks.reporting.tables import durations_table, holdout_table
 from tasks.tables.base import TextTable
 from tasks.training.evaluate import Evaluation
 
 
 @dataclass(frozen=True, eq=False)
-class Experimented:
+class ExperimentResult:
     """Everything that one experiment found.
 
     Attributes
     ----------
-    results : sequence of Explored
+    results : sequence of ExploreResult
         Every candidate, the best first.
-    winner : Explored
+    winner : ExploreResult
         The best one.
     evaluation : Evaluation
         The winner on the holdout.
@@ -46,15 +46,15 @@ class Experimented:
         Whether the winner is the problem's baseline now.
     """
 
-    results: Sequence[Explored]
-    winner: Explored
+    results: Sequence[ExploreResult]
+    winner: ExploreResult
     evaluation: Evaluation
     seconds: Mapping[str, float]
     written: bool
 
 
 @task(name="compare", cache_policy=NO_CACHE)
-def compare(problem: Problem, run_id: str, experimented: Experimented) -> None:
+def compare(problem: Problem, run_id: str, experimented: ExperimentResult) -> None:
     """Show an experiment in the terminal, as Prefect artifacts, and as files of its MLflow run."""
     heading = headline(problem, experimented)
     comparison = comparison_table(problem, experimented.results)
@@ -85,7 +85,7 @@ def compare(problem: Problem, run_id: str, experimented: Experimented) -> None:
     Console().print(Group(*(table.rich() for table in tables)), f"[bold]{heading}[/bold]")
 
 
-def headline(problem: Problem, experimented: Experimented) -> str:
+def headline(problem: Problem, experimented: ExperimentResult) -> str:
     """Return the outcome of an experiment in one line."""
     winner, found = experimented.winner, experimented.evaluation.metrics[problem.metric]
     written = (
@@ -97,7 +97,7 @@ def headline(problem: Problem, experimented: Experimented) -> str:
     )
 
 
-def comparison_table(problem: Problem, results: Sequence[Explored]) -> TextTable:
+def comparison_table(problem: Problem, results: Sequence[ExploreResult]) -> TextTable:
     """Return a table: every candidate in its best setting, the best first."""
     return TextTable(
         f"{len(results)} candidates, {problem.experiment.folds}-fold cross-validation on the "
@@ -107,7 +107,7 @@ def comparison_table(problem: Problem, results: Sequence[Explored]) -> TextTable
     )
 
 
-def _row(problem: Problem, each: Explored) -> tuple[str, ...]:
+def _row(problem: Problem, each: ExploreResult) -> tuple[str, ...]:
     best, settings = each.best, f"{len(each.tried)} of {each.settings}"
     outcome = f"{each.outcome}: {each.reason}" if each.reason else each.outcome
     if best is None:
@@ -116,7 +116,7 @@ def _row(problem: Problem, each: Explored) -> tuple[str, ...]:
     return each.name, value, settings, f"{best.seconds:.2f}", outcome
 
 
-def settings_table(results: Sequence[Explored]) -> TextTable:
+def settings_table(results: Sequence[ExploreResult]) -> TextTable:
     """Return a table: the best setting of every candidate, and what else it shows there."""
     shown_metrics: tuple[MetricName, ...] = ("f1", "roc_auc", "log_loss")
     return TextTable(
@@ -134,7 +134,7 @@ def settings_table(results: Sequence[Explored]) -> TextTable:
     )
 
 
-def _bar(each: Explored) -> Bar:
+def _bar(each: ExploreResult) -> Bar:
     best = each.best
     name = each.name if each.outcome == "complete" else f"{each.name} ({each.outcome})"
     if best is None or best.interval is None:

@@ -17,7 +17,7 @@ from tasks.monitoring.samples import Recent, Reference
 
 @dataclass(frozen=True, eq=False)
 class Drift:
-    """What has changed, and whether it matters.
+    """Drift tests of documents and predictions, and those that exceed their limit.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ class LiveAccuracy:
 
 @dataclass(frozen=True)
 class Freshness:
-    """How old everything is, in seconds; None where there is nothing.
+    """Ages of data and versions, in seconds; None where there is nothing.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good the answers are.
+    """Quality of the answers, by feedback and on the holdout.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ class MonitorResult:
     Attributes
     ----------
     at : datetime
-        When it looked.
+        Time of the run (UTC).
     reference, recent
         What was compared.
     drift, quality, freshness

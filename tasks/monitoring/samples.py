@@ -58,7 +58,7 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class Recent:
-    """What has come since Production's snapshot, as far back as the problem's window reaches.
+    """Documents and predictions since Production's snapshot, within the problem's window.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a monitor run found, in words and tables."""
+"""Summary of a monitor run, in words and tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from perennial.commands import command
 from perennial.config.problem import Problem
 from perennial.metrics import Interval
 from tasks.tables.base import TextTable
@@ -49,7 +50,7 @@ def _about_drift(problem: Problem, monitored: MonitorResult) -> Iterator[str]:
         if step.raised:
             yield (
                 "The event problem.drifted was raised; its automation starts a retraining. "
-                "Without automations, run flows.retrain."
+                f"Without automations, run `{command('retrain', problem.name)}`."
             )
         else:
             yield f"The event problem.drifted was not raised: {step.reason}."

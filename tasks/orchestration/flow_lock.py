@@ -14,7 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-from perennial.settings import uses_embedded_prefect
+from perennial.libraries import uses_embedded_prefect
 
 # A run that was killed keeps its turn for this long; Prefect takes no less than a minute.
 _LEASE_SECONDS = 60.0

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from prefect.client.schemas.objects import State, TaskRun
 
 from perennial.errors import OutsideError, ProblemError, UnavailableError
-from perennial.settings import uses_embedded_prefect
+from perennial.libraries import uses_embedded_prefect
 
 # Failures that a person mends outside of the code; their message says everything.
 EXPECTED = (OutsideError, ProblemError)

@@ -16,10 +16,11 @@ from rich.prompt import Confirm, Prompt
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.gates.approval import Approval
+from perennial.libraries import uses_embedded_prefect
 from perennial.metrics import intervals
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry
-from perennial.settings import get_settings, uses_embedded_prefect
+from perennial.settings import get_settings
 from perennial.stores.snapshots import SnapshotStore
 from perennial.thresholds.threshold import FloorFound
 from tasks.data.prepare import Holdout, hold_out
@@ -54,7 +55,7 @@ def ask_in_terminal(problem: Problem, verdict: Verdict) -> Approval | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Examined:
+class ExamineResult:
     """A version that was made earlier, ready to be compared again.
 
     Attributes
@@ -73,7 +74,7 @@ class Examined:
 
 
 @task(name="examine", cache_policy=NO_CACHE, **NETWORK)
-def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Examined:
+def examine(problem: Problem, registry: Registry, version: ModelVersion) -> ExamineResult:
     """Load a version, and let it predict the holdout of the snapshot that it was made of.
 
     Parameters
@@ -109,7 +110,7 @@ def examine(problem: Problem, registry: Registry, version: ModelVersion) -> Exam
         f"{len(predictions):,}",
         holdout.snapshot.version,
     )
-    return Examined(then, holdout, evaluation)
+    return ExamineResult(then, holdout, evaluation)
 
 
 def _recorded(name: str, today: Problem, registry: Registry, version: ModelVersion) -> Problem:

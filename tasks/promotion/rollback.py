@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from rich.console import Console
 
+from perennial.commands import command
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.gates.approval import Approval
@@ -97,7 +98,8 @@ def roll_back(
     except StaleComparisonError:
         raise OutsideError(
             f"Production of {problem.name!r} has changed while version {number} was being tried; "
-            f"look at flows.history {problem.name}, and roll back again if that is still right."
+            f"look at `{command('history', problem.name)}`, and roll back again if that is still "
+            "right."
         ) from None
     get_run_logger().info("Production of %s is version %s now.", problem.name, number)
     return changes[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from perennial.commands import command
 from perennial.gates.approval import APPROVAL
 from perennial.gates.base import GateResult
 from perennial.promotion.verdict import Verdict
@@ -61,7 +62,7 @@ def read_verdict(version: ModelVersion) -> Verdict:
 
 def answer_command(problem: str, number: int) -> str:
     """Return the command by which a person says yes to a version."""
-    return f'python -m flows approve {problem} --version {number} --why "..."'
+    return command("approve", problem, "--version", number, "--why", '"..."')
 
 
 def _describe(problem: str, verdict: Verdict) -> str:
@@ -74,8 +75,8 @@ def _describe(problem: str, verdict: Verdict) -> str:
             f"with `--refuse` it is kept.\n\n{text}"
         )
     elif verdict.outcome == "kept" and {gate.name for gate in verdict.failed} <= {APPROVAL}:
-        by_hand = f'`python -m flows.rollback {problem} --version {number} --why "..."`'
-        text = f"Kept: {verdict.reason}. To promote it by hand: {by_hand}\n\n{text}"
+        by_hand = command("rollback", problem, "--version", number, "--why", '"..."')
+        text = f"Kept: {verdict.reason}. To promote it by hand: `{by_hand}`\n\n{text}"
     if len(text) > _DESCRIPTION_CHARACTERS:
         rest = f"... all of it is in the tag {VersionKey.VERDICT_GATES.tag}"
         text = text[: _DESCRIPTION_CHARACTERS - len(rest)] + rest

@@ -36,13 +36,13 @@ _ARTIFACT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What one run of the flow `score` has done.
+class ScoreResult:
+    """Result of one run of the flow `score`.
 
     Attributes
     ----------
     problem : str
-        Its name.
+        Name of the problem.
     version : int
         The version that was in Production when the run began; all predictions are its.
     classified : int
@@ -64,7 +64,7 @@ class Scored:
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted:
+class BatchPrediction:
     """The predictions for a batch, in its order.
 
     Attributes
@@ -95,7 +95,7 @@ class Classifier:
         """The labels, in the order of the columns of the probabilities."""
         return self.predictor.classes
 
-    def classify(self, inputs: Sequence[Any]) -> Predicted:
+    def classify(self, inputs: Sequence[Any]) -> BatchPrediction:
         """Return the predictions for a batch."""
         scores = self.predictor.probabilities(inputs)
         labels = [self.classes[index] for index in self.predictor.decide(scores)]
@@ -104,7 +104,7 @@ class Classifier:
             for index, row in enumerate(scores.tolist())
             if isnan(row[0])
         }
-        return Predicted(labels, scores.tolist(), refused)
+        return BatchPrediction(labels, scores.tolist(), refused)
 
 
 def load_classifier(problem: Problem) -> Classifier:
@@ -175,7 +175,7 @@ def progressing(problem: Problem, total: int) -> Iterator[Progressing]:
     update_progress_artifact(artifact, 100.0)
 
 
-def say(scored: Scored) -> None:
+def say(scored: ScoreResult) -> None:
     """Log what a run has done, and what it could not do."""
     logger = get_run_logger()
     logger.info(

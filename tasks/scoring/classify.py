@@ -16,7 +16,7 @@ from tasks.orchestration.retries import COMPUTING_SECONDS
 
 
 @dataclass(frozen=True)
-class Classified:
+class Classification:
     """One text with the label that a version of the model gives it, and the label's probability."""
 
     text: str
@@ -26,7 +26,7 @@ class Classified:
 
 
 @task(name="classify", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
-def classify(problem: str, texts: Sequence[str]) -> list[Classified]:
+def classify(problem: str, texts: Sequence[str]) -> list[Classification]:
     """Label texts with the model that is in Production now.
 
     Raises
@@ -39,14 +39,14 @@ def classify(problem: str, texts: Sequence[str]) -> list[Classified]:
     model = registry.load(production)
     labels, probabilities = model.predict(list(texts)), model.predict_proba(list(texts))
     return [
-        Classified(
+        Classification(
             text, str(label), float(row[list(model.classes_).index(label)]), production.version
         )
         for text, label, row in zip(texts, labels, probabilities, strict=True)
     ]
 
 
-def show(answers: Sequence[Classified]) -> None:
+def show(answers: Sequence[Classification]) -> None:
     """Print the answers as a table."""
     table = Table(title=f"Answers of version {answers[0].version}", title_justify="left")
     for name in ("label", "probability", "text"):

@@ -31,7 +31,14 @@ from perennial.settings import get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import batched
 from tasks.orchestration.retries import NETWORK
-from tasks.scoring.batch import Classifier, Scored, load_classifier, overlapped, progressing, say
+from tasks.scoring.batch import (
+    Classifier,
+    ScoreResult,
+    load_classifier,
+    overlapped,
+    progressing,
+    say,
+)
 
 _BATCH = 1_000
 # What the join puts beside the fields of a document.
@@ -40,7 +47,7 @@ _EARLIER = "perennial_earlier"
 
 @dataclass(frozen=True)
 class Place:
-    """Which documents of a problem are classified.
+    """Selection of the documents that are classified.
 
     Attributes
     ----------
@@ -73,7 +80,7 @@ def scores_name(collection: str, problem: str) -> str:
 
 
 @task(name="score", cache_policy=NO_CACHE, **NETWORK)
-def score(problem: Problem, place: Place, *, again: bool = False) -> Scored:
+def score(problem: Problem, place: Place, *, again: bool = False) -> ScoreResult:
     """Classify every document that Production has not classified yet, and keep the predictions.
 
     A run that was ended at any moment is completed by the next one: what is written stays as it
@@ -108,7 +115,7 @@ def score(problem: Problem, place: Place, *, again: bool = False) -> Scored:
         start = time.perf_counter()
         classified, skipped = _classify_all(problem, place, classifier, documents, scores, again)
         seconds = time.perf_counter() - start
-    scored = Scored(
+    scored = ScoreResult(
         problem.name, classifier.version, classified, dict(skipped), seconds, scores.full_name
     )
     say(scored)

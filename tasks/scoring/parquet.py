@@ -21,6 +21,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pyarrow import parquet
 
+from perennial.commands import command
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
@@ -29,7 +30,7 @@ from perennial.reasons import Reason, UnusableError
 from tasks.scoring.batch import (
     Classifier,
     Progressing,
-    Scored,
+    ScoreResult,
     load_classifier,
     overlapped,
     progressing,
@@ -51,7 +52,7 @@ class _Part:
 
 
 @task(name="score-file", cache_policy=NO_CACHE)
-def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) -> Scored:
+def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) -> ScoreResult:
     """Classify the rows of a Parquet file into another one.
 
     The result has all columns of the file, and `predicted_label`, `predicted_probabilities` (a
@@ -83,7 +84,7 @@ def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) 
         classified, skipped = 0, Counter[Reason]()
     else:
         classified, skipped = _make(problem, classifier, source, out, fingerprint)
-    scored = Scored(
+    scored = ScoreResult(
         problem.name,
         classifier.version,
         classified,
@@ -145,7 +146,9 @@ def _made_of(out: Path) -> bytes | None:
     except (OSError, pa.ArrowInvalid):
         metadata = {}
     if _FINGERPRINT not in metadata:
-        raise OutsideError(f"{out} exists and was not written by flows.score; name another --out.")
+        raise OutsideError(
+            f"{out} exists and was not written by `{command('score')}`; name another --out."
+        )
     found: bytes = metadata[_FINGERPRINT]
     return found
 

@@ -163,7 +163,7 @@ def _required(registry: Registry, version: ModelVersion, name: str) -> bytes:
     if content is None:
         raise OutsideError(
             f"Version {version.version} of {version.problem!r} has no {name} with its run in "
-            "MLflow (MLFLOW_TRACKING_URI): it cannot be made again; versions that flows.retrain "
+            "MLflow (MLFLOW_TRACKING_URI): it cannot be made again. What a retraining "
             "makes from now on can."
         )
     return content

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from deployments.cli import app
 from perennial import __version__
+from perennial.commands import Name, command
 from perennial.settings import PROJECT, get_settings
 from tests.fresh import run_fresh
 
@@ -69,6 +71,13 @@ def test_an_unknown_command_is_told_with_the_nearest_one(typed: str, meant: str)
 
     assert result.exit_code == 2
     assert f"No such command '{typed}'. Did you mean '{meant}'" in result.output
+
+
+def test_every_command_that_a_message_names_exists() -> None:
+    known = {command.name for command in app.registered_commands}
+
+    assert set(get_args(Name)) <= known
+    assert command("retrain", "sentiment") == "perennial retrain sentiment"
 
 
 def test_the_version_is_that_of_the_package() -> None:

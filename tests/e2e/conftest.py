@@ -20,7 +20,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from perennial.settings import PROJECT
-from tests.conftest import MIDNIGHT, free_port, wait_until
+from tests.conftest import MIDNIGHT, copy_prefect, free_port, wait_until
 from tests.e2e.page import DESKTOP
 from tools.chromium import find
 
@@ -124,11 +124,14 @@ def serving(environment: Mapping[str, str], log: Path) -> Iterator[str]:
         service.wait(timeout=30)
 
 
-@pytest.fixture(scope="module")
-def site(mongodb_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@pytest.fixture(scope="session")
+def site(
+    mongodb_server: str, empty_prefect: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """The service, on a model that a real retraining on real reviews has promoted."""
     folder = tmp_path_factory.mktemp("site")
     problem = _write_problem(folder / "problems", f"test_{uuid4().hex}")
+    copy_prefect(empty_prefect, folder / "data")
     with retrained(mongodb_server, folder, "sentiment", problem, _reviews()) as site:
         yield site
 
@@ -170,7 +173,7 @@ def retrained(
         client.drop_database(database)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A real Chromium."""
     found = find()

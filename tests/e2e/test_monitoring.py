@@ -26,7 +26,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from perennial.settings import PROJECT
-from tests.conftest import free_port, wait_until
+from tests.conftest import copy_prefect, free_port, wait_until
 from tests.e2e import conftest as sites
 from tests.e2e.conftest import Site
 from tests.e2e.observatory import Observatory, observatory
@@ -138,11 +138,15 @@ def _run(flow: str, environment: Mapping[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def watched(
-    mongodb_server: str, prefect_api: str, tmp_path_factory: pytest.TempPathFactory
+    mongodb_server: str,
+    prefect_api: str,
+    empty_prefect: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Watched]:
     """Everything, after some traffic and a monitor run."""
     folder = tmp_path_factory.mktemp("watched")
     problem = _write_problem(folder)
+    copy_prefect(empty_prefect, folder / "data")
     port = free_port()
     environment = {
         **os.environ,

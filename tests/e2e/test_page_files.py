@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Site
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("site")]
 
 
 def test_a_csv_comes_back_as_it_was_with_the_answers_added(

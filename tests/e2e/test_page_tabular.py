@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
-from tests.conftest import MIDNIGHT, wait_until
+from tests.conftest import MIDNIGHT, copy_prefect, wait_until
 from tests.e2e.conftest import Site, retrained
 from tests.e2e.page import choose, download, rows
 from tests.flowers import VIRGINICA, flowers, write_iris
@@ -20,10 +21,13 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def site(mongodb_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    mongodb_server: str, empty_prefect: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """The service, on a model that a real retraining on the 150 flowers has promoted."""
     folder = tmp_path_factory.mktemp("garden")
     (folder / "problems").mkdir()
+    copy_prefect(empty_prefect, folder / "data")
     problem = write_iris(folder / "problems", f"test_{uuid4().hex}").model_dump()
     documents = [flower | {"created_at": MIDNIGHT} for flower in flowers()]
     with retrained(mongodb_server, folder, "iris", problem, documents) as site:

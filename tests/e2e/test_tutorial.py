@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from perennial.settings import PROJECT
+from tests.conftest import copy_prefect
 from tests.e2e.test_quickstart import empty_machine, run_flow
 
 pytestmark = pytest.mark.e2e
@@ -17,7 +18,7 @@ __all__ = ["empty_machine"]
 
 
 def test_the_tutorial_leads_to_a_first_version(
-    empty_machine: dict[str, str], tmp_path: Path
+    empty_machine: dict[str, str], empty_prefect: Path, tmp_path: Path
 ) -> None:
     page = (PROJECT / "docs" / "tutorial" / "your-own-problem.md").read_text()
     commands = re.findall(r"^\.venv/bin/python -m flows (.+)$", page, re.MULTILINE)
@@ -31,6 +32,7 @@ def test_the_tutorial_leads_to_a_first_version(
     )
     (tmp_path / "tickets.csv").write_text("body,urgent\n" + tickets)
     (tmp_path / "problems").mkdir()
+    copy_prefect(empty_prefect, tmp_path / "data")
     problem = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
     (tmp_path / "problems" / "tickets.yaml").write_text(problem)
     machine = empty_machine | {

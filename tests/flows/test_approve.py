@@ -22,7 +22,9 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry
+from perennial.settings import Settings
 from tests.conftest import wait_until
+from tests.flows.prepared import Prepared
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -36,6 +38,12 @@ WEAK = {"weak": _LOGISTIC | {"features": {"weighting": "tfidf", "max_features": 
 GOOD = {"good": _LOGISTIC | {"features": {"weighting": "tfidf"}}}
 FLOOR = {"floors": {"accuracy": 0.3}}
 ASKED = FLOOR | {"promotion": "approve"}
+
+
+@pytest.fixture(scope="module")
+def database() -> str:
+    """One name for all tests: a prepared machine knows its documents by it."""
+    return f"test_{uuid4().hex}"
 
 
 @pytest.fixture
@@ -57,8 +65,51 @@ def learn(
 
 
 @pytest.fixture
-def weak_in_production(learn: Callable[..., Verdict]) -> None:
-    assert learn(WEAK, FLOOR).outcome == "promoted"
+def begin(
+    learn: Callable[..., Verdict],
+    prepared: Prepared,
+    machine: Settings,
+    write_problem: Callable[..., Problem],
+) -> Callable[..., Verdict]:
+    """Let a retraining have happened on this machine; return its verdict."""
+
+    def call(name: str, candidates: Any = GOOD, gates: Any = ASKED) -> Verdict:
+        write_problem(candidates=candidates, gates=gates)
+        verdict: Verdict = prepared.enter(name, machine, lambda: learn(candidates, gates))
+        return verdict
+
+    return call
+
+
+@pytest.fixture
+def asked(begin: Callable[..., Verdict]) -> None:
+    """Version 1 waits for an answer, and there is no Production version."""
+    assert begin("asked").outcome == "waiting"
+
+
+@pytest.fixture
+def weak_in_production(begin: Callable[..., Verdict]) -> None:
+    """Version 1, which knows next to nothing, is Production."""
+    assert begin("weak", WEAK, FLOOR).outcome == "promoted"
+
+
+@pytest.fixture
+def better_asked(
+    learn: Callable[..., Verdict],
+    prepared: Prepared,
+    machine: Settings,
+    write_problem: Callable[..., Problem],
+) -> Verdict:
+    """Version 1 is Production, and version 2, which is better, waits for an answer."""
+
+    def happen() -> Verdict:
+        learn(WEAK, FLOOR)
+        return learn()
+
+    write_problem(candidates=GOOD, gates=ASKED)
+    verdict: Verdict = prepared.enter("better asked", machine, happen)
+    assert (verdict.outcome, verdict.challenger) == ("waiting", 2)
+    return verdict
 
 
 def production(registry: Registry) -> int | None:
@@ -106,7 +157,7 @@ def test_the_retraining_ends_while_its_question_waits_and_says_how_to_answer(
     assert question is not None
     assert question.asked >= before
     assert question.until == question.asked + timedelta(hours=6) == verdict.until
-    command = 'python -m flows approve reviews --version 1 --why "..."'
+    command = 'perennial approve reviews --version 1 --why "..."'
     until = question.until.strftime("until %Y-%m-%d %H:%M UTC")
     said = capsys.readouterr().out
     assert "reviews: waiting, version 1 has passed every gate and a person decides" in said
@@ -121,12 +172,10 @@ def test_the_retraining_ends_while_its_question_waits_and_says_how_to_answer(
     assert command in description
 
 
-@pytest.mark.usefixtures("weak_in_production")
+@pytest.mark.usefixtures("better_asked")
 def test_a_yes_promotes_and_the_history_says_who_gave_it(
-    learn: Callable[..., Verdict], registry: Registry, capsys: pytest.CaptureFixture[str]
+    registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    learn()
-
     verdict = approve("reviews", version=2, why="I read fifty answers", by="Ana")
 
     assert (verdict.outcome, verdict.production) == ("promoted", 1)
@@ -145,17 +194,15 @@ def test_a_yes_promotes_and_the_history_says_who_gave_it(
     assert "reviews: promoted, Production is now version 2" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("weak_in_production")
 def test_a_no_keeps_the_version_and_the_verdict_says_who_gave_it(
-    learn: Callable[..., Verdict], registry: Registry
+    better_asked: Verdict, registry: Registry
 ) -> None:
     why = f"rude to short texts {uuid4()}"
-    gates = learn().gates
 
     verdict = approve("reviews", version=2, why=why, by="Ana", approve=False)
 
     assert verdict.outcome == "kept"
-    assert verdict.gates[:-1] == gates
+    assert verdict.gates[:-1] == better_asked.gates
     assert (production(registry), waiting(registry)) == (1, [])
     said = f"approval: no, by Ana: {why}, required a person's yes"
     assert stored_verdict(registry.version("reviews", 2)) == ("kept", said)
@@ -180,11 +227,10 @@ def test_an_approved_version_is_compared_with_what_is_production_by_then(
 
 
 @pytest.mark.e2e
-@pytest.mark.usefixtures("weak_in_production")
+@pytest.mark.usefixtures("better_asked")
 def test_an_approved_version_must_pass_the_gates_of_the_file_as_it_is_by_then(
-    learn: Callable[..., Verdict], write_problem: Callable[..., Problem], registry: Registry
+    write_problem: Callable[..., Problem], registry: Registry
 ) -> None:
-    learn()
     write_problem(candidates=WEAK, gates=ASKED | {"floors": {"accuracy": 0.999}})
 
     verdict = approve("reviews", version=2, why="I tried it", by="Ana")
@@ -226,14 +272,11 @@ def test_the_floor_of_a_decision_is_still_a_gate_when_a_person_answers(
 # Silence, and answers that come too late or twice
 
 
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("flow", [lambda: retrain("reviews"), lambda: monitor("reviews")])
 def test_silence_is_a_no_and_whichever_flow_comes_next_says_so(
-    flow: Callable[[], object],
-    learn: Callable[..., Verdict],
-    registry: Registry,
-    client: MlflowClient,
+    flow: Callable[[], object], registry: Registry, client: MlflowClient
 ) -> None:
-    learn()
     flow()
     assert waiting(registry) == [1]
     end_the_time(client, 1)
@@ -246,11 +289,11 @@ def test_silence_is_a_no_and_whichever_flow_comes_next_says_so(
     assert reason.startswith("approval: no, by nobody: no answer until 20")
 
 
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("says_yes", [True, False])
 def test_an_answer_that_comes_too_late_is_refused(
-    says_yes: bool, learn: Callable[..., Verdict], registry: Registry, client: MlflowClient
+    says_yes: bool, registry: Registry, client: MlflowClient
 ) -> None:
-    learn()
     end_the_time(client, 1)
 
     with pytest.raises(
@@ -262,11 +305,11 @@ def test_an_answer_that_comes_too_late_is_refused(
     assert stored_verdict(registry.version("reviews", 1))[0] == "kept"
 
 
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("until", ["soon", "", "2999-13-01"])
 def test_a_question_whose_time_a_person_has_damaged_is_a_no(
-    until: str, learn: Callable[..., Verdict], registry: Registry, client: MlflowClient
+    until: str, registry: Registry, client: MlflowClient
 ) -> None:
-    learn()
     client.set_model_version_tag("reviews", "1", "perennial.question.until", until)
     client.set_model_version_tag("reviews", "1", "perennial.verdict.gates", until)
 
@@ -276,11 +319,10 @@ def test_a_question_whose_time_a_person_has_damaged_is_a_no(
     assert (production(registry), waiting(registry)) == (None, [])
 
 
+@pytest.mark.usefixtures("asked")
 def test_a_newer_challenger_takes_the_place_of_an_older_one_that_waits(
     learn: Callable[..., Verdict], registry: Registry
 ) -> None:
-    learn()
-
     newer = learn(force=True)
 
     assert (newer.challenger, waiting(registry)) == (2, [2])
@@ -293,11 +335,10 @@ def test_a_newer_challenger_takes_the_place_of_an_older_one_that_waits(
     assert approve("reviews", version=2, why="I tried it", by="Ana").outcome == "promoted"
 
 
+@pytest.mark.usefixtures("asked")
 def test_a_newer_challenger_that_fails_a_gate_leaves_the_older_question_open(
     learn: Callable[..., Verdict], registry: Registry
 ) -> None:
-    learn()
-
     newer = learn(WEAK, ASKED | {"floors": {"accuracy": 0.999}})
 
     assert (newer.outcome, waiting(registry)) == ("kept", [1])
@@ -335,10 +376,10 @@ def test_what_waits_for_no_answer_takes_none(
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("asked")
 def test_a_version_that_cannot_be_compared_again_goes_on_waiting(
-    learn: Callable[..., Verdict], write_problem: Callable[..., Problem], registry: Registry
+    write_problem: Callable[..., Problem], registry: Registry
 ) -> None:
-    learn()
     write_problem(gates=ASKED, labels={"bad": 0, "positive": 1})
 
     with pytest.raises(OutsideError, match=r"labels in problems/reviews\.yaml have changed"):
@@ -349,10 +390,10 @@ def test_a_version_that_cannot_be_compared_again_goes_on_waiting(
     assert waiting(registry) == []
 
 
+@pytest.mark.usefixtures("asked")
 def test_a_version_that_a_person_makes_production_otherwise_waits_no_longer(
     learn: Callable[..., Verdict], registry: Registry, client: MlflowClient
 ) -> None:
-    learn()
     rollback("reviews", version=1, why="it is urgent", by="Ben")
 
     version = registry.version("reviews", 1)
@@ -368,10 +409,10 @@ def test_a_version_that_a_person_makes_production_otherwise_waits_no_longer(
     assert (production(registry), waiting(registry)) == (2, [])
 
 
+@pytest.mark.usefixtures("asked")
 def test_an_answer_is_not_acted_on_when_another_one_came_first(
-    learn: Callable[..., Verdict], registry: Registry, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learn()
     examine = tasks.promotion.approve.examine
 
     def while_somebody_refuses(*args: Any) -> Any:

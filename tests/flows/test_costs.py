@@ -30,6 +30,7 @@ def filled(collection: Any, documents: Any) -> Any:
     return collection
 
 
+@pytest.mark.drawn
 def test_dear_errors_are_made_less_often_and_the_saving_is_reported(
     filled: Any,
     write_problem: Callable[..., Problem],

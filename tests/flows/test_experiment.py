@@ -25,7 +25,7 @@ from perennial.stores import mongodb
 from perennial.stores.measurements import COLLECTION
 from tasks.experiment import trial
 from tasks.experiment.baseline import write_baseline
-from tasks.experiment.report import Experimented
+from tasks.experiment.report import ExperimentResult
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -70,13 +70,14 @@ def _runs(client: MlflowClient) -> dict[str, Any]:
     return {run.info.run_name: run for run in client.search_runs([found.experiment_id])}
 
 
-def _figures(experimented: Experimented) -> dict[str, Any]:
+def _figures(experimented: ExperimentResult) -> dict[str, Any]:
     return {
         each.name: [(tried.parameters, tried.metrics) for tried in each.tried]
         for each in experimented.results
     }
 
 
+@pytest.mark.drawn
 def test_every_candidate_is_compared_and_nothing_is_skipped(
     filled: Any,
     exploring: Problem,

@@ -60,6 +60,7 @@ def _retrain_iris() -> Retraining:
     return retraining
 
 
+@pytest.mark.drawn
 def test_the_flowers_become_a_production_model_by_five_algorithms(
     iris: Problem, collection: Any
 ) -> None:

@@ -165,6 +165,7 @@ def test_a_problem_without_production_is_not_watched_and_nothing_fails(collectio
     assert COLLECTION not in collection.database.list_collection_names()
 
 
+@pytest.mark.drawn
 def test_more_of_the_same_is_no_drift_and_the_report_is_kept_everywhere(
     problem: Problem, production: Any, documents: Any, machine: Settings
 ) -> None:

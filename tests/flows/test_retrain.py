@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from mlflow import MlflowClient
@@ -23,9 +24,9 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError, ProblemError
 from perennial.registry.client import Registry, open_registry
 from perennial.settings import PROJECT, Settings, get_settings
-from perennial.stores.snapshots import SnapshotStore
-from tasks.reporting.retraining import Retraining
+from perennial.stores.snapshots import Snapshot, SnapshotStore
 from tests.conftest import forget_mlflow, free_port
+from tests.flows.prepared import Prepared
 from tests.mongodb_users import Guarded, guarded_mongodb
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "quick_retries")
@@ -36,6 +37,12 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again without waiting."""
     for name in ("connect", "ingest", "register", "promote"):
         monkeypatch.setattr(getattr(retrain_module, name), "retry_delay_seconds", [0, 0])
+
+
+@pytest.fixture(scope="module")
+def database() -> str:
+    """One name for all tests: a prepared machine knows its documents by it."""
+    return f"test_{uuid4().hex}"
 
 
 @pytest.fixture
@@ -51,12 +58,15 @@ def filled(collection: Any, documents: Any) -> Any:
 
 
 @pytest.fixture
-def trained(filled: Any) -> Retraining:
-    """A machine with a Production model."""
-    retraining = retrain("reviews")
-    assert retraining.verdict is not None
+def trained(
+    problem: Problem, filled: Any, prepared: Prepared, machine: Settings, store: SnapshotStore
+) -> Snapshot:
+    """A machine with a Production model; the snapshot that it has learned from."""
+    retraining = prepared.enter("trained", machine, lambda: retrain("reviews"))
     assert retraining.verdict.outcome == "promoted"
-    return retraining
+    snapshot = store.latest()
+    assert snapshot is not None
+    return snapshot
 
 
 def _runs(client: MlflowClient) -> list[Any]:
@@ -64,6 +74,7 @@ def _runs(client: MlflowClient) -> list[Any]:
     return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
+@pytest.mark.drawn
 def test_a_retraining_leads_from_documents_to_a_production_model(
     problem: Problem,
     filled: Any,
@@ -116,7 +127,7 @@ def test_a_retraining_leads_from_documents_to_a_production_model(
 
 
 def test_a_second_retraining_finds_nothing_to_do(
-    trained: Retraining, client: MlflowClient, capsys: pytest.CaptureFixture[str]
+    trained: Snapshot, client: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = len(_runs(client))
 
@@ -124,13 +135,13 @@ def test_a_second_retraining_finds_nothing_to_do(
 
     assert second.verdict is None
     assert not second.ingested.accounts.changed
-    assert second.ingested.snapshot == trained.ingested.snapshot
+    assert second.ingested.snapshot == trained
     assert len(_runs(client)) == runs
     assert "nothing new, nothing to do" in capsys.readouterr().out
 
 
 def test_new_documents_make_one_snapshot_and_one_verdict(
-    trained: Retraining, filled: Any, documents: Any, client: MlflowClient, store: SnapshotStore
+    trained: Snapshot, filled: Any, documents: Any, client: MlflowClient, store: SnapshotStore
 ) -> None:
     last = documents(400)[-1]["created_at"]
     filled.insert_many(documents(50, first=400, at=last + timedelta(minutes=1)))
@@ -146,7 +157,7 @@ def test_new_documents_make_one_snapshot_and_one_verdict(
 
 
 def test_a_changed_problem_retrains_on_the_same_snapshot(
-    trained: Retraining, write_problem: Callable[..., Problem]
+    trained: Snapshot, write_problem: Callable[..., Problem]
 ) -> None:
     write_problem(seed=7)
 
@@ -232,10 +243,10 @@ def test_the_only_candidate_is_fitted_once_on_all_training_documents(
     assert "validation.accuracy" not in run.data.metrics
 
 
-def test_force_retrains_though_nothing_has_changed(trained: Retraining) -> None:
+def test_force_retrains_though_nothing_has_changed(trained: Snapshot) -> None:
     second = retrain("reviews", force=True)
 
-    assert second.ingested.snapshot == trained.ingested.snapshot
+    assert second.ingested.snapshot == trained
     assert second.verdict is not None
     assert (second.verdict.outcome, second.verdict.production) == ("kept", 1)
 
@@ -247,7 +258,7 @@ def test_a_problem_that_does_not_exist_is_named(problem: Problem) -> None:
 
 @pytest.fixture
 def fails(
-    trained: Retraining,
+    trained: Snapshot,
     store: SnapshotStore,
     machine: Settings,
     capfd: pytest.CaptureFixture[str],
@@ -269,7 +280,7 @@ def fails(
         assert "\n" not in str(failure.value)
         assert str(failure.value)[:60] in " ".join(shown.split())
         assert "Traceback" not in shown
-        assert store.latest() == trained.ingested.snapshot
+        assert store.latest() == trained
         assert open_registry(machine).production("reviews") == production
 
     return call

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from perennial.environment import Environment
 from perennial.errors import OutsideError
+from perennial.libraries import prepare_environment, uses_embedded_prefect
 from perennial.settings import (
     PROJECT,
     ExporterSettings,
@@ -18,9 +19,7 @@ from perennial.settings import (
     ServingSettings,
     Settings,
     get_settings,
-    prepare_environment,
     read,
-    uses_embedded_prefect,
 )
 
 _SECRET = "hunter2-of-a-person"

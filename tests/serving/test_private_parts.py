@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ import uvicorn
 from circus.controller import Controller
 from circus.sighandler import SysHandler
 from circus.sockets import CircusSocket
+from prometheus_client import Histogram, values
 from uvicorn.protocols.http import auto
 
 from perennial.errors import OutsideError
 from serving.runtime.connections import patch_uvicorn
 from serving.runtime.supervision import patch_circus
+from serving.telemetry.metrics import MULTIPROCESS_VARIABLE, Metrics
 from tests.fresh import run_fresh
 
 
@@ -161,3 +164,30 @@ service.Classifier.inner.supervise()
 
     assert caught.value.stderr.strip().count("\n") == 0
     assert f"its private part {part} does not exist" in caught.value.stderr
+
+
+@pytest.mark.parametrize("name", ["_upper_bounds", "_sum", "_buckets"])
+def test_a_histogram_without_what_is_written_into_is_refused_at_start(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Histogram.labels
+
+    def create_without(self: Histogram, *labels: str) -> Histogram:
+        made = create(self, *labels)
+        delattr(made, name)
+        return made
+
+    monkeypatch.setattr(Histogram, "labels", create_without)
+
+    with pytest.raises(OutsideError, match=rf"prometheus_client\.metrics\.Histogram\.{name} "):
+        Metrics().announce_requests("/classify", "POST", [200])
+
+
+def test_values_of_another_kind_of_store_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(MULTIPROCESS_VARIABLE, str(tmp_path))
+    monkeypatch.delattr(values, "ValueClass")
+
+    with pytest.raises(OutsideError, match=r"prometheus_client\.values\.ValueClass does not exist"):
+        Metrics()

@@ -15,6 +15,8 @@ import pytest
 import typer
 from typer.exceptions import TyperException
 
+from deployments.cli import app
+from perennial.commands import PROGRAM
 from perennial.settings import PROJECT
 from tools.site.commands import flows, make_targets, programs
 from tools.site.markdown import table
@@ -25,7 +27,7 @@ PAGES = sorted((PROJECT / "docs").rglob("*.md"))
 OTHER_PROGRAMS = {"aws", "cd", "curl", "docker", "for", "done", "kubectl", "prefect"}
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(
-    r"(?<!`)`((?:make|python -m|\.venv/bin/|flows |kubectl|docker compose) ?[^`\n]+)`"
+    r"(?<!`)`((?:make|perennial|python -m|\.venv/bin/|flows |kubectl|docker compose) ?[^`\n]+)`"
 )
 _VARIABLE = re.compile(r"[A-Z_]+=")
 
@@ -158,8 +160,10 @@ def test_a_command_of_the_documentation_can_be_typed(page: Path, words: list[str
     first, *others = words
     if first == "make":
         _check_make(others)
-    elif first == "flows":
+    elif first == "flows" or (first == PROGRAM and others[0] in flows()):
         _check_flow(others)
+    elif first == PROGRAM:
+        assert others[0] in typer.main.get_command(app).commands
     elif first in {"python", ".venv/bin/python"} and others[0] == "-m":
         _check_module(others[1], others[2:])
     elif first.startswith(".venv/bin/"):

@@ -7,7 +7,9 @@ Kubernetes and Compose give them to Grafana.
 from __future__ import annotations
 
 from perennial.settings import PROJECT
-from tools.dashboards.boards import FLOWS, MODELS, SERVICE
+from tools.dashboards.flows import FLOWS
+from tools.dashboards.models import MODELS
+from tools.dashboards.service import SERVICE
 
 FOLDER = PROJECT / "k8s" / "monitoring" / "dashboards"
 BOARDS = (SERVICE, MODELS, FLOWS)

@@ -19,8 +19,6 @@ class Metric:
     ----------
     name : str
         As problem files, runs and Prometheus have it.
-    label : str
-        As people read it.
     position : int
         Its position among the metrics in tables and messages.
     more_is_better : bool
@@ -36,7 +34,6 @@ class Metric:
     """
 
     name: str
-    label: str
     position: int
     more_is_better: bool
     of_resamples: Callable[[Predictions, Counts], Floats]

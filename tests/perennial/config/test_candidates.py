@@ -160,6 +160,13 @@ def test_what_takes_two_labels_only_is_refused_with_three(
             id="an unknown estimator of the grid",
         ),
         pytest.param(
+            "  grid:\n    preparation: plain\n    features: {words: {weighting: counted}}\n"
+            "    estimators:\n      svm: {estimator: svm}\n",
+            "line 11: experiment.grid makes the candidate 'words-svm', whose features.weighting is "
+            "'counted'; input should be 'counts'",
+            id="features of the grid that no candidate has",
+        ),
+        pytest.param(
             "  grid:\n    preparation: plain\n    features: {words: {}}\n    estimators:\n"
             "      linear: {estimator: logistic_regression}\n"
             "  spaces:\n    words-linear:\n      parameters: {solver: [lbfgs, liblinear]}\n",

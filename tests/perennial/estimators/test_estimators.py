@@ -92,6 +92,7 @@ def test_with_three_labels_it_is_fitted_or_refused_when_the_file_is_read(
         assert fitted(spec, 3).predict_proba(COUNTS).shape == (len(COUNTS), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @every
 def test_a_value_that_takes_two_labels_only_is_known(spec: EstimatorSpec) -> None:

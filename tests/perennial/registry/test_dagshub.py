@@ -31,7 +31,8 @@ _REPOSITORY = (
     | {"parent": None, "permissions": None, "owner": _USER}
 )
 _PROGRAM = """
-from perennial.settings import Settings, prepare_environment
+from perennial.libraries import prepare_environment
+from perennial.settings import Settings
 prepare_environment()
 import os
 from perennial.registry.client import open_registry

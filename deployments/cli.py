@@ -22,6 +22,7 @@ from perennial.settings import get_settings
 
 _BEGIN, _LEARN = "Begin", "Learn"
 _PRODUCTION, _WATCH = "Decide what is in Production", "Watch and score"
+_DATA = "Keep or erase documents"
 _SYSTEM = "Run the system"
 _PANELS = {
     "quickstart": _BEGIN,
@@ -29,6 +30,7 @@ _PANELS = {
     "retrain": _LEARN,
     "experiment": _LEARN,
     "reproduce": _LEARN,
+    "erase": _DATA,
     "approve": _PRODUCTION,
     "rollback": _PRODUCTION,
     "history": _PRODUCTION,

@@ -38,6 +38,7 @@ import tasks  # noqa: F401 - it prepares the environment of the libraries
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.settings import PROJECT, Settings, get_settings
+from tests.seaweedfs import s3_uri, seaweedfs  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,10 +11,11 @@ from perennial.gates.catalogue import key_schemas, optional_keys
 if TYPE_CHECKING:
     from perennial.gates.approval import ApprovalKeys
     from perennial.gates.better import BetterKeys
+    from perennial.gates.cases import CasesKeys
     from perennial.gates.slices import SlicesKeys
 
     # The keys that other code than the gates reads.
-    class _Keys(ApprovalKeys, SlicesKeys, BetterKeys): ...
+    class _Keys(ApprovalKeys, SlicesKeys, CasesKeys, BetterKeys): ...
 
 else:
     # Pydantic collects the fields of bases from the last one to the first.

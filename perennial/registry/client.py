@@ -6,7 +6,8 @@ module is, as the packages `flows` and `tasks` do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from perennial.registry.artifact import (
     open_model,
     read_golden,
 )
+from perennial.registry.examples import Examples
 from perennial.registry.history import Change, Note
 from perennial.registry.model_version import (
     CANARY,
@@ -37,8 +39,8 @@ from perennial.registry.model_version import (
     Question,
 )
 from perennial.registry.provenance import SnapshotLike
-from perennial.registry.runs import Runs, ensure_model, explained, open_client
-from perennial.registry.tags import TAG, CanaryTags, FileTags, VersionKey
+from perennial.registry.runs import ensure_model, explained, open_client
+from perennial.registry.tags import ERASURE, TAG, CanaryTags, FileTags, VersionKey
 from perennial.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class StaleComparisonError(Exception):
     """Production has changed since the challenger was compared with it; compare again."""
 
 
-class Registry(Runs):
+class Registry(Examples):
     """MLflow as this project uses it: runs, versions and aliases; `connect` makes one."""
 
     def register(
@@ -152,7 +154,7 @@ class Registry(Runs):
                 page = self._client.search_registered_models(page_token=token)
                 for model in page:
                     versions = {name: int(version) for name, version in model.aliases.items()}
-                    found.append(Aliases(model.name, versions))
+                    found.append(Aliases(model.name, versions, model.tags.get(ERASURE)))
                 token = page.token
                 if not token:
                     return tuple(found)
@@ -216,6 +218,19 @@ class Registry(Runs):
         wanted = [f"tags.`{VersionKey.VERDICT.tag}` = '{WAITING}'"]
         if problem is not None:
             wanted.append(f"name = '{problem}'")
+        return self._search(wanted)
+
+    def versions(self, problem: str) -> tuple[ModelVersion, ...]:
+        """Return all versions of a problem."""
+        return self._search([f"name = '{problem}'"])
+
+    def note_erasure(self, problem: str, at: datetime) -> None:
+        """Let services know that what they keep of a problem's models has to be fetched anew."""
+        with explained():
+            ensure_model(self._client, problem)
+            self._client.set_registered_model_tag(problem, ERASURE, at.isoformat())
+
+    def _search(self, wanted: Sequence[str]) -> tuple[ModelVersion, ...]:
         found: list[ModelVersion] = []
         token: str | None = None
         with explained():

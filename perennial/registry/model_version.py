@@ -142,6 +142,11 @@ class ModelVersion:
         digest = self._text(VersionKey.SNAPSHOT_DIGEST)
         return (number, digest) if number is not None and digest else None
 
+    @property
+    def erased(self) -> int:
+        """How many documents of its snapshot have been erased since it learned from them."""
+        return self._count(VersionKey.ERASED) or 0
+
     def require_snapshot(self) -> tuple[int, str]:
         """Return version and digest of the snapshot it has learned from.
 
@@ -295,10 +300,21 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Aliases:
-    """The versions of a problem that have an alias: alias -> number."""
+    """The versions of a problem that have an alias: alias -> number.
+
+    Attributes
+    ----------
+    problem : str
+        Name of the problem.
+    versions : mapping of str to int
+        Alias -> number of the version.
+    erasure : str or None
+        When documents of the problem were last erased, if any were.
+    """
 
     problem: str
     versions: Mapping[str, int]
+    erasure: str | None = None
 
 
 def _number(text: str) -> float | None:

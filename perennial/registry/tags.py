@@ -21,6 +21,8 @@ HISTORY: Final = f"{TAG}history."
 SINCE: Final = f"{TAG}since."
 METRIC: Final = f"{TAG}holdout."
 LIBRARY: Final = f"{TAG}version."
+# When documents of a problem were last erased, as a tag of its registered model.
+ERASURE: Final = f"{TAG}erasure"
 SHADOW: Final = "shadow"
 RunKind = Literal["retrain", "candidate", "experiment", "explored", "monitor", "reproduce"]
 
@@ -45,6 +47,7 @@ class VersionKey(StrEnum):
     FLOOR = "decision.floor"
     SNAPSHOT_VERSION = "snapshot_version"
     SNAPSHOT_DIGEST = "snapshot_digest"
+    ERASED = "erased"
     FIELDS = "fields"
     PREDICTED_SHARES = "predicted_shares"
     VERDICT = "verdict"
@@ -186,6 +189,17 @@ class FileTags:
                 VersionKey.MODEL_ID: self.model_id,
             }
         )
+
+
+@dataclass(frozen=True)
+class ErasureTags:
+    """How many documents of a version's snapshot have been erased since it learned from them."""
+
+    documents: int
+
+    def as_tags(self) -> dict[str, str]:
+        """Return keys, without the prefix, and values."""
+        return _texts({VersionKey.ERASED: self.documents})
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ _T = TypeVar("_T")
 
 # So many files of one partition are small enough in number to be read quickly.
 _FILES = 24
+_STREAMED = 8_192
+_UNCOMMITTED_HOURS = 1
 # The history is in the rows: neither files that were merged nor the log of older versions of the
 # table are needed. The log keeps no smallest and largest values, which would be parts of texts.
 _CONFIGURATION = {
@@ -120,21 +122,67 @@ class Table:
         OutsideError
             If the storage refuses.
         """
+        self._write(
+            batches,
+            schema,
+            table,
+            few_values,
+            mode="error" if table is None else "append",
+            schema_mode=None if table is None else "merge",
+            partition_by=[partition_by] if table is None else None,
+            configuration=_CONFIGURATION if table is None else None,
+        )
+
+    def replace(
+        self,
+        batches: Iterable[pa.RecordBatch],
+        schema: pa.Schema,
+        table: DeltaTable,
+        *,
+        few_values: Sequence[str] = (),
+    ) -> None:
+        """Write all rows anew in one commit; the old files stay until `purge`.
+
+        Parameters
+        ----------
+        batches : iterable of RecordBatch
+            The rows, which are written as they come.
+        schema : Schema
+            Of the batches.
+        table : DeltaTable
+            The table as it was when the rows were made.
+        few_values : sequence of str
+            Columns whose values repeat.
+
+        Raises
+        ------
+        SnapshotConflictError
+            If somebody has written since; nothing was changed.
+        OutsideError
+            If the storage refuses.
+        """
+        self._write(batches, schema, table, few_values, mode="overwrite")
+
+    def _write(
+        self,
+        batches: Iterable[pa.RecordBatch],
+        schema: pa.Schema,
+        table: DeltaTable | None,
+        few_values: Sequence[str],
+        **how: Any,
+    ) -> None:
         # Without retries the commit succeeds only as the very next version: Delta would otherwise
-        # let two appends pass each other, and both would add the same documents.
+        # let two writers pass each other, and both would add the same documents.
         commit = CommitProperties(max_commit_retries=0)
         failed: list[Exception] = []
         try:
             write_deltalake(
                 self.uri if table is None else table,
                 pa.RecordBatchReader.from_batches(schema, _noting(batches, failed)),
-                mode="error" if table is None else "append",
-                schema_mode=None if table is None else "merge",
-                partition_by=[partition_by] if table is None else None,
-                configuration=_CONFIGURATION if table is None else None,
                 storage_options=self.options,
                 commit_properties=commit,
                 writer_properties=_writer(few_values),
+                **how,
             )
         except CommitFailedError as error:
             raise SnapshotConflictError(str(error)) from error
@@ -165,6 +213,47 @@ class Table:
             return
         except Exception as error:
             raise self.outside("compacted", error) from error
+
+    def purge(self) -> None:
+        """Remove every file that is no part of the newest version.
+
+        What a killed write has left is removed once it is an hour old: until then it may be of a
+        process that is about to commit it.
+
+        Raises
+        ------
+        OutsideError
+            If the storage refuses.
+        """
+        table = self.open()
+        if table is None:
+            return
+        try:
+            for hours, full in ((0, False), (_UNCOMMITTED_HOURS, True)):
+                table.vacuum(
+                    retention_hours=hours,
+                    enforce_retention_duration=False,
+                    dry_run=False,
+                    full=full,
+                )
+            table.create_checkpoint()
+            table.cleanup_metadata()
+        except Exception as error:
+            raise self.outside("purged", error) from error
+
+    def stream(self, table: DeltaTable) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """Return the schema and all rows of an opened table, a few at a time."""
+        dataset = table.to_pyarrow_dataset()
+        batches = dataset.to_batches(
+            batch_size=_STREAMED, batch_readahead=1, fragment_readahead=1, use_threads=False
+        )
+        return dataset.schema, self._told(batches)
+
+    def _told(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except Exception as error:
+            raise self.outside("read", error) from error
 
     def outside(self, verb: str, error: Exception) -> OutsideError:
         """Return the error that says in one sentence what could not be done."""

@@ -38,7 +38,7 @@ def read(table: DeltaTable, place: Table) -> tuple[list[dict[str, Any]], Iterato
         If the table cannot be read, or was not written by Perennial.
     """
     try:
-        files = fs.PyFileSystem(DeltaStorageHandler.from_table(table))
+        files = fs.PyFileSystem(DeltaStorageHandler(place.uri, place.options))
         commits = [_commit(files, version) for version in range(table.version() + 1)]
     except Exception as error:
         raise place.outside("read", error) from error

@@ -122,6 +122,11 @@ def give_up(log: Database[Document], identifiers: Iterable[str], *, kept: timede
     open_statements(log).update_many({"_id": {"$in": list(identifiers)}}, {"$set": ended})
 
 
+def delete_statements(log: Database[Document], prediction_ids: Sequence[str]) -> None:
+    """Remove what anybody has said about predictions, so that it makes no document any more."""
+    open_statements(log).delete_many({"prediction_id": {"$in": list(prediction_ids)}})
+
+
 def find_waiting(log: Database[Document], before: datetime, limit: int) -> list[Document]:
     """Return statements that nobody has settled since a time, as after a worker has died."""
     wanted = {"state": "waiting", "updated_at": {"$lt": before}}

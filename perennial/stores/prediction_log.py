@@ -221,6 +221,13 @@ def find_newest(
     return [Prediction.of(document) for document in newest]
 
 
+def find_inputs(log: Database[Document], problem: str) -> Iterator[tuple[str, Any]]:
+    """Yield the id and the input of every prediction of a problem that was kept with its input."""
+    kept = {"problem": problem, "$or": [{_TEXT: {"$exists": True}}, {_RECORD: {"$exists": True}}]}
+    for document in open_predictions(log).find(kept, {_TEXT: 1, _RECORD: 1}):
+        yield document["_id"], document.get(_TEXT, document.get(_RECORD))
+
+
 def delete_predictions(log: Database[Document], ids: Sequence[str]) -> None:
     """Remove predictions with their feedback."""
     open_predictions(log).delete_many({"_id": {"$in": list(ids)}})

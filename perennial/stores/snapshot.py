@@ -69,6 +69,11 @@ class Snapshot:
         When it was written; None for one of the earlier layout.
     began : int
         The first version whose revisions belong to it: what the earlier layout wrote does not.
+    erased : int
+        How many of the documents that could be used have been erased since.
+    remains : str or None
+        Digest of the documents that are left after an erasure; `digest`, by which versions name the
+        snapshot, stays what it was.
     """
 
     problem: str
@@ -81,6 +86,8 @@ class Snapshot:
     accounts: Accounts = field(default_factory=Accounts)
     taken_at: datetime | None = None
     began: int = 0
+    erased: int = 0
+    remains: str | None = None
 
     @property
     def is_of_earlier_layout(self) -> bool:

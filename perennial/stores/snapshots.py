@@ -34,10 +34,13 @@ from perennial.settings import Settings
 from perennial.stores import earlier_layout
 from perennial.stores.delta import SnapshotConflictError, Table
 from perennial.stores.snapshot import Draft, Snapshot, from_json
+from perennial.stores.tombstones import TOMBSTONE, Tombstone, Tombstones
 
 __all__ = ["Draft", "Snapshot", "SnapshotConflictError", "SnapshotStore"]
 
 REVISION, SNAPSHOT = "revision", "snapshot"
+# The folder of the table, below that of the problem.
+HISTORY = "history"
 # Beside what every revision has, and the input.
 _BOOKKEEPING = pa.schema(
     [
@@ -48,8 +51,8 @@ _BOOKKEEPING = pa.schema(
         ("status", pa.string()),
     ]
 )
-_FEW_VALUES = ("label", "source", "sender", "code", "field", "kind")
-_LIGHT = (*JUDGED, "deleted", "digest")
+FEW_VALUES = ("label", "source", "sender", "code", "field", "kind")
+LIGHT = (*JUDGED, "deleted", "digest")
 _READ = ("id", "created_at", "source", "sender", "group", "label", "content", "sketch", "fields")
 
 
@@ -68,12 +71,12 @@ class SnapshotStore:
         self.problem = problem
         self.uri = f"{settings.snapshots_uri}/{problem}"
         name = f"The table of snapshots of {problem!r}"
-        self._table = Table(f"{self.uri}/history", settings, name)
+        self.table = Table(f"{self.uri}/{HISTORY}", settings, name)
         self._earlier = Table(self.uri, settings, name)
 
     def latest(self) -> Snapshot | None:
         """Return the newest snapshot, or None before the first ingestion."""
-        return max(self._snapshots(), key=lambda each: each.version, default=None)
+        return max(self.snapshots(), key=lambda each: each.version, default=None)
 
     def find(self, version_or_digest: int | str) -> Snapshot:
         """Return the snapshot of a version or of a digest.
@@ -83,7 +86,7 @@ class SnapshotStore:
         OutsideError
             If there is none.
         """
-        for snapshot in sorted(self._snapshots(), key=lambda each: -each.version):
+        for snapshot in sorted(self.snapshots(), key=lambda each: -each.version):
             if version_or_digest in (snapshot.version, snapshot.digest):
                 return snapshot
         raise OutsideError(
@@ -99,7 +102,8 @@ class SnapshotStore:
         OutsideError
             If there is none of this version.
         """
-        return replace(self.find(version), digest=digest)
+        found = self.find(version)
+        return found if found.digest == digest else replace(found, digest=digest, remains=None)
 
     def read(self, snapshot: Snapshot) -> pa.Table:
         """Return the usable documents of a snapshot, in the order of their content.
@@ -112,12 +116,12 @@ class SnapshotStore:
         if snapshot.draft is None:
             return self._read_earlier(snapshot)
         inputs = TextInputs.column.name if snapshot.draft.kinds is None else RECORDS
-        columns = [*_LIGHT, *_READ, inputs]
+        columns = [*LIGHT, *_READ, inputs]
         rows = self.judged(snapshot, columns)
         used = rows.filter(pc.equal(rows["status"], "used"))
         raw = used.set_column(used.schema.get_field_index("label"), "label", used["raw_label"])
         digests = pa.array(list(row_digests(raw)), pa.binary())
-        if _digest(digests, snapshot.draft.rules) != snapshot.digest:
+        if digest_of(digests, snapshot.draft.rules) != (snapshot.remains or snapshot.digest):
             raise self._damaged(snapshot)
         return with_representatives(used.select([*_READ[:7], inputs, *_READ[7:]]))
 
@@ -127,7 +131,7 @@ class SnapshotStore:
         Columns that the snapshot does not have are left out.
         """
         if snapshot.is_of_earlier_layout:
-            return self._used_earlier(snapshot, KEY_COLUMNS)
+            return self.used_earlier(snapshot, KEY_COLUMNS)
         names = [*(name for name in KEY_COLUMNS if name in COLUMNS.names), "sketch"]
         rows = self.judged(snapshot, names)
         return with_representatives(rows.filter(pc.equal(rows["status"], "used")).select(names))
@@ -148,10 +152,10 @@ class SnapshotStore:
             With the columns that `perennial.inputs.judgement.judge` adds, in the order of content.
         """
         assert snapshot.draft is not None
-        wanted = dict.fromkeys([*_LIGHT, *columns])
+        wanted = dict.fromkeys([*LIGHT, *columns])
         if snapshot.draft.rules.need_texts:
             wanted[TextInputs.column.name] = None
-        rows = _newest(self._revisions(snapshot.began, snapshot.version, list(wanted)))
+        rows = newest_revisions(self._revisions(snapshot.began, snapshot.version, list(wanted)))
         rows = _in_order(as_read(_completed(rows, wanted), snapshot.draft.kinds))
         return judge(rows, snapshot.draft.rules)
 
@@ -182,12 +186,12 @@ class SnapshotStore:
         names = ["id", "created_at", "digest", "stored", "deleted"]
         if snapshot is None or snapshot.is_of_earlier_layout:
             return pa.table({name: pa.array([], COLUMNS.field(name).type) for name in names})
-        return _newest(self._revisions(snapshot.began, snapshot.version, names))
+        return newest_revisions(self._revisions(snapshot.began, snapshot.version, names))
 
     def feedback_contents(self, snapshot: Snapshot) -> pa.Array:
         """Return the content hashes of the usable documents that are feedback."""
         if snapshot.is_of_earlier_layout:
-            rows = self._used_earlier(snapshot, ["id", "source", "content"])
+            rows = self.used_earlier(snapshot, ["id", "source", "content"])
         else:
             rows = self.judged(snapshot)
             rows = rows.filter(pc.equal(rows["status"], "used"))
@@ -244,11 +248,11 @@ class SnapshotStore:
         def conclude(light: list[pa.Table]) -> pa.RecordBatch:
             snapshot = self._conclude(draft, after, version, began, earlier, light)
             written.append(snapshot)
-            return _row_of(snapshot, schema)
+            return row_of(snapshot, schema)
 
         batches = _batches(first, tables, version, schema, conclude, with_texts=with_texts)
-        self._table.append(batches, schema, table, partition_by="kind", few_values=_FEW_VALUES)
-        self._table.keep_small()
+        self.table.append(batches, schema, table, partition_by="kind", few_values=FEW_VALUES)
+        self.table.keep_small()
         return written[0]
 
     def _conclude(
@@ -263,17 +267,17 @@ class SnapshotStore:
         """Return the snapshot that an earlier one and further revisions make."""
         before = None
         if earlier is not None and after is not None and after.draft is not None:
-            before = judge(_newest(earlier), after.draft.rules)
+            before = judge(newest_revisions(earlier), after.draft.rules)
         rows = [table for table in (earlier, *light) if table is not None]
         if not rows:
-            rows = [_completed(pa.table({}), [*_LIGHT, "version"])]
-        newest = _newest(pa.concat_tables(rows, promote_options="permissive"))
+            rows = [_completed(pa.table({}), [*LIGHT, "version"])]
+        newest = newest_revisions(pa.concat_tables(rows, promote_options="permissive"))
         judged = judge(newest, draft.rules)
         used = judged.filter(pc.equal(judged["status"], "used"))
         return Snapshot(
             problem=self.problem,
             version=version,
-            digest=_digest(used["digest"], draft.rules),
+            digest=digest_of(used["digest"], draft.rules),
             documents=len(used),
             uri=self.uri,
             watermark=_watermark(newest, after),
@@ -283,24 +287,61 @@ class SnapshotStore:
             began=began,
         )
 
+    def light_revisions(self, *, with_texts: bool) -> pa.Table:
+        """Return what judging needs of every revision there ever was, with its version."""
+        latest = self.latest()
+        wanted = [*LIGHT, "version", *([TextInputs.column.name] if with_texts else [])]
+        last = -1 if latest is None else latest.version
+        return _completed(self._revisions(0, last, wanted), wanted)
+
     def _light(self, snapshot: Snapshot, *, with_texts: bool) -> pa.Table:
         """Return what judging needs of every revision up to a snapshot."""
-        wanted = [*_LIGHT, "version"]
+        wanted = [*LIGHT, "version"]
         if with_texts:
             wanted.append(TextInputs.column.name)
         return _completed(self._revisions(snapshot.began, snapshot.version, wanted), wanted)
 
-    def _snapshots(self) -> list[Snapshot]:
+    def erased(self) -> Tombstones:
+        """Return which documents were erased, and must not be read again."""
+        if self._opened() is None:
+            return Tombstones(self.problem)
+        rows = self.table.read(["id", "record"], [("kind", "=", TOMBSTONE)])
+        return Tombstones.read(self.problem, rows)
+
+    def bury(self, tombstones: Sequence[Tombstone]) -> None:
+        """Write down that documents are erased: from now on they are not read any more.
+
+        Raises
+        ------
+        SnapshotConflictError
+            If somebody else has written meanwhile; nothing was written.
+        OutsideError
+            If the storage refuses.
+        """
+        table = self._opened()
+        schema = _table_schema(COLUMNS)
+        rows = pa.table(
+            {
+                "kind": [TOMBSTONE] * len(tombstones),
+                "id": [each.document for each in tombstones],
+                "record": [each.as_json() for each in tombstones],
+            }
+        )
+        batches = _conformed(rows, schema).to_batches()
+        self.table.append(batches, schema, table, partition_by="kind", few_values=FEW_VALUES)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return every snapshot."""
         if self._opened() is None:
             return []
-        records = self._table.read(["record"], [("kind", "=", SNAPSHOT)])["record"].to_pylist()
-        if not records:
+        records = self.table.read(["record"], [("kind", "=", SNAPSHOT)])["record"].to_pylist()
+        if not records and not len(self.table.read(["id"], [("kind", "=", TOMBSTONE)])):
             raise OutsideError(f"The table at {self.uri} (DATA_URI) was not written by Perennial.")
         return [from_json(self.problem, self.uri, each) for each in records]
 
     def _opened(self) -> DeltaTable | None:
         """Return the table, with what the earlier layout wrote carried over into it."""
-        table = self._table.open()
+        table = self.table.open()
         if table is not None:
             return table
         earlier = self._earlier.open()
@@ -309,7 +350,7 @@ class SnapshotStore:
         # Otherwise another process carries it over.
         with suppress(SnapshotConflictError):
             self._carry_over(earlier)
-        return self._table.open()
+        return self.table.open()
 
     def _carry_over(self, earlier: DeltaTable) -> None:
         snapshots, tables = earlier_layout.read(earlier, self._earlier)
@@ -324,16 +365,16 @@ class SnapshotStore:
             ).to_batches()
         ]
         records = [
-            _row_of(Snapshot(self.problem, uri=self.uri, **said), schema) for said in snapshots
+            row_of(Snapshot(self.problem, uri=self.uri, **said), schema) for said in snapshots
         ]
-        self._table.append(
-            [*batches, *records], schema, None, partition_by="kind", few_values=_FEW_VALUES
+        self.table.append(
+            [*batches, *records], schema, None, partition_by="kind", few_values=FEW_VALUES
         )
 
     def _revisions(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
         wanted = [*dict.fromkeys([*columns, "version"])]
         filters = [("kind", "=", REVISION), ("version", ">=", first), ("version", "<=", last)]
-        return self._table.read(wanted, filters)
+        return self.table.read(wanted, filters)
 
     def _of_earlier(
         self, snapshot: Snapshot, columns: Sequence[str], statuses: Sequence[str]
@@ -343,8 +384,8 @@ class SnapshotStore:
         rows = rows.filter(pc.is_in(rows["status"], pa.array(statuses, pa.string())))
         return rows.select([name for name in columns if name in rows.column_names])
 
-    def _used_earlier(self, snapshot: Snapshot, columns: Sequence[str]) -> pa.Table:
-        """Read some columns of the documents that a snapshot of the earlier layout uses.
+    def used_earlier(self, snapshot: Snapshot, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of the documents that a snapshot of the earlier layout uses.
 
         Feedback gives way as soon as the collection has a document of equal content.
         """
@@ -354,10 +395,11 @@ class SnapshotStore:
         return rows.filter(pa.array(~given_way)) if given_way.any() else rows
 
     def _read_earlier(self, snapshot: Snapshot) -> pa.Table:
-        inputs = (TextInputs.column.name, RECORDS)
-        rows = self._used_earlier(snapshot, [*_READ[:7], *inputs, *_READ[7:]])
+        inputs = (TextInputs.column.name, earlier_layout.INPUTS)
+        rows = self.used_earlier(snapshot, [*_READ[:7], *inputs, *_READ[7:]])
         rows = earlier_layout.with_plain_records(rows)
-        if snapshot_digest(earlier_layout.row_digests(rows)) != snapshot.digest:
+        found = snapshot_digest(earlier_layout.row_digests(rows))
+        if found != (snapshot.remains or snapshot.digest):
             raise self._damaged(snapshot)
         return rows.sort_by("content")
 
@@ -384,7 +426,7 @@ def _batches(
         table = table.append_column("kind", pa.array([REVISION] * len(table)))
         table = table.append_column("version", pa.array([version] * len(table), pa.int64()))
         texts = [name for name in (TextInputs.column.name,) if with_texts]
-        light.append(table.select([*_LIGHT, "version", *texts]))
+        light.append(table.select([*LIGHT, "version", *texts]))
         yield from _conformed(table, schema).to_batches()
         table = next(rest, None)
     yield conclude(light)
@@ -406,20 +448,20 @@ def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _row_of(snapshot: Snapshot, schema: pa.Schema) -> pa.RecordBatch:
+def row_of(snapshot: Snapshot, schema: pa.Schema) -> pa.RecordBatch:
     """Return the row that keeps the record of a snapshot."""
     version = pa.array([snapshot.version], pa.int64())
     row = pa.table({"kind": [SNAPSHOT], "version": version, "record": [snapshot.as_json()]})
     return _conformed(row, schema).to_batches()[0]
 
 
-def _digest(digests: pa.Array | pa.ChunkedArray, rules: Rules) -> str:
+def digest_of(digests: pa.Array | pa.ChunkedArray, rules: Rules) -> str:
     """Return the digest of a snapshot: of its documents, and of what its labels mean."""
     said = json.dumps([snapshot_digest(digests), rules.labels]).encode()
     return hashlib.sha256(said).hexdigest()[:32]
 
 
-def _newest(rows: pa.Table) -> pa.Table:
+def newest_revisions(rows: pa.Table) -> pa.Table:
     """Return the newest revision of each document that is not deleted."""
     codes = rows["id"].combine_chunks().dictionary_encode()
     if isinstance(codes, pa.ChunkedArray):

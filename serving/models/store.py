@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 _ALIASES = (PRODUCTION, PREVIOUS, CANARY)
 # Problems have such names; they become folders here.
 _PROBLEM = re.compile(r"[a-z][a-z0-9-]{0,59}")
-_STATE, _LOCK = "aliases.json", "lock"
+_STATE, _LOCK, _ERASURE = "aliases.json", "lock", "erasure"
 _DIGITS = 12
 _KEPT_ON_DISK = 3
 
@@ -86,6 +86,7 @@ class ModelStore:
         self._metrics = metrics
         self._refused: set[_Key] = set()
         self._complaints: dict[_Key, str] = {}
+        self._erasures: dict[str, str] = {}
         self.served: Mapping[str, Served] = {}
 
     def restore(self) -> None:
@@ -120,6 +121,7 @@ class ModelStore:
                     partial(self._fetched, registry),
                 )
                 self._remember(aliases.problem, versions)
+                self._forget(registry, aliases, versions)
 
     def _named(self, registry: Registry, aliases: Aliases) -> dict[str, ModelVersion]:
         """Return the versions that the aliases name; of the previous one nothing changes."""
@@ -289,6 +291,26 @@ class ModelStore:
             scratch.write_text(content)
             scratch.replace(file)
             self._prune(problem, [loaded.version for _, loaded in _by_alias(served)])
+
+    def _forget(
+        self, registry: Registry, aliases: Aliases, versions: Mapping[str, ModelVersion]
+    ) -> None:
+        """Fetch golden examples anew after an erasure: those here may be of erased documents."""
+        problem, erasure = aliases.problem, aliases.erasure
+        if erasure is None or self._erasures.get(problem) == erasure:
+            return
+        note = self._folder / problem / _ERASURE
+        with self._locked(problem):
+            if not note.exists() or note.read_text() != erasure:
+                files = [(version, registry.fetch(version)) for version in versions.values()]
+                for folder in (self._folder / problem).iterdir():
+                    if folder.is_dir():
+                        shutil.rmtree(folder)
+                for version, file in files:
+                    if file.sha256 == version.sha256:
+                        self._write(version, file)
+                note.write_text(erasure)
+        self._erasures[problem] = erasure
 
     def _prune(self, problem: str, needed: Sequence[ModelVersion]) -> None:
         """Remove the versions from the disk that no alias has named for long."""

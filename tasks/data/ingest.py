@@ -22,7 +22,8 @@ from perennial.inputs.accounts import Accounts
 from perennial.inputs.base import inputs_of
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
 from perennial.inputs.judgement import Rules
-from perennial.inputs.revisions import deletions, reading_digest, schema_of, to_revisions
+from perennial.inputs.keys import document_key
+from perennial.inputs.revisions import Found, deletions, reading_digest, schema_of, to_revisions
 from perennial.settings import get_settings
 from perennial.stores import mongodb
 from perennial.stores.change_stream import current_token, touched_since
@@ -175,7 +176,12 @@ class _Look:
         )
         self.identity = identity
         read_anew = draft is None or draft.reading != self._draft.reading
-        self.judges_anew = read_anew or draft is None or draft.rules != self._draft.rules
+        # Documents of the last snapshot may have been erased: the next one is without them.
+        has_gaps = before is not None and before.remains is not None
+        self.judges_anew = (
+            read_anew or has_gaps or draft is None or draft.rules != self._draft.rules
+        )
+        self._erased = store.erased()
         now = datetime.now(UTC)
         touched = None
         if draft is not None and draft.resume_token and not read_anew and not rescan:
@@ -202,6 +208,18 @@ class _Look:
         self._token = token
         self._now = now
 
+    def found(self) -> Iterator[list[Found]]:
+        """Yield the documents that are new or may have changed; those that were erased never."""
+        for some in ahead(self.changes.found):
+            kept = [each for each in some if document_key(each.document["_id"]) not in self._erased]
+            if kept:
+                yield kept
+
+    def deleted(self) -> list[str]:
+        """Return the ids of the known documents that are gone, or whose erasure is not complete."""
+        erased = (key for key in self.known.places if key in self._erased)
+        return list(dict.fromkeys([*self.changes.deleted, *(erased if self._erased else ())]))
+
     def draft(self) -> Draft:
         """Return what is known of the next snapshot."""
         complete = self.changes.is_complete
@@ -214,7 +232,7 @@ class _Look:
 
 def _revisions(problem: Problem, look: _Look) -> Iterator[pa.Table]:
     """Yield the revisions of what has really changed, batch by batch."""
-    for found in ahead(look.changes.found):
+    for found in look.found():
         rows = to_revisions(found, problem, look.identity)
         keys, digests = rows["id"].to_pylist(), rows["digest"].to_pylist()
         changed = [
@@ -224,8 +242,8 @@ def _revisions(problem: Problem, look: _Look) -> Iterator[pa.Table]:
         rows = rows.filter(pa.array(changed, pa.bool_()))
         if len(rows):
             yield rows
-    if look.changes.deleted:
-        yield deletions(look.changes.deleted, schema_of(inputs_of(problem)))
+    if deleted := look.deleted():
+        yield deletions(deleted, schema_of(inputs_of(problem)))
 
 
 def _require_documents(problem: Problem, store: SnapshotStore, snapshot: Snapshot) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from prefect.runtime import flow_run
 
-from perennial.registry.client import Change, Note
+from perennial.registry.client import Change, ModelVersion, Note
 from tasks.tables.base import TextTable
 
 _NOBODY = "-"
@@ -49,3 +49,13 @@ def history_table(problem: str, changes: Sequence[Change]) -> TextTable:
     return TextTable(
         f"Production of {problem}", ("when", "what", "from", "to", "by", "flow", "run", "why"), rows
     )
+
+
+def erasure_notes(versions: Sequence[ModelVersion]) -> list[str]:
+    """Return a sentence for each version of whose documents some have been erased since."""
+    return [
+        f"Version {version.version} was made of documents of which {version.erased:,} have been "
+        "erased since."
+        for version in sorted(versions, key=lambda each: each.version)
+        if version.erased
+    ]

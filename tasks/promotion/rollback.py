@@ -17,7 +17,7 @@ from perennial.gates.approval import Approval
 from perennial.registry.client import PREVIOUS, Change, ModelVersion, Registry, StaleComparisonError
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import questions
-from tasks.promotion.history import history_table, note
+from tasks.promotion.history import erasure_notes, history_table, note
 from tasks.promotion.lock import production_lock
 from tasks.promotion.verdicts import read_verdict
 
@@ -113,8 +113,12 @@ def show_history(problem: Problem, registry: Registry) -> tuple[Change, ...]:
         get_run_logger().info("No version of %s has been in Production yet.", problem.name)
         return changes
     table = history_table(problem.name, changes)
+    notes = erasure_notes(registry.versions(problem.name))
+    markdown = "\n\n".join([table.markdown(), *notes])
     create_markdown_artifact(
-        key=f"history-{problem.name}", markdown=table.markdown(), description=table.title
+        key=f"history-{problem.name}", markdown=markdown, description=table.title
     )
     Console().print(table.rich())
+    for sentence in notes:
+        Console().print(sentence)
     return changes

@@ -104,12 +104,13 @@ def gather(version: ModelVersion, recipe: Recipe) -> Ingredients:
     """
     then, now = recipe.surroundings, Surroundings.here(recipe.surroundings.candidate)
     problem, changed = _problem(version, recipe)
-    snapshot, damaged = _snapshot(version)
+    snapshot, changed_data = _snapshot(version)
     layout = _other_layout(then.code, now.code)
+    # What explains most comes first: a sentence names only some.
     differences = (
+        *changed_data,
         *_changes("libraries", then.libraries, now.libraries),
         *(_changes("code", then.code, now.code) if layout is None else ()),
-        *damaged,
         *changed,
     )
     machines = f"{then.machine} then, {now.machine} now"
@@ -164,12 +165,15 @@ def _same(name: str, ingredients: Ingredients, found: Agreement) -> str:
 
 
 def _other(name: str, ingredients: Ingredients, found: Agreement | None) -> str:
-    result = (
-        "nothing could be fitted"
-        if found is None
-        else f"of {found.documents:,} holdout documents {found.labels:,} get another label, and "
-        f"probabilities differ by up to {found.error:.2g}"
-    )
+    if found is None:
+        result = "nothing could be fitted"
+    elif np.isinf(found.error):
+        result = f"its holdout has {found.documents:,} documents now, and had another number then"
+    else:
+        result = (
+            f"of {found.documents:,} holdout documents {found.labels:,} get another label, and "
+            f"probabilities differ by up to {found.error:.2g}"
+        )
     shown = [str(difference) for difference in ingredients.differences[:_SHOWN]]
     hidden = len(ingredients.differences) - len(shown)
     listed = "; ".join([*shown, f"and {hidden} more"] if hidden else shown)
@@ -214,7 +218,11 @@ def _snapshot(version: ModelVersion) -> tuple[Snapshot | None, Sequence[Differen
         store.read(snapshot)
     except OutsideError as error:
         return None, [Difference("data", f"snapshot {number}", digest[:_DIGITS], str(error))]
-    return snapshot, ()
+    if not snapshot.erased:
+        return snapshot, ()
+    then = f"of {snapshot.documents + snapshot.erased:,} documents"
+    now = f"of {snapshot.documents:,}, {snapshot.erased:,} were erased"
+    return snapshot, [Difference("data", f"snapshot {number}", then, now)]
 
 
 def _changes(

@@ -44,8 +44,10 @@ def test_help_shows_every_command_in_the_group_of_what_people_want() -> None:
     assert commands("Begin") == {"check", "quickstart", "seed"}
     assert commands("Learn") == {"retrain", "experiment", "reproduce"}
     assert commands("Decide what is in Production") == {"approve", "rollback", "history"}
-    assert commands("Watch and score") == {"feedback", "monitor", "score"}
-    assert commands("Run the system") == {"serve", "up", "down", "apply", "exporter"}
+    assert commands("Keep or erase documents") == {"erase"}
+    assert commands("Watch and score") == {"feedback", "monitor", "quarantine", "score"}
+    system = {"serve", "up", "down", "apply", "exporter", "migrate"}
+    assert commands("Run the system") == system
     assert "Retrain one problem on everything that is in MongoDB by now." in groups["Learn"]
 
 

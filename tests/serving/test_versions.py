@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from mlflow import MlflowClient
 from starlette.testclient import TestClient
 
+from perennial.erasure.models import without
+from perennial.registry.artifact import read_golden
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import Settings
 from serving.api.app import Service
@@ -352,3 +355,33 @@ def test_old_versions_leave_the_disk(
 
     folders = (machine.data_dir / "serving" / "models" / "reviews").glob("*-*/")
     assert sorted(folder.name.split("-")[0] for folder in folders) == ["2", "3"]
+
+
+def test_after_an_erasure_golden_examples_are_fetched_anew_and_other_versions_are_forgotten(
+    serve: Serve,
+    versions: list[ModelVersion],
+    promote: Callable[[ModelVersion], None],
+    registry: Registry,
+    machine: Settings,
+) -> None:
+    for version in versions:
+        promote(version)
+        service, client = serve()
+        _ready(client)
+        _has_looked_again(service)
+    folder = machine.data_dir / "serving" / "models" / "reviews"
+    file = registry.fetch(versions[2])
+    assert file.golden.inputs[0] in next(folder.glob("3-*/golden.json")).read_text()
+    assert list(folder.glob("1-*"))
+
+    left = without(file.golden, lambda value: value == file.golden.inputs[0])
+    assert left is not None
+    registry.replace_golden(str(versions[2].model_id), left)
+    assert registry.fetch(versions[2]).golden == left
+    registry.note_erasure("reviews", datetime.now(UTC))
+    wait_until((folder / "erasure").exists, "the erasure is noted on the disk")
+
+    assert _version(client) == 3
+    assert read_golden(next(folder.glob("3-*/golden.json")), "it") == left
+    assert sorted(path.name[:2] for path in folder.iterdir() if path.is_dir()) == ["2-", "3-"]
+    registry.load(versions[2])

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow as pa
 import pytest
@@ -23,9 +17,8 @@ from perennial.inputs.revisions import COLUMNS, deletions, row_digests
 from perennial.settings import Settings, get_settings
 from perennial.stores.delta import Table
 from perennial.stores.snapshots import Draft, Snapshot, SnapshotConflictError, SnapshotStore
-from tests.conftest import free_port, wait_until
+from tests.seaweedfs import ACCESS_KEY, SECRET_KEY
 
-_ACCESS_KEY, _SECRET_KEY, _BUCKET = "test-access", "test-secret", "data"
 _SCHEMA = COLUMNS.append(pa.field("text", pa.large_string()))
 _RULES = Rules((("negative", "0"), ("positive", "1")), "label", "text", 3, 1_000)
 _DRAFT = Draft(_RULES, reading="as always", identity=1, kinds=None)
@@ -305,95 +298,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         _append(store, _rows(1), None)
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture(scope="module")
-def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of a SeaweedFS with an S3 door that checks signatures."""
-    home = tmp_path_factory.mktemp("seaweedfs")
-    ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
-    grpc = {f"{name}.port.grpc": free_port() for name in ports}
-    beside = Path(sys.executable).with_name("weed")
-    command = [
-        str(beside) if beside.exists() else shutil.which("weed") or "weed",
-        "server",
-        f"-dir={home}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-        "-s3",
-        "-master.telemetry=false",
-        "-master.volumeSizeLimitMB=64",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-        *(f"-{name}.port={port}" for name, port in ports.items()),
-        *(f"-{name}={port}" for name, port in grpc.items()),
-    ]
-    environment = {
-        **os.environ,
-        "WEED_S3_SSE_KEY": "0" * 64,
-        "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": _SECRET_KEY,
-    }
-    with (home / "log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
-    try:
-        wait_until(
-            lambda: server.poll() is not None or _answers(ports["s3"]), "SeaweedFS answers S3"
-        )
-        assert server.poll() is None, (home / "log").read_text()[-2000:]
-        address = f"http://127.0.0.1:{ports['s3']}"
-        wait_until(lambda: _bucket_exists(address), f"a bucket in SeaweedFS ({home / 'log'})")
-        yield address
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _bucket_exists(address: str) -> bool:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=address,
-        aws_access_key_id=_ACCESS_KEY,
-        aws_secret_access_key=_SECRET_KEY,
-        region_name="us-east-1",
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20),
-    )
-    try:
-        if _BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
-            client.create_bucket(Bucket=_BUCKET)
-        client.put_object(Bucket=_BUCKET, Key="probe", Body=b"1")
-    except (BotoCoreError, ClientError):
-        return False
-    return True
-
-
-@pytest.fixture
-def s3_uri(seaweedfs: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return a fresh place on S3, without credentials to write there."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", seaweedfs)
-    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("DATA_URI", f"s3://{_BUCKET}/{uuid4().hex}")
-    monkeypatch.delenv("DATA_CREDENTIALS_BLOCK", raising=False)
-    get_settings.cache_clear()
-    return get_settings().snapshots_uri
-
-
 @pytest.fixture
 def s3_store(s3_uri: str, monkeypatch: pytest.MonkeyPatch) -> SnapshotStore:
     """Return snapshots on S3, with credentials from the environment."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", _ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", _SECRET_KEY)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     return SnapshotStore("reviews", get_settings())
 
 
@@ -442,7 +351,7 @@ def test_many_old_snapshots_are_readable_on_s3_of_seaweedfs(s3_store: SnapshotSt
 def test_wrong_credentials_are_told_in_one_sentence_on_s3_of_seaweedfs(
     s3_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", _ACCESS_KEY)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     store = SnapshotStore("reviews", get_settings())
 
@@ -458,8 +367,8 @@ def credentials_block(prefect_api: str, seaweedfs: str) -> Iterator[str]:
 
     name = "seaweedfs"
     block = AwsCredentials(
-        aws_access_key_id=_ACCESS_KEY,
-        aws_secret_access_key=_SECRET_KEY,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
         region_name="us-east-1",
         aws_client_parameters=AwsClientParameters(endpoint_url=seaweedfs),
     )

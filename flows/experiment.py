@@ -17,7 +17,6 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.steps import Steps
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.registry.tags import RunTags
@@ -40,6 +39,7 @@ from tasks.experiment.explore import (
 from tasks.experiment.report import ExperimentResult, compare
 from tasks.orchestration.connect import connect
 from tasks.orchestration.retries import quiet_prefect_logs
+from tasks.orchestration.steps import Steps
 from tasks.training.evaluate import Evaluation, evaluate
 from tasks.training.train import CandidateResult, choose
 from tasks.training.tune_threshold import decide

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.steps import Steps
 from perennial.concurrency import beside
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
@@ -21,6 +20,7 @@ from tasks.data.prepare import prepare
 from tasks.orchestration.connect import connect
 from tasks.orchestration.flow_lock import turn
 from tasks.orchestration.retries import quiet_prefect_logs
+from tasks.orchestration.steps import Steps
 from tasks.promotion.approve import ask_in_terminal
 from tasks.promotion.promote import announce, promote
 from tasks.promotion.questions import close_unanswered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from perennial.errors import OutsideError
 from perennial.settings import Settings
 
+_log = logging.getLogger(__name__)
 Filters = list[tuple[str, str, Any]]
 _T = TypeVar("_T")
 
@@ -212,7 +214,8 @@ class Table:
             # Somebody has just written; whoever comes next tidies.
             return
         except Exception as error:
-            raise self.outside("compacted", error) from error
+            # What was to be written is written; large numbers of files only cost time.
+            _log.warning("%s It will be tried again.", self.outside("compacted", error))
 
     def purge(self) -> None:
         """Remove every file that is no part of the newest version.

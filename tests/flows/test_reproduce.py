@@ -149,7 +149,8 @@ def test_what_keeps_a_version_from_being_made_again_is_named(
     assert "code: perennial/gone.py was 111111111111 and is -" in said
     assert "code: perennial/text/normalizer.py was 000000000000" in said
 
-    rows = sorted((machine.data_dir / "snapshots" / "reviews" / "status=used").glob("*.parquet"))
+    rows = sorted((machine.data_dir / "snapshots" / "reviews" / "history").rglob("*.parquet"))
+    rows = [path for path in rows if path.parent.name == "kind=revision"]
     other = machine.data_dir / "other.parquet"
     shutil.copy(rows[0], other)
     tamper(other)

@@ -177,7 +177,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "  database: perennial\n  fields:\n    txt: body",
             5,
             "source.fields.txt is not a key of the schema; allowed here are text, label, "
-            "created_at, source.",
+            "created_at, source, updated_at.",
             id="an unknown field",
         ),
         pytest.param(

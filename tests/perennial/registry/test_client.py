@@ -238,7 +238,8 @@ def test_a_version_that_somebody_else_registered_is_refused(
     foreign = registry.production("reviews")
     assert foreign is not None
 
-    with pytest.raises(OutsideError, match=r"Version 2 of 'reviews'.*not registered by `perennial retrain`"):
+    said = r"Version 2 of 'reviews'.*not registered by `perennial retrain`"
+    with pytest.raises(OutsideError, match=said):
         registry.load(foreign)
 
 

@@ -15,8 +15,8 @@ from prefect import flow
 
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
-from perennial.config.query import QueryError, read_query
 from perennial.errors import OutsideError
+from perennial.query import QueryError, read_query
 from perennial.settings import get_settings
 from perennial.stores.measurements import Gauge, record
 from tasks.orchestration.retries import quiet_prefect_logs

@@ -98,7 +98,8 @@ def test_an_import_upwards_breaks_a_contract_also_where_it_is_lazy(tmp_path: Pat
         )
     history = tmp_path / "perennial" / "registry" / "history.py"
     history.write_text(
-        f"{history.read_text()}\n\ndef _steps() -> None:\n    from tasks.orchestration.steps import Steps\n"
+        f"{history.read_text()}\n\ndef _steps() -> None:\n"
+        "    from tasks.orchestration.steps import Steps\n"
     )
 
     done = subprocess.run(

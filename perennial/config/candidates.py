@@ -8,9 +8,16 @@ from typing import Literal
 from pydantic import Field
 
 from perennial.config.experiment import Parameters
-from perennial.config.fields import TabularFeatures
 from perennial.estimators import EstimatorName
 from perennial.schema import Name, Schema
+
+
+class TabularFeatures(Schema):
+    """How fields become numbers: categories by one column each, booleans by 0 and 1."""
+
+    scale: Literal["standard", "none"] = Field(
+        default="none", description="standard: mean 0 and deviation 1 over the training documents"
+    )
 
 
 class Features(Schema):

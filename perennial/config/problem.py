@@ -25,7 +25,6 @@ from perennial.config.decision import DecisionConfig
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
 from perennial.config.experiment import Experiment
 from perennial.config.feedback import FeedbackRules
-from perennial.config.fields import FieldName
 from perennial.config.gates import Gates
 from perennial.config.labels import check_labels
 from perennial.config.monitoring import Monitoring
@@ -39,7 +38,7 @@ from perennial.estimators.base import Refusal
 from perennial.fields import FieldKind
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
 from perennial.metrics import METRICS, MetricName
-from perennial.schema import Name, Schema, Share
+from perennial.schema import FieldName, Name, Schema, Share
 
 if TYPE_CHECKING:
     import numpy as np

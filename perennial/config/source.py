@@ -8,9 +8,8 @@ from typing import Any
 from pydantic import Field, field_serializer, field_validator
 
 from perennial.config.errors import CrossReferenceError
-from perennial.config.fields import FieldPath
-from perennial.config.query import QueryError, read_query, write_query
-from perennial.schema import Schema
+from perennial.query import QueryError, read_query, write_query
+from perennial.schema import FieldPath, Schema
 
 
 class Fields(Schema):

@@ -16,18 +16,11 @@ from perennial.inputs.base import TextInputs
 from perennial.inputs.documents import snapshot_digest
 from perennial.inputs.judgement import judge
 from perennial.inputs.records import RECORDS
+from perennial.inputs.revisions import newest_revisions
 from perennial.stores import earlier_layout
 from perennial.stores.delta import SnapshotConflictError
-from perennial.stores.snapshot import Snapshot
-from perennial.stores.snapshots import (
-    FEW_VALUES,
-    REVISION,
-    SNAPSHOT,
-    SnapshotStore,
-    digest_of,
-    newest_revisions,
-    row_of,
-)
+from perennial.stores.snapshot import REVISION, SNAPSHOT, Snapshot, digest_of, row_of
+from perennial.stores.snapshots import FEW_VALUES, SnapshotStore
 from perennial.stores.tombstones import Tombstones
 
 _CONFLICTS = 5

@@ -37,6 +37,11 @@ def from_feedback(documents: pa.Table) -> NDArray[np.bool_]:
     return found
 
 
+def feedback_contents(rows: pa.Table) -> pa.Array:
+    """Return the content hashes of those documents that are feedback."""
+    return rows["content"].filter(pa.array(from_feedback(rows))).combine_chunks()
+
+
 def superseded(documents: pa.Table) -> NDArray[np.bool_]:
     """Return which documents are feedback on a content that the collection has a label for.
 

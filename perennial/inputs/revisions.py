@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from bson import json_util
 
 from perennial import paths
@@ -301,3 +303,30 @@ def _unusable(
         "created_at": created_at if isinstance(created_at, datetime) else None,
         "source": None,
     }
+
+
+def newest_revisions(rows: pa.Table) -> pa.Table:
+    """Return the newest revision of each document that is not deleted."""
+    codes = rows["id"].combine_chunks().dictionary_encode()
+    if isinstance(codes, pa.ChunkedArray):
+        codes = codes.combine_chunks()
+    if len(codes.dictionary) < len(rows):
+        order = np.argsort(rows["version"].to_numpy(), kind="stable")
+        newest = np.zeros(len(codes.dictionary), np.intp)
+        newest[codes.indices.to_numpy()[order]] = order
+        rows = rows.take(pa.array(newest))
+    return rows.filter(pc.invert(pc.fill_null(rows["deleted"], fill_value=False)))
+
+
+def in_order(rows: pa.Table) -> pa.Table:
+    """Return rows in the order of their content, which is a hash, and of their ids."""
+    return rows.sort_by([("content", "ascending"), ("id", "ascending")])
+
+
+def completed(rows: pa.Table, columns: Iterable[str]) -> pa.Table:
+    """Return rows with those columns of every revision that the table did not have yet."""
+    for name in columns:
+        if name not in rows.column_names and name in COLUMNS.names:
+            absent = COLUMNS.field(name)
+            rows = rows.append_column(absent, pa.nulls(len(rows), absent.type))
+    return rows

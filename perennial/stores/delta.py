@@ -213,7 +213,7 @@ class Table:
         except CommitFailedError:
             # Somebody has just written; whoever comes next tidies.
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # What was to be written is written; large numbers of files only cost time.
             _log.warning("%s It will be tried again.", self.outside("compacted", error))
 

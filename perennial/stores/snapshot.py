@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from perennial.inputs.accounts import Accounts
-from perennial.inputs.judgement import Rules
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from perennial.inputs.accounts import Accounts
+from perennial.inputs.base import TextInputs
+from perennial.inputs.documents import snapshot_digest
+from perennial.inputs.judgement import JUDGED, Rules
+from perennial.inputs.revisions import COLUMNS
+
+REVISION, SNAPSHOT = "revision", "snapshot"
+# Beside what every revision has, and the input.
+_BOOKKEEPING = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("version", pa.int64()),
+        ("record", pa.string()),
+        # Only of rows that were written before there were revisions: what became of them then.
+        ("status", pa.string()),
+    ]
+)
+LIGHT = (*JUDGED, "deleted", "digest")
 _TIMES = ("watermark", "taken_at", "reconciled_at")
 
 
@@ -118,3 +137,64 @@ def _with_times(said: dict[str, Any]) -> dict[str, Any]:
         name: datetime.fromisoformat(said[name]) for name in _TIMES if said.get(name) is not None
     }
     return said | times
+
+
+def batches_of(
+    first: pa.Table | None,
+    rest: Iterator[pa.Table],
+    version: int,
+    schema: pa.Schema,
+    conclude: Callable[[list[pa.Table]], pa.RecordBatch],
+    *,
+    with_texts: bool,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of revisions as they come, and then the record of their snapshot."""
+    light: list[pa.Table] = []
+    table = first
+    while table is not None:
+        table = table.append_column("kind", pa.array([REVISION] * len(table)))
+        table = table.append_column("version", pa.array([version] * len(table), pa.int64()))
+        texts = [name for name in (TextInputs.column.name,) if with_texts]
+        light.append(table.select([*LIGHT, "version", *texts]))
+        yield from conformed(table, schema).to_batches()
+        table = next(rest, None)
+    yield conclude(light)
+
+
+def table_schema(revisions: pa.Schema) -> pa.Schema:
+    """Return the schema of the table, with the columns of some revisions."""
+    names = set(revisions.names)
+    added = [each for each in (*COLUMNS, *_BOOKKEEPING) if each.name not in names]
+    return pa.schema([*revisions, *added])
+
+
+def conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows with the columns of a schema, which are null where rows lack them."""
+    columns = [
+        rows[each.name].cast(each.type)
+        if each.name in rows.column_names
+        else pa.nulls(len(rows), each.type)
+        for each in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def row_of(snapshot: Snapshot, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the row that keeps the record of a snapshot."""
+    version = pa.array([snapshot.version], pa.int64())
+    row = pa.table({"kind": [SNAPSHOT], "version": version, "record": [snapshot.as_json()]})
+    return conformed(row, schema).to_batches()[0]
+
+
+def digest_of(digests: pa.Array | pa.ChunkedArray, rules: Rules) -> str:
+    """Return the digest of a snapshot: of its documents, and of what its labels mean."""
+    said = json.dumps([snapshot_digest(digests), rules.labels]).encode()
+    return hashlib.sha256(said).hexdigest()[:32]
+
+
+def watermark_of(rows: pa.Table, after: Snapshot | None) -> datetime | None:
+    """Return the newest time of creation of what was read, if it is past."""
+    kind = COLUMNS.field("created_at").type
+    past = pc.less_equal(rows["created_at"], pa.scalar(datetime.now(UTC), kind))
+    times = [after.watermark if after else None, pc.max(rows.filter(past)["created_at"]).as_py()]
+    return max((time for time in times if time is not None), default=None)

@@ -9,14 +9,11 @@ time without losing a snapshot.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
@@ -24,35 +21,43 @@ from deltalake import DeltaTable
 from perennial.errors import OutsideError
 from perennial.inputs.accounts import account
 from perennial.inputs.base import TextInputs
-from perennial.inputs.documents import from_feedback, snapshot_digest, superseded
-from perennial.inputs.judgement import JUDGED, Rules, judge
+from perennial.inputs.documents import feedback_contents, snapshot_digest, superseded
+from perennial.inputs.judgement import judge
 from perennial.inputs.near_copies import with_representatives
 from perennial.inputs.records import RECORDS
-from perennial.inputs.revisions import COLUMNS, as_read, row_digests
-from perennial.inputs.split import KEY_COLUMNS
+from perennial.inputs.revisions import (
+    COLUMNS,
+    as_read,
+    completed,
+    in_order,
+    newest_revisions,
+    row_digests,
+)
 from perennial.settings import Settings
+from perennial.splits.split import KEY_COLUMNS
 from perennial.stores import earlier_layout
 from perennial.stores.delta import SnapshotConflictError, Table
-from perennial.stores.snapshot import Draft, Snapshot, from_json
+from perennial.stores.snapshot import (
+    LIGHT,
+    REVISION,
+    SNAPSHOT,
+    Draft,
+    Snapshot,
+    batches_of,
+    conformed,
+    digest_of,
+    from_json,
+    row_of,
+    table_schema,
+    watermark_of,
+)
 from perennial.stores.tombstones import TOMBSTONE, Tombstone, Tombstones
 
 __all__ = ["Draft", "Snapshot", "SnapshotConflictError", "SnapshotStore"]
 
-REVISION, SNAPSHOT = "revision", "snapshot"
 # The folder of the table, below that of the problem.
 HISTORY = "history"
-# Beside what every revision has, and the input.
-_BOOKKEEPING = pa.schema(
-    [
-        ("kind", pa.string()),
-        ("version", pa.int64()),
-        ("record", pa.string()),
-        # Only of rows that were written before there were revisions: what became of them then.
-        ("status", pa.string()),
-    ]
-)
 FEW_VALUES = ("label", "source", "sender", "code", "field", "kind")
-LIGHT = (*JUDGED, "deleted", "digest")
 _READ = ("id", "created_at", "source", "sender", "group", "label", "content", "sketch", "fields")
 
 
@@ -156,7 +161,7 @@ class SnapshotStore:
         if snapshot.draft.rules.need_texts:
             wanted[TextInputs.column.name] = None
         rows = newest_revisions(self._revisions(snapshot.began, snapshot.version, list(wanted)))
-        rows = _in_order(as_read(_completed(rows, wanted), snapshot.draft.kinds))
+        rows = in_order(as_read(completed(rows, wanted), snapshot.draft.kinds))
         return judge(rows, snapshot.draft.rules)
 
     def quarantine(self, snapshot: Snapshot) -> pa.Table:
@@ -195,13 +200,13 @@ class SnapshotStore:
         else:
             rows = self.judged(snapshot)
             rows = rows.filter(pc.equal(rows["status"], "used"))
-        return _feedback_contents(rows)
+        return feedback_contents(rows)
 
     def every_feedback_content(self, snapshot: Snapshot) -> pa.Array:
         """Return the content hashes of all feedback that was read up to a snapshot."""
         rows = self._revisions(0, snapshot.version, ["id", "source", "content"])
         rows = rows.filter(pc.is_valid(rows["content"]))
-        return _feedback_contents(rows)
+        return feedback_contents(rows)
 
     def append(
         self, revisions: Iterable[pa.Table], draft: Draft, after: Snapshot | None
@@ -235,7 +240,7 @@ class SnapshotStore:
         began = after.began if after and not after.is_of_earlier_layout else version
         tables = iter(revisions)
         first = next(tables, None)
-        schema = _table_schema(first.schema if first is not None else COLUMNS)
+        schema = table_schema(first.schema if first is not None else COLUMNS)
         written: list[Snapshot] = []
 
         # Read before the table is written: the storage does not let itself be read meanwhile.
@@ -250,7 +255,7 @@ class SnapshotStore:
             written.append(snapshot)
             return row_of(snapshot, schema)
 
-        batches = _batches(first, tables, version, schema, conclude, with_texts=with_texts)
+        batches = batches_of(first, tables, version, schema, conclude, with_texts=with_texts)
         self.table.append(batches, schema, table, partition_by="kind", few_values=FEW_VALUES)
         self.table.keep_small()
         return written[0]
@@ -270,7 +275,7 @@ class SnapshotStore:
             before = judge(newest_revisions(earlier), after.draft.rules)
         rows = [table for table in (earlier, *light) if table is not None]
         if not rows:
-            rows = [_completed(pa.table({}), [*LIGHT, "version"])]
+            rows = [completed(pa.table({}), [*LIGHT, "version"])]
         newest = newest_revisions(pa.concat_tables(rows, promote_options="permissive"))
         judged = judge(newest, draft.rules)
         used = judged.filter(pc.equal(judged["status"], "used"))
@@ -280,7 +285,7 @@ class SnapshotStore:
             digest=digest_of(used["digest"], draft.rules),
             documents=len(used),
             uri=self.uri,
-            watermark=_watermark(newest, after),
+            watermark=watermark_of(newest, after),
             draft=draft,
             accounts=account(before, judged),
             taken_at=datetime.now(UTC),
@@ -292,14 +297,14 @@ class SnapshotStore:
         latest = self.latest()
         wanted = [*LIGHT, "version", *([TextInputs.column.name] if with_texts else [])]
         last = -1 if latest is None else latest.version
-        return _completed(self._revisions(0, last, wanted), wanted)
+        return completed(self._revisions(0, last, wanted), wanted)
 
     def _light(self, snapshot: Snapshot, *, with_texts: bool) -> pa.Table:
         """Return what judging needs of every revision up to a snapshot."""
         wanted = [*LIGHT, "version"]
         if with_texts:
             wanted.append(TextInputs.column.name)
-        return _completed(self._revisions(snapshot.began, snapshot.version, wanted), wanted)
+        return completed(self._revisions(snapshot.began, snapshot.version, wanted), wanted)
 
     def erased(self) -> Tombstones:
         """Return which documents were erased, and must not be read again."""
@@ -319,7 +324,7 @@ class SnapshotStore:
             If the storage refuses.
         """
         table = self._opened()
-        schema = _table_schema(COLUMNS)
+        schema = table_schema(COLUMNS)
         rows = pa.table(
             {
                 "kind": [TOMBSTONE] * len(tombstones),
@@ -327,7 +332,7 @@ class SnapshotStore:
                 "record": [each.as_json() for each in tombstones],
             }
         )
-        batches = _conformed(rows, schema).to_batches()
+        batches = conformed(rows, schema).to_batches()
         self.table.append(batches, schema, table, partition_by="kind", few_values=FEW_VALUES)
 
     def snapshots(self) -> list[Snapshot]:
@@ -356,11 +361,11 @@ class SnapshotStore:
         snapshots, tables = earlier_layout.read(earlier, self._earlier)
         tables = iter(tables)
         first = next(tables)
-        schema = _table_schema(first.schema)
+        schema = table_schema(first.schema)
         batches = [
             batch
             for table in (first, *tables)
-            for batch in _conformed(
+            for batch in conformed(
                 table.append_column("kind", pa.array([REVISION] * len(table))), schema
             ).to_batches()
         ]
@@ -408,91 +413,3 @@ class SnapshotStore:
             f"Snapshot {snapshot.version} of {self.problem!r} at {snapshot.uri} (DATA_URI) is "
             f"damaged: its documents do not have the digest {snapshot.digest}."
         )
-
-
-def _batches(
-    first: pa.Table | None,
-    rest: Iterator[pa.Table],
-    version: int,
-    schema: pa.Schema,
-    conclude: Callable[[list[pa.Table]], pa.RecordBatch],
-    *,
-    with_texts: bool,
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of revisions as they come, and then the record of their snapshot."""
-    light: list[pa.Table] = []
-    table = first
-    while table is not None:
-        table = table.append_column("kind", pa.array([REVISION] * len(table)))
-        table = table.append_column("version", pa.array([version] * len(table), pa.int64()))
-        texts = [name for name in (TextInputs.column.name,) if with_texts]
-        light.append(table.select([*LIGHT, "version", *texts]))
-        yield from _conformed(table, schema).to_batches()
-        table = next(rest, None)
-    yield conclude(light)
-
-
-def _table_schema(revisions: pa.Schema) -> pa.Schema:
-    names = set(revisions.names)
-    added = [each for each in (*COLUMNS, *_BOOKKEEPING) if each.name not in names]
-    return pa.schema([*revisions, *added])
-
-
-def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    columns = [
-        rows[each.name].cast(each.type)
-        if each.name in rows.column_names
-        else pa.nulls(len(rows), each.type)
-        for each in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def row_of(snapshot: Snapshot, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the row that keeps the record of a snapshot."""
-    version = pa.array([snapshot.version], pa.int64())
-    row = pa.table({"kind": [SNAPSHOT], "version": version, "record": [snapshot.as_json()]})
-    return _conformed(row, schema).to_batches()[0]
-
-
-def digest_of(digests: pa.Array | pa.ChunkedArray, rules: Rules) -> str:
-    """Return the digest of a snapshot: of its documents, and of what its labels mean."""
-    said = json.dumps([snapshot_digest(digests), rules.labels]).encode()
-    return hashlib.sha256(said).hexdigest()[:32]
-
-
-def newest_revisions(rows: pa.Table) -> pa.Table:
-    """Return the newest revision of each document that is not deleted."""
-    codes = rows["id"].combine_chunks().dictionary_encode()
-    if isinstance(codes, pa.ChunkedArray):
-        codes = codes.combine_chunks()
-    if len(codes.dictionary) < len(rows):
-        order = np.argsort(rows["version"].to_numpy(), kind="stable")
-        newest = np.zeros(len(codes.dictionary), np.intp)
-        newest[codes.indices.to_numpy()[order]] = order
-        rows = rows.take(pa.array(newest))
-    return rows.filter(pc.invert(pc.fill_null(rows["deleted"], fill_value=False)))
-
-
-def _in_order(rows: pa.Table) -> pa.Table:
-    return rows.sort_by([("content", "ascending"), ("id", "ascending")])
-
-
-def _completed(rows: pa.Table, columns: Iterable[str]) -> pa.Table:
-    """Return rows with those columns of every revision that the table did not have yet."""
-    for name in columns:
-        if name not in rows.column_names and name in COLUMNS.names:
-            absent = COLUMNS.field(name)
-            rows = rows.append_column(absent, pa.nulls(len(rows), absent.type))
-    return rows
-
-
-def _feedback_contents(rows: pa.Table) -> pa.Array:
-    return rows["content"].filter(pa.array(from_feedback(rows))).combine_chunks()
-
-
-def _watermark(rows: pa.Table, after: Snapshot | None) -> datetime | None:
-    kind = COLUMNS.field("created_at").type
-    past = pc.less_equal(rows["created_at"], pa.scalar(datetime.now(UTC), kind))
-    times = [after.watermark if after else None, pc.max(rows.filter(past)["created_at"]).as_py()]
-    return max((time for time in times if time is not None), default=None)

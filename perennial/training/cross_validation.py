@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
-from perennial.config.candidates import Features
+from perennial.config.candidates import Features, TabularFeatures
 from perennial.config.experiment import Parameters
-from perennial.config.fields import TabularFeatures
 from perennial.config.problem import Problem
 from perennial.metrics import (
     METRICS,

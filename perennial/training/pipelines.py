@@ -6,8 +6,7 @@ from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 
-from perennial.config.candidates import Candidate, Features, TabularCandidate
-from perennial.config.fields import TabularFeatures
+from perennial.config.candidates import Candidate, Features, TabularCandidate, TabularFeatures
 from perennial.config.problem import Problem
 from perennial.estimators import ESTIMATORS
 from perennial.inputs.encoder import FieldEncoder, FieldReader, FieldScaler

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from perennial.config.split import Validation
 from perennial.hashing import unit
-from perennial.inputs.split import contained, newest_cut
+from perennial.splits.split import contained, newest_cut
 
 Masks = NDArray[np.bool_]
 
@@ -36,7 +36,7 @@ class Bonds:
     Attributes
     ----------
     keys : Array of bytes, shape (n_documents,)
-        What documents have in common that are in one fold: see `perennial.inputs.split`.
+        What documents have in common that are in one fold: see `perennial.splits.split`.
     times : ndarray of int64, shape (n_documents,), or None
         When each was created, if models may learn only from what is older than what they predict.
     """

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.inputs.rare_labels import LEAST, Relabelled
-from perennial.inputs.split import CREATED_AT, LABEL, Sides
-from perennial.inputs.split_summary import join_some
+from perennial.splits.rare_labels import LEAST, Relabelled
+from perennial.splits.split import CREATED_AT, LABEL, Sides
+from perennial.splits.summary import join_some
 from perennial.stores.snapshots import Snapshot
 
 

@@ -14,8 +14,8 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.documents import from_feedback
 from perennial.inputs.identity import CURRENT_IDENTITY
-from perennial.inputs.split import SplitRule, split_documents
 from perennial.settings import get_settings
+from perennial.splits.split import SplitRule, split_documents
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from tasks.data.ingest import bring_up_to_date
 from tasks.orchestration.retries import NETWORK

@@ -25,8 +25,9 @@ from perennial.gates.slices import FIELDS, LENGTH, SOURCE
 from perennial.inputs.base import TextInputs, inputs_of
 from perennial.inputs.documents import from_feedback
 from perennial.inputs.feedback import newest_feedback, within_share
-from perennial.inputs.rare_labels import relabel
-from perennial.inputs.split import (
+from perennial.settings import get_settings
+from perennial.splits.rare_labels import relabel
+from perennial.splits.split import (
     CONTENT,
     CREATED_AT,
     KEY_COLUMNS,
@@ -35,8 +36,7 @@ from perennial.inputs.split import (
     microseconds,
     split_documents,
 )
-from perennial.inputs.split_summary import SplitSummary
-from perennial.settings import get_settings
+from perennial.splits.summary import SplitSummary
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 from perennial.training.pipelines import Counter, build_counter, build_normalizer
 from perennial.training.validation import Bonds, Fold, validation_folds

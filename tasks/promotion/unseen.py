@@ -14,8 +14,10 @@ from perennial.config.problem import Problem
 from perennial.config.split import RareLabels, SplitBy
 from perennial.errors import OutsideError
 from perennial.inputs.documents import from_feedback, in_holdout
-from perennial.inputs.rare_labels import relabel
-from perennial.inputs.split import (
+from perennial.registry.client import ModelVersion
+from perennial.settings import get_settings
+from perennial.splits.rare_labels import relabel
+from perennial.splits.split import (
     CONTENT,
     CREATED_AT,
     GROUP,
@@ -28,8 +30,6 @@ from perennial.inputs.split import (
     side_keys,
     split_documents,
 )
-from perennial.registry.client import ModelVersion
-from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 
 Masks = NDArray[np.bool_]

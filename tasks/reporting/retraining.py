@@ -14,11 +14,11 @@ from prefect.cache_policies import NO_CACHE
 from rich.console import Console, Group
 
 from perennial.config.problem import Problem
-from perennial.inputs.split_summary import SplitSummary
 from perennial.libraries import uses_embedded_prefect
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
+from perennial.splits.summary import SplitSummary
 from tasks.data.ingest import IngestResult
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary

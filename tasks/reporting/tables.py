@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from perennial.config.problem import Problem
-from perennial.inputs.split_summary import SplitSummary
 from perennial.metrics import METRICS, MetricName
+from perennial.splits.summary import SplitSummary
 from tasks.data.ingest import IngestResult
 from tasks.tables.base import TextTable
 from tasks.training.evaluate import Evaluation

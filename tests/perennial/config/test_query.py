@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
-from perennial.config.query import QueryError, read_query, write_query
 from perennial.errors import ProblemError
+from perennial.query import QueryError, read_query, write_query
 
 FILE = """\
 source:

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perennial.config.problem import Problem
-from perennial.config.query import read_query
 from perennial.inputs.judgement import judge_documents
+from perennial.query import read_query
 from perennial.reasons import Reason, ReasonCode
 from perennial.settings import Settings
 from perennial.stores.documents import open_documents, read_newest

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.hashing import digest
-from perennial.inputs.split import SplitRule, split_documents
 from perennial.registry.model_version import ModelVersion
 from perennial.registry.tags import TAG, VersionTags
+from perennial.splits.split import SplitRule, split_documents
 from perennial.stores.snapshots import Snapshot
 from tasks.promotion import unseen
 from tasks.promotion.unseen import held_out_by, unseen_by

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.config.split import RareLabels
-from perennial.inputs.split import CONTENT, LABEL
+from perennial.splits.split import CONTENT, LABEL
 
 # A label needs so many different inputs to be learned and judged.
 LEAST = 2

@@ -15,9 +15,9 @@ from perennial.config.split import RareLabels
 from perennial.hashing import digest
 from perennial.inputs.base import content_hash
 from perennial.inputs.documents import in_holdout
-from perennial.inputs.rare_labels import relabel
-from perennial.inputs.split import Sides, SplitRule, side_keys, split_documents
-from perennial.inputs.split_summary import SplitSummary
+from perennial.splits.rare_labels import relabel
+from perennial.splits.split import Sides, SplitRule, side_keys, split_documents
+from perennial.splits.summary import SplitSummary
 from tests.perennial.examples import some_examples
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.config.split import RareLabels
-from perennial.inputs.rare_labels import Relabelled
-from perennial.inputs.split import CONTENT, GROUP, REPRESENTATIVE, Side, Sides, SplitRule
+from perennial.splits.rare_labels import Relabelled
+from perennial.splits.split import CONTENT, GROUP, REPRESENTATIVE, Side, Sides, SplitRule
 
 # Labels in one sentence; the run has all.
 _SHOWN = 10

@@ -354,7 +354,7 @@ class SnapshotStore:
         return rows.filter(pa.array(~given_way)) if given_way.any() else rows
 
     def _read_earlier(self, snapshot: Snapshot) -> pa.Table:
-        inputs = (TextInputs.column.name, RECORDS)
+        inputs = (TextInputs.column.name, earlier_layout.INPUTS)
         rows = self._used_earlier(snapshot, [*_READ[:7], *inputs, *_READ[7:]])
         rows = earlier_layout.with_plain_records(rows)
         if snapshot_digest(earlier_layout.row_digests(rows)) != snapshot.digest:

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.config.split import RareLabels
+from perennial.inputs.agreement import best_accuracy
 from perennial.inputs.rare_labels import Relabelled
-from perennial.inputs.split import GROUP, Side, Sides, SplitRule
+from perennial.inputs.split import CONTENT, GROUP, LABEL, Side, Sides, SplitRule
 
 # Labels in one sentence; the run has all.
 _SHOWN = 10
@@ -43,6 +44,9 @@ class SplitSummary:
         Rare label -> its documents.
     dropped : int
         Documents that are left out because of their label.
+    best_accuracy : float
+        What no model can exceed on the holdout, since equal records have different labels there;
+        1 if they have not.
     """
 
     rule: SplitRule
@@ -57,6 +61,7 @@ class SplitSummary:
     policy: RareLabels | None
     rare: Mapping[str, int]
     dropped: int
+    best_accuracy: float = 1.0
 
     @classmethod
     def of(
@@ -64,6 +69,7 @@ class SplitSummary:
     ) -> SplitSummary:
         """Return the summary of a split."""
         documents, groups, ungrouped = relabelled.documents, None, 0
+        held = documents.filter(pa.array(sides.holdout))
         if rule.by == "group":
             parts = [documents.filter(pa.array(side)) for side in (sides.training, sides.holdout)]
             groups = (_groups(parts[0]), _groups(parts[1]))
@@ -83,6 +89,7 @@ class SplitSummary:
             policy=policy,
             rare=dict(relabelled.rare),
             dropped=relabelled.dropped,
+            best_accuracy=best_accuracy(held[CONTENT], held[LABEL]),
         )
 
     @property
@@ -115,6 +122,11 @@ class SplitSummary:
             found.append(
                 f"Set aside, as feedback may not be judged on and these belong to the holdout: "
                 f"{self.feedback:,}."
+            )
+        if self.best_accuracy < 1:
+            found.append(
+                f"Equal inputs have different labels: on the holdout no model can exceed an "
+                f"accuracy of {self.best_accuracy:.4f}."
             )
         return [*found, *self._about_rare_labels()]
 
@@ -157,6 +169,7 @@ class SplitSummary:
         found: dict[str, float] = {
             "split.training": self.training,
             "split.holdout": self.holdout,
+            "split.holdout.best_accuracy": self.best_accuracy,
             "split.copies_set_aside": self.copies,
             "split.feedback_set_aside": self.feedback,
         }

@@ -180,13 +180,11 @@ def test_processes_that_open_it_at_once_do_no_harm(before: Settings) -> None:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
         # They go on together.
-        answers = []
         for process in processes:
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
-        for process in processes:
-            answers.append(process.communicate(timeout=60)[0].split())
+        answers = [process.communicate(timeout=60)[0].split() for process in processes]
     finally:
         for process in processes:
             process.kill()

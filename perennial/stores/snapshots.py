@@ -73,7 +73,7 @@ class SnapshotStore:
 
     def latest(self) -> Snapshot | None:
         """Return the newest snapshot, or None before the first ingestion."""
-        return max(self._snapshots(), key=lambda each: each.version, default=None)
+        return next(self._snapshots(), None)
 
     def find(self, version_or_digest: int | str) -> Snapshot:
         """Return the snapshot of a version or of a digest.
@@ -83,7 +83,7 @@ class SnapshotStore:
         OutsideError
             If there is none.
         """
-        for snapshot in sorted(self._snapshots(), key=lambda each: -each.version):
+        for snapshot in self._snapshots():
             if version_or_digest in (snapshot.version, snapshot.digest):
                 return snapshot
         raise OutsideError(
@@ -290,13 +290,15 @@ class SnapshotStore:
             wanted.append(TextInputs.column.name)
         return _completed(self._revisions(snapshot.began, snapshot.version, wanted), wanted)
 
-    def _snapshots(self) -> list[Snapshot]:
+    def _snapshots(self) -> Iterator[Snapshot]:
+        """Yield the snapshots, the newest first; none is parsed before it is asked for."""
         if self._opened() is None:
-            return []
-        records = self._table.read(["record"], [("kind", "=", SNAPSHOT)])["record"].to_pylist()
-        if not records:
+            return
+        rows = self._table.read(["version", "record"], [("kind", "=", SNAPSHOT)])
+        if not len(rows):
             raise OutsideError(f"The table at {self.uri} (DATA_URI) was not written by Perennial.")
-        return [from_json(self.problem, self.uri, each) for each in records]
+        for record in rows.sort_by([("version", "descending")])["record"].to_pylist():
+            yield from_json(self.problem, self.uri, record)
 
     def _opened(self) -> DeltaTable | None:
         """Return the table, with what the earlier layout wrote carried over into it."""

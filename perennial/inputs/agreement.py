@@ -1,4 +1,4 @@
-"""Agreement: whether documents of equal input have equal labels, and what follows if they do not."""
+"""Agreement: whether equal inputs have equal labels, and what follows where they do not."""
 
 from __future__ import annotations
 

@@ -203,7 +203,9 @@ def main() -> None:
     """Measure, and print a table."""
     options = parser(__doc__)
     options.add_argument("--documents", type=int, default=LARGE, help="default: %(default)s")
-    options.add_argument("--days", type=int, default=DAYS, help="default: %(default)s")
+    options.add_argument(
+        "--days", type=int, default=DAYS, help="default: %(default)s; 0 leaves the year out"
+    )
     options.add_argument("--once", nargs=2, metavar=("WAY", "NAME"), help="of processes of its own")
     arguments = options.parse_args()
     if arguments.once is not None:
@@ -220,8 +222,10 @@ def main() -> None:
             usage = run_module(["benchmarks.history", "--once", way, name], environment, log)
             return float(log.read_text().splitlines()[-1]), usage.peak_mb
 
-        year = a_year(make, SMALL, arguments.days)
-        _print_year(year, arguments.days)
+        year: dict[str, float] = {}
+        if arguments.days:
+            year = a_year(make, SMALL, arguments.days)
+            _print_year(year, arguments.days)
         found = reconciling(make, run, arguments.rounds, arguments.documents)
         _print_reconciling(found, arguments.documents)
     write_json(arguments.json, {"year": year, "reconciling": found})

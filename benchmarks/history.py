@@ -229,7 +229,8 @@ def main() -> None:
         def run(way: str, name: str) -> Once:
             log = Path(folder) / "once.log"
             usage = run_module(["benchmarks.history", "--once", way, name], environment, log)
-            return Once(*json.loads(log.read_text().splitlines()[-1]), usage.peak_mb)
+            seconds, cpu = json.loads(log.read_text().splitlines()[-1])
+            return Once(seconds, cpu, usage.peak_mb)
 
         year: dict[str, float] = {}
         if arguments.days:

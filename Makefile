@@ -124,6 +124,7 @@ bench: .venv/dev ## the claims of speed in the README, measured
 	$(BIN)/python -m benchmarks.resilience
 	$(BIN)/python -m benchmarks.promotion
 	$(BIN)/python -m benchmarks.near_copies
+	$(BIN)/python -m benchmarks.history
 
 lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*.txt
 	for name in requirements requirements-local requirements-dev requirements-uv \

@@ -10,8 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.config.split import RareLabels
+from perennial.inputs.agreement import best_accuracy
 from perennial.splits.rare_labels import Relabelled
-from perennial.splits.split import CONTENT, GROUP, REPRESENTATIVE, Side, Sides, SplitRule
+from perennial.splits.split import (
+    CONTENT,
+    GROUP,
+    LABEL,
+    REPRESENTATIVE,
+    Side,
+    Sides,
+    SplitRule,
+)
 
 # Labels in one sentence; the run has all.
 _SHOWN = 10
@@ -45,6 +54,9 @@ class SplitSummary:
         Documents that are left out because of their label.
     near_copies : int
         Documents that resemble an earlier one, on whose side they are.
+    best_accuracy : float
+        What no model can exceed on the holdout, since equal records have different labels there;
+        1 if they have not.
     """
 
     rule: SplitRule
@@ -60,6 +72,7 @@ class SplitSummary:
     rare: Mapping[str, int]
     dropped: int
     near_copies: int
+    best_accuracy: float = 1.0
 
     @classmethod
     def of(
@@ -67,6 +80,7 @@ class SplitSummary:
     ) -> SplitSummary:
         """Return the summary of a split."""
         documents, groups, ungrouped = relabelled.documents, None, 0
+        held = documents.filter(pa.array(sides.holdout))
         if rule.by == "group":
             parts = [documents.filter(pa.array(side)) for side in (sides.training, sides.holdout)]
             groups = (_groups(parts[0]), _groups(parts[1]))
@@ -87,6 +101,7 @@ class SplitSummary:
             rare=dict(relabelled.rare),
             dropped=relabelled.dropped,
             near_copies=_near_copies(documents),
+            best_accuracy=best_accuracy(held[CONTENT], held[LABEL]),
         )
 
     @property
@@ -124,6 +139,11 @@ class SplitSummary:
             found.append(
                 f"Set aside, as feedback may not be judged on and these belong to the holdout: "
                 f"{self.feedback:,}."
+            )
+        if self.best_accuracy < 1:
+            found.append(
+                f"Equal inputs have different labels: on the holdout no model can exceed an "
+                f"accuracy of {self.best_accuracy:.4f}."
             )
         return [*found, *self._about_rare_labels()]
 
@@ -166,6 +186,7 @@ class SplitSummary:
         found: dict[str, float] = {
             "split.training": self.training,
             "split.holdout": self.holdout,
+            "split.holdout.best_accuracy": self.best_accuracy,
             "split.copies_set_aside": self.copies,
             "split.feedback_set_aside": self.feedback,
             "split.near_copies": self.near_copies,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 from deltalake import (
@@ -21,7 +21,6 @@ from perennial.settings import Settings
 
 _log = logging.getLogger(__name__)
 Filters = list[tuple[str, str, Any]]
-_T = TypeVar("_T")
 
 # So many files of one partition are small enough in number to be read quickly.
 _FILES = 24
@@ -81,15 +80,16 @@ class Table:
         OutsideError
             If the storage refuses or a file is damaged.
         """
-
-        def read() -> pa.Table:
-            table = DeltaTable(self.uri, storage_options=self.options)
-            held = {field.name for field in table.schema().fields}
-            wanted = [name for name in columns if name in held]
-            return table.to_pyarrow_table(columns=wanted, filters=filters)
-
         try:
-            return self._twice(read)
+            table = DeltaTable(self.uri, storage_options=self.options)
+            try:
+                return _rows(table, columns, filters)
+            except Exception:
+                # Another process may have merged files meanwhile.
+                now = DeltaTable(self.uri, storage_options=self.options)
+                if now.version() == table.version():
+                    raise
+                return _rows(now, columns, filters)
         except Exception as error:
             raise self.outside("read", error) from error
 
@@ -263,16 +263,11 @@ class Table:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return OutsideError(f"{self._name} at {self.uri} (DATA_URI) cannot be {verb}: {reason}")
 
-    def _twice(self, read: Callable[[], _T]) -> _T:
-        """Read, and once more if another process has merged files meanwhile."""
-        before = self.open()
-        try:
-            return read()
-        except Exception:
-            now = self.open()
-            if before is None or now is None or now.version() == before.version():
-                raise
-            return read()
+
+def _rows(table: DeltaTable, columns: Sequence[str], filters: Filters) -> pa.Table:
+    held = {field.name for field in table.schema().fields}
+    wanted = [name for name in columns if name in held]
+    return table.to_pyarrow_table(columns=wanted, filters=filters)
 
 
 def _noting(batches: Iterable[pa.RecordBatch], failed: list[Exception]) -> Iterator[pa.RecordBatch]:

@@ -7,7 +7,7 @@ history of revisions once, with the judgement of then, so that its snapshots are
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -38,26 +38,30 @@ def read(table: DeltaTable, place: Table) -> tuple[list[dict[str, Any]], Iterato
         If the table cannot be read, or was not written by Perennial.
     """
     try:
-        files = fs.PyFileSystem(DeltaStorageHandler(place.uri, place.options))
+        files = fs.PyFileSystem(DeltaStorageHandler(table.table_uri, place.options))
         commits = [_commit(files, version) for version in range(table.version() + 1)]
     except Exception as error:
         raise place.outside("read", error) from error
-    snapshots = [
-        {
-            "version": version,
-            "digest": information[_DIGEST],
-            "documents": int(information[_DOCUMENTS]),
-            "watermark": datetime.fromisoformat(information[_WATERMARK])
-            if _WATERMARK in information
-            else None,
-        }
-        for version, (information, _) in enumerate(commits)
-        if _DIGEST in information
-    ]
+    snapshots: list[dict[str, Any]] = []
+    said: dict[str, Any] = {}
+    for version, (information, _) in enumerate(commits):
+        # What another program added, when it merged files, has the documents of the one before.
+        said = information if _DIGEST in information else said
+        if said:
+            snapshots.append({"version": version, **_parts(said)})
     if not snapshots:
         raise place.outside("read", ValueError("it was not written by Perennial"))
     added = [(version, each) for version, (_, adds) in enumerate(commits) for each in adds]
     return snapshots, _rows(files, added, place)
+
+
+def _parts(information: Mapping[str, Any]) -> dict[str, Any]:
+    watermark = information.get(_WATERMARK)
+    return {
+        "digest": information[_DIGEST],
+        "documents": int(information[_DOCUMENTS]),
+        "watermark": None if watermark is None else datetime.fromisoformat(watermark),
+    }
 
 
 def _commit(files: fs.FileSystem, version: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:

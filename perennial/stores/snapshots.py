@@ -9,7 +9,7 @@ time without losing a snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -81,7 +81,7 @@ class SnapshotStore:
 
     def latest(self) -> Snapshot | None:
         """Return the newest snapshot, or None before the first ingestion."""
-        return max(self.snapshots(), key=lambda each: each.version, default=None)
+        return next(self.snapshots(), None)
 
     def find(self, version_or_digest: int | str) -> Snapshot:
         """Return the snapshot of a version or of a digest.
@@ -91,7 +91,7 @@ class SnapshotStore:
         OutsideError
             If there is none.
         """
-        for snapshot in sorted(self.snapshots(), key=lambda each: -each.version):
+        for snapshot in self.snapshots():
             if version_or_digest in (snapshot.version, snapshot.digest):
                 return snapshot
         raise OutsideError(
@@ -335,14 +335,15 @@ class SnapshotStore:
         batches = conformed(rows, schema).to_batches()
         self.table.append(batches, schema, table, partition_by="kind", few_values=FEW_VALUES)
 
-    def snapshots(self) -> list[Snapshot]:
-        """Return every snapshot."""
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Yield every snapshot, the newest first; none is parsed before it is asked for."""
         if self._opened() is None:
-            return []
-        records = self.table.read(["record"], [("kind", "=", SNAPSHOT)])["record"].to_pylist()
-        if not records and not len(self.table.read(["id"], [("kind", "=", TOMBSTONE)])):
+            return
+        rows = self.table.read(["version", "record"], [("kind", "=", SNAPSHOT)])
+        if not len(rows) and not len(self.table.read(["id"], [("kind", "=", TOMBSTONE)])):
             raise OutsideError(f"The table at {self.uri} (DATA_URI) was not written by Perennial.")
-        return [from_json(self.problem, self.uri, each) for each in records]
+        for record in rows.sort_by([("version", "descending")])["record"].to_pylist():
+            yield from_json(self.problem, self.uri, record)
 
     def _opened(self) -> DeltaTable | None:
         """Return the table, with what the earlier layout wrote carried over into it."""

@@ -14,6 +14,8 @@ from perennial.splits.split import contained, newest_cut
 
 Masks = NDArray[np.bool_]
 
+_FOLDS_OF_FEW = 5
+
 
 @dataclass(frozen=True, eq=False)
 class Fold:
@@ -74,7 +76,8 @@ def validation_folds(
     ----------
     validation : Validation
         A share, or a number of folds. By time these are the newest documents, or as many parts one
-        after the other, each predicted by models of what is older.
+        after the other, each predicted by models of what is older. Where a share of few different
+        inputs, as in a table of few fields, has less than two labels, folds take its place.
     bonds : Bonds
         Of the training documents.
     labels : ndarray of str, shape (n_documents,)
@@ -88,10 +91,23 @@ def validation_folds(
         else:
             edges = _edges(bonds.times[judged], validation.folds)
         return _past_folds(bonds.keys, bonds.times, edges, judged)
-    parts = validation_parts(validation, bonds.keys)
-    return folds_without(
-        bonds.keys, [spare_labels(part & judged, bonds.keys, labels) for part in parts]
-    )
+
+    def folds_of(rule: Validation) -> list[Fold]:
+        parts = validation_parts(rule, bonds.keys)
+        spared = [spare_labels(part & judged, bonds.keys, labels) for part in parts]
+        return folds_without(bonds.keys, spared)
+
+    folds = folds_of(validation)
+    if validation.folds is None and len({*labels[_predicted(folds, len(labels))].tolist()}) < 2:
+        folds = folds_of(Validation(folds=_FOLDS_OF_FEW))
+    return folds
+
+
+def _predicted(folds: list[Fold], documents: int) -> Masks:
+    found = np.zeros(documents, np.bool_)
+    for fold in folds:
+        found |= fold.predicted
+    return found
 
 
 def past_folds(bonds: Bonds, number: int, judged: Masks) -> list[Fold]:

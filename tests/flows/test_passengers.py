@@ -1,0 +1,121 @@
+"""Passengers: a table of few fields, in which equal records are many and disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pytest
+from perennial.inputs.split import SplitRule, split_documents
+from ruamel.yaml import YAML
+
+from flows.retrain import retrain
+from perennial.config.loader import load_problem
+from perennial.config.problem import Problem
+from perennial.settings import Settings
+from perennial.stores.snapshots import SnapshotStore
+from tests.conftest import MIDNIGHT, MINUTE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+# Of those aboard the Titanic by class, age and sex: how many died, and how many survived.
+COUNTS: dict[tuple[str, ...], tuple[int, int]] = {
+    ("1st", "child", "male"): (0, 5),
+    ("2nd", "child", "male"): (0, 11),
+    ("3rd", "child", "male"): (35, 13),
+    ("1st", "child", "female"): (0, 1),
+    ("2nd", "child", "female"): (0, 13),
+    ("3rd", "child", "female"): (17, 14),
+    ("1st", "adult", "male"): (118, 57),
+    ("2nd", "adult", "male"): (154, 14),
+    ("3rd", "adult", "male"): (387, 75),
+    ("crew", "adult", "male"): (670, 192),
+    ("1st", "adult", "female"): (4, 140),
+    ("2nd", "adult", "female"): (13, 80),
+    ("3rd", "adult", "female"): (89, 76),
+    ("crew", "adult", "female"): (3, 20),
+}
+FIELDS = ("status", "age", "sex")
+PROBLEM: dict[str, Any] = {
+    "source": {"database": "", "collection": "passengers"},
+    "inputs": dict.fromkeys(FIELDS, "category"),
+    "labels": {"died": 0, "survived": 1},
+    "metric": "roc_auc",
+    "candidates": {
+        "logistic": {"estimator": "logistic_regression"},
+        "forest": {"estimator": "random_forest"},
+    },
+    "gates": {"floors": {"roc_auc": 0.5}},
+}
+
+
+@pytest.fixture
+def load(machine: Settings, mongodb_server: str) -> Iterator[Callable[..., Problem]]:
+    """Return a function that writes the problem's file; everybody aboard is in its collection."""
+    from pymongo import MongoClient
+
+    database = f"test_{uuid4().hex}"
+
+    def one(**changes: Any) -> Problem:
+        path = machine.problems_dir / "passengers.yaml"
+        with path.open("w") as file:
+            source = PROBLEM["source"] | {"database": database}
+            YAML(typ="safe").dump(PROBLEM | {"source": source} | changes, file)
+        return load_problem(path)
+
+    rows = [
+        dict(zip(FIELDS, cell, strict=True)) | {"label": label}
+        for cell, counts in COUNTS.items()
+        for label, count in enumerate(counts)
+        for _ in range(count)
+    ]
+    for number, row in enumerate(rows):
+        row |= {"_id": number, "created_at": MIDNIGHT + number * MINUTE}
+    with MongoClient(mongodb_server) as client:
+        client[database]["passengers"].insert_many(rows)
+        yield one
+        client.drop_database(database)
+
+
+def test_everybody_counts_and_it_is_said_how_good_anyone_can_be(
+    load: Callable[..., Problem],
+    machine: Settings,
+    capsys: pytest.CaptureFixture[str],
+    client: MlflowClient,
+) -> None:
+    problem = load()
+
+    retraining = retrain("passengers")
+
+    accounts = retraining.ingested.accounts
+    assert (accounts.used, accounts.duplicates, accounts.in_quarantine) == (2201, 0, {})
+    split = retraining.split
+    assert split is not None
+    assert split.training + split.holdout == 2201
+    snapshot = SnapshotStore("passengers", machine).read(retraining.ingested.snapshot)
+    held = _held_out(problem, snapshot)
+    # Equal records are on one side, so that the holdout has what no version has learned.
+    assert len(held) == split.holdout == sum(sum(COUNTS[cell]) for cell in {c for c, _ in held})
+
+    right = sum(max(COUNTS[cell]) for cell in {cell for cell, _ in held}) / len(held)
+    assert client.get_run(retraining.run_id).data.metrics["split.holdout.best_accuracy"] == right
+    assert f"exceed an accuracy of {right:.4f}" in _unwrapped(capsys.readouterr().out)
+    assert retraining.evaluation is not None
+    assert retraining.evaluation.metrics["accuracy"].value <= right
+
+
+def _held_out(problem: Problem, snapshot: pa.Table) -> list[tuple[tuple[str, ...], str]]:
+    """Return cell and label of everybody in the holdout."""
+    sides = split_documents(snapshot, SplitRule.of(problem))
+    rows = snapshot.filter(pa.array(sides.holdout)).select(["inputs", "label"]).to_pylist()
+    return [(tuple(row["inputs"][name] for name in FIELDS), row["label"]) for row in rows]
+
+
+def _unwrapped(printed: str) -> str:
+    """Return what was printed without the lines of tables, in one line."""
+    return " ".join(printed.replace("│", " ").split())

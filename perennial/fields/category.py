@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from perennial.fields.base import Kind, describe, is_text, plain
@@ -11,6 +14,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LONGEST = 1_000
+# Larger whole numbers are not exact as floating-point numbers.
+_EXACT = 2**53
 
 
 class Category(Kind):
@@ -37,6 +42,18 @@ class Category(Kind):
                 raise WrongValueError(ReasonCode.NOT_UTF8) from None
         text: str = value
         return text
+
+    def from_file(self, value: Any) -> Any:
+        """Return the text as it is written; a number or a date as it would be written."""
+        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+            return None
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+            return str(int(value))
+        if isinstance(value, date):
+            return value.isoformat()
+        return str(value) if isinstance(value, int | float | Decimal) else value
 
     def arrow_type(self) -> pa.DataType:
         """Return the type string."""

@@ -150,7 +150,6 @@ def test_a_missing_column_is_named_with_those_that_there_are(
         ("ragged.csv", b"text,label\na,1\nb,1,2\n"),
         ("latin.csv", b"text,label\nmagnifi\xe9,1\n"),
         ("broken.jsonl", b'{"text": "a", '),
-        ("mixed.jsonl", b'{"text": "a", "label": 1}\n{"text": "b", "label": "x"}\n'),
         ("text.parquet", b"no parquet"),
         ("texts.xlsx", b"PK"),
         ("texts", b"text,label\n"),

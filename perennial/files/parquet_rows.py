@@ -31,6 +31,8 @@ class ParquetTable:
         What the place of a row counts.
     schema : Schema
         The columns with their types.
+    count : int
+        How many rows it has.
     columns : tuple of str
         The names of the columns.
 
@@ -46,6 +48,7 @@ class ParquetTable:
         self.path = path
         with self._opened() as file:
             self.schema: pa.Schema = file.schema_arrow
+            self.count: int = file.metadata.num_rows
         require_distinct(path, self.schema.names)
         self.columns = tuple(self.schema.names)
 

@@ -23,7 +23,7 @@ from perennial.reasons import Reason, ReasonCode
 from perennial.registry.client import Registry
 from perennial.settings import PROJECT, Settings
 from tasks.data.ingest import ingest
-from tasks.scoring import parquet as score_file_module
+from tasks.scoring import file as score_file_module
 from tasks.scoring.batch import Classifier
 from tests.conftest import wait_until
 from tests.small_models import fit_small, register_small

@@ -82,8 +82,9 @@ class _Objects:
                 break
             if is_array and not is_first:
                 self._skip_comma(character)
-            # What comes before the object, such as line breaks, counts first.
-            self._next()
+            # Line breaks before the object are counted first.
+            if not self._next():
+                break
             line = self._line
             yield Row(line, self._object())
             is_first = False

@@ -62,6 +62,9 @@ def put(document: dict[str, Any], path: str, value: Any) -> None:
     ValueError
         If something else than an object is on the way; the message is the path that leads to it.
     """
+    if _DOT not in path:
+        document[path] = value
+        return
     *way, last = path.split(_DOT)
     inner = document
     for place, name in enumerate(way, start=1):

@@ -45,7 +45,9 @@ class Category(Kind):
 
     def from_file(self, value: Any) -> Any:
         """Return the text as it is written; a number or a date as it would be written."""
-        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        if isinstance(value, str):
+            return value or None
+        if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
         if isinstance(value, bool):
             return str(value).lower()

@@ -55,15 +55,15 @@ class Number(Kind):
 
     def from_file(self, value: Any) -> Any:
         """Return the number that a text is; see `Kind.from_file`."""
-        if is_missing(value):
-            return None
         if not isinstance(value, str):
-            return value
+            return None if is_missing(value) else value
         text = value.strip()
         if _WHOLE.fullmatch(text):
             return int(text)
         if _WRITTEN.fullmatch(text):
             return float(text)
+        if is_missing(text):
+            return None
         if _GROUPED.fullmatch(text):
             raise WrongValueError(ReasonCode.WRONG_TYPE, _AMBIGUOUS)
         return value

@@ -31,7 +31,8 @@ class InputColumns:
 
     def __init__(self, problem: Problem, text_column: str | None = None) -> None:
         inputs = inputs_of(problem)
-        self._kinds = inputs.fields or {}
+        kinds = inputs.fields or {}
+        self._read = {name: KINDS[kind].from_file for name, kind in kinds.items()}
         if inputs.fields is None and text_column is not None:
             self._fields = {text_column: inputs.names[0]}
         else:
@@ -52,13 +53,10 @@ class InputColumns:
             if value is paths.MISSING:
                 continue
             try:
-                found[field] = self._read(field, value)
+                found[field] = self._read[field](value) if self._read else value
             except ValueError as error:
                 raise wrong_value(table, row, column, value, str(error)) from None
         return found
-
-    def _read(self, field: str, value: Any) -> Any:
-        return KINDS[self._kinds[field]].from_file(value) if field in self._kinds else value
 
 
 def wrong_value(table: TableFile, row: Row, column: str, value: Any, why: str) -> OutsideError:

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from perennial import paths
@@ -136,7 +137,6 @@ class LabelledFile:
         return self._chosen is None or self._source(row) == self._chosen
 
     def _document(self, row: Row, times_seen: Counter[bytes]) -> Document:
-        names = self._names
         given = paths.read(row.values, self._label_column)
         label = None if given is paths.MISSING else self._labels.read(given)
         read = self._inputs.read(self._table, row)
@@ -147,22 +147,31 @@ class LabelledFile:
             # As it is given, a name stays the id of what was loaded under it.
             said = given if label is None or given in self._label_names else label
             key = content_id(source, [said, *map(values.get, self._fields)], times_seen)
-        document: Document = {_ID: key}
-        # Other columns first: what the problem declares takes the place of what has its name.
-        others = {
+        names = self._names
+        declared = {**values, names.label: label, names.source: source, **self._dates(row)}
+        return self._put_together(row, {_ID: key}, self._others(row), declared)
+
+    def _others(self, row: Row) -> Document:
+        """Return what the columns hold of which the problem says nothing."""
+        return {
             field_name(name): storable(value)
             for name, value in row.values.items()
             if name not in self._read and name != _ID
         }
-        declared = {
-            **values,
-            names.label: label,
-            names.source: source,
-            names.created_at: self._date(row, names.created_at) or self._now,
-        }
-        if names.updated_at is not None and (changed := self._date(row, names.updated_at)):
-            declared[names.updated_at] = changed
-        for path, value in (*others.items(), *declared.items()):
+
+    def _dates(self, row: Row) -> dict[str, datetime]:
+        names = self._names
+        dates = {names.created_at: self._date(row, names.created_at) or self._now}
+        if names.updated_at is not None:
+            unchanged = paths.read(row.values, names.updated_at) in (None, "")
+            changed = None if unchanged else self._date(row, names.updated_at)
+            dates |= {} if changed is None else {names.updated_at: changed}
+        return dates
+
+    def _put_together(self, row: Row, *parts: Document) -> Document:
+        """Return a document of values at paths; a later one takes the place of an earlier one."""
+        document: Document = {}
+        for path, value in chain.from_iterable(part.items() for part in parts):
             try:
                 paths.put(document, path, value)
             except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +22,7 @@ from perennial.files.labels import LabelReader
 from perennial.inputs.base import inputs_of
 from perennial.reasons import ReasonCode, UnusableError
 from tests.perennial.examples import many_examples
-from tests.perennial.files.written import MORNING, loaded, problem_of, write
+from tests.perennial.files.written import MORNING, labelled, loaded, problem_of, write
 
 LABELS = {"bad": 0, "good": 1}
 
@@ -231,3 +232,28 @@ def test_nested_objects_are_read_by_their_paths(tmp_path: Path) -> None:
 
     assert document["address"] == {"zip": "1067", "city": "Dresden"}
     assert (document["size"], document["label"]) == (None, 1)
+
+
+def test_a_document_that_was_never_changed_has_no_date_of_a_change(tmp_path: Path) -> None:
+    problem = problem_of(LABELS, fields=None, source_fields={"updated_at": "changed"})
+    rows = [{"text": "a", "label": 1, "changed": at} for at in ("", "2026-01-31T11:00Z")]
+
+    first, second = loaded(problem, write(tmp_path / "t.csv", rows))
+
+    assert first["changed"] is None
+    assert second["changed"] == MORNING
+
+
+def test_of_a_file_no_more_than_a_few_rows_are_in_memory(tmp_path: Path) -> None:
+    rows = [{"text": f"{n} " + "word " * 2_000, "label": n % 2} for n in range(1_500)]
+    file = write(tmp_path / "t.csv", rows)
+    del rows
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in labelled(problem_of(LABELS), file))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert count == 1_500
+    assert peak < file.stat().st_size / 2

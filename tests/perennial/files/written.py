@@ -35,12 +35,14 @@ _CANDIDATE = {"estimator": "logistic_regression"}
 
 
 def problem_of(
-    labels: dict[str, Any], fields: dict[str, str] | None = None, **source: Any
+    labels: dict[str, Any],
+    fields: dict[str, str] | None = None,
+    source_fields: dict[str, str] | None = None,
 ) -> Problem:
     """Return a problem with records, or with texts if there are no fields."""
     content: dict[str, Any] = {
         "name": "small",
-        "source": {"database": "perennial", "collection": "small", **source},
+        "source": {"database": "perennial", "collection": "small", "fields": source_fields or {}},
         "labels": labels,
         "candidates": {"logistic": _CANDIDATE},
     }
@@ -59,11 +61,16 @@ def problem_of(
 
 
 def loaded(problem: Problem, file: Path, **options: Any) -> list[dict[str, Any]]:
-    """Return the documents of a file, as `perennial seed` loads them."""
+    """Return all documents of a file, as `perennial seed` loads them."""
+    return list(labelled(problem, file, **options))
+
+
+def labelled(problem: Problem, file: Path, **options: Any) -> LabelledFile:
+    """Return the documents of a file one by one, as `perennial seed` loads them."""
     encoding, text = options.pop("encoding", None), options.pop("text_column", None)
     inputs, label = InputColumns(problem, text), options.pop("label_column", "label")
     table = open_table(file, [*inputs.names, label], encoding=encoding)
-    return list(LabelledFile(problem, table, inputs, label_column=label, **options))
+    return LabelledFile(problem, table, inputs, label_column=label, **options)
 
 
 def write(path: Path, rows: Sequence[dict[str, Any]], *, delimiter: str = ",") -> Path:

@@ -134,7 +134,12 @@ def is_missing(value: Any) -> bool:
     """Return whether a value of a file says that there is none: null, NaN, or a word for it."""
     if isinstance(value, str):
         return value.strip().lower() in NO_VALUE
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return value is None or is_nan(value)
+
+
+def is_nan(value: Any) -> bool:
+    """Return whether a value is the number that is none."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _is_from_mongodb(value: object) -> bool:

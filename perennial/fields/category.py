@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from perennial.fields.base import Kind, describe, is_text, plain
+from perennial.fields.base import Kind, describe, is_nan, is_text, plain
 from perennial.reasons import ReasonCode, WrongValueError
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Category(Kind):
         """Return the text as it is written; a number or a date as it would be written."""
         if isinstance(value, str):
             return value or None
-        if value is None or (isinstance(value, float) and math.isnan(value)):
+        if value is None or is_nan(value):
             return None
         if isinstance(value, bool):
             return str(value).lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -113,10 +114,17 @@ def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         return pa.string()
 
 
+def _is_bytes(kind: pa.DataType) -> bool:
+    return any(
+        is_kind(kind)
+        for is_kind in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    )
+
+
 def _as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def flattened(table: pa.Table, objects: Mapping[str, Sequence[str]]) -> pa.Table:
@@ -128,7 +136,7 @@ def flattened(table: pa.Table, objects: Mapping[str, Sequence[str]]) -> pa.Table
         The table.
     objects : mapping of str to sequence of str
         Columns of objects that become a column for each of these fields, ``column.field``; other
-        nested values are written as JSON.
+        nested values are written as JSON, and bytes in base 64.
     """
     columns: dict[str, Any] = {}
     for name in table.column_names:
@@ -139,8 +147,12 @@ def flattened(table: pa.Table, objects: Mapping[str, Sequence[str]]) -> pa.Table
                 shares = [None if each is None else each[field] for each in values]
                 columns[f"{name}.{field}"] = pa.array(shares, pa.float64())
         elif pa.types.is_nested(column.type):
-            texts = [json.dumps(v, ensure_ascii=False, default=str) for v in column.to_pylist()]
+            columns[name] = pa.array(map(_as_text, column.to_pylist()), pa.string())
+        elif _is_bytes(column.type):
+            texts = [None if v is None else b64encode(v).decode() for v in column.to_pylist()]
             columns[name] = pa.array(texts, pa.string())
+        elif pa.types.is_dictionary(column.type):
+            columns[name] = column.cast(column.type.value_type)
         else:
             columns[name] = column
     return pa.table(columns)

@@ -49,7 +49,7 @@ class InputColumns:
         """
         found: dict[str, Any] = {}
         for column, field in self._fields.items():
-            value = paths.read(row.values, column)
+            value = as_text(paths.read(row.values, column))
             if value is paths.MISSING:
                 continue
             try:
@@ -57,6 +57,16 @@ class InputColumns:
             except ValueError as error:
                 raise wrong_value(table, row, column, value, str(error)) from None
         return found
+
+
+def as_text(value: Any) -> Any:
+    """Return bytes as the text that they are, as some write it to Parquet; else the value."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def wrong_value(table: TableFile, row: Row, column: str, value: Any, why: str) -> OutsideError:

@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
+from bson import json_util
+from bson.errors import BSONError
+
 from perennial.errors import OutsideError
 from perennial.files.opening import open_text
 from perennial.files.rows import LARGEST, Row
@@ -16,6 +19,9 @@ ENDINGS = (".json", ".jsonl", ".ndjson")
 _CHUNK = 1 << 16
 _SPACE = " \t\r\n"
 _SHOWN = 30
+# What mongoexport writes for values that JSON does not have.
+_OF_MONGODB = {"$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal"}
+_OPTIONS = json_util.JSONOptions(tz_aware=True)
 
 
 class _TwiceError(ValueError):
@@ -129,14 +135,19 @@ class _Objects:
                     f"The object at line {self._line:,} of the file {self._path} has two values "
                     f"named {str(error)!r}; rename or remove one."
                 ) from None
-            except (ValueError, RecursionError) as error:
+            except (ValueError, TypeError, ArithmeticError, BSONError, RecursionError) as error:
                 held = len(self._text) - self._at
                 if held > 2 * LARGEST or not self._more(max(_CHUNK, held)):
                     raise self._broken(error) from None
             else:
                 self._line += self._text.count("\n", self._at, end)
                 self._at = end
-                return dict(found)
+                if not isinstance(found, dict):
+                    raise OutsideError(
+                        f"The object at line {self._line:,} of the file {self._path} is a single "
+                        "value of MongoDB; a row is written as {...}."
+                    )
+                return found
 
     def _wrong(self, why: str) -> OutsideError:
         shown = self._text[self._at : self._at + _SHOWN].partition("\n")[0]
@@ -144,7 +155,7 @@ class _Objects:
 
     def _broken(self, error: Exception) -> OutsideError:
         if not isinstance(error, json.JSONDecodeError):
-            why = "is nested too deeply or has a number of too many digits"
+            why = "is nested too deeply, or has a value that is none"
         else:
             line = self._line + self._text.count("\n", self._at, error.pos)
             why = f"is no JSON, or not complete, at line {line:,}"
@@ -153,8 +164,10 @@ class _Objects:
         )
 
 
-def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _distinct(pairs: Sequence[tuple[str, Any]]) -> Any:
     found = dict(pairs)
+    if len(found) == 1 and not _OF_MONGODB.isdisjoint(found):
+        return json_util.object_hook(found, _OPTIONS)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         raise _TwiceError(next(name for name in names if names.count(name) > 1))

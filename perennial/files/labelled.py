@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
+from bson import ObjectId
+
 from perennial import paths
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.files.inputs import InputColumns, wrong_value
+from perennial.files.inputs import InputColumns, as_text, wrong_value
 from perennial.files.labels import LabelReader
 from perennial.files.opening import stem_of
 from perennial.files.rows import Row, TableFile
@@ -96,7 +98,7 @@ class LabelledFile:
                 yield self._document(row, times_seen)
 
     def _check(self) -> int:
-        places: dict[str, int] = {}
+        places: dict[str | ObjectId, int] = {}
         rows = count = 0
         for row in self._table.rows():
             rows += 1
@@ -116,7 +118,7 @@ class LabelledFile:
             raise OutsideError(f"The file {self._table.path} has a header and no rows below it.")
         return count
 
-    def _check_id(self, row: Row, key: str, places: dict[str, int]) -> None:
+    def _check_id(self, row: Row, key: str | ObjectId, places: dict[str | ObjectId, int]) -> None:
         earlier = places.setdefault(key, row.place)
         if earlier != row.place:
             raise OutsideError(
@@ -137,7 +139,7 @@ class LabelledFile:
         return self._chosen is None or self._source(row) == self._chosen
 
     def _document(self, row: Row, times_seen: Counter[bytes]) -> Document:
-        given = paths.read(row.values, self._label_column)
+        given = as_text(paths.read(row.values, self._label_column))
         label = None if given is paths.MISSING else self._labels.read(given)
         read = self._inputs.read(self._table, row)
         values = {name: self._of_one_type(name, value) for name, value in read.items()}
@@ -185,7 +187,7 @@ class LabelledFile:
         whole = isinstance(value, int) and not isinstance(value, bool)
         return float(value) if whole and name in self._floating else value
 
-    def _id(self, row: Row) -> str | None:
+    def _id(self, row: Row) -> str | ObjectId | None:
         if self._id_column is None:
             return None
         value = paths.read(row.values, self._id_column)
@@ -194,7 +196,7 @@ class LabelledFile:
                 f"{self._where(row)} has no id in {self._id_column!r}; name a column that every "
                 "row has."
             )
-        return str(value)
+        return value if isinstance(value, ObjectId) else str(value)
 
     def _date(self, row: Row, path: str) -> datetime | None:
         value = paths.read(row.values, path)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from perennial.fields import KINDS
+from perennial.fields.base import is_nan
 
 
 class LabelReader:
@@ -27,6 +28,7 @@ class LabelReader:
         What is none of the labels is read as the labels are, if these are of one kind, so that a
         new label can be added later. None says that there is no label.
         """
+        value = value.strip() if isinstance(value, str) else value
         if isinstance(value, str) and value in self._labels:
             return self._labels[value]
         read = [_read(kind, value) for kind in self._kinds]
@@ -34,7 +36,7 @@ class LabelReader:
             for stored in self._labels.values():
                 if _kind(stored) == kind and found == stored:
                     return stored
-        if value is None or value == "":
+        if value is None or value == "" or is_nan(value):
             return None
         return read[0] if len(read) == 1 else value
 

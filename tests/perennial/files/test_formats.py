@@ -10,12 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.errors import OutsideError
 from tests.perennial.examples import some_examples
-from tests.perennial.files.written import FORMATS, delimited, loaded, problem_of, write
+from tests.perennial.files.written import FORMATS, MORNING, delimited, loaded, problem_of, write
 
 RECORDS = problem_of(
     {"bad": 0, "good": 1},
@@ -122,6 +123,26 @@ def test_objects_of_json_may_take_many_lines_and_mix_their_types(tmp_path: Path)
     assert (second["text"], second["label"]) == (5, "x")
 
 
+def test_what_mongoexport_writes_keeps_its_ids_and_dates(tmp_path: Path) -> None:
+    key = "507f191e810c19729de860ea"
+    file = tmp_path / "texts.json"
+    file.write_text(
+        json.dumps(
+            {
+                "_id": {"$oid": key},
+                "text": "a",
+                "label": {"$numberLong": "1"},
+                "created_at": {"$date": "2026-01-31T11:00:00Z"},
+            }
+        )
+    )
+
+    (document,) = loaded(TEXTS, file)
+
+    assert document["_id"] == ObjectId(key)
+    assert (document["label"], document["created_at"]) == (1, MORNING)
+
+
 BROKEN = [
     ("gone.csv", None, "gone.csv cannot be read: No such file or directory"),
     ("empty.csv", b"", "empty.csv is empty"),
@@ -158,6 +179,9 @@ BROKEN = [
     ),
     ("wide.csv", "text,label\na,0\n".encode("utf-16-le"), "such as --encoding utf-16-le"),
     ("broken.jsonl", b'{"text": "a", ', "begins at line 1 of the file .*is no JSON, or not compl"),
+    ("value.jsonl", b'{"text": {"$date": "x"}, "label": 1}', "line 1 of the file .*value that is"),
+    ("single.jsonl", b'{"$oid": "507f191e810c19729de860ea"}', "line 1 .* single value of MongoDB"),
+    ("deep.jsonl", b'{"text": ' + b"[" * 99_999, "line 1 of the file .*is nested too deeply"),
     ("cut.json", b'[{"text": "a", "label": 1},', "cut.json ends within its array"),
     ("comma.json", b'[{"text": "a"} {"text": "b"}]', "stands where a comma should be"),
     (

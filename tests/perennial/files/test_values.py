@@ -112,8 +112,8 @@ def test_a_text_is_a_number_nothing_itself_or_refused(word: str) -> None:
             [False, True, False, True, True],
         ),
         ({"bad": 0, "good": "1"}, ["0", "1", 1, 0], [0, "1", "1", 0]),
-        ({"bad": 0, "good": 1}, ["2", "x", "", None, "1,5"], [2, "x", None, None, "1,5"]),
-        ({"bad": "b", "good": "g"}, ["2", 2, "?", ""], ["2", "2", "?", None]),
+        ({"bad": 0, "good": 1}, ["2", "x", "", None, math.nan], [2, "x", None, None, None]),
+        ({"bad": "b", "good": "g"}, ["2", 2, "?", " g "], ["2", "2", "?", "g"]),
     ],
 )
 def test_a_label_is_read_as_the_problem_stores_it(
@@ -180,6 +180,15 @@ def test_types_of_parquet_that_mongodb_does_not_have_are_kept_as_near_ones(tmp_p
     assert document["day"] == datetime(2026, 1, 31, tzinfo=UTC)
     assert document["at"] == datetime(1970, 1, 1, tzinfo=UTC)
     assert (document["large"], document["tags"]) == (str(2**64 - 1), ["x", "y"])
+
+
+def test_a_text_that_parquet_has_as_bytes_is_a_text(tmp_path: Path) -> None:
+    table = pa.table({"text": ["schön".encode(), b"\xff"], "label": [b"good", b"bad"]})
+    parquet.write_table(table, tmp_path / "t.parquet")
+
+    documents = loaded(problem_of(LABELS), tmp_path / "t.parquet")
+
+    assert [(each["text"], each["label"]) for each in documents] == [("schön", 1), (b"\xff", 0)]
 
 
 @pytest.mark.parametrize(("name", "option"), [("number", "number"), ("_id", None)])

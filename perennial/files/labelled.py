@@ -116,6 +116,11 @@ class LabelledFile:
             }
         if not rows:
             raise OutsideError(f"The file {self._table.path} has a header and no rows below it.")
+        if not count:
+            raise OutsideError(
+                f"The file {self._table.path} has no row of the source {self._chosen!r}; it has "
+                f"{rows:,} of others."
+            )
         return count
 
     def _check_id(self, row: Row, key: str | ObjectId, places: dict[str | ObjectId, int]) -> None:

@@ -74,7 +74,7 @@ def open_text(path: Path, encoding: str | None = None) -> Iterator[TextIO]:
     path : Path
         The file.
     encoding : str or None
-        Its encoding, as Python names it; None takes the one of the byte order mark, or UTF-8.
+        The encoding of a file without a byte order mark, as Python names it; None is UTF-8.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def open_text(path: Path, encoding: str | None = None) -> Iterator[TextIO]:
 
 
 def encoding_of(path: Path, named: str | None) -> str:
-    """Return the encoding of a file: as it is named, or by its byte order mark, or UTF-8.
+    """Return the encoding of a file: by its byte order mark, or as it is named, or UTF-8.
 
     Raises
     ------
@@ -101,15 +101,14 @@ def encoding_of(path: Path, named: str | None) -> str:
         start = file.read(_LOOKED_AT)
     if not start:
         raise OutsideError(f"The file {path} is empty.")
-    if named is not None:
-        return _known(named)
+    known = None if named is None else _known(named)
     marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
-    if marked is None and b"\0" in start:
+    if marked is None and known is None and b"\0" in start:
         raise OutsideError(
             f"The file {path} has zero bytes, as UTF-16 without a mark or a binary file has; name "
             "its encoding, such as --encoding utf-16-le, or save it as UTF-8."
         )
-    return marked or _DEFAULT
+    return marked or known or _DEFAULT
 
 
 def _known(encoding: str) -> str:

@@ -97,6 +97,17 @@ def test_an_encoding_can_be_named(tmp_path: Path) -> None:
     assert document["text"] == "„schön“ 5 €"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "windows-1252"])
+def test_the_mark_of_an_encoding_counts_more_than_what_is_named(
+    encoding: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "texts.csv"
+    file.write_bytes("\ufefftext,label\nschön,1\n".encode("utf-16-le"))
+
+    (document,) = loaded(TEXTS, file, encoding=encoding)
+    assert document["text"] == "schön"
+
+
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".json"])
 def test_a_row_of_megabytes_is_read(ending: str, tmp_path: Path) -> None:
     rows = [{"text": "a fine film " * 400_000, "label": 1}, {"text": "short", "label": 0}]

@@ -266,3 +266,11 @@ def test_of_a_file_no_more_than_a_few_rows_are_in_memory(tmp_path: Path) -> None
 
     assert count == 1_500
     assert peak < file.stat().st_size / 2
+
+
+def test_a_source_that_no_row_has_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path / "t.csv", [{"text": "a", "label": 1, "source": "web"}])
+
+    with pytest.raises(OutsideError, match=r"no row of the source 'paper'; it has 1 of others"):
+        loaded(problem_of(LABELS), file, source="paper")
+    assert len(loaded(problem_of(LABELS), file, source="web")) == 1

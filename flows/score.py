@@ -1,8 +1,9 @@
-"""Score: classify a whole collection, or a Parquet file, with the Production model.
+"""Score: classify a whole collection, or a file, with the Production model.
 
 perennial score sentiment
 perennial score sentiment --collection archive --query '{"language": "en"}'
 perennial score sentiment --file texts.parquet --out classified.parquet
+perennial score sentiment --file texts.csv.gz --text-column body --out classified.csv
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.scoring.batch import ScoreResult
 from tasks.scoring.collection import Place
 from tasks.scoring.collection import score as score_documents
-from tasks.scoring.parquet import score_file
+from tasks.scoring.file import score_file
 
 
 @flow(name="score", flow_run_name="score {problem}")
@@ -35,6 +36,8 @@ def score(
     query: str | None = None,
     file: Path | None = None,
     out: Path | None = None,
+    text_column: str | None = None,
+    encoding: str | None = None,
     again: bool = False,
 ) -> ScoreResult:
     """Classify what Production has not classified yet; run twice, it classifies nothing twice.
@@ -48,9 +51,14 @@ def score(
     query : str or None
         A MongoDB filter on them, as extended JSON; None takes the problem's.
     file : Path or None
-        A Parquet file to classify instead of documents.
+        A file to classify instead of documents, in any format that `perennial seed` reads.
     out : Path or None
-        The Parquet file to write, with ``--file``.
+        The file to write, with ``--file``: Parquet or CSV, as its ending says.
+    text_column : str or None
+        The column of the text in the file; None takes the name of its field.
+    encoding : str or None
+        The encoding of the file, such as windows-1252; None takes UTF-8, or what the file's byte
+        order mark says.
     again : bool
         Classify also what this version has classified already.
     """
@@ -59,7 +67,7 @@ def score(
     if file is not None or out is not None:
         if file is None or out is None:
             raise OutsideError("--file and --out belong together: what to read, what to write.")
-        return score_file(spec, file, out, again=again)
+        return score_file(spec, file, out, text_column=text_column, encoding=encoding, again=again)
     scored = score_documents(spec, _place(spec, database, collection, query), again=again)
     record("score", spec, _gauges(scored))
     return scored

@@ -3,6 +3,7 @@
 perennial seed sentiment
 perennial seed iris
 perennial seed sentiment --file texts.csv --text-column body --label-column verdict
+perennial seed sentiment --file texts.tsv.gz --id-column number --encoding windows-1252
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from pathlib import Path
 from prefect import flow
 
 from perennial.config.loader import load_problem
-from perennial.inputs.base import inputs_of
+from perennial.files.inputs import InputColumns
+from perennial.files.labelled import LabelledFile
+from perennial.files.table import open_table
 from perennial.settings import get_settings
 from tasks.data.datasets import builtin_rows
-from tasks.data.seed import SeedResult, load, read_rows
+from tasks.data.seed import SeedResult, TableRows, load
 from tasks.orchestration.retries import quiet_prefect_logs
 
 
@@ -26,6 +29,8 @@ def seed(
     file: Path | None = None,
     text_column: str = "text",
     label_column: str = "label",
+    id_column: str | None = None,
+    encoding: str | None = None,
     source: str | None = None,
 ) -> SeedResult:
     """Load labelled documents into MongoDB; run twice, it adds nothing twice.
@@ -35,20 +40,33 @@ def seed(
     problem : str
         Name of a file in ``problems/``, without its ending.
     file : Path or None
-        A CSV, JSON Lines or Parquet file; None takes the dataset that the problem names.
+        A CSV, TSV, JSON, JSON Lines or Parquet file, also packed as .gz, .bz2 or .xz; None takes
+        the dataset that the problem names.
     text_column, label_column : str
         The columns of the file; those of a record are named as its fields.
+    id_column : str or None
+        The column of the ids; None takes _id where there is one, or makes ids of the contents.
+    encoding : str or None
+        The encoding of the file, such as windows-1252; None takes UTF-8, or what the file's byte
+        order mark says.
     source : str or None
         Load only rows whose column ``source`` has this value, or another part of the dataset.
     """
     quiet_prefect_logs()
     spec = load_problem(get_settings().problem_file(problem))
     if file is None:
-        return load(spec, builtin_rows(spec, source))
-    inputs = inputs_of(spec)
-    given = (text_column,) if inputs.fields is None else inputs.names
-    columns = dict(zip(given, inputs.names, strict=True))
-    return load(spec, read_rows(file, columns, label=label_column, source=source))
+        return load(spec, TableRows(spec, builtin_rows(spec, source)))
+    inputs = InputColumns(spec, text_column)
+    table = open_table(file, [*inputs.names, label_column], encoding=encoding)
+    documents = LabelledFile(
+        spec,
+        table,
+        inputs,
+        label_column=label_column,
+        id_column=id_column,
+        source=source,
+    )
+    return load(spec, documents)
 
 
 if __name__ == "__main__":

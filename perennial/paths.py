@@ -50,12 +50,30 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a document in which each value stands at its path; no path may lead into another."""
     document: dict[str, Any] = {}
     for path, value in values.items():
-        *way, last = path.split(_DOT)
-        inner = document
-        for name in way:
-            inner = inner.setdefault(name, {})
-        inner[last] = value
+        put(document, path, value)
     return document
+
+
+def put(document: dict[str, Any], path: str, value: Any) -> None:
+    """Set what stands at a path; objects on the way are made where there is nothing.
+
+    Raises
+    ------
+    ValueError
+        If something else than an object is on the way; the message is the path that leads to it.
+    """
+    if _DOT not in path:
+        document[path] = value
+        return
+    *way, last = path.split(_DOT)
+    inner = document
+    for place, name in enumerate(way, start=1):
+        if inner.get(name) is None:
+            inner[name] = {}
+        inner = inner[name]
+        if not isinstance(inner, dict):
+            raise ValueError(_DOT.join(way[:place]))
+    inner[last] = value
 
 
 def collision(paths: Iterable[str]) -> tuple[str, str] | None:

@@ -17,6 +17,9 @@ Value = float | str | bool
 # What models compute with: trees and boosted ones keep numbers in 32 bits.
 LARGEST = 3.4028234663852886e38
 
+# How files write that there is no value, in small letters.
+NO_VALUE = frozenset({"", "?", "-", "na", "n/a", "nan", "null", "none"})
+
 _WORDS: Mapping[str, str] = {
     "str": "a text",
     "bool": "true or false",
@@ -76,6 +79,19 @@ class Kind(ABC):
             "is a text, not a number"; a `WrongValueError` says by its code what else is wrong.
         """
 
+    def from_file(self, value: Any) -> Any:
+        """Return a value of a file as a document has it: None if it says that there is none.
+
+        A text that means no value of this kind stays as it is, so that its document goes to
+        quarantine by itself.
+
+        Raises
+        ------
+        ValueError
+            If it may mean two things. The message is a predicate of the column.
+        """
+        return value
+
     @abstractmethod
     def arrow_type(self) -> pa.DataType:
         """Return the type of the field in a snapshot."""
@@ -112,6 +128,18 @@ def plain(value: Any) -> Any:
         if name == "ObjectId":
             return str(value)
     return value
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a value of a file says that there is none: null, NaN, or a word for it."""
+    if isinstance(value, str):
+        return value.strip().lower() in NO_VALUE
+    return value is None or is_nan(value)
+
+
+def is_nan(value: Any) -> bool:
+    """Return whether a value is the number that is none."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _is_from_mongodb(value: object) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perennial.fields.base import Kind, describe
+from perennial.fields.base import Kind, describe, is_missing
 from perennial.reasons import ReasonCode, WrongValueError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_TRUE = frozenset({"true", "t", "yes", "y", "on", "1", "1.0", "ja", "oui"})
+_FALSE = frozenset({"false", "f", "no", "n", "off", "0", "0.0", "nein", "non"})
 
 
 class Boolean(Kind):
@@ -23,6 +26,15 @@ class Boolean(Kind):
             why = f"is {describe(value)}, not true or false"
             raise WrongValueError(ReasonCode.WRONG_TYPE, why)
         return value
+
+    def from_file(self, value: Any) -> Any:
+        """Return the boolean that a word or the number 0 or 1 means."""
+        if is_missing(value):
+            return None
+        word = str(value).strip().lower()
+        if word in _TRUE:
+            return True
+        return False if word in _FALSE else value
 
     def arrow_type(self) -> pa.DataType:
         """Return the type bool."""

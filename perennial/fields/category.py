@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from perennial.fields.base import Kind, describe, is_text, plain
+from perennial.fields.base import Kind, describe, is_nan, is_text, plain
 from perennial.reasons import ReasonCode, WrongValueError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _LONGEST = 1_000
+# Larger whole numbers are not exact as floating-point numbers.
+_EXACT = 2**53
 
 
 class Category(Kind):
@@ -37,6 +41,20 @@ class Category(Kind):
                 raise WrongValueError(ReasonCode.NOT_UTF8) from None
         text: str = value
         return text
+
+    def from_file(self, value: Any) -> Any:
+        """Return the text as it is written; a number or a date as it would be written."""
+        if isinstance(value, str):
+            return value or None
+        if value is None or is_nan(value):
+            return None
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+            return str(int(value))
+        if isinstance(value, date):
+            return value.isoformat()
+        return str(value) if isinstance(value, int | float | Decimal) else value
 
     def arrow_type(self) -> pa.DataType:
         """Return the type string."""

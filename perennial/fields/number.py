@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from perennial.fields.base import LARGEST, Kind, describe, plain
+from perennial.fields.base import LARGEST, Kind, describe, is_missing, plain
 from perennial.reasons import ReasonCode, WrongValueError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _BEYOND = "is beyond the numbers that models take, up to 3.4e38"
+_WRITTEN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_GROUPED = re.compile(r"[+-]?\d+([.,'\u2019_\s]\d+)+", re.ASCII)
+_AMBIGUOUS = (
+    "has a decimal comma or a separator of thousands; write it with a decimal point and without "
+    "separators, such as 1234.5"
+)
 
 
 class Number(Kind):
@@ -44,6 +52,21 @@ class Number(Kind):
         if isinstance(value, Decimal) and value.is_finite() and not math.isfinite(number):
             raise WrongValueError(ReasonCode.OUT_OF_RANGE, _BEYOND)
         return number
+
+    def from_file(self, value: Any) -> Any:
+        """Return the number that a text is; see `Kind.from_file`."""
+        if not isinstance(value, str):
+            return None if is_missing(value) else value
+        text = value.strip()
+        if _WHOLE.fullmatch(text):
+            return int(text)
+        if _WRITTEN.fullmatch(text):
+            return float(text)
+        if is_missing(text):
+            return None
+        if _GROUPED.fullmatch(text):
+            raise WrongValueError(ReasonCode.WRONG_TYPE, _AMBIGUOUS)
+        return value
 
     def arrow_type(self) -> pa.DataType:
         """Return the type float64."""

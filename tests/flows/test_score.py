@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
 
@@ -23,9 +25,10 @@ from perennial.reasons import Reason, ReasonCode
 from perennial.registry.client import Registry
 from perennial.settings import PROJECT, Settings
 from tasks.data.ingest import ingest
-from tasks.scoring import parquet as score_file_module
+from tasks.scoring import file as score_file_module
 from tasks.scoring.batch import Classifier
 from tests.conftest import wait_until
+from tests.perennial.files.written import write
 from tests.small_models import fit_small, register_small
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -343,3 +346,61 @@ def test_a_file_without_the_column_is_refused_with_the_columns_it_has(
         score("reviews", file=path, out=tmp_path / "out.parquet")
     with pytest.raises(OutsideError, match="belong together"):
         score("reviews", file=path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "csv.gz"])
+def test_a_file_of_any_format_is_classified_alike(
+    ending: str, production: Any, texts: Path, tmp_path: Path
+) -> None:
+    rows = [row for row in parquet.read_table(texts).to_pylist() if row["text"] is not None]
+    file = write(tmp_path / f"rows.{ending}", rows)
+
+    score("reviews", file=file, out=tmp_path / "out.parquet")
+    score("reviews", file=texts, out=tmp_path / "expected.parquet")
+
+    found = parquet.read_table(tmp_path / "out.parquet")
+    expected = parquet.read_table(tmp_path / "expected.parquet").filter(
+        pc.is_valid(pc.field("text"))
+    )
+    assert found["text"].to_pylist() == expected["text"].to_pylist()
+    for name in ("predicted_label", "predicted_probabilities", "predicted_version"):
+        assert found[name].to_pylist() == expected[name].to_pylist()
+
+
+def test_predictions_are_written_as_csv_with_a_column_for_each_label(
+    production: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text('body,id\n"A warm, funny film",01\n,02\n', encoding="utf-16")
+    out = tmp_path / "out.csv"
+
+    first = score("reviews", file=file, out=out, text_column="body")
+    again = score("reviews", file=file, out=out, text_column="body")
+
+    assert first.classified == again.classified == 2
+    with out.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["body"], row["id"]) for row in rows] == [("A warm, funny film", "01"), ("", "02")]
+    assert set(rows[0]) == {
+        *("body", "id", "predicted_label", "predicted_version", "predicted_at"),
+        *("predicted_probabilities.negative", "predicted_probabilities.positive"),
+    }
+    shares = [
+        float(rows[0][f"predicted_probabilities.{each}"]) for each in ("negative", "positive")
+    ]
+    assert sum(shares) == pytest.approx(1)
+    assert rows[0]["predicted_label"] == ["negative", "positive"][shares[1] > shares[0]]
+
+
+def test_a_csv_of_somebody_else_or_the_file_itself_is_not_overwritten(
+    production: Any, texts: Path, tmp_path: Path
+) -> None:
+    precious = write(tmp_path / "precious.csv", [{"text": "mine"}])
+
+    with pytest.raises(OutsideError, match=r"precious\.csv exists and was not written by"):
+        score("reviews", file=texts, out=precious)
+    with pytest.raises(OutsideError, match="is the file that is read; name another one"):
+        score("reviews", file=precious, out=precious)
+    with pytest.raises(OutsideError, match=r"ends neither with \.parquet nor with \.csv"):
+        score("reviews", file=precious, out=tmp_path / "out.xlsx")
+    assert precious.read_text().split() == ["text", "mine"]

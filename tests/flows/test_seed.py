@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,44 @@ def test_documents_of_the_fields_of_the_problem(
     assert document.keys() == {"_id", "review", "stars", "written", "source"}
 
 
+def test_columns_that_nobody_declares_are_kept_with_the_dates_and_ids_of_the_file(
+    problem: Problem, collection: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "tickets.csv"
+    file.write_bytes(
+        "number;text;label;created_at;customer\n"
+        "007;Très drôle, ce film;positive;2026-01-31T12:00:00+01:00;12\n".encode("windows-1252")
+    )
+
+    seed("reviews", file=file, id_column="number", encoding="windows-1252")
+    again = seed("reviews", file=file, id_column="number", encoding="windows-1252")
+
+    assert (again.documents, again.added) == (1, 0)
+    assert list(collection.find()) == [
+        {
+            "_id": "007",
+            "text": "Très drôle, ce film",
+            "label": 1,
+            "created_at": datetime(2026, 1, 31, 11, tzinfo=UTC),
+            "customer": "12",
+            "source": "tickets",
+        }
+    ]
+
+
+def test_one_row_that_cannot_be_used_is_one_in_quarantine(
+    write_problem: Any, collection: Any, tmp_path: Path, run_task: Any
+) -> None:
+    file = tmp_path / "texts.jsonl"
+    file.write_text('{"text": "A warm, funny film", "label": 1}\n{"text": 5, "label": "x"}\n')
+
+    seeded = seed("reviews", file=file)
+
+    assert seeded.added == 2
+    ingested = run_task(ingest, write_problem())
+    assert (ingested.accounts.used, sum(ingested.accounts.in_quarantine.values())) == (1, 1)
+
+
 def test_a_missing_column_is_named_with_those_that_there_are(
     problem: Problem, tmp_path: Path
 ) -> None:
@@ -150,7 +189,6 @@ def test_a_missing_column_is_named_with_those_that_there_are(
         ("ragged.csv", b"text,label\na,1\nb,1,2\n"),
         ("latin.csv", b"text,label\nmagnifi\xe9,1\n"),
         ("broken.jsonl", b'{"text": "a", '),
-        ("mixed.jsonl", b'{"text": "a", "label": 1}\n{"text": "b", "label": "x"}\n'),
         ("text.parquet", b"no parquet"),
         ("texts.xlsx", b"PK"),
         ("texts", b"text,label\n"),

@@ -1,4 +1,4 @@
-"""Score a file: predictions of the Production model beside the rows of a Parquet file.
+"""Score a file: predictions of the Production model beside its rows.
 
 The result appears in one step when it is complete. Until then parts of it lie in a folder beside
 it, so that a run that was ended goes on where it stopped.
@@ -19,13 +19,18 @@ from typing import Any
 import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pyarrow import parquet
+from pyarrow import csv, parquet
 
 from perennial.commands import command
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.files.arrow import ArrowTable, flattened
+from perennial.files.inputs import InputColumns
+from perennial.files.parquet_rows import ParquetTable
+from perennial.files.rows import Row, TableFile
+from perennial.files.table import open_table, require_columns
 from perennial.inputs.base import inputs_of
-from perennial.inputs.columns import column_of, type_at
+from perennial.inputs.columns import type_at
 from perennial.reasons import Reason, UnusableError
 from tasks.scoring.batch import (
     Classifier,
@@ -39,7 +44,17 @@ from tasks.scoring.batch import (
 
 _PART_ROWS = 10_000
 _PREFIX = "predicted_"
+_PARQUET, _CSV = ".parquet", ".csv"
 _FINGERPRINT = b"perennial.scored"
+
+
+@dataclass(frozen=True)
+class _Unclassified:
+    """Some rows, also as Arrow has them, and the file that will keep their predictions."""
+
+    file: Path
+    rows: list[Row]
+    table: pa.Table
 
 
 @dataclass(frozen=True)
@@ -51,14 +66,32 @@ class _Part:
     skipped: Counter[Reason]
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The file that is read, and where the inputs are in it."""
+
+    table: TableFile
+    inputs: InputColumns
+    rows: ArrowTable
+
+
 @task(name="score-file", cache_policy=NO_CACHE)
-def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) -> ScoreResult:
-    """Classify the rows of a Parquet file into another one.
+def score_file(
+    problem: Problem,
+    file: Path,
+    out: Path,
+    *,
+    text_column: str | None = None,
+    encoding: str | None = None,
+    again: bool = False,
+) -> ScoreResult:
+    """Classify the rows of a file into a Parquet or CSV file.
 
     The result has all columns of the file, and `predicted_label`, `predicted_probabilities` (a
-    struct with a field per class), `predicted_version` and `predicted_at`; they are null where an
-    input is missing. When the result is there already, of the same file and version, nothing is
-    done.
+    struct with a field per class; in CSV a column per class, `predicted_probabilities.CLASS`),
+    `predicted_version` and `predicted_at`; they are null where an input is missing. When a result
+    in Parquet is there already, of the same file and version, nothing is done; CSV cannot say what
+    it was made of, and is made anew.
 
     Parameters
     ----------
@@ -66,6 +99,10 @@ def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) 
         Names the model, and the columns with its inputs.
     file, out : Path
         What is read and what is written.
+    text_column : str or None
+        The column of the text; None takes the name of its field.
+    encoding : str or None
+        The encoding of the file; None takes UTF-8, or what its byte order mark says.
     again : bool
         Make the result anew.
 
@@ -75,9 +112,10 @@ def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) 
         If there is no Production model, if the file cannot be read or lacks the column, or if
         `out` is a file that this task has not written.
     """
+    _require_out(file, out)
     classifier = load_classifier(problem)
-    source = _open(problem, file)
-    fingerprint = _fingerprint(problem, classifier, file)
+    source = _open(problem, file, text_column, encoding)
+    fingerprint = _fingerprint(problem, classifier, file, (text_column, encoding))
     made_before = _made_of(out)
     start = time.perf_counter()
     if made_before == fingerprint and not again:
@@ -96,29 +134,30 @@ def score_file(problem: Problem, file: Path, out: Path, *, again: bool = False) 
     return scored
 
 
-def _open(problem: Problem, file: Path) -> parquet.ParquetFile:
-    try:
-        source = parquet.ParquetFile(file)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise OutsideError(f"The file {file} cannot be read as Parquet: {error}") from error
-    schema, inputs = source.schema_arrow, inputs_of(problem)
-    place = "source.fields.text" if inputs.fields is None else "inputs"
-    for name in inputs.names:
-        column = column_of(schema, name)
-        if column is None:
-            raise OutsideError(
-                f"The file {file} has no column {name!r}; it has {', '.join(schema.names)}. The "
-                f"name stands at {place} in problems/{problem.name}.yaml."
-            )
-        kind = type_at(schema, name)
-        if inputs.fields is None and not (
-            pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        ):
+def _require_out(file: Path, out: Path) -> None:
+    if out.suffix.lower() not in (_PARQUET, _CSV):
+        raise OutsideError(f"--out {out} ends neither with .parquet nor with .csv; rename it.")
+    if out.exists() and file.exists() and out.samefile(file):
+        raise OutsideError(f"--out {out} is the file that is read; name another one.")
+
+
+def _open(problem: Problem, file: Path, text_column: str | None, encoding: str | None) -> _Source:
+    columns = InputColumns(problem, text_column)
+    table = open_table(file, columns.names, encoding=encoding)
+    place = "source.fields.text" if inputs_of(problem).fields is None else "inputs"
+    said = f"The name stands at {place} in problems/{problem.name}.yaml."
+    require_columns(table, columns.names, said if text_column is None else "")
+    if isinstance(table, ParquetTable) and inputs_of(problem).fields is None:
+        (name,) = columns.names
+        kind = type_at(table.schema, name)
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
             raise OutsideError(f"The column {name!r} of {file} is {kind}, not string.")
-    return source
+    return _Source(table, columns, ArrowTable(table))
 
 
-def _fingerprint(problem: Problem, classifier: Classifier, file: Path) -> bytes:
+def _fingerprint(
+    problem: Problem, classifier: Classifier, file: Path, read: tuple[str | None, ...]
+) -> bytes:
     """Return what a result depends on; a file is the same while its size and time are."""
     state = file.stat()
     facts = (
@@ -127,12 +166,13 @@ def _fingerprint(problem: Problem, classifier: Classifier, file: Path) -> bytes:
         str(file.resolve()),
         state.st_size,
         state.st_mtime_ns,
+        *filter(None, read),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16].encode()
 
 
 def _made_of(out: Path) -> bytes | None:
-    """Return the fingerprint in a result, None if there is no file.
+    """Return the fingerprint in a result, None if there is no file or it cannot hold one.
 
     Raises
     ------
@@ -141,61 +181,69 @@ def _made_of(out: Path) -> bytes | None:
     """
     if not out.exists():
         return None
+    if out.suffix.lower() == _CSV:
+        if f"{_PREFIX}version" not in open_table(out).columns:
+            raise _not_ours(out)
+        return None
     try:
         metadata = parquet.read_schema(out).metadata or {}
     except (OSError, pa.ArrowInvalid):
         metadata = {}
     if _FINGERPRINT not in metadata:
-        raise OutsideError(
-            f"{out} exists and was not written by `{command('score')}`; name another --out."
-        )
+        raise _not_ours(out)
     found: bytes = metadata[_FINGERPRINT]
     return found
+
+
+def _not_ours(out: Path) -> OutsideError:
+    return OutsideError(
+        f"{out} exists and was not written by `{command('score')}`; name another --out."
+    )
 
 
 def _make(
     problem: Problem,
     classifier: Classifier,
-    source: parquet.ParquetFile,
+    source: _Source,
     out: Path,
     fingerprint: bytes,
 ) -> tuple[int, Counter[Reason]]:
     """Make all parts that are missing and put them together; return what this run has done."""
     parts = out.with_name(f".{out.name}.{fingerprint.decode()}.parts")
     parts.mkdir(parents=True, exist_ok=True)
-    rows, classified, skipped = source.metadata.num_rows, 0, Counter[Reason]()
+    rows, classified, skipped = len(source.rows), 0, Counter[Reason]()
     with progressing(problem, rows) as progress:
         for part in overlapped(
             _missing(source, parts, progress),
-            lambda each: _predict(problem, classifier, *each),
+            lambda each: _predict(problem, classifier, source, each),
             _write,
         ):
             classified += len(part.table) - part.skipped.total()
             skipped += part.skipped
             progress.advance(len(part.table))
-    _join(_result_schema(source.schema_arrow, classifier, fingerprint), parts, out)
+    _join(_result_schema(source.rows.schema, classifier, fingerprint), classifier, parts, out)
     shutil.rmtree(parts)
     return classified, skipped
 
 
-def _missing(
-    source: parquet.ParquetFile, parts: Path, progress: Progressing
-) -> Iterator[tuple[Path, pa.Table]]:
-    for number, batch in enumerate(source.iter_batches(_PART_ROWS)):
+def _missing(source: _Source, parts: Path, progress: Progressing) -> Iterator[_Unclassified]:
+    for number, (rows, table) in enumerate(source.rows.batches(_PART_ROWS)):
         part = parts / f"{number:08}.parquet"
         if part.exists():
-            progress.advance(len(batch))
+            progress.advance(len(rows))
         else:
-            yield part, pa.Table.from_batches([batch])
+            yield _Unclassified(part, rows, table)
 
 
-def _predict(problem: Problem, classifier: Classifier, part: Path, table: pa.Table) -> _Part:
-    inputs, skipped = inputs_of(problem), Counter[Reason]()
+def _predict(
+    problem: Problem, classifier: Classifier, source: _Source, batch: _Unclassified
+) -> _Part:
+    inputs, skipped, table = inputs_of(problem), Counter[Reason](), batch.table
     usable: dict[int, Any] = {}
-    wanted = {column for name in inputs.names if (column := column_of(table.schema, name))}
-    for index, row in enumerate(table.select(sorted(wanted)).to_pylist()):
+    for index, row in enumerate(batch.rows):
+        values = row.values | source.inputs.read(source.table, row)
         try:
-            usable[index] = inputs.read(row, limited=False)
+            usable[index] = inputs.read(values, limited=False)
         except UnusableError as error:
             skipped[error.reason] += 1
     predicted = classifier.classify(list(usable.values()))
@@ -213,7 +261,7 @@ def _predict(problem: Problem, classifier: Classifier, part: Path, table: pa.Tab
     kept = table.select(_kept(table.schema))
     for name, kind in _types(classifier).items():
         kept = kept.append_column(_PREFIX + name, pa.array(columns[name], kind))
-    return _Part(part, kept, skipped)
+    return _Part(batch.file, kept, skipped)
 
 
 def _types(classifier: Classifier) -> dict[str, pa.DataType]:
@@ -242,9 +290,23 @@ def _write(part: _Part) -> None:
     unfinished.replace(part.file)
 
 
-def _join(schema: pa.Schema, parts: Path, out: Path) -> None:
+def _join(schema: pa.Schema, classifier: Classifier, parts: Path, out: Path) -> None:
     unfinished = parts / "result.unfinished"
-    with parquet.ParquetWriter(unfinished, schema) as writer:
-        for part in sorted(parts.glob("*.parquet")):
-            writer.write_table(parquet.read_table(part).cast(schema))
+    tables = (parquet.read_table(part).cast(schema) for part in sorted(parts.glob("*.parquet")))
+    if out.suffix.lower() == _CSV:
+        _write_csv(schema, classifier, tables, unfinished)
+    else:
+        with parquet.ParquetWriter(unfinished, schema) as writer:
+            for table in tables:
+                writer.write_table(table)
     unfinished.replace(out)
+
+
+def _write_csv(
+    schema: pa.Schema, classifier: Classifier, tables: Iterator[pa.Table], file: Path
+) -> None:
+    objects = {f"{_PREFIX}probabilities": classifier.classes}
+    header = flattened(schema.empty_table(), objects).schema
+    with csv.CSVWriter(file, header) as writer:
+        for table in tables:
+            writer.write_table(flattened(table, objects))

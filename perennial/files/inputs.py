@@ -1,0 +1,77 @@
+"""Inputs in files: the declared kind of a field decides how its column is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perennial import paths
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.fields import KINDS
+from perennial.files.rows import Row, TableFile
+from perennial.inputs.base import inputs_of
+from perennial.reasons import example_of
+
+
+class InputColumns:
+    """The columns of a file in which a problem's inputs are.
+
+    Parameters
+    ----------
+    problem : Problem
+        Declares the fields and their kinds.
+    text_column : str or None
+        The column of the text; None takes the name of its field.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The columns, by name or path.
+    """
+
+    def __init__(self, problem: Problem, text_column: str | None = None) -> None:
+        inputs = inputs_of(problem)
+        kinds = inputs.fields or {}
+        self._read = {name: KINDS[kind].from_file for name, kind in kinds.items()}
+        if inputs.fields is None and text_column is not None:
+            self._fields = {text_column: inputs.names[0]}
+        else:
+            self._fields = {name: name for name in inputs.names}
+        self.names = tuple(self._fields)
+
+    def read(self, table: TableFile, row: Row) -> dict[str, Any]:
+        """Return field -> value as a document has it; a field that the row lacks is left out.
+
+        Raises
+        ------
+        OutsideError
+            If a value may mean two things; the message names the row and the value.
+        """
+        found: dict[str, Any] = {}
+        for column, field in self._fields.items():
+            value = as_text(paths.read(row.values, column))
+            if value is paths.MISSING:
+                continue
+            try:
+                found[field] = self._read[field](value) if self._read else value
+            except ValueError as error:
+                raise wrong_value(table, row, column, value, str(error)) from None
+        return found
+
+
+def as_text(value: Any) -> Any:
+    """Return bytes as the text that they are, as some write it to Parquet; else the value."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def wrong_value(table: TableFile, row: Row, column: str, value: Any, why: str) -> OutsideError:
+    """Return the sentence that a value of a row cannot be used."""
+    return OutsideError(
+        f"The column {column!r} at {table.unit} {row.place:,} of the file {table.path}, "
+        f"{example_of(value)}, {why}."
+    )

@@ -1,0 +1,231 @@
+"""Labelled files: the rows of a file as documents of a problem."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+from bson import ObjectId
+
+from perennial import paths
+from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.files.inputs import InputColumns, as_text, wrong_value
+from perennial.files.labels import LabelReader
+from perennial.files.opening import stem_of
+from perennial.files.rows import Row, TableFile
+from perennial.files.storable import field_name, read_date, storable, why_not_stored
+from perennial.files.table import require_columns
+from perennial.inputs.base import inputs_of
+
+Document = dict[str, Any]
+
+_SOURCE = "source"
+_ID = "_id"
+
+
+class LabelledFile:
+    """The documents that a file has, made anew each time they are asked for.
+
+    Every row is read once when it is made, so that nothing is loaded of a file that is wrong.
+
+    Parameters
+    ----------
+    problem : Problem
+        Declares fields, kinds and labels.
+    table : TableFile
+        The file.
+    inputs : InputColumns
+        The columns of the input.
+    label_column : str
+        The column of the label.
+    id_column : str or None
+        The column of the id; None takes ``_id`` where there is one, or the content of the row.
+    source : str or None
+        Only rows of this source.
+
+    Raises
+    ------
+    OutsideError
+        If a column is missing, there are no rows, or one cannot be read; the message names it.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        table: TableFile,
+        inputs: InputColumns,
+        *,
+        label_column: str,
+        id_column: str | None = None,
+        source: str | None = None,
+    ) -> None:
+        self._names, self._table, self._inputs = problem.source.fields, table, inputs
+        self._label_column, self._chosen = label_column, source
+        self._labels = LabelReader(problem.labels)
+        self._label_names = list(problem.labels)
+        columns = table.columns
+        if not columns:
+            raise OutsideError(f"The file {table.path} has no rows.")
+        require_columns(table, [*inputs.names, label_column, *([id_column] if id_column else [])])
+        self._id_column = id_column or (_ID if _ID in columns else None)
+        own = self._names.source
+        self._source_column = own if own in columns else _SOURCE
+        self._fields = inputs_of(problem).names
+        self._read = {*inputs.names, label_column, self._id_column, self._source_column}
+        # A column of numbers has one type: whole ones become floating ones beside these.
+        self._floating: set[str] = set()
+        self._now = datetime.now(UTC)
+        self._count = self._check()
+
+    def __len__(self) -> int:
+        """Return the number of documents."""
+        return self._count
+
+    def __iter__(self) -> Iterator[Document]:
+        """Yield the documents: the same row of the same file always gets the same id.
+
+        An input that stands in the file several times becomes several documents, as it would
+        arrive.
+        """
+        times_seen: Counter[bytes] = Counter()
+        for row in self._table.rows():
+            if self._is_chosen(row):
+                yield self._document(row, times_seen)
+
+    def _check(self) -> int:
+        places: dict[str | ObjectId, int] = {}
+        rows = count = 0
+        for row in self._table.rows():
+            rows += 1
+            if not self._is_chosen(row):
+                continue
+            count += 1
+            document = self._document(row, Counter())
+            why = why_not_stored(document)
+            if why is not None:
+                raise OutsideError(f"{self._where(row)} {why}; shorten or remove it.")
+            if self._id_column is not None:
+                self._check_id(row, document[_ID], places)
+            self._floating |= {
+                name for name in self._fields if isinstance(paths.read(document, name), float)
+            }
+        if not rows:
+            raise OutsideError(f"The file {self._table.path} has a header and no rows below it.")
+        if not count:
+            raise OutsideError(
+                f"The file {self._table.path} has no row of the source {self._chosen!r}; it has "
+                f"{rows:,} of others."
+            )
+        return count
+
+    def _check_id(self, row: Row, key: str | ObjectId, places: dict[str | ObjectId, int]) -> None:
+        earlier = places.setdefault(key, row.place)
+        if earlier != row.place:
+            raise OutsideError(
+                f"{self._where(row)} has the id {key!r} in {self._id_column!r}, which "
+                f"{self._table.unit} {earlier:,} has, too; name a column that differs in each row."
+            )
+
+    def _where(self, row: Row) -> str:
+        unit = self._table.unit.capitalize()
+        return f"{unit} {row.place:,} of the file {self._table.path}"
+
+    def _source(self, row: Row) -> str:
+        value = paths.read(row.values, self._source_column)
+        missing = value is None or value is paths.MISSING or value == ""
+        return stem_of(self._table.path) if missing else str(value)
+
+    def _is_chosen(self, row: Row) -> bool:
+        return self._chosen is None or self._source(row) == self._chosen
+
+    def _document(self, row: Row, times_seen: Counter[bytes]) -> Document:
+        given = as_text(paths.read(row.values, self._label_column))
+        label = None if given is paths.MISSING else self._labels.read(given)
+        read = self._inputs.read(self._table, row)
+        values = {name: self._of_one_type(name, value) for name, value in read.items()}
+        source = self._source(row)
+        key = self._id(row)
+        if key is None:
+            # As it is given, a name stays the id of what was loaded under it.
+            said = given if label is None or given in self._label_names else label
+            key = content_id(source, [said, *map(values.get, self._fields)], times_seen)
+        names = self._names
+        declared = {**values, names.label: label, names.source: source, **self._dates(row)}
+        return self._put_together(row, {_ID: key}, self._others(row), declared)
+
+    def _others(self, row: Row) -> Document:
+        """Return what the columns hold of which the problem says nothing."""
+        return {
+            field_name(name): storable(value)
+            for name, value in row.values.items()
+            if name not in self._read and name != _ID
+        }
+
+    def _dates(self, row: Row) -> dict[str, datetime]:
+        names = self._names
+        dates = {names.created_at: self._date(row, names.created_at) or self._now}
+        if names.updated_at is not None:
+            unchanged = paths.read(row.values, names.updated_at) in (None, "")
+            changed = None if unchanged else self._date(row, names.updated_at)
+            dates |= {} if changed is None else {names.updated_at: changed}
+        return dates
+
+    def _put_together(self, row: Row, *parts: Document) -> Document:
+        """Return a document of values at paths; a later one takes the place of an earlier one."""
+        document: Document = {}
+        for path, value in chain.from_iterable(part.items() for part in parts):
+            try:
+                paths.put(document, path, value)
+            except ValueError as error:
+                raise OutsideError(
+                    f"{self._where(row)} has a value in {str(error)!r}, which is an object for "
+                    f"{path!r}; rename one of the two columns."
+                ) from None
+        return document
+
+    def _of_one_type(self, name: str, value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return float(value) if whole and name in self._floating else value
+
+    def _id(self, row: Row) -> str | ObjectId | None:
+        if self._id_column is None:
+            return None
+        value = paths.read(row.values, self._id_column)
+        if value is None or value is paths.MISSING or value == "":
+            raise OutsideError(
+                f"{self._where(row)} has no id in {self._id_column!r}; name a column that every "
+                "row has."
+            )
+        return value if isinstance(value, ObjectId) else str(value)
+
+    def _date(self, row: Row, path: str) -> datetime | None:
+        value = paths.read(row.values, path)
+        if value is paths.MISSING:
+            return None
+        try:
+            return read_date(value)
+        except ValueError as error:
+            raise wrong_value(self._table, row, path, value, str(error)) from None
+
+
+def content_id(source: str, values: Sequence[Any], times_seen: Counter[bytes]) -> str:
+    """Return the id of a document without one: the same for the same content, time by time.
+
+    Parameters
+    ----------
+    source : str
+        Its source.
+    values : sequence of object
+        Its label and its input.
+    times_seen : Counter
+        How often each content has come before, which is counted here.
+    """
+    content = "\0".join(str(value) for value in (source, *values))
+    digest = hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=12)
+    times_seen[digest.digest()] += 1
+    return f"{source}-{digest.hexdigest()}-{times_seen[digest.digest()]}"

@@ -1,0 +1,86 @@
+"""Tables of files: the format by the ending of the name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from perennial import paths
+from perennial.errors import OutsideError
+from perennial.files import delimited, json_rows, parquet_rows
+from perennial.files.delimited import DelimitedFile
+from perennial.files.json_rows import JSONFile
+from perennial.files.opening import ending_of
+from perennial.files.parquet_rows import ParquetTable
+from perennial.files.rows import TableFile, listed
+
+ENDINGS = (*delimited.ENDINGS, *json_rows.ENDINGS, *parquet_rows.ENDINGS)
+_SPREADSHEETS = (".xlsx", ".xls", ".ods")
+
+
+def open_table(
+    path: Path, wanted: Collection[str] = (), *, encoding: str | None = None
+) -> TableFile:
+    """Return the table that a file holds.
+
+    Parameters
+    ----------
+    path : Path
+        Its ending says the format, before one of .gz, .bz2 or .xz.
+    wanted : collection of str
+        Columns that the caller looks for.
+    encoding : str or None
+        The encoding of text; None takes the one of the byte order mark, or UTF-8.
+
+    Raises
+    ------
+    OutsideError
+        If it cannot be read; the message names the file.
+    """
+    ending = ending_of(path)
+    if ending in delimited.ENDINGS:
+        return DelimitedFile(path, wanted, ending, encoding)
+    if ending in json_rows.ENDINGS:
+        return JSONFile(path, encoding)
+    if ending in parquet_rows.ENDINGS:
+        return ParquetTable(path)
+    if ending in _SPREADSHEETS:
+        raise OutsideError(f"The file {path} is a spreadsheet; save its sheet as CSV.")
+    known = ", ".join(ENDINGS)
+    raise OutsideError(
+        f"The file {path} has the ending {ending!r}, which is none of {known}; rename it by its "
+        "format."
+    )
+
+
+def require_columns(table: TableFile, wanted: Collection[str], remedy: str = "") -> None:
+    """Check that a table has columns, or objects where a path leads into them.
+
+    Parameters
+    ----------
+    table : TableFile
+        The table.
+    wanted : collection of str
+        Columns, by name or path.
+    remedy : str
+        A sentence that says where the names come from.
+
+    Raises
+    ------
+    OutsideError
+        If one is missing; the message lists those that there are.
+    """
+    for name in wanted:
+        if not _has(table, name):
+            message = (
+                f"The file {table.path} has no column {name!r}; it has {listed(table.columns)}."
+            )
+            raise OutsideError(f"{message} {remedy}".strip())
+
+
+def _has(table: TableFile, path: str) -> bool:
+    if path in table.columns:
+        return True
+    if path.partition(".")[0] not in table.columns:
+        return False
+    return any(paths.read(row.values, path) is not paths.MISSING for row in table.rows())

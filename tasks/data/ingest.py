@@ -256,6 +256,12 @@ def _require_documents(problem: Problem, store: SnapshotStore, snapshot: Snapsho
 def _empty(problem: Problem) -> OutsideError:
     where = f"{problem.source.database}.{problem.source.collection}"
     seed = command("seed", problem.name)
+    if problem.source.query:
+        return OutsideError(
+            f"The MongoDB collection {where} has no document that source.query finds; check "
+            f"MONGODB_URI and the source and its query in problems/{problem.name}.yaml, or load "
+            f"documents with `{seed}`."
+        )
     return OutsideError(
         f"The MongoDB collection {where} is empty; check MONGODB_URI and the source and fields "
         f"in problems/{problem.name}.yaml, or load documents with `{seed}`."

@@ -59,7 +59,7 @@ def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Hel
     problem : Problem
         The problem.
     show : str or None
-        The key of a reason, whose documents are printed, too.
+        A reason as the list names it, or its key; its documents are printed instead.
     limit : int
         How many of these at most.
 
@@ -78,13 +78,17 @@ def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Hel
     rows = store.quarantine(snapshot)
     held = held_documents(problem, rows)
     if show is not None:
-        known = {each.reason.key: each.reason for each in held}
-        if show not in known:
-            names = ", ".join(f'"{key}"' for key in known) or "none now"
+        found = next((each.reason for each in held if show in _names(each.reason)), None)
+        if found is None:
+            names = ", ".join(f'"{each.reason}"' for each in held) or "none now"
             raise OutsideError(f"No document is in quarantine for {show!r}; reasons are: {names}.")
-        Console().print(examples_table(rows, known[show], limit).rich())
+        Console().print(examples_table(rows, found, limit).rich())
     elif held:
         Console().print(quarantine_table(problem, held).rich())
+    elif not snapshot.accounts.live:
+        get_run_logger().info(
+            "The last snapshot of %s has no documents: there were none to be used.", problem.name
+        )
     else:
         get_run_logger().info(
             "Every one of the %s documents of %s can be used.",
@@ -92,6 +96,11 @@ def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Hel
             problem.name,
         )
     return tuple(held)
+
+
+def _names(reason: Reason) -> tuple[str, str]:
+    """Return what a person may call a reason: the sentence of the list, or the key of metrics."""
+    return str(reason), reason.key
 
 
 def held_documents(problem: Problem, rows: pa.Table) -> list[Held]:
@@ -145,7 +154,7 @@ def remedy(problem: Problem, reason: Reason) -> str:
 def _place(problem: Problem, reason: Reason) -> tuple[str, ...]:
     """Return the place in the problem's file that decides about a reason."""
     names = problem.source.fields
-    if reason.code in _OF_LIMITS:
+    if reason.code in _OF_LIMITS and problem.inputs is None:
         key = "max_characters" if reason.code is ReasonCode.TOO_LONG else "min_words"
         return "limits", key
     if reason.code in (ReasonCode.UNKNOWN_LABEL, ReasonCode.WRONG_TYPE) and (

@@ -16,6 +16,7 @@ from perennial.reasons import Reason, ReasonCode
 from perennial.settings import Settings
 from perennial.stores.snapshots import SnapshotStore
 from tasks.data.ingest import bring_up_to_date, ingest
+from tasks.data.quarantine import remedy
 from tests.conftest import HOUR
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "machine")
@@ -63,8 +64,26 @@ def test_the_documents_of_a_reason_are_shown(
     for document in held[:3]:
         assert document["_id"] in said
     assert held[3]["_id"] not in said
-    with pytest.raises(OutsideError, match=r"reasons are: \"unknown_label label\", \"too_short"):
+    with pytest.raises(OutsideError, match=r"reasons are: \"label is none of .*\", \"text is too"):
         quarantine("reviews", show="odd")
+
+
+def test_a_reason_can_be_named_as_the_list_names_it(
+    held: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    quarantine("reviews", show=str(SHORT))
+
+    said = capsys.readouterr().out
+    assert held[3]["_id"] in said
+    assert held[0]["_id"] not in said
+
+
+def test_an_empty_field_of_a_record_is_not_a_matter_of_the_limits_of_texts(
+    problem: Problem,
+) -> None:
+    records = problem.model_copy(update={"inputs": {"colour": "category"}})
+
+    assert "check inputs.colour in " in remedy(records, Reason(ReasonCode.EMPTY, "colour"))
 
 
 def test_what_was_mended_leaves_at_once_when_it_is_tried_again(

@@ -382,6 +382,15 @@ def test_an_empty_collection_is_said_to_be_empty(
     assert store.latest() is None
 
 
+def test_a_query_that_finds_nothing_is_not_said_to_be_an_empty_collection(
+    write_problem: Any, collection: Any, documents: Any, run_task: Any
+) -> None:
+    collection.insert_many(documents(3))
+
+    with pytest.raises(OutsideError, match=r"reviews has no document that source\.query finds"):
+        run_task(ingest, write_problem(source={"query": {"label": 99}}))
+
+
 def test_a_collection_without_a_usable_document_is_said_to_have_none(
     collection: Any, documents: Any, ingest_now: Ingest, store: SnapshotStore
 ) -> None:

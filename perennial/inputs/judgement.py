@@ -276,7 +276,8 @@ def _judge_copies(
             columns["code"][row] = ReasonCode.CONFLICTING_LABEL.value
             columns["field"][row] = rules.label_field
             columns["reason"][row] = (
-                f"{rules.label_field} is {said[place]!r}, but a copy is labelled {said[original]!r}"
+                f"{rules.label_field} is {said[place]!r}, but its copy {ids[original]} is labelled "
+                f"{said[original]!r}"
             )
 
 

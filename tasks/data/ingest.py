@@ -46,10 +46,17 @@ class IngestResult:
         The newest snapshot, whether this ingestion wrote it or found it.
     accounts : Accounts
         Its documents, and what this ingestion changed.
+    read_anew : bool
+        Whether the problem's file reads documents in another way than before, so that what changed
+        may have changed by that.
+    erased : int
+        Documents that were erased, and are not read even if MongoDB has them.
     """
 
     snapshot: Snapshot
     accounts: Accounts
+    read_anew: bool = False
+    erased: int = 0
 
 
 @task(name="ingest", cache_policy=NO_CACHE, **NETWORK)
@@ -111,6 +118,17 @@ def _report(problem: Problem, result: IngestResult) -> None:
         problem.source.collection,
         *(f"{n:,}" for n in (done.new, done.corrected, done.edited, done.deleted, done.released)),
     )
+    if result.read_anew:
+        logger.info(
+            "Every document was read anew, as problems/%s.yaml or this release reads them in "
+            "another way than before; so documents may count as changed that nobody has changed.",
+            problem.name,
+        )
+    if result.erased:
+        logger.info(
+            "Documents that were erased, and are not read even if they are in the collection: %s.",
+            f"{result.erased:,}",
+        )
     held = sum(done.in_quarantine.values())
     logger.info(
         "Snapshot %s has %s documents: %s used, %s in quarantine, %s duplicates.",
@@ -134,12 +152,14 @@ def _ingest_once(
         revisions = _revisions(problem, look)
         first = next(revisions, None)
         if first is None and before is not None and not look.judges_anew:
-            return IngestResult(before, before.accounts.without_changes())
+            unchanged = before.accounts.without_changes()
+            return IngestResult(before, unchanged, erased=look.erased)
         if first is None and before is None:
             raise _empty(problem)
         rows = revisions if first is None else chain([first], revisions)
         snapshot = store.append(rows, look.draft(), before)
-    return IngestResult(snapshot, snapshot.accounts)
+    read_anew = before is not None and look.read_anew
+    return IngestResult(snapshot, snapshot.accounts, read_anew, look.erased)
 
 
 def _identity_of(before: Snapshot | None) -> int:
@@ -176,6 +196,7 @@ class _Look:
         )
         self.identity = identity
         read_anew = draft is None or draft.reading != self._draft.reading
+        self.read_anew = read_anew
         # Documents of the last snapshot may have been erased: the next one is without them.
         has_gaps = before is not None and before.remains is not None
         self.judges_anew = (
@@ -207,6 +228,11 @@ class _Look:
                 self.changes = read_arrivals(collection, problem, self.known, since)
         self._token = token
         self._now = now
+
+    @property
+    def erased(self) -> int:
+        """How many documents were erased, and are never read again."""
+        return len(self._erased)
 
     def found(self) -> Iterator[list[Found]]:
         """Yield the documents that are new or may have changed; those that were erased never."""

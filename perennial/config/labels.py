@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from perennial.config.errors import CrossReferenceError, shorten
+from perennial.config.errors import CrossReferenceError, join_names, shorten
 
 # Beyond them MongoDB has no whole numbers.
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -30,6 +30,29 @@ def check_labels(given: Mapping[Any, Any]) -> None:
         wrong = _wrong(stored)
         if wrong is not None:
             raise CrossReferenceError(("labels", name), *wrong)
+
+
+def check_merged_labels(labels: Mapping[str, Any], merged: Mapping[str, tuple[Any, ...]]) -> None:
+    """Check further values of labels: each belongs to a label of the file, and to one alone.
+
+    Raises
+    ------
+    CrossReferenceError
+        For the first that does not.
+    """
+    owners = {repr(stored): name for name, stored in labels.items()}
+    for name, values in merged.items():
+        if name not in labels:
+            raise CrossReferenceError(
+                ("merge_labels", name),
+                "is none of the labels",
+                f"allowed are {join_names(labels)}",
+            )
+        for value in values:
+            owner = owners.setdefault(repr(value), name)
+            if owner != name or value == labels[name]:
+                problem = f"has {_as_in_yaml(value)}, which means {owner} already"
+                raise CrossReferenceError(("merge_labels", name), problem, "remove it there")
 
 
 def _wrong(stored: object) -> tuple[str, str] | None:

@@ -26,7 +26,7 @@ from perennial.config.errors import CrossReferenceError, invalid_value, join_nam
 from perennial.config.experiment import Experiment
 from perennial.config.feedback import FeedbackRules
 from perennial.config.gates import Gates
-from perennial.config.labels import check_labels
+from perennial.config.labels import check_labels, check_merged_labels
 from perennial.config.monitoring import Monitoring
 from perennial.config.preparation import Preparation
 from perennial.config.rollout import Rollout
@@ -73,6 +73,11 @@ class Problem(Schema):
     holdout: Share = 0.2
     validation: Validation = Field(
         default=Validation(share=0.1), description="which documents choose the challenger"
+    )
+    merge_labels: dict[str, Annotated[tuple[StoredLabel, ...], Field(min_length=1)]] = Field(
+        default={},
+        description="label: further values in the documents that mean it, such as "
+        "negative: [bad, awful]",
     )
     rare_labels: RareLabels | None = Field(
         default=None, description="absent, a label needs documents on both sides of the split"
@@ -190,6 +195,7 @@ class Problem(Schema):
             raise invalid_value(
                 ("labels",), dict(self.labels), "a different stored value for each label"
             )
+        check_merged_labels(self.labels, self.merge_labels)
         for error in self._contradictions():
             raise error
         return self
@@ -354,7 +360,7 @@ _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = 
 }
 
 
-_ADDED_LATER = ("split", "rare_labels")
+_ADDED_LATER = ("split", "rare_labels", "merge_labels")
 # Parts of a file that say nothing about what a retraining makes.
 _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "description": True,

@@ -40,7 +40,8 @@ class Rules:
     Attributes
     ----------
     labels : tuple of (str, str)
-        Each label with the key of its raw value; see `perennial.inputs.keys.label_key`.
+        Each label with the key of a raw value that means it, of which it may have several; see
+        `perennial.inputs.keys.label_key`.
     label_field : str
         The field of a document that holds the label.
     text_field : str or None
@@ -60,7 +61,11 @@ class Rules:
     def of(cls, problem: Problem) -> Rules:
         """Return the rules of a problem's file."""
         return cls(
-            labels=tuple((label, label_key(raw)) for label, raw in problem.labels.items()),
+            labels=tuple(
+                (label, label_key(value))
+                for label, raw in problem.labels.items()
+                for value in (raw, *problem.merge_labels.get(label, ()))
+            ),
             label_field=problem.source.fields.label,
             text_field=problem.source.fields.text if problem.inputs is None else None,
             min_words=problem.limits.min_words,

@@ -234,6 +234,26 @@ def test_labels_of_the_file_apply_to_what_was_read_before(
     assert set(store.read(first.snapshot)["label"].to_pylist()) == {"negative", "positive"}
 
 
+def test_values_that_mean_the_same_are_merged_into_a_label_and_split_again(
+    write_problem: Callable[..., Problem],
+    collection: Any,
+    documents: Documents,
+    run_task: Any,
+    store: SnapshotStore,
+) -> None:
+    made = [each | {"label": n % 3} for n, each in enumerate(documents(30))]
+    collection.insert_many(made)
+    run_task(ingest, write_problem())
+
+    merged = run_task(ingest, write_problem(merge_labels={"negative": [2]}))
+
+    assert merged.accounts.released == 10
+    found = store.read(merged.snapshot)["label"].to_pylist()
+    assert (found.count("negative"), found.count("positive")) == (20, 10)
+    again = run_task(ingest, write_problem())
+    assert (again.accounts.used, sum(again.accounts.quarantined.values())) == (20, 10)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

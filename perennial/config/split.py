@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from perennial.schema import Schema
 
 SplitBy = Literal["content", "group", "time"]
+NearCopies = Literal["together", "ignore"]
 RareLabelPolicy = Literal["drop", "merge", "refuse"]
 
 # A name or a path such as ``parent.id``, as MongoDB reads it.
@@ -60,6 +61,12 @@ class Split(Schema):
     since: _Time | None = Field(
         default=None,
         description="by time: the holdout is what was created after this, whatever its share",
+    )
+
+    near_copies: NearCopies = Field(
+        default="together",
+        description="together: texts that are nearly the same are on one side; ignore: they are "
+        "documents like any others, for texts that are all made from a few templates",
     )
 
     @model_validator(mode="before")

@@ -132,6 +132,13 @@ def side_keys(documents: pa.Table, by: SplitBy) -> pa.Array:
     return pc.coalesce(digests.take(coded.indices), keys)
 
 
+def without_near_copies(documents: pa.Table, problem: Problem) -> pa.Table:
+    """Return documents of which each stands for itself, if the problem ignores near-copies."""
+    if problem.split.near_copies == "together" or REPRESENTATIVE not in documents.column_names:
+        return documents
+    return documents.drop_columns([REPRESENTATIVE])
+
+
 def alike(documents: pa.Table) -> pa.Array:
     """Return what copies and near-copies have in common."""
     content = documents[CONTENT].combine_chunks().cast(pa.binary())

@@ -197,6 +197,8 @@ class _Look:
         self.identity = identity
         read_anew = draft is None or draft.reading != self._draft.reading
         self.read_anew = read_anew
+        # What is the same is said by other hashes, though no document has changed.
+        self.hashes_anew = draft is not None and draft.identity != identity
         # Documents of the last snapshot may have been erased: the next one is without them.
         has_gaps = before is not None and before.remains is not None
         self.judges_anew = (
@@ -262,7 +264,7 @@ def _revisions(problem: Problem, look: _Look) -> Iterator[pa.Table]:
         rows = to_revisions(found, problem, look.identity)
         keys, digests = rows["id"].to_pylist(), rows["digest"].to_pylist()
         changed = [
-            not look.known.is_same(key, each.stored, digest)
+            look.hashes_anew or not look.known.is_same(key, each.stored, digest)
             for key, each, digest in zip(keys, found, digests, strict=True)
         ]
         rows = rows.filter(pa.array(changed, pa.bool_()))

@@ -35,6 +35,7 @@ from perennial.splits.split import (
     SplitRule,
     microseconds,
     split_documents,
+    without_near_copies,
 )
 from perennial.splits.summary import SplitSummary
 from perennial.stores.snapshots import Snapshot, SnapshotStore
@@ -233,6 +234,7 @@ class _Split:
 
 def _split(problem: Problem, snapshot: Snapshot) -> _Split:
     documents = SnapshotStore(problem.name, get_settings()).read(snapshot)
+    documents = without_near_copies(documents, problem)
     feedback = from_feedback(documents)
     may_judge = ~feedback | problem.feedback.is_judged_on
     relabelled = relabel(documents, problem.rare_labels, tuple(problem.labels), may_judge)

@@ -29,6 +29,7 @@ from perennial.splits.split import (
     microseconds,
     side_keys,
     split_documents,
+    without_near_copies,
 )
 from perennial.stores.snapshots import Snapshot, SnapshotStore
 
@@ -94,11 +95,11 @@ class _Learned:
 
     def __init__(self, problem: Problem, version: ModelVersion, snapshot: Snapshot) -> None:
         self._store = SnapshotStore(problem.name, get_settings())
-        self._snapshot = snapshot
+        self._problem, self._snapshot = problem, snapshot
         self._by_group = version.split == "group"
         then, found = _snapshot_of(version, self._store), None
         if then is not None:
-            found = _learned(problem, version, self._store.read_keys(then))
+            found = _learned(problem, version, self._read_keys(problem, then))
         if found is None:
             found = self._today.filter(pa.array(~self._by_rule(problem, version)))
         self.documents = found
@@ -122,7 +123,10 @@ class _Learned:
 
     @cached_property
     def _today(self) -> pa.Table:
-        return self._store.read_keys(self._snapshot)
+        return self._read_keys(self._problem, self._snapshot)
+
+    def _read_keys(self, problem: Problem, snapshot: Snapshot) -> pa.Table:
+        return without_near_copies(self._store.read_keys(snapshot), problem)
 
     def _by_rule(self, problem: Problem, version: ModelVersion) -> Masks:
         """Return which documents of today a version cannot have learned from, by its rules."""

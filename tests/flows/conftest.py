@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+from io import BytesIO, TextIOBase
 from typing import Any
 
 import pytest
@@ -34,7 +34,9 @@ def blank_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     blank = request.getfixturevalue("blank")
 
     def savefig(self: Any, file: Any, **_: Any) -> None:
-        if hasattr(file, "write"):
+        if isinstance(file, TextIOBase):
+            file.write('<svg xmlns="http://www.w3.org/2000/svg"/>')
+        elif hasattr(file, "write"):
             file.write(blank)
         else:
             with open(file, "wb") as opened:  # noqa: PTH123 - a path or its name

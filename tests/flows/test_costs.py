@@ -14,7 +14,7 @@ from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError, ProblemError
 from perennial.inputs.documents import in_holdout
-from perennial.inputs.identity import content_hash
+from perennial.inputs.identity import CURRENT_IDENTITY, content_hash
 from perennial.registry.client import Registry
 from tests.conftest import SMALL_PROBLEM
 
@@ -76,10 +76,12 @@ def test_dear_errors_are_made_less_often_and_the_saving_is_reported(
 def test_production_and_challenger_are_compared_by_what_they_cost(
     filled: Any, write_problem: Callable[..., Problem]
 ) -> None:
-    write_problem(candidates=ONLY_BAYES)
+    floors = {"floors": {"accuracy": 0.1}}
+    write_problem(candidates=ONLY_BAYES, gates=floors)
     careless = retrain("reviews")
     write_problem(
         candidates=ONLY_BAYES,
+        gates=floors,
         metric="cost",
         decision={"costs": {"negative": 1, "positive": 20}},
     )
@@ -205,7 +207,7 @@ def test_too_few_documents_of_a_label_are_one_sentence(
         decision={"costs": {"negative": 1, "positive": 5}},
     )
     rows = documents(200)
-    content = pa.array([content_hash(row["text"]) for row in rows])
+    content = pa.array([content_hash(row["text"], CURRENT_IDENTITY) for row in rows])
     held_out = in_holdout(content, problem.holdout)
     rare = [row for row, held in zip(rows, held_out, strict=True) if row["label"] and not held]
     collection.insert_many([row for row in rows if row not in rare[1:]])

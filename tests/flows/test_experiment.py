@@ -20,7 +20,7 @@ from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.documents import in_holdout
-from perennial.inputs.identity import content_hash
+from perennial.inputs.identity import CURRENT_IDENTITY, content_hash
 from perennial.settings import PROJECT, Settings
 from perennial.stores import mongodb
 from perennial.stores.measurements import COLLECTION
@@ -134,7 +134,7 @@ def test_nothing_that_is_compared_depends_on_the_holdout(
 
     # Every label of the holdout is turned round.
     for document in filled.find():
-        hashes = pa.array([content_hash(document["text"])], pa.binary())
+        hashes = pa.array([content_hash(document["text"], CURRENT_IDENTITY)], pa.binary())
         if in_holdout(hashes, exploring.holdout)[0]:
             filled.update_one({"_id": document["_id"]}, {"$set": {"label": 1 - document["label"]}})
     shutil.rmtree(machine.data_dir / "snapshots")

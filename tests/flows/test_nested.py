@@ -102,7 +102,7 @@ def test_nested_documents_are_loaded_learned_from_watched_and_scored(
     assert seeded.added == 150
     assert loaded.keys() == {"_id", "petal", "sepal", "species", "meta"}
     assert loaded["meta"].keys() == {"at", "source"}
-    assert retraining.ingested.quarantined == {TOO_LARGE: 2}
+    assert retraining.ingested.accounts.quarantined == {TOO_LARGE: 2}
     assert retraining.verdict is not None
     assert retraining.verdict.outcome == "promoted", retraining.verdict.reason
     assert watched is not None

@@ -239,7 +239,7 @@ def test_a_run_that_is_killed_is_completed_and_nothing_is_classified_twice(
 
 
 def test_without_a_production_model_it_says_what_to_run(filled: Any) -> None:
-    with pytest.raises(OutsideError, match=r"no Production model; run flows\.retrain reviews"):
+    with pytest.raises(OutsideError, match=r"no Production model; run `perennial retrain reviews`"):
         score("reviews")
 
 

@@ -78,7 +78,7 @@ def test_a_challenger_that_is_worse_on_one_slice_is_kept_out_and_the_verdict_nam
     write_problem: Callable[..., Problem],
     registry: Registry,
 ) -> None:
-    asked = {"margin": 0.05, "min_documents": 20, "source": True, "fields": ["film.country"]}
+    asked = {"margin": 0.05, "min_documents": 10, "source": True, "fields": ["film.country"]}
     write_problem(candidates=ALL_WORDS, gates=FLOOR | {"slices": asked}, split=EACH)
 
     verdict = _verdict()

@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pytest
-from perennial.inputs.split import SplitRule, split_documents
 from ruamel.yaml import YAML
 
 from flows.retrain import retrain
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.settings import Settings
+from perennial.splits.split import SplitRule, split_documents
 from perennial.stores.snapshots import SnapshotStore
 from tests.conftest import MIDNIGHT, MINUTE
 

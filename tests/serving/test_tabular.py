@@ -267,7 +267,7 @@ def test_a_record_with_feedback_becomes_a_document_that_the_next_retraining_uses
     assert document["label"] == "versicolor"
     assert database["predictions"].find_one()["inputs"] == VIRGINICA
     ingested = run_task(ingest, problem)
-    assert (ingested.used, ingested.in_quarantine) == (1, 0)
+    assert (ingested.accounts.used, ingested.accounts.in_quarantine) == (1, {})
     from perennial.settings import get_settings
 
     rows = SnapshotStore("iris", get_settings()).read(ingested.snapshot)

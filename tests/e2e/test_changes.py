@@ -161,11 +161,12 @@ def test_what_is_mended_and_said_anew_is_what_is_learned(
 ) -> None:
     made = [(say(number % 2), number % 2) for number in range(TEXTS)]
     made += [(say(2), 2) for _ in range(NEUTRAL)]
-    project.write("opinions", OPINIONS)
+    project.write("opinions", OPINIONS, labels={"bad": 0, "good": 1})
     path = write_csv(project.folder / "opinions.csv", ("text", "label"), made)
     project.run("seed", "opinions", "--file", str(path))
 
     # The type of the labels is wrong in the file: nothing can be used, and it is said why.
+    project.write("opinions", OPINIONS)
     refused = " ".join(project.run("retrain", "opinions", status=1).split())
     assert "no document that can be used" in refused
     assert f"480 of 480: label is a number, not one of {chr(34)}0{chr(34)}" in refused

@@ -161,7 +161,7 @@ async function classifyChunk(signal) {
       const index = /^inputs\[(\d+)\]/.exec(error.field ?? "")?.[1];
       const tooMuch = error.status === 413 || (error.status === 422 && error.field === "inputs");
       const busy = [0, 429, 503, 504].includes(error.status);
-      if (error.errors.length) {
+      if (error.errors?.length) {
         for (const { position, message } of error.errors) refuse(rows[position], aboutRow(message));
       } else if (index !== undefined || (tooMuch && inputs.length === 1)) {
         refuse(rows[index ?? 0], aboutRow(error.message));

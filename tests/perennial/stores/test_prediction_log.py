@@ -44,6 +44,7 @@ REQUEST = Logged(
 @pytest.fixture
 def log(collection: Any) -> Any:
     """A database that has no log yet."""
+    collection.database.client.drop_database(collection.database.name)
     return collection.database
 
 

@@ -58,14 +58,14 @@ retrain(problem)
 # Where a retraining is killed: module, class or None, function, moment, argument or None.
 POINTS = {
     "before the snapshot is written": (
-        "perennial.stores.snapshots",
+        "perennial.stores.delta",
         None,
         "write_deltalake",
         "before",
         None,
     ),
     "after the snapshot is written": (
-        "perennial.stores.snapshots",
+        "perennial.stores.delta",
         None,
         "write_deltalake",
         "after",
@@ -203,7 +203,7 @@ def _check_documents(world: World, mongodb: str) -> None:
     assert snapshot is not None
     with MongoClient(mongodb) as client:
         there = Counter(d["_id"] for d in client[world.database]["reviews"].find({}, {"_id": 1}))
-    assert Counter(key for key, _ in store.known_documents(snapshot, None)) == there
+    assert Counter(store.known_ids(snapshot)["id"].to_pylist()) == there
     assert len(store.read(snapshot)) == snapshot.documents
 
 
@@ -295,5 +295,5 @@ def test_a_command_that_is_killed_leaves_no_server_behind_and_is_completed_by_th
     snapshot = store.latest()
     assert snapshot is not None
     assert snapshot.documents == 400
-    assert set(Counter(key for key, _ in store.known_documents(snapshot, None)).values()) == {1}
+    assert set(Counter(store.known_ids(snapshot)["id"].to_pylist()).values()) == {1}
     assert open_registry(machine).production("reviews") is not None

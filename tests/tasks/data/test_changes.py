@@ -197,6 +197,11 @@ def test_a_field_that_says_when_a_document_was_changed_finds_edits_without_a_str
     assert _changes(run_task(ingest, problem)) == {"corrected": 1}
 
 
+def _insert_three_values(collection: Any, documents: Documents) -> None:
+    """Insert 30 documents, ten with each of three values of the label."""
+    collection.insert_many([each | {"label": n % 3} for n, each in enumerate(documents(30))])
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
@@ -214,8 +219,7 @@ def test_labels_of_the_file_apply_to_what_was_read_before(
     run_task: Any,
     store: SnapshotStore,
 ) -> None:
-    made = [each | {"label": n % 3} for n, each in enumerate(documents(30))]
-    collection.insert_many(made)
+    _insert_three_values(collection, documents)
     first = run_task(ingest, write_problem())
     assert first.accounts.used == 20
 
@@ -241,8 +245,7 @@ def test_values_that_mean_the_same_are_merged_into_a_label_and_split_again(
     run_task: Any,
     store: SnapshotStore,
 ) -> None:
-    made = [each | {"label": n % 3} for n, each in enumerate(documents(30))]
-    collection.insert_many(made)
+    _insert_three_values(collection, documents)
     run_task(ingest, write_problem())
 
     merged = run_task(ingest, write_problem(merge_labels={"negative": [2]}))

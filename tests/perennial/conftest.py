@@ -67,6 +67,8 @@ def reviews() -> list[str]:
 
 
 @pytest.fixture
-def problem() -> Problem:
-    """The committed problem about the sentiment of film reviews."""
-    return load_problem(PROBLEMS / "sentiment.yaml")
+def problem(database_name: str) -> Problem:
+    """The committed problem about the sentiment of film reviews, with a database of its own."""
+    committed = load_problem(PROBLEMS / "sentiment.yaml")
+    source = committed.source.model_copy(update={"database": database_name})
+    return committed.model_copy(update={"source": source})

@@ -76,6 +76,43 @@ def _options(
 
 
 @app.command(rich_help_panel=_BEGIN)
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the new problem, such as tickets.")],
+    *,
+    file: Annotated[
+        Path | None, typer.Option(help="A file with labelled rows, in any format that seed reads.")
+    ] = None,
+    collection: Annotated[
+        str | None, typer.Option(help="A MongoDB collection instead: DATABASE.COLLECTION.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="The column of the label; guessed unless given.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="The column of the text; guessed unless given.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="The encoding of the file; found unless given.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing and take the best guess.")
+    ] = False,
+) -> None:
+    """Look at data, and write the problem's file that suits it."""
+    from deployments.init import main as run_init
+
+    run_init(
+        name,
+        file=file,
+        collection=collection,
+        label=label,
+        text=text,
+        encoding=encoding,
+        asks=not yes and sys.stdin.isatty(),
+    )
+
+
+@app.command(rich_help_panel=_BEGIN)
 def check(
     problems: Annotated[
         list[str] | None,

@@ -13,9 +13,9 @@ from pathlib import Path
 from prefect import flow
 
 from perennial.config.loader import load_problem
-from perennial.files.inputs import InputColumns
+from perennial.files.inputs import LABEL_COLUMN, TEXT_COLUMN, InputColumns
 from perennial.files.labelled import LabelledFile
-from perennial.files.table import open_table
+from perennial.files.table import column_of, open_table
 from perennial.settings import get_settings
 from tasks.data.datasets import builtin_rows
 from tasks.data.seed import SeedResult, TableRows, load
@@ -27,8 +27,8 @@ def seed(
     problem: str = "sentiment",
     *,
     file: Path | None = None,
-    text_column: str = "text",
-    label_column: str = "label",
+    text_column: str | None = None,
+    label_column: str | None = None,
     id_column: str | None = None,
     encoding: str | None = None,
     source: str | None = None,
@@ -42,8 +42,9 @@ def seed(
     file : Path or None
         A CSV, TSV, JSON, JSON Lines or Parquet file, also packed as .gz, .bz2 or .xz; None takes
         the dataset that the problem names.
-    text_column, label_column : str
-        The columns of the file; those of a record are named as its fields.
+    text_column, label_column : str or None
+        The columns of the file; None takes those that are named as the problem's fields, or else
+        text and label. Those of a record are named as its fields.
     id_column : str or None
         The column of the ids; None takes _id where there is one, or makes ids of the contents.
     encoding : str or None
@@ -56,13 +57,15 @@ def seed(
     spec = load_problem(get_settings().problem_file(problem))
     if file is None:
         return load(spec, TableRows(spec, builtin_rows(spec, source)))
-    inputs = InputColumns(spec, text_column)
-    table = open_table(file, [*inputs.names, label_column], encoding=encoding)
+    inputs, label = InputColumns(spec, text_column), spec.source.fields.label
+    wanted = [*inputs.names, label_column or label, TEXT_COLUMN, LABEL_COLUMN]
+    table = open_table(file, wanted, encoding=encoding)
+    inputs.locate(table, TEXT_COLUMN)
     documents = LabelledFile(
         spec,
         table,
         inputs,
-        label_column=label_column,
+        label_column=label_column or column_of(table, label, LABEL_COLUMN),
         id_column=id_column,
         source=source,
     )

@@ -9,8 +9,12 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.fields import KINDS
 from perennial.files.rows import Row, TableFile
+from perennial.files.table import column_of
 from perennial.inputs.base import inputs_of
 from perennial.reasons import example_of
+
+# The columns of text and label in a file that has none of the problem's own names.
+TEXT_COLUMN, LABEL_COLUMN = "text", "label"
 
 
 class InputColumns:
@@ -30,6 +34,7 @@ class InputColumns:
     """
 
     def __init__(self, problem: Problem, text_column: str | None = None) -> None:
+        self._is_named = text_column is not None
         inputs = inputs_of(problem)
         kinds = inputs.fields or {}
         self._read = {name: KINDS[kind].from_file for name, kind in kinds.items()}
@@ -38,6 +43,22 @@ class InputColumns:
         else:
             self._fields = {name: name for name in inputs.names}
         self.names = tuple(self._fields)
+
+    def locate(self, table: TableFile, text_column: str | None = None) -> None:
+        """Find the columns in a table: a name that MongoDB does not take is another one there.
+
+        Parameters
+        ----------
+        table : TableFile
+            The table.
+        text_column : str or None
+            The column of a text that has no column of its own name.
+        """
+        if not self._is_named:
+            otherwise = text_column if len(self._fields) == 1 and not self._read else None
+            fields = self._fields.values()
+            self._fields = {column_of(table, field, otherwise): field for field in fields}
+            self.names = tuple(self._fields)
 
     def read(self, table: TableFile, row: Row) -> dict[str, Any]:
         """Return field -> value as a document has it; a field that the row lacks is left out.

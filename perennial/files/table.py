@@ -13,6 +13,7 @@ from perennial.files.json_rows import JSONFile
 from perennial.files.opening import ending_of
 from perennial.files.parquet_rows import ParquetTable
 from perennial.files.rows import TableFile, listed
+from perennial.files.storable import field_name
 
 ENDINGS = (*delimited.ENDINGS, *json_rows.ENDINGS, *parquet_rows.ENDINGS)
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
@@ -76,6 +77,26 @@ def require_columns(table: TableFile, wanted: Collection[str], remedy: str = "")
                 f"The file {table.path} has no column {name!r}; it has {listed(table.columns)}."
             )
             raise OutsideError(f"{message} {remedy}".strip())
+
+
+def column_of(table: TableFile, field: str, otherwise: str | None = None) -> str:
+    """Return the column of a file in which a field is: by its name, or by what it is stored as.
+
+    Parameters
+    ----------
+    table : TableFile
+        The table.
+    field : str
+        The path of the field in documents.
+    otherwise : str or None
+        The column if there is none of this name and the table has this one.
+    """
+    if _has(table, field):
+        return field
+    stored = next((name for name in table.columns if field_name(name) == field), None)
+    if stored is not None:
+        return stored
+    return otherwise if otherwise is not None and _has(table, otherwise) else field
 
 
 def _has(table: TableFile, path: str) -> bool:

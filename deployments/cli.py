@@ -75,7 +75,7 @@ def _options(
 ) -> None: ...
 
 
-@app.command(rich_help_panel=_BEGIN)
+@app.command("init", rich_help_panel=_BEGIN)
 def init(
     name: Annotated[str, typer.Argument(help="Name of the new problem, such as tickets.")],
     *,
@@ -112,7 +112,7 @@ def init(
     )
 
 
-@app.command(rich_help_panel=_BEGIN)
+@app.command("check", rich_help_panel=_BEGIN)
 def check(
     problems: Annotated[
         list[str] | None,

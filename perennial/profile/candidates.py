@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from perennial.profile.findings import Findings
+from perennial.profile.labels import label_counts
 
 Candidates = dict[str, dict[str, Any]]
 
@@ -16,7 +17,7 @@ _SVM_ROWS = 2_000
 
 def candidates_for(findings: Findings) -> Candidates:
     """Return the candidates that suit some data, by name."""
-    labels = len(findings.label.column.counts or ())
+    labels = len(label_counts(findings.label) or ())
     rows = findings.table.rows
     if findings.task == "text":
         return _of_texts(labels, rows)
@@ -63,7 +64,7 @@ def _of_records(rows: int) -> Candidates:
         "forest": {
             "estimator": "random_forest",
             "parameters": {
-                "n_estimators": 300 if rows < _MANY_ROWS else 100,
+                "n_estimators": 200 if rows < _MANY_ROWS else 100,
                 "min_samples_leaf": 2 if rows < _FEW_ROWS else 5,
             },
         },

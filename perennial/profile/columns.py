@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -88,15 +89,15 @@ def _describe(column: Column, table: TableProfile) -> Described:
         return Described(column, Role.LIST, 0)
     counted = column.counts
     distinct = len(counted) if counted is not None else len(set(map(countable, present)))
-    role, note = _role(column, present, distinct, table)
+    if counted is not None and len(counted) == 1:
+        return Described(column, Role.CONSTANT, 1)
+    role, note = _role(column, thinned(present, _LOOKED_AT), distinct, table)
     return Described(column, role, distinct, note)
 
 
 def _role(
     column: Column, present: Sequence[Any], distinct: int, table: TableProfile
 ) -> tuple[Role, str]:
-    if distinct == 1:
-        return Role.CONSTANT, ""
     if all(isinstance(value, date) for value in present):
         return Role.DATE, ""
     if not all(isinstance(value, str | bool | int | float) for value in present):
@@ -182,21 +183,25 @@ def _is_date(text: str) -> bool:
 
 def _of_texts(texts: Sequence[str], distinct: int) -> tuple[Role, str]:
     known = len(set(texts))
-    some = texts[:: max(1, len(texts) // _LOOKED_AT)]
-    words = median(count_words(text, _MANY_WORDS) for text in some)
-    letters = median(map(len, some))
+    words = median(count_words(text, _MANY_WORDS) for text in texts)
+    letters = median(map(len, texts))
     is_prose = words >= _WORDS or (
-        letters >= _UNSPACED_LETTERS and is_unspaced("".join(text[:50] for text in some[:200]))
+        letters >= _UNSPACED_LETTERS and is_unspaced("".join(text[:50] for text in texts[:200]))
     )
     if is_prose and known > max(_REPEATED * len(texts), 20):
         return Role.TEXT, f"{words:.0f} words in the middle"
-    if known == len(texts) > 2 and not any(" " in text.strip() for text in some):
+    if known == len(texts) > 2 and not any(" " in text.strip() for text in texts):
         return Role.ID, ""
     if distinct <= MOST_CATEGORIES and known <= max(_REPEATED * len(texts), 2):
         return Role.CATEGORY, ""
     if is_prose and words >= 2 * _WORDS:
         return Role.TEXT, f"{words:.0f} words in the middle"
     return Role.NAME, f"has {distinct:,} different values"
+
+
+def thinned(values: Sequence[Any], most: int) -> list[Any]:
+    """Return at most about so many values, at equal distances."""
+    return list(values[:: max(1, math.ceil(len(values) / most))])
 
 
 def newest(column: Column) -> tuple[datetime, datetime] | None:

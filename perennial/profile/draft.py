@@ -13,6 +13,7 @@ from perennial.fields import KINDS
 from perennial.files.storable import field_name
 from perennial.profile.candidates import PREPARATION, candidates_for
 from perennial.profile.findings import Findings
+from perennial.profile.labels import label_counts
 
 _POSITIVE = re.compile(
     r"^(1|true|t|yes|y|positive|pos|good|spam|fraud|ja|oui|s[ií])$", re.IGNORECASE
@@ -120,7 +121,7 @@ def is_imbalanced(labels: tuple[Label, ...]) -> bool:
 
 def labels_of(findings: Findings) -> tuple[Label, ...]:
     """Return the labels of some data, the positive one of two last."""
-    counts: Mapping[Any, int] = findings.label.column.counts or {}
+    counts: Mapping[Any, int] = label_counts(findings.label) or {}
     is_typed = findings.table.is_typed
     groups: dict[str, list[tuple[Any, int]]] = {}
     for value, rows in sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))):

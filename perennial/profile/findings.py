@@ -15,7 +15,7 @@ from perennial.files.rows import listed
 from perennial.files.storable import field_name
 from perennial.inputs.base import count_words
 from perennial.profile.columns import FIELD_ROLES, Described, Role, describe_columns, newest
-from perennial.profile.labels import LabelGuess, guess_label, require_label
+from perennial.profile.labels import LabelGuess, guess_label, label_counts, require_label
 from perennial.profile.relations import Leak, Repeats, find_group, find_leaks, find_repeats
 from perennial.profile.scripts import is_unspaced, likely_language, script_names
 from perennial.profile.table import TableProfile
@@ -208,7 +208,7 @@ class _Examination:
             group=None if group is None else group.name,
             leaks=leaks,
             repeats=find_repeats(samples, self._label.column.sample),
-            unlabelled=self._label.column.empty,
+            unlabelled=self._table.rows - sum((label_counts(self._label) or {}).values()),
         )
 
     def _dates(

@@ -14,19 +14,22 @@ from perennial.files.rows import listed
 from perennial.profile.columns import Described, Role
 from perennial.profile.table import TableProfile
 
+# Nobody calls another column that.
 _NAMED = re.compile(
-    r"^(y|label|labels|target|class|classes|category|categories|klasse|kategorie|etiqueta|"
-    r"[eé]tiquette|categor[ií]a|classe|etichetta|метка|класс|категория|标签|類別|类别|ラベル)$"
-    r"|(^|[_\W])(label|target|class)$|^(label|target|class)[_\W]",
+    r"^(y|labels?|target|etiqueta|[eé]tiquette|etichetta|метка|标签|標籤|ラベル)$"
+    r"|(^|[_\W])(label|target)$|^(label|target)[_\W]",
     re.IGNORECASE,
 )
+# Columns of other meaning may be called that, too: the class of a ticket, the type of a building.
 _OFTEN = re.compile(
-    r"sentiment|intent|topic|section|species|outcome|diagnos|churn|surviv|spam|fraud|default|"
-    r"status|risk|income|verdict|response|result|purchase|urgent|priority|attrition|approved|"
-    r"direction|language|polarity|stance|emotion|^type$|group$|"
-    r"(^|[_\W])(is|has|will)[_\W]",
+    r"(^|[_\W])(class|classes|category|categories|klasse|kategorie|categor[ií]a|classe|класс|"
+    r"категория|类别|類別|type|group|status|result|response|risk|priority|language|direction)$"
+    r"|sentiment|intent|topic|section|species|outcome|diagnos|churn|surviv|spam|fraud|default|"
+    r"verdict|purchase|urgent|attrition|approved|polarity|stance|emotion|(^|[_\W])(is|has|will)[_\W]",
     re.IGNORECASE,
 )
+# Words for no label. "none" and "-" may be labels.
+NO_LABEL = frozenset({"", "na", "n/a", "nan", "null", "?"})
 _CERTAIN = 1.0
 _LEAST_SCORE = 1.0
 _OFTEN_NAMED = 2.0
@@ -98,7 +101,8 @@ def require_label(described: Described, rows: int) -> None:
         raise OutsideError(
             f"The column {name!r} has dates, which are no labels; name another one with --label."
         )
-    if described.role is Role.CONSTANT:
+    known = label_counts(described)
+    if described.role is Role.CONSTANT or (known is not None and len(known) == 1):
         value = next(iter(described.column.present))
         raise OutsideError(
             f"The column {name!r} has one value only, {str(value)!r}, and a classifier needs two "
@@ -110,17 +114,30 @@ def require_label(described: Described, rows: int) -> None:
             "a regression, and Perennial classifies; make classes of it, such as low and high, or "
             "name another column with --label."
         )
-    if column.counts is None or len(column.counts) > MOST_LABELS:
+    counts = label_counts(described)
+    if counts is None or len(counts) > MOST_LABELS:
         raise OutsideError(
             f"The column {name!r} has {_many(described)} different values in {rows:,} rows, more "
             f"than the {MOST_LABELS} labels that a problem can have; name another column with "
             "--label."
         )
-    if sum(column.counts.values()) < 2 * len(column.counts) and len(column.counts) > 2:
+    if sum(counts.values()) < 2 * len(counts) and len(counts) > 2:
         raise OutsideError(
             f"The column {name!r} has {_many(described)} different values in {rows:,} rows, hardly "
             "any of them twice, as names have and labels do not; name another one with --label."
         )
+
+
+def label_counts(described: Described) -> Mapping[Any, int] | None:
+    """Return label -> rows of a column, without words for none; None if there are too many."""
+    counts = described.column.counts
+    if counts is None:
+        return None
+    return {
+        value: rows
+        for value, rows in counts.items()
+        if not (isinstance(value, str) and value.lower() in NO_LABEL)
+    }
 
 
 def _many(described: Described) -> str:
@@ -164,10 +181,10 @@ def _score_of_place(name: str, columns: Mapping[str, Described]) -> float:
 
 def _repeats(each: Described, rows: int) -> bool:
     """Return whether a column has few values, each of them in several rows."""
-    counts = each.column.counts
-    if each.role not in (Role.CATEGORY, Role.BOOLEAN, Role.NUMBER) or counts is None:
+    counts = label_counts(each)
+    if each.role not in (Role.CATEGORY, Role.BOOLEAN, Role.NUMBER) or not counts:
         return False
-    present = rows - each.column.empty
+    present = sum(counts.values())
     return present >= _ROWS_PER_LABEL * len(counts) and present >= rows / 2
 
 

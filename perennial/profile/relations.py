@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from perennial.fields import KINDS
 from perennial.fields.base import is_missing
 from perennial.profile.columns import Described, Role, thinned
+from perennial.profile.names import names_a_group
 
 _SAYS, _NEARLY = 0.99, 0.95
 _LEAST_ROWS = 100
@@ -21,12 +21,6 @@ _LEAST_ROWS = 100
 _MANY_COLUMNS = 500
 _BINS, _ROWS_PER_BIN = 20, 20
 _LOOKED_AT = 4_000
-_GROUP = re.compile(
-    r"customer|client|user|member|patient|subject|author|account|session|household|device|seller|"
-    r"company|kunde|cliente|usuario|person",
-    re.IGNORECASE,
-)
-_IDENTIFIER = re.compile(r"([_\W]|^)(id|uuid|key|nr|no|number|name)$|[a-z]I[Dd]$", re.IGNORECASE)
 _LEAST_GROUPS = 20
 _ROWS_PER_GROUP = 1.5
 _LONGEST = 1_000
@@ -116,13 +110,13 @@ def _told(values: Sequence[Any], labels: Sequence[str | None]) -> float:
 def find_group(columns: Mapping[str, Described], label: str) -> Described | None:
     """Return the column whose value several rows have in common, as those of one customer."""
     for each in columns.values():
-        if each.name == label or not _GROUP.search(each.name) or not _IDENTIFIER.search(each.name):
+        if each.name == label or not names_a_group(each.name):
             continue
         if each.role in (Role.TEXT, Role.DATE, Role.LIST, Role.EMPTY, Role.CONSTANT):
             continue
-        present = each.column.present
-        groups = len(set(map(str, present)))
-        if groups >= _LEAST_GROUPS and len(present) >= _ROWS_PER_GROUP * groups:
+        counts = each.column.counts
+        rows = each.column.rows - each.column.missing
+        if counts and len(counts) >= _LEAST_GROUPS and rows >= _ROWS_PER_GROUP * len(counts):
             return each
     return None
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.fields.base import NO_VALUE, is_missing
+from perennial.profile.names import names_a_group
 
 Values = Mapping[str, Any]
 
@@ -20,6 +21,8 @@ Values = Mapping[str, Any]
 SAMPLED = 10_000
 # A column with more different values is not counted value by value.
 COUNTED = 1_000
+# Except where its name says that it may group rows: a sample shows few of a group.
+GROUPS_COUNTED = 100_000
 _CHUNK = 10_000
 _CHARACTERS = 4_000
 _WORDS = pa.array(sorted(NO_VALUE))
@@ -41,7 +44,7 @@ class Column:
     missing : int
         Rows without a value, or with a word that says so, such as ``NA``.
     counts : Counter or None
-        Value -> rows that have it; None if there are more than `COUNTED` of them.
+        Value -> rows that have it; None if there are too many of them.
     characters : int
         Characters of all texts together.
     sample : list
@@ -96,13 +99,16 @@ def profile_table(
     is_typed : bool
         As of `TableProfile`.
     """
-    counters = {name: _Counter() for name in names}
+    counters = {name: _Counter(name) for name in names}
     sample = _Sample()
     seen = 0
     for chunk in _chunks(rows):
         flat: list[Values] = [*map(_flattened, chunk)] if _has_objects(chunk) else chunk
-        for name in dict.fromkeys(name for row in flat for name in row):
-            counter = counters.setdefault(name, _Counter(seen))
+        present: dict[str, Any] = {}
+        for row in flat:
+            present.update(row)
+        for name in present:
+            counter = counters.setdefault(name, _Counter(name, seen))
             counter.add([row.get(name) for row in flat])
         seen += len(flat)
         for counter in counters.values():
@@ -130,13 +136,13 @@ def _chunks(rows: Iterable[Values]) -> Iterator[list[Values]]:
 
 
 def _has_objects(rows: list[Values]) -> bool:
-    return any(isinstance(value, Mapping) for row in rows for value in row.values())
+    return any(dict in set(map(type, row.values())) for row in rows)
 
 
 def _flattened(row: Values, prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in row.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, dict) and value:
             found |= _flattened(value, f"{prefix}{name}.")
         else:
             found[prefix + name] = value
@@ -146,7 +152,8 @@ def _flattened(row: Values, prefix: str = "") -> dict[str, Any]:
 class _Counter:
     """Counts of one column."""
 
-    def __init__(self, absent: int = 0) -> None:
+    def __init__(self, name: str, absent: int = 0) -> None:
+        self._most = GROUPS_COUNTED if names_a_group(name) else COUNTED
         self.rows = self.empty = self.missing = absent
         self.characters = 0
         self.counts: Counter[Any] | None = Counter()
@@ -159,7 +166,7 @@ class _Counter:
             self._add_one_by_one(values)
         else:
             self._add_texts(array)
-        if self.counts is not None and len(self.counts) > COUNTED:
+        if self.counts is not None and len(self.counts) > self._most:
             self.counts = None
 
     def fill(self, rows: int) -> None:

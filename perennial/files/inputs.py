@@ -6,12 +6,10 @@ from typing import Any
 
 from perennial import paths
 from perennial.config.problem import Problem
-from perennial.errors import OutsideError
 from perennial.fields import KINDS
 from perennial.files.rows import Row, TableFile
 from perennial.files.table import column_of
 from perennial.inputs.base import inputs_of
-from perennial.reasons import example_of
 
 # The columns of text and label in a file that has none of the problem's own names.
 TEXT_COLUMN, LABEL_COLUMN = "text", "label"
@@ -60,13 +58,10 @@ class InputColumns:
             self._fields = {column_of(table, field, otherwise): field for field in fields}
             self.names = tuple(self._fields)
 
-    def read(self, table: TableFile, row: Row) -> dict[str, Any]:
+    def read(self, row: Row) -> dict[str, Any]:
         """Return field -> value as a document has it; a field that the row lacks is left out.
 
-        Raises
-        ------
-        OutsideError
-            If a value may mean two things; the message names the row and the value.
+        A value that may mean two things stays as it is, so that its document goes to quarantine.
         """
         found: dict[str, Any] = {}
         for column, field in self._fields.items():
@@ -75,8 +70,8 @@ class InputColumns:
                 continue
             try:
                 found[field] = self._read[field](value) if self._read else value
-            except ValueError as error:
-                raise wrong_value(table, row, column, value, str(error)) from None
+            except ValueError:
+                found[field] = value
         return found
 
 
@@ -88,11 +83,3 @@ def as_text(value: Any) -> Any:
         return value.decode()
     except UnicodeDecodeError:
         return value
-
-
-def wrong_value(table: TableFile, row: Row, column: str, value: Any, why: str) -> OutsideError:
-    """Return the sentence that a value of a row cannot be used."""
-    return OutsideError(
-        f"The column {column!r} at {table.unit} {row.place:,} of the file {table.path}, "
-        f"{example_of(value)}, {why}."
-    )

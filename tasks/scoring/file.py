@@ -242,7 +242,7 @@ def _predict(
     inputs, skipped, table = inputs_of(problem), Counter[Reason](), batch.table
     usable: dict[int, Any] = {}
     for index, row in enumerate(batch.rows):
-        values = row.values | source.inputs.read(source.table, row)
+        values = row.values | source.inputs.read(row)
         try:
             usable[index] = inputs.read(values, limited=False)
         except UnusableError as error:

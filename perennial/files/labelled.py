@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from bson import ObjectId
@@ -15,12 +16,12 @@ from perennial import paths
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.fields.base import is_missing
-from perennial.files.inputs import InputColumns, as_text
+from perennial.files.inputs import LABEL_COLUMN, TEXT_COLUMN, InputColumns, as_text
 from perennial.files.labels import LabelReader
 from perennial.files.opening import stem_of
 from perennial.files.rows import WRITTEN, Row, TableFile
 from perennial.files.storable import field_name, read_date, storable, why_not_stored
-from perennial.files.table import require_columns
+from perennial.files.table import column_of, open_table, require_columns
 from perennial.inputs.base import inputs_of
 
 Document = dict[str, Any]
@@ -266,6 +267,46 @@ class LabelledFile:
             return None if is_missing(value) else read_date(value)
         except ValueError:
             return storable(value)
+
+
+def open_labelled(
+    problem: Problem,
+    file: Path,
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    id_column: str | None = None,
+    encoding: str | None = None,
+    source: str | None = None,
+) -> LabelledFile:
+    """Return the documents of a file.
+
+    Parameters
+    ----------
+    problem : Problem
+        Declares fields, kinds and labels.
+    file : Path
+        The file.
+    text_column, label_column : str or None
+        The columns of text and label; None takes those that are named as the problem's fields, or
+        else text and label.
+    id_column, source
+        As of `LabelledFile`.
+    encoding : str or None
+        The encoding of the file; None finds it.
+    """
+    inputs, label = InputColumns(problem, text_column), problem.source.fields.label
+    wanted = [*inputs.names, label_column or label, TEXT_COLUMN, LABEL_COLUMN]
+    table = open_table(file, wanted, encoding=encoding)
+    inputs.locate(table, TEXT_COLUMN)
+    return LabelledFile(
+        problem,
+        table,
+        inputs,
+        label_column=label_column or column_of(table, label, LABEL_COLUMN),
+        id_column=id_column,
+        source=source,
+    )
 
 
 def content_id(source: str, values: Sequence[Any], times_seen: Counter[bytes]) -> str:

@@ -17,7 +17,7 @@ from tests.perennial.files.written import judged, labelled, loaded, problem_of, 
 TEXTS = problem_of({"bad": 0, "good": 1}, min_words=1)
 RECORDS = problem_of({"bad": 0, "good": 1}, {"Nr_": "number", "size": "number"})
 
-_RUSSIAN = "Я дышу, мы ждём, жду ответ; дайте цену"
+_RUSSIAN = "Не могу войти в личный кабинет, помогите пожалуйста"  # noqa: RUF001
 SINGLE = [
     ("ragged.csv", b"text,label\na,1\nb,1,2\nc,0\n", 3, "has 3 values, and the header 2 columns"),
     ("short.tsv", b"text\tlabel\na\t1\nb\nc\t0\n", 3, "has 1 values, and the header 2 columns"),

@@ -6,7 +6,7 @@ from typing import Literal
 
 PROGRAM = "perennial"
 Name = Literal[
-    "approve", "history", "migrate", "quarantine", "retrain", "rollback", "score", "seed"
+    "approve", "history", "migrate", "quarantine", "retrain", "rollback", "score", "seed", "up"
 ]
 
 

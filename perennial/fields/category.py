@@ -22,7 +22,7 @@ class Category(Kind):
 
     name = "category"
     position = 20
-    is_one_hot = True
+    encoding = "category"
 
     def check(self, value: Any) -> str:
         """Return the text: not empty, not overlong, and valid UTF-8."""

@@ -16,6 +16,9 @@ from scipy import sparse
 Floats = NDArray[np.float64]
 Matrix: TypeAlias = Floats | sparse.csr_array
 
+# Places in a matrix are numbers of 32 bits up to here.
+_MOST = 2**31
+
 
 def stored_whole(dense: Floats) -> sparse.csr_array:
     """Return a matrix as a sparse one that stores every value, zeros included."""
@@ -41,4 +44,9 @@ def with_leading(matrix: sparse.csr_array, dense: Floats, *more: sparse.csr_arra
 
 def beside(parts: Sequence[sparse.csr_array]) -> sparse.csr_array:
     """Return sparse matrices side by side."""
-    return sparse.csr_array(sparse.hstack(parts, format="csr"))
+    matrix = sparse.csr_array(sparse.hstack(parts, format="csr"))
+    if max(matrix.nnz, *matrix.shape) < _MOST:
+        # Trees take no others.
+        matrix.indices = matrix.indices.astype(np.int32, copy=False)
+        matrix.indptr = matrix.indptr.astype(np.int32, copy=False)
+    return matrix

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import TargetEncoder
 
 from perennial.encoders.blocks import Floats, Matrix, beside, leading, stored_whole
+
+_FOLDS = 5
 
 
 class CategoryTargetEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -44,8 +47,11 @@ class CategoryTargetEncoder(TransformerMixin, BaseEstimator):  # type: ignore[mi
 
     def fit_transform(self, X: Matrix, y: Any = None) -> Matrix:
         """Learn the shares; return those of the training documents without their own labels."""
-        self.encoder_ = TargetEncoder(random_state=self.random_state)
+        folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=self.random_state)
+        self.encoder_ = TargetEncoder(cv=folds)
         encoded = self.encoder_.fit_transform(leading(X, self.categories), y)
+        # A model file has no need of the folds.
+        self.encoder_.set_params(cv=_FOLDS)
         # The shares of one category stand side by side.
         each = encoded.shape[1] // self.categories
         first = np.repeat(np.arange(self.categories), each)

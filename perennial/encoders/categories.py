@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any, Self
 
 import numpy as np
@@ -44,14 +44,14 @@ class CategoryEncoder(BaseEstimator):  # type: ignore[misc]
         self.max_categories = max_categories
 
     @classmethod
-    def of(cls, values: Sequence[str]) -> Self:
+    def of(cls, values: Collection[str]) -> Self:
         """Return a fitted encoder of values, of which none is rare."""
         found = cls()
         found.values_, found.groups_rare_ = list(values), False
         found._index()
         return found
 
-    def fit(self, values: Sequence[str]) -> CategoryEncoder:
+    def fit(self, values: Collection[str]) -> CategoryEncoder:
         """Learn the values."""
         counts = Counter(values)
         # A missing value is told apart however rare it is.
@@ -88,13 +88,13 @@ class CategoryEncoder(BaseEstimator):  # type: ignore[misc]
         """Return whether training has seen a value often enough to number it."""
         return value in self._places
 
-    def numbers(self, values: Sequence[str]) -> NDArray[np.int32]:
+    def numbers(self, values: Collection[str]) -> NDArray[np.int32]:
         """Return the number of each value, shape (n_values,)."""
         other = len(self.values_) if self.groups_rare_ else UNKNOWN
         find = self._places.get
         return np.fromiter((find(value, other) for value in values), np.int32, len(values))
 
-    def transform(self, values: Sequence[str]) -> sparse.csr_array:
+    def transform(self, values: Collection[str]) -> sparse.csr_array:
         """Return a sparse matrix with 1 in the column of each value's number."""
         columns = self.numbers(values)
         known = columns != UNKNOWN

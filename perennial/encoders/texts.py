@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from scipy import sparse
@@ -51,7 +51,7 @@ class TextEncoder(BaseEstimator):  # type: ignore[misc]
         self.min_documents = min_documents
         self.max_features = max_features
 
-    def fit_transform(self, texts: Sequence[str]) -> sparse.csr_array:
+    def fit_transform(self, texts: Collection[str]) -> sparse.csr_array:
         """Learn words and weights; return the matrix of the same texts."""
         self.counter_, self.word_weights_, self.character_weights_ = None, None, None
         parts = []
@@ -73,7 +73,7 @@ class TextEncoder(BaseEstimator):  # type: ignore[misc]
             parts.append(self.character_weights_.fit_transform(_characters(texts)))
         return _beside(parts, len(texts))
 
-    def transform(self, texts: Sequence[str]) -> sparse.csr_array:
+    def transform(self, texts: Collection[str]) -> sparse.csr_array:
         """Return the matrix of texts."""
         parts = []
         if self.counter_ is not None and self.word_weights_ is not None:
@@ -96,7 +96,7 @@ def _normalizer() -> TextNormalizer:
     return TextNormalizer(numbers=False, stop_words="keep", lemmas="none", emphasis=True)
 
 
-def _characters(texts: Sequence[str]) -> sparse.csr_array:
+def _characters(texts: Collection[str]) -> sparse.csr_array:
     hashing = HashingVectorizer(
         analyzer="char_wb",
         ngram_range=_CHARACTERS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from itertools import chain
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from perennial.encoders.categories import UNKNOWN, CategoryEncoder
 
-Words = Sequence[str]
+Words = Collection[str]
 
 
 class WordsEncoder(BaseEstimator):  # type: ignore[misc]
@@ -34,7 +34,7 @@ class WordsEncoder(BaseEstimator):  # type: ignore[misc]
         self.min_documents = min_documents
         self.max_categories = max_categories
 
-    def fit_transform(self, lists: Sequence[Words]) -> sparse.csr_array:
+    def fit_transform(self, lists: Collection[Words]) -> sparse.csr_array:
         """Learn the words; return the matrix of the same lists."""
         encoder = CategoryEncoder(
             min_documents=self.min_documents, max_categories=self.max_categories
@@ -42,7 +42,7 @@ class WordsEncoder(BaseEstimator):  # type: ignore[misc]
         self.words_ = encoder.fit(list(chain.from_iterable(map(set, lists))))
         return self.transform(lists)
 
-    def transform(self, lists: Sequence[Words]) -> sparse.csr_array:
+    def transform(self, lists: Collection[Words]) -> sparse.csr_array:
         """Return the matrix of lists; a word that is not known has no column, or that of rare."""
         columns = self.words_.numbers(list(chain.from_iterable(lists)))
         rows = np.repeat(np.arange(len(lists)), [len(words) for words in lists])

@@ -231,7 +231,7 @@ def towards(outputs: Floats, position: int, totals: Floats) -> Floats:
 
 def next_class(totals: Floats, position: int) -> int:
     """Return the position of the largest output but one."""
-    ranked = totals.argsort()[::-1].tolist()
+    ranked: list[int] = totals.argsort()[::-1].tolist()
     return next(place for place in ranked if place != position)
 
 

@@ -21,7 +21,8 @@ class Boolean(Kind):
     position = 30
 
     def check(self, value: Any) -> bool:
-        """Return the boolean; numbers and texts that mean the same are refused."""
+        """Return the boolean, also of 0 and 1 and of the words that files have for it."""
+        value = value if isinstance(value, bool) else self.from_file(plain(value))
         if not isinstance(value, bool):
             why = f"is {describe(value)}, not true or false"
             raise WrongValueError(ReasonCode.WRONG_TYPE, why)

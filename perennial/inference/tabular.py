@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import linear_form, probabilities_of
@@ -75,10 +74,10 @@ class TabularPredictor(PipelinePredictor):
     def beyond(self, given: Any) -> str | None:
         """Return the first field whose prepared value is beyond the model."""
         matrix = self._prepare([given])
-        if self._usable(matrix).all() or sparse.issparse(matrix):
+        if self._usable(matrix).all() or not isinstance(matrix, np.ndarray):
             return None
         beyond = np.flatnonzero(~self._within(matrix[0]))
-        return self._fields[beyond[0]]
+        return self._fields[int(beyond[0])]
 
     def warnings(self, given: Any) -> list[InputWarning]:
         """Return which fields are missing, and which categories the model does not know."""
@@ -105,12 +104,11 @@ class TabularPredictor(PipelinePredictor):
 
     def _usable(self, matrix: Matrix) -> NDArray[np.bool_]:
         """Return which rows the estimator can compute with."""
-        if not sparse.issparse(matrix):
-            found: NDArray[np.bool_] = self._within(matrix).all(axis=1)
-            return found
-        wrong = np.flatnonzero(~self._within(matrix.data))
+        if isinstance(matrix, np.ndarray):
+            return np.asarray(self._within(matrix).all(axis=1), np.bool_)
+        wrong = np.flatnonzero(~self._within(np.asarray(matrix.data)))
         usable = np.ones(matrix.shape[0], np.bool_)
-        usable[np.searchsorted(matrix.indptr, wrong, side="right") - 1] = False
+        usable[np.searchsorted(np.asarray(matrix.indptr), wrong, side="right") - 1] = False
         return usable
 
     def _within(self, values: Floats) -> NDArray[np.bool_]:
@@ -176,6 +174,6 @@ class TabularPredictor(PipelinePredictor):
 
 def _entries(row: Matrix) -> tuple[NDArray[Any], Floats]:
     """Return the columns of a matrix of one row that have a value, and the values."""
-    if sparse.issparse(row):
-        return row.indices, row.data
-    return np.arange(row.shape[1]), row[0]
+    if isinstance(row, np.ndarray):
+        return np.arange(row.shape[1]), row[0]
+    return np.asarray(row.indices), np.asarray(row.data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from perennial.text.normal_form import normal_value
 # From so many columns of categories on the matrix is sparse.
 _MOST_DENSE = 128
 Encoder: TypeAlias = CategoryEncoder | TextEncoder | WordsEncoder
+E = TypeVar("E", CategoryEncoder, WordsEncoder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,14 +189,15 @@ class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit_transform(self, X: Columns, y: object = None) -> Matrix:
         """Learn what `fit` learns; return the matrix of the same records."""
-        limits = {"min_documents": self.min_documents, "max_categories": self.max_categories}
         categories, words, texts = map(X.encoded_as, ("category", "words", "text"))
         self.encoders_: dict[str, Encoder] = {}
         for name in categories:
-            self.encoders_[name] = CategoryEncoder(**limits).fit(X.values[name])
+            self.encoders_[name] = self._limited(CategoryEncoder).fit(X.values[name])
         counts: dict[str, sparse.csr_array] = {}
         for name in (*words, *texts):
-            encoder = WordsEncoder(**limits) if name in words else TextEncoder(**(self.texts or {}))
+            encoder: WordsEncoder | TextEncoder = (
+                self._limited(WordsEncoder) if name in words else TextEncoder(**(self.texts or {}))
+            )
             counts[name] = encoder.fit_transform(X.values[name])
             self.encoders_[name] = encoder
         numbers = [(name, _width(X.kinds[name])) for name in X.encoded_as("numbers")]
@@ -210,6 +212,9 @@ class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         matrix = self._matrix(X, counts)
         self.typical_ = self._medians(leading(matrix, sum(width for _, width in numbers)))
         return matrix
+
+    def _limited(self, kind: type[E]) -> E:
+        return kind(min_documents=self.min_documents, max_categories=self.max_categories)
 
     def _medians(self, numbers: Floats) -> Floats:
         found: Floats = np.zeros(numbers.shape[1])

@@ -158,9 +158,7 @@ class Answer:
             written.insert(error.position, _NO_PREDICTION)
         return self._whole(templates, ",".join(written), errors)
 
-    def _whole(
-        self, templates: Templates, predictions: str, errors: Sequence[InputError]
-    ) -> bytes:
+    def _whole(self, templates: Templates, predictions: str, errors: Sequence[InputError]) -> bytes:
         if errors:
             values = {"predictions": predictions, "errors": orjson.dumps(errors).decode()}
             return (templates.partial % tuple(values[part] for part in _SCHEMA.parts)).encode()

@@ -100,15 +100,18 @@ class AnswerSchema:
         slotted = [_with_slots(each) for each in plain["predictions"]]
         partial = self._write(problem, version, classes, partial=True)
         head, tail = orjson.dumps({**plain, "predictions": [_VALUE]}).decode().split(_SLOT)
+        explained, warned, both = (
+            self._predictions(problem, version, classes, parts)
+            for parts in (("explanation",), ("warnings",), _OPTIONAL)
+        )
         return Templates(
             tuple(_template({**plain, "predictions": [each]}) for each in slotted),
             head,
             tail,
             tuple(_template(each) for each in slotted),
-            *(
-                self._predictions(problem, version, classes, parts)
-                for parts in (("explanation",), ("warnings",), _OPTIONAL)
-            ),
+            explained,
+            warned,
+            both,
             _template({**partial, "predictions": [_VALUE], "errors": _VALUE}),
         )
 

@@ -25,6 +25,7 @@ from perennial.config.decision import DecisionConfig
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
 from perennial.config.experiment import Experiment
 from perennial.config.feedback import FeedbackRules
+from perennial.config.fields import FieldSpec
 from perennial.config.gates import Gates
 from perennial.config.labels import check_labels, check_merged_labels
 from perennial.config.monitoring import Monitoring
@@ -35,7 +36,6 @@ from perennial.config.source import Source
 from perennial.config.split import RareLabels, Split, Validation
 from perennial.estimators import ESTIMATORS
 from perennial.estimators.base import Refusal
-from perennial.fields import FieldKind
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
 from perennial.metrics import METRICS, MetricName
 from perennial.schema import FieldName, Name, Schema, Share
@@ -64,7 +64,7 @@ class Problem(Schema):
     labels: dict[str, StoredLabel] = Field(
         min_length=2, description="label -> its value in the documents; the last one is positive"
     )
-    inputs: dict[FieldName, FieldKind] | None = Field(
+    inputs: dict[FieldName, FieldSpec] | None = Field(
         default=None, min_length=1, description="the fields of tabular documents; absent for texts"
     )
     limits: Limits = Limits()

@@ -45,6 +45,11 @@ class Inputs(Protocol):
         """The fields of a record with their kinds; None for a text."""
         ...
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The fields of a document that must have a value."""
+        ...
+
     def read(self, document: Mapping[str, Any], *, limited: bool = True) -> Any:
         """Return the input of a document, as the model takes it.
 
@@ -86,7 +91,11 @@ class Inputs(Protocol):
 
 def inputs_of(problem: Problem) -> Inputs:
     """Return the kind of input that a problem has."""
-    return TextInputs(problem) if problem.inputs is None else TabularInputs(problem.inputs)
+    if problem.inputs is None:
+        return TextInputs(problem)
+    fields = {name: spec.kind for name, spec in problem.inputs.items()}
+    required = [name for name, spec in problem.inputs.items() if spec.required]
+    return TabularInputs(fields, required)
 
 
 class TextInputs:
@@ -97,7 +106,7 @@ class TextInputs:
 
     def __init__(self, problem: Problem) -> None:
         self._name, self._limits = problem.source.fields.text, problem.limits
-        self.names = (self._name,)
+        self.names = self.required = (self._name,)
 
     def read(self, document: Mapping[str, Any], *, limited: bool = True) -> str:
         """Return the text; see `Inputs.read`."""

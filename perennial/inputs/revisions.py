@@ -92,15 +92,19 @@ def reading_digest(problem: Problem, identity: int) -> str:
         The version of the identity of its inputs.
     """
     slices = problem.gates.slices
-    said = {
+    inputs = inputs_of(problem)
+    said: dict[str, Any] = {
         "reading": _READING,
         "identity": identity,
         "fields": problem.source.fields.model_dump(),
         "query": json_util.dumps(problem.source.query, sort_keys=True),
-        "inputs": problem.inputs,
+        "inputs": inputs.fields,
         "slices": list(slices.fields) if slices else [],
         "group": problem.split.field,
     }
+    if inputs.fields is not None and set(inputs.required) != set(inputs.fields):
+        # Problems that require every field read as they did when there was no other way.
+        said["required"] = inputs.required
     return digest(json.dumps(said, sort_keys=True, default=str).encode()).hex()
 
 

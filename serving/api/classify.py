@@ -274,7 +274,9 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
             predictor.explain(each, classes[position]) if row[0] >= 0 else []
             for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
         ]
-    return Answer(version, classes, decided, scores, explanations)
+    warnings = [predictor.warnings(each) for each in inputs]
+    found = warnings if any(warnings) else None
+    return Answer(version, classes, decided, scores, explanations, found)
 
 
 def _too_much_work(seconds: float) -> ApiError:

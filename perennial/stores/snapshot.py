@@ -196,5 +196,5 @@ def watermark_of(rows: pa.Table, after: Snapshot | None) -> datetime | None:
     """Return the newest time of creation of what was read, if it is past."""
     kind = COLUMNS.field("created_at").type
     past = pc.less_equal(rows["created_at"], pa.scalar(datetime.now(UTC), kind))
-    times = [after.watermark if after else None, pc.max(rows.filter(past)["created_at"]).as_py()]
+    times = [after.watermark if after else None, pc.max(rows["created_at"].filter(past)).as_py()]
     return max((time for time in times if time is not None), default=None)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from perennial.errors import OutsideError
-from perennial.inputs.accounts import account
+from perennial.inputs.accounts import COMPARED, account
 from perennial.inputs.base import TextInputs
 from perennial.inputs.documents import feedback_contents, snapshot_digest, superseded
 from perennial.inputs.judgement import judge
@@ -57,6 +57,8 @@ __all__ = ["Draft", "Snapshot", "SnapshotConflictError", "SnapshotStore"]
 
 # The folder of the table, below that of the problem.
 HISTORY = "history"
+# No snapshot has a higher version.
+_LAST = 2**62
 FEW_VALUES = ("label", "source", "sender", "code", "field", "kind")
 _READ = ("id", "created_at", "source", "sender", "group", "label", "content", "sketch", "fields")
 
@@ -248,7 +250,7 @@ class SnapshotStore:
         earlier = None
         if after is not None and after.draft is not None:
             with_texts |= after.draft.rules.need_texts
-            earlier = self._light(after, with_texts=with_texts)
+            earlier = self.light_revisions(after, with_texts=with_texts)
 
         def conclude(light: list[pa.Table]) -> pa.RecordBatch:
             snapshot = self._conclude(draft, after, version, began, earlier, light)
@@ -272,18 +274,20 @@ class SnapshotStore:
         """Return the snapshot that an earlier one and further revisions make."""
         before = None
         if earlier is not None and after is not None and after.draft is not None:
-            before = judge(newest_revisions(earlier), after.draft.rules)
+            judged = judge(newest_revisions(earlier), after.draft.rules)
+            before = judged.select(COMPARED)
+            del judged
         rows = [table for table in (earlier, *light) if table is not None]
         if not rows:
             rows = [completed(pa.table({}), [*LIGHT, "version"])]
         newest = newest_revisions(pa.concat_tables(rows, promote_options="permissive"))
         judged = judge(newest, draft.rules)
-        used = judged.filter(pc.equal(judged["status"], "used"))
+        digests = judged["digest"].filter(pc.equal(judged["status"], "used"))
         return Snapshot(
             problem=self.problem,
             version=version,
-            digest=digest_of(used["digest"], draft.rules),
-            documents=len(used),
+            digest=digest_of(digests, draft.rules),
+            documents=len(digests),
             uri=self.uri,
             watermark=watermark_of(newest, after),
             draft=draft,
@@ -292,19 +296,16 @@ class SnapshotStore:
             began=began,
         )
 
-    def light_revisions(self, *, with_texts: bool) -> pa.Table:
-        """Return what judging needs of every revision there ever was, with its version."""
-        latest = self.latest()
-        wanted = [*LIGHT, "version", *([TextInputs.column.name] if with_texts else [])]
-        last = -1 if latest is None else latest.version
-        return completed(self._revisions(0, last, wanted), wanted)
+    def light_revisions(self, up_to: Snapshot | None, *, with_texts: bool) -> pa.Table:
+        """Return what judging needs of every revision of a snapshot, with its version.
 
-    def _light(self, snapshot: Snapshot, *, with_texts: bool) -> pa.Table:
-        """Return what judging needs of every revision up to a snapshot."""
-        wanted = [*LIGHT, "version"]
-        if with_texts:
-            wanted.append(TextInputs.column.name)
-        return completed(self._revisions(snapshot.began, snapshot.version, wanted), wanted)
+        Of every revision there ever was, if no snapshot is given.
+        """
+        first, last = 0, _LAST
+        if up_to is not None:
+            first, last = up_to.began, up_to.version
+        wanted = [*LIGHT, "version", *([TextInputs.column.name] if with_texts else [])]
+        return completed(self._revisions(first, last, wanted), wanted)
 
     def erased(self) -> Tombstones:
         """Return which documents were erased, and must not be read again."""

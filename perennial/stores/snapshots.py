@@ -45,6 +45,7 @@ from perennial.stores.snapshot import (
     Snapshot,
     batches_of,
     conformed,
+    damaged,
     digest_of,
     from_json,
     row_of,
@@ -129,7 +130,7 @@ class SnapshotStore:
         raw = used.set_column(used.schema.get_field_index("label"), "label", used["raw_label"])
         digests = pa.array(list(row_digests(raw)), pa.binary())
         if digest_of(digests, snapshot.draft.rules) != (snapshot.remains or snapshot.digest):
-            raise self._damaged(snapshot)
+            raise damaged(snapshot)
         return with_representatives(used.select([*_READ[:7], inputs, *_READ[7:]]))
 
     def read_keys(self, snapshot: Snapshot) -> pa.Table:
@@ -174,12 +175,12 @@ class SnapshotStore:
         Table
             With the columns ``id``, ``created_at``, ``code``, ``field``, ``reason``, ``copy_of``,
             ``raw`` and ``text`` where there is one; ``raw`` is extended JSON of a document that
-            cannot be read.
+            cannot be read. The earlier layout knew reasons, but no codes: they are null there.
         """
         columns = ["id", "created_at", "code", "field", "reason", "copy_of", "raw"]
         if snapshot.is_of_earlier_layout:
-            names = ["id", "created_at", "reason", "raw"]
-            return self._of_earlier(snapshot, names, ["quarantined"])
+            rows = completed(self._of_earlier(snapshot, columns, ["quarantined"]), columns)
+            return rows.append_column("copy_of", pa.nulls(len(rows), pa.string()))
         rows = self.judged(snapshot, ["raw", TextInputs.column.name])
         rows = rows.filter(pc.equal(rows["status"], "quarantined"))
         texts = [name for name in (TextInputs.column.name,) if name in rows.column_names]
@@ -247,10 +248,10 @@ class SnapshotStore:
 
         # Read before the table is written: the storage does not let itself be read meanwhile.
         with_texts = draft.rules.need_texts
-        earlier = None
+        earlier = []
         if after is not None and after.draft is not None:
             with_texts |= after.draft.rules.need_texts
-            earlier = self.light_revisions(after, with_texts=with_texts)
+            earlier.append(self.light_revisions(after, with_texts=with_texts))
 
         def conclude(light: list[pa.Table]) -> pa.RecordBatch:
             snapshot = self._conclude(draft, after, version, began, earlier, light)
@@ -268,19 +269,21 @@ class SnapshotStore:
         after: Snapshot | None,
         version: int,
         began: int,
-        earlier: pa.Table | None,
-        light: Sequence[pa.Table],
+        earlier: list[pa.Table],
+        light: list[pa.Table],
     ) -> Snapshot:
-        """Return the snapshot that an earlier one and further revisions make."""
+        """Return the snapshot that an earlier one and further revisions make.
+
+        The tables are taken out of their lists: what is large is not held longer than needed.
+        """
         before = None
-        if earlier is not None and after is not None and after.draft is not None:
-            judged = judge(newest_revisions(earlier), after.draft.rules)
-            before = judged.select(COMPARED)
-            del judged
-        rows = [table for table in (earlier, *light) if table is not None]
-        if not rows:
-            rows = [completed(pa.table({}), [*LIGHT, "version"])]
+        if earlier and after is not None and after.draft is not None:
+            before = judge(newest_revisions(earlier[0]), after.draft.rules).select(COMPARED)
+        rows = [*earlier, *light] or [completed(pa.table({}), [*LIGHT, "version"])]
+        for held in (earlier, light):
+            held.clear()
         newest = newest_revisions(pa.concat_tables(rows, promote_options="permissive"))
+        rows.clear()
         judged = judge(newest, draft.rules)
         digests = judged["digest"].filter(pc.equal(judged["status"], "used"))
         return Snapshot(
@@ -360,23 +363,8 @@ class SnapshotStore:
         return self.table.open()
 
     def _carry_over(self, earlier: DeltaTable) -> None:
-        snapshots, tables = earlier_layout.read(earlier, self._earlier)
-        tables = iter(tables)
-        first = next(tables)
-        schema = table_schema(first.schema)
-        batches = [
-            batch
-            for table in (first, *tables)
-            for batch in conformed(
-                table.append_column("kind", pa.array([REVISION] * len(table))), schema
-            ).to_batches()
-        ]
-        records = [
-            row_of(Snapshot(self.problem, uri=self.uri, **said), schema) for said in snapshots
-        ]
-        self.table.append(
-            [*batches, *records], schema, None, partition_by="kind", few_values=FEW_VALUES
-        )
+        schema, batches = earlier_layout.as_revisions(self.problem, earlier, self._earlier)
+        self.table.append(batches, schema, None, partition_by="kind", few_values=FEW_VALUES)
 
     def _revisions(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
         wanted = [*dict.fromkeys([*columns, "version"])]
@@ -407,11 +395,5 @@ class SnapshotStore:
         rows = earlier_layout.with_plain_records(rows)
         found = snapshot_digest(earlier_layout.row_digests(rows))
         if found != (snapshot.remains or snapshot.digest):
-            raise self._damaged(snapshot)
+            raise damaged(snapshot)
         return rows.sort_by("content")
-
-    def _damaged(self, snapshot: Snapshot) -> OutsideError:
-        return OutsideError(
-            f"Snapshot {snapshot.version} of {self.problem!r} at {snapshot.uri} (DATA_URI) is "
-            f"damaged: its documents do not have the digest {snapshot.digest}."
-        )

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.hashing import halves
 from perennial.inputs.base import TextInputs, count_words, inputs_of
@@ -226,8 +227,12 @@ def _judge_limits(revisions: pa.Table, rules: Rules, verdict: _Verdict) -> None:
         words[many] = [count_words(text, rules.min_words) for text in texts]
     field = rules.text_field
     verdict.object_to(characters == 0, ReasonCode.EMPTY, field, "is empty")
-    why = f"has {{}} words after normalisation, fewer than {rules.min_words}"
-    verdict.object_to(words < rules.min_words, ReasonCode.TOO_SHORT, field, why, words.__getitem__)
+    why = f"has {{}} after normalisation, fewer than {rules.min_words}"
+
+    def had(rows: NDArray[np.intp]) -> list[str]:
+        return [counted(count, "word") for count in words[rows].tolist()]
+
+    verdict.object_to(words < rules.min_words, ReasonCode.TOO_SHORT, field, why, had)
     why = f"has {{:,}} characters, more than {rules.max_characters:,}"
     too_long = characters > rules.max_characters
     verdict.object_to(too_long, ReasonCode.TOO_LONG, field, why, characters.__getitem__)

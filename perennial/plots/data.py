@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.feature_selection import f_classif
 
+from perennial.commands import counted
 from perennial.fields import KINDS, FieldKind
 
 Floats = NDArray[np.float64]
@@ -41,7 +42,7 @@ def data_plots(
         for field, kind in fields.items()
         if not KINDS[kind].is_one_hot
     }
-    title = f"{name}: {len(truth):,} training documents"
+    title = f"{name}: {counted(len(truth), 'training document')}"
     figures = {"bars.png": _bars(columns, truth, classes, title)}
     quantities = {f: columns[f] for f in columns if KINDS[fields[f]].is_continuous}
     numbers = _most_telling(quantities, truth)

@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 from pymongo.collection import Collection
 
 from perennial import times
-from perennial.commands import command
+from perennial.commands import command, counted
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
@@ -131,9 +131,12 @@ def _report(problem: Problem, result: IngestResult) -> None:
         )
     held = sum(done.in_quarantine.values())
     logger.info(
-        "Snapshot %s has %s documents: %s used, %s in quarantine, %s duplicates.",
+        "Snapshot %s has %s: %s used, %s in quarantine, %s.",
         result.snapshot.version,
-        *(f"{n:,}" for n in (done.live, done.used, held, done.duplicates)),
+        counted(done.live, "document"),
+        f"{done.used:,}",
+        f"{held:,}",
+        counted(done.duplicates, "duplicate"),
     )
     for reason, count in done.quarantined.items():
         logger.warning("Quarantined %s: %s", f"{count:,}", reason)

@@ -8,14 +8,15 @@ lease that Production is still what it compared with.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.concurrency.sync import concurrency
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-from prefect.logging import get_logger
+from prefect.exceptions import MissingContextError, ObjectAlreadyExists, ObjectNotFound
+from prefect.logging import get_logger, get_run_logger
 
 from perennial.errors import OutsideError
 from perennial.libraries import uses_embedded_prefect
@@ -76,7 +77,7 @@ def _turn_on_this_machine(flow: str, problem: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        get_logger(__name__).info(
+        _logger().info(
             "Another run on this machine retrains, migrates or erases %s; waiting for it.", problem
         )
         lock.acquire()
@@ -84,6 +85,13 @@ def _turn_on_this_machine(flow: str, problem: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger("turns")
 
 
 def _file(flow: str, problem: str) -> FileLock:

@@ -208,6 +208,9 @@ class Problem(Schema):
             if self.metric not in metrics:
                 allowed = f"{join_names(metrics)}, as decision serves no other metric"
                 yield invalid_value(("metric",), self.metric, allowed)
+        if self.inputs is None and self.split.by == "document":
+            allowed = "content, group or time for texts, of which equal ones are copies"
+            yield invalid_value(("split", "by"), self.split.by, allowed)
         if METRICS[self.metric].needs_costs and not self.has_costs:
             remedy = "no cost is possible without decision.costs, so add it or name another metric"
             yield CrossReferenceError(("metric",), f"is {self.metric!r}", remedy)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
+from perennial.commands import counted
 from perennial.fields import FieldKind
 from perennial.inputs.identity import FIRST_IDENTITY, content_hash, content_hashes
 from perennial.inputs.records import TabularInputs
@@ -119,7 +120,8 @@ class TextInputs:
             raise UnusableError(ReasonCode.EMPTY, name)
         words = count_words(text, limits.min_words)
         if words < limits.min_words:
-            why = f"has {words} words after normalisation, fewer than {limits.min_words}"
+            had = counted(words, "word")
+            why = f"has {had} after normalisation, fewer than {limits.min_words}"
             raise UnusableError(ReasonCode.TOO_SHORT, name, why, value=text)
         if len(text) > limits.max_characters:
             why = f"has {len(text):,} characters, more than {limits.max_characters:,}"

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.feature_selection import f_classif
 
+from perennial.commands import counted
 from perennial.fields import KINDS, FieldKind
 
 Floats = NDArray[np.float64]
@@ -43,7 +44,7 @@ def data_plots(
         for field, kind in fields.items()
         if KINDS[kind].encoding == "numbers" and not KINDS[kind].parts
     }
-    title = f"{name}: {len(truth):,} training documents"
+    title = f"{name}: {counted(len(truth), 'training document')}"
     means = _most_telling(columns, truth, _MOST_BARS) if len(columns) > _MOST_BARS else columns
     figures = {"bars.png": _bars(means, truth, classes, title)}
     quantities = {f: columns[f] for f in columns if KINDS[fields[f]].is_continuous}

@@ -146,7 +146,7 @@ class ModelVersion:
 
     @property
     def erased(self) -> int:
-        """How many documents of its snapshot have been erased since it learned from them."""
+        """How many of the documents that it has learned from have been erased since."""
         return self._count(VersionKey.ERASED) or 0
 
     def require_snapshot(self) -> tuple[int, str]:

@@ -75,7 +75,10 @@ def assemble(normalizer: Normalizer, counter: Counter, classifier: Pipeline) -> 
 
 
 def _estimator(problem: Problem, candidate: Candidate | TabularCandidate) -> BaseEstimator:
-    estimator: BaseEstimator = ESTIMATORS[candidate.estimator].build()
+    spec = ESTIMATORS[candidate.estimator]
+    estimator: BaseEstimator = spec.build()
     # An estimator inside of another draws, too.
     seeds = [key for key in estimator.get_params() if key.rpartition("__")[2] == "random_state"]
-    return estimator.set_params(**dict.fromkeys(seeds, problem.seed) | candidate.parameters)
+    estimator.set_params(**dict.fromkeys(seeds, problem.seed) | candidate.parameters)
+    found: BaseEstimator = spec.for_labels(estimator, len(problem.classes))
+    return found

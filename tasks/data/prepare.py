@@ -113,7 +113,8 @@ class Dataset(Holdout):
         The training documents that choose the challenger, and those that models learn from to
         predict them; there is none when there is one candidate.
     counts : dict
-        Features of the training documents, for each distinct specification of the candidates.
+        Features of the training documents, for each distinct specification of the candidates; why
+        there are none, where these documents have none.
     feedback_documents : int
         How many documents of the snapshot come from feedback.
     split : SplitSummary
@@ -128,14 +129,28 @@ class Dataset(Holdout):
     bonds: Bonds
     judged: NDArray[np.bool_]
     folds: Sequence[Fold]
-    counts: dict[_Shared, SharedCounts]
+    counts: dict[_Shared, SharedCounts | ValueError]
     feedback_documents: int
     split: SplitSummary
     feedback_left_out: int
 
     def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
-        """Return the features of one candidate."""
-        return self.counts[candidate.shared]
+        """Return the features of one candidate.
+
+        Raises
+        ------
+        ValueError
+            If the documents have none.
+        """
+        found = self.counts[candidate.shared]
+        if isinstance(found, ValueError):
+            raise found
+        return found
+
+    def size_of(self, candidate: _AnyCandidate) -> int:
+        """Return how many numbers the features of one candidate are."""
+        found = self.counts[candidate.shared]
+        return 0 if isinstance(found, ValueError) else int(found.matrix.size)
 
 
 @task(name="prepare", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
@@ -292,7 +307,7 @@ def _folds(problem: Problem, split: _Split, labels: NDArray[np.str_]) -> list[Fo
     return folds
 
 
-def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCounts]:
+def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCounts | ValueError]:
     """Normalise once per preparation and count once per kind of features.
 
     Preparations are worked on side by side: Arrow and NumPy hold no lock while they work.
@@ -301,7 +316,7 @@ def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCou
     for candidate in problem.candidates.values():
         groups.setdefault(candidate.shared[:1], {})[candidate.shared] = candidate
 
-    def count(group: dict[_Shared, _AnyCandidate]) -> dict[_Shared, SharedCounts]:
+    def count(group: dict[_Shared, _AnyCandidate]) -> dict[_Shared, SharedCounts | ValueError]:
         read = build_normalizer(problem, next(iter(group.values()))).transform(inputs)
         return {shared: _count(candidate, read) for shared, candidate in group.items()}
 
@@ -309,9 +324,13 @@ def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCou
         return dict(ChainMap(*threads.map(count, groups.values())))
 
 
-def _count(candidate: _AnyCandidate, read: Any) -> SharedCounts:
+def _count(candidate: _AnyCandidate, read: Any) -> SharedCounts | ValueError:
     counter = build_counter(candidate.features)
-    return SharedCounts(counter, counter.fit_transform(read))
+    try:
+        return SharedCounts(counter, counter.fit_transform(read))
+    except ValueError as error:
+        # Other candidates may find features in the same documents.
+        return error
 
 
 def _traits(holdout: pa.Table) -> pa.Table:

@@ -28,6 +28,7 @@ from tasks.reporting.tables import (
     decision_table,
     documents_table,
     durations_table,
+    failures_table,
     holdout_table,
     split_table,
 )
@@ -196,6 +197,8 @@ def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
         tables.append(split_table(retraining.split))
     if retraining.candidates:
         tables.append(candidates_table(problem, retraining.candidates))
+        failures = failures_table(retraining.candidates)
+        tables += [failures] if failures is not None else []
     if retraining.evaluation is not None:
         tables.append(holdout_table(retraining.evaluation))
         decision = decision_table(retraining.evaluation)

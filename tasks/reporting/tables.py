@@ -53,6 +53,7 @@ def split_table(split: SplitSummary) -> TextTable:
 
 def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> TextTable:
     """Return a table: what each candidate showed on the validation documents, the best first."""
+    results = [result for result in results if not result.failure]
     if not all(result.metrics for result in results):
         fits = [(result.name, f"{result.seconds:.2f}") for result in results]
         return TextTable(
@@ -74,6 +75,14 @@ def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Te
             for r in ordered
         ],
     )
+
+
+def failures_table(results: Sequence[CandidateResult]) -> TextTable | None:
+    """Return a table: why candidates could not be fitted; None if all could."""
+    rows = [(result.name, result.failure) for result in results if result.failure]
+    if not rows:
+        return None
+    return TextTable("Candidates that cannot be fitted", ("candidate", "reason"), rows)
 
 
 def holdout_table(evaluation: Evaluation) -> TextTable:

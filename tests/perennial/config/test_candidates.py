@@ -112,7 +112,10 @@ def test_what_takes_two_labels_only_is_refused_with_three(
 
 @pytest.mark.parametrize(
     "candidate",
-    ["    estimator: nb_svm\n", "    estimator: logistic_regression\n    parameters: {solver: liblinear}\n"],
+    [
+        "    estimator: nb_svm\n",
+        "    estimator: logistic_regression\n    parameters: {solver: liblinear}\n",
+    ],
 )
 def test_what_learns_each_label_against_the_rest_takes_three(
     candidate: str, read: Callable[[str], Problem]
@@ -168,8 +171,8 @@ def test_what_learns_each_label_against_the_rest_takes_three(
             "  grid:\n    preparation: plain\n    features: {words: {}}\n    estimators:\n"
             "      boosted: {estimator: gradient_boosting}\n"
             "  spaces:\n    words-boosted:\n      parameters: {loss: [log_loss, exponential]}\n",
-            "line 18: experiment.spaces.words-boosted.parameters.loss is 'exponential', which takes "
-            "two labels only, and the file has 3; take 'log_loss' instead.",
+            "line 18: experiment.spaces.words-boosted.parameters.loss is 'exponential', which "
+            "takes two labels only, and the file has 3; take 'log_loss' instead.",
             id="a value that is explored",
         ),
     ],

@@ -42,9 +42,9 @@ def test_a_metric_knows_its_direction_and_what_it_needs() -> None:
     assert _names(needs_costs=True) == {"cost"}
     assert _names(of_positive_class=True) == {"precision", "recall", "f1", "average_precision"}
     assert _names(is_tuned_for=True) == {"f1", "balanced_accuracy"}
-    assert {name: each.least_classes for name, each in METRICS.items() if each.least_classes > 2} == {
-        "top_k_accuracy": 4
-    }
+    assert {
+        name: each.least_classes for name, each in METRICS.items() if each.least_classes > 2
+    } == {"top_k_accuracy": 4}
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
@@ -59,7 +59,9 @@ def test_a_problem_may_name_the_metrics_that_there_are_and_no_others() -> None:
 
     assert [allowed.validate_python(name) for name in NAMES] == NAMES
     assert allowed.json_schema() == {"enum": NAMES, "type": "string"}
-    with pytest.raises(ValidationError, match=r"'accuracy', 'balanced_accuracy', .*'brier' or 'cost'"):
+    with pytest.raises(
+        ValidationError, match=r"'accuracy', 'balanced_accuracy', .*'brier' or 'cost'"
+    ):
         allowed.validate_python("accurracy")
 
 

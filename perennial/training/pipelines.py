@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
@@ -10,11 +12,13 @@ from perennial.config.candidates import Candidate, Features, TabularCandidate, T
 from perennial.config.problem import Problem
 from perennial.estimators import ESTIMATORS
 from perennial.inputs.encoder import FieldEncoder, FieldReader, FieldScaler
+from perennial.text.characters import CharacterCounter
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import TextNormalizer
+from perennial.text.words_and_characters import WordAndCharacterCounter
 
 Normalizer = TextNormalizer | FieldReader
-Counter = NgramCounter | FieldEncoder
+Counter = NgramCounter | CharacterCounter | WordAndCharacterCounter | FieldEncoder
 
 
 def build_normalizer(problem: Problem, candidate: Candidate | TabularCandidate) -> Normalizer:
@@ -28,12 +32,19 @@ def build_counter(features: Features | TabularFeatures) -> Counter:
     """Return the second step of a candidate, not yet fitted: tokens or columns to a matrix."""
     if isinstance(features, TabularFeatures):
         return FieldEncoder()
-    return NgramCounter(
-        bigrams=features.bigrams,
-        min_documents=features.min_documents,
-        max_features=features.max_features,
-        binary=features.binary,
-    )
+    limits: dict[str, Any] = {
+        "min_documents": features.min_documents,
+        "max_features": features.max_features,
+        "binary": features.binary,
+    }
+    shortest, longest = features.character_lengths
+    if features.analyzer == "characters":
+        return CharacterCounter(shortest=shortest, longest=longest, **limits)
+    if features.analyzer == "both":
+        return WordAndCharacterCounter(
+            bigrams=features.bigrams, shortest=shortest, longest=longest, **limits
+        )
+    return NgramCounter(bigrams=features.bigrams, **limits)
 
 
 def build_classifier(problem: Problem, name: str) -> Pipeline:

@@ -39,6 +39,7 @@ from perennial.splits.split import (
 )
 from perennial.splits.summary import SplitSummary
 from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.text.scripts import AnalyzerChoice, choose_analyzer
 from perennial.training.pipelines import Counter, build_counter, build_normalizer
 from perennial.training.validation import Bonds, Fold, validation_folds
 from tasks.data.labels import Divided, require_both_sides, require_common_labels
@@ -121,6 +122,8 @@ class Dataset(Holdout):
         How the documents were divided.
     feedback_left_out : int
         How many of them are not learned from, as they are more than their share.
+    analyzer : AnalyzerChoice or None
+        What is counted by candidates that leave it to the documents; None if none does.
     """
 
     inputs: pa.Array
@@ -133,6 +136,12 @@ class Dataset(Holdout):
     feedback_documents: int
     split: SplitSummary
     feedback_left_out: int
+    analyzer: AnalyzerChoice | None = None
+
+    def specify(self, problem: Problem) -> Problem:
+        """Return the problem with what these documents decide: its classes, and the analyzer."""
+        found = problem.with_classes(self.problem.classes)
+        return found if self.analyzer is None else found.with_analyzer(self.analyzer.analyzer)
 
     def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
         """Return the features of one candidate.
@@ -167,8 +176,11 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     problem, training = split.problem, split.training
     inputs = training[inputs_of(problem).column.name].combine_chunks()
     labels = _strings(training[LABEL])
+    analyzer = choose_analyzer(inputs) if problem.asks_for_analyzer else None
+    if analyzer is not None:
+        problem = problem.with_analyzer(analyzer.analyzer)
     dataset = Dataset(
-        **vars(holdout),
+        **{**vars(holdout), "problem": problem},
         inputs=inputs,
         labels=labels,
         content=training[CONTENT].combine_chunks(),
@@ -179,6 +191,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         feedback_documents=split.feedback_documents,
         split=split.summary,
         feedback_left_out=split.feedback_left_out,
+        analyzer=analyzer,
     )
     logger = get_run_logger()
     logger.info(
@@ -192,6 +205,8 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     )
     for note in split.summary.notes:
         logger.info(note)
+    if analyzer is not None:
+        logger.info("Counted %s, as %s.", analyzer.meaning, analyzer.reason)
     if split.feedback_left_out:
         logger.warning(
             "Left out %s documents from feedback: more than feedback.max_share %g of the training "

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from perennial.config.problem import Problem
 from perennial.metrics import METRICS, MetricName
 from perennial.splits.summary import SplitSummary
+from perennial.text.scripts import AnalyzerChoice
 from tasks.data.ingest import IngestResult
 from tasks.tables.base import TextTable
 from tasks.training.evaluate import Evaluation
@@ -44,11 +45,14 @@ def documents_table(
     )
 
 
-def split_table(split: SplitSummary) -> TextTable:
+def split_table(split: SplitSummary, analyzer: AnalyzerChoice | None = None) -> TextTable:
     """Return a table: how the documents were divided, and what a person should know about it."""
+    notes = list(split.notes)
+    if analyzer is not None:
+        notes.append(f"Features are {analyzer.meaning}: {analyzer.reason}.")
     title = split.title[0].upper() + split.title[1:]
     rows = [("training documents", f"{split.training:,}"), ("holdout", f"{split.holdout:,}")]
-    return TextTable(title, ("documents", "count"), [*rows, *((note, "") for note in split.notes)])
+    return TextTable(title, ("documents", "count"), [*rows, *((note, "") for note in notes)])
 
 
 def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> TextTable:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic_core import PydanticCustomError
 
 from perennial.config.experiment import Parameters
 from perennial.estimators import EstimatorName
@@ -62,9 +63,26 @@ class TabularFeatures(Schema):
         return {key: value for key, value in keys.items() if key not in unused}
 
 
+Analyzer = Literal["words", "characters", "both", "auto"]
+# Longer groups of characters are mostly whole words.
+_LONGEST = 10
+Length = Annotated[int, Field(ge=1, le=_LONGEST)]
+_ADDED_LATER = ("analyzer", "character_lengths")
+
+
 class Features(Schema):
     """How tokens become numbers."""
 
+    analyzer: Analyzer = Field(
+        default="words",
+        description="what is counted: words, groups of neighbouring characters within a word, or "
+        "both; auto chooses by the training documents",
+    )
+    character_lengths: tuple[Length, Length] = Field(
+        default=(1, 4),
+        description="of the groups of characters, the edge of a word included: ngram_range of "
+        'scikit-learn with analyzer="char_wb"',
+    )
     weighting: Literal["counts", "tfidf"] = "counts"
     bigrams: bool = Field(
         default=False,
@@ -84,6 +102,31 @@ class Features(Schema):
         description="1 + log(count) instead of the count: sublinear_tf of scikit-learn",
     )
 
+    @field_validator("character_lengths")
+    @classmethod
+    def _is_a_range(cls, lengths: tuple[int, int]) -> tuple[int, int]:
+        if lengths[0] > lengths[1]:
+            raise PydanticCustomError(
+                "character_lengths", "input should be the shortest and the longest length"
+            )
+        return lengths
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write keys that came later only where they ask for something.
+
+        The digest of a problem must not change because the code knows one key more.
+        """
+        written: dict[str, Any] = serialize(self)
+        fields = type(self).model_fields
+        absent = {key for key in _ADDED_LATER if getattr(self, key) == fields[key].get_default()}
+        return {key: value for key, value in written.items() if key not in absent}
+
+    @property
+    def counts_characters(self) -> bool:
+        """Whether groups of characters are counted."""
+        return self.analyzer in {"characters", "both"}
+
 
 class Candidate(Schema):
     """A model specification that a retraining fits: preparation x features x estimator."""
@@ -93,12 +136,22 @@ class Candidate(Schema):
     estimator: EstimatorName
     parameters: Parameters = Field(default={})
 
+    def with_analyzer(self, analyzer: Analyzer) -> Candidate:
+        """Return the candidate with something else that is counted."""
+        features = self.features.model_copy(update={"analyzer": analyzer})
+        return self.model_copy(update={"features": features})
+
     @property
     def shared(self) -> tuple[Hashable, ...]:
         """What candidates must agree on to share features; the first part, to share tokens."""
         f = self.features
         # The weighting is cheap and learned per fit; everything else can be shared.
-        return self.preparation, f.bigrams, f.min_documents, f.max_features, f.binary
+        lengths = f.character_lengths if f.counts_characters else None
+        bigrams = f.bigrams and f.analyzer != "characters"
+        return (
+            self.preparation,
+            (f.analyzer, bigrams, lengths, f.min_documents, f.max_features, f.binary),
+        )
 
 
 class TabularCandidate(Schema):

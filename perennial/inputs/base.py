@@ -6,9 +6,7 @@ which it is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -19,13 +17,10 @@ from perennial.inputs.identity import FIRST_IDENTITY, content_hash, content_hash
 from perennial.inputs.records import TabularInputs
 from perennial.inputs.validation import require_text, require_utf8
 from perennial.reasons import ReasonCode, UnusableError
-from perennial.text.html import TAG
-from perennial.text.normal_form import normal_form
+from perennial.text.scripts import count_words
 
 if TYPE_CHECKING:
     from perennial.config.problem import Problem
-
-WORD = re.compile(r"[^\W_]+")
 
 
 class Inputs(Protocol):
@@ -139,12 +134,3 @@ class TextInputs:
     def write(self, value: str) -> dict[str, Any]:
         """Return the one field."""
         return {self._name: value}
-
-
-def count_words(text: str, limit: int) -> int:
-    """Return how many words a text has without its tags, or `limit` if it has more."""
-    # Decomposed letters and entities are no words of their own.
-    plain = normal_form(text)
-    if "<" in plain:
-        plain = TAG.sub(" ", plain)
-    return sum(1 for _ in islice(WORD.finditer(plain), limit))

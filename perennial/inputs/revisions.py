@@ -24,7 +24,7 @@ from perennial.config.feedback import SENDER, provenance_field
 from perennial.config.problem import Problem
 from perennial.gates.slices import traits_of
 from perennial.hashing import digest
-from perennial.inputs.base import Inputs, TextInputs, count_words, inputs_of
+from perennial.inputs.base import Inputs, TextInputs, inputs_of
 from perennial.inputs.identity import FIRST_IDENTITY
 from perennial.inputs.ids import hashes_of
 from perennial.inputs.keys import document_key, field_label_key, label_key
@@ -32,6 +32,7 @@ from perennial.inputs.near_copies import sketches
 from perennial.inputs.records import RECORDS, canonical
 from perennial.inputs.validation import require_date, require_text, require_utf8
 from perennial.reasons import UnusableError
+from perennial.text.scripts import count_words
 
 # More words than that are counted only where a problem asks for more.
 COUNTED_WORDS = 16

@@ -41,8 +41,10 @@ _STEPS = (
     "perennial.inputs.encoder.FieldEncoder",
     "perennial.inputs.encoder.FieldReader",
     "perennial.inputs.encoder.FieldScaler",
+    "perennial.text.characters.CharacterCounter",
     "perennial.text.ngrams.NgramCounter",
     "perennial.text.normalizer.TextNormalizer",
+    "perennial.text.words_and_characters.WordAndCharacterCounter",
 )
 # The classes that a model file may name beside those that skops trusts by itself. A file is opened
 # only if it is the registered one, so that the arrays in a tree are those that were written.

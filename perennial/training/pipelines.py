@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import TfidfTransformer
@@ -16,11 +17,13 @@ from perennial.estimators import ESTIMATORS
 from perennial.fields import KINDS
 from perennial.inputs.base import inputs_of
 from perennial.inputs.encoder import FieldEncoder, FieldReader, FieldScaler, width_of_numbers
+from perennial.text.characters import CharacterCounter
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import TextNormalizer
+from perennial.text.words_and_characters import WordAndCharacterCounter
 
 Normalizer = TextNormalizer | FieldReader
-Counter = NgramCounter | FieldEncoder
+Counter = NgramCounter | CharacterCounter | WordAndCharacterCounter | FieldEncoder
 
 
 def build_normalizer(problem: Problem, candidate: Candidate | TabularCandidate) -> Normalizer:
@@ -40,12 +43,19 @@ def build_counter(features: Features | TabularFeatures) -> Counter:
             max_categories=features.max_categories,
             texts=features.texts.model_dump(),
         )
-    return NgramCounter(
-        bigrams=features.bigrams,
-        min_documents=features.min_documents,
-        max_features=features.max_features,
-        binary=features.binary,
-    )
+    limits: dict[str, Any] = {
+        "min_documents": features.min_documents,
+        "max_features": features.max_features,
+        "binary": features.binary,
+    }
+    shortest, longest = features.character_lengths
+    if features.analyzer == "characters":
+        return CharacterCounter(shortest=shortest, longest=longest, **limits)
+    if features.analyzer == "both":
+        return WordAndCharacterCounter(
+            bigrams=features.bigrams, shortest=shortest, longest=longest, **limits
+        )
+    return NgramCounter(bigrams=features.bigrams, **limits)
 
 
 def build_classifier(problem: Problem, name: str) -> Pipeline:
@@ -115,7 +125,10 @@ def _steps_of_records(
 
 
 def _estimator(problem: Problem, candidate: Candidate | TabularCandidate) -> BaseEstimator:
-    estimator: BaseEstimator = ESTIMATORS[candidate.estimator].build()
+    spec = ESTIMATORS[candidate.estimator]
+    estimator: BaseEstimator = spec.build()
     # An estimator inside of another draws, too.
     seeds = [key for key in estimator.get_params() if key.rpartition("__")[2] == "random_state"]
-    return estimator.set_params(**dict.fromkeys(seeds, problem.seed) | candidate.parameters)
+    estimator.set_params(**dict.fromkeys(seeds, problem.seed) | candidate.parameters)
+    found: BaseEstimator = spec.for_labels(estimator, len(problem.classes))
+    return found

@@ -23,7 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from perennial.config.loader import load_problem
 from perennial.inference import compiled_linear as compiled
 from perennial.inference.base import PipelinePredictor
-from perennial.inference.compiled_text import CompiledTextPredictor, compile_text_predictor
+from perennial.inference.compiled_text import CompiledTextPredictor
+from perennial.inference.compiling import compile_text_predictor
 from perennial.inference.predictor import build_predictor
 from perennial.registry.artifact import TOLERANCE
 from perennial.text.ngrams import NgramCounter

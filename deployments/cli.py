@@ -176,6 +176,20 @@ for _name in (*_PANELS, *(set(flow_names()) - _PANELS.keys())):
     )(_command(_name))
 
 
+@app.command(rich_help_panel=_WATCH)
+def status(
+    problems: Annotated[
+        list[str] | None, typer.Argument(help="Names of problems; all unless given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show how every problem is and what to do; the exit code is 1 if one is failing."""
+    from deployments.status import show
+
+    if show(problems or [], as_json=as_json):
+        raise typer.Exit(1)
+
+
 @app.command(rich_help_panel=_SYSTEM, context_settings=_ANYTHING)
 def serve(context: typer.Context) -> None:
     """Answer requests with the Production model; further options are those of `bentoml serve`."""

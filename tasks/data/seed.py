@@ -20,7 +20,7 @@ from prefect.logging import get_run_logger
 from pyarrow import csv
 from rich.progress import Progress
 
-from perennial.commands import command
+from perennial.commands import command, counted
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.fields.base import is_text
@@ -168,8 +168,8 @@ def load(problem: Problem, rows: Documents) -> SeedResult:
                 update_progress_artifact(progress_id, 100.0 * done / max(done, len(rows)))
         update_progress_artifact(progress_id, 100.0)
     get_run_logger().info(
-        "%s documents in %s.%s, %s of them new.",
-        f"{done:,}",
+        "%s in %s.%s, %s of them new.",
+        counted(done, "document"),
         problem.source.database,
         problem.source.collection,
         f"{added:,}",

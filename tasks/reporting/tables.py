@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.metrics import METRICS, MetricName
 from perennial.splits.summary import SplitSummary
+from perennial.text.scripts import AnalyzerChoice
 from tasks.data.ingest import IngestResult
 from tasks.tables.base import TextTable
 from tasks.training.evaluate import Evaluation
@@ -44,15 +46,19 @@ def documents_table(
     )
 
 
-def split_table(split: SplitSummary) -> TextTable:
+def split_table(split: SplitSummary, analyzer: AnalyzerChoice | None = None) -> TextTable:
     """Return a table: how the documents were divided, and what a person should know about it."""
+    notes = list(split.notes)
+    if analyzer is not None:
+        notes.append(f"Features are {analyzer.meaning}: {analyzer.reason}.")
     title = split.title[0].upper() + split.title[1:]
     rows = [("training documents", f"{split.training:,}"), ("holdout", f"{split.holdout:,}")]
-    return TextTable(title, ("documents", "count"), [*rows, *((note, "") for note in split.notes)])
+    return TextTable(title, ("documents", "count"), [*rows, *((note, "") for note in notes)])
 
 
 def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> TextTable:
     """Return a table: what each candidate showed on the validation documents, the best first."""
+    results = [result for result in results if not result.failure]
     if not all(result.metrics for result in results):
         fits = [(result.name, f"{result.seconds:.2f}") for result in results]
         return TextTable(
@@ -76,10 +82,18 @@ def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Te
     )
 
 
+def failures_table(results: Sequence[CandidateResult]) -> TextTable | None:
+    """Return a table: why candidates could not be fitted; None if all could."""
+    rows = [(result.name, result.failure) for result in results if result.failure]
+    if not rows:
+        return None
+    return TextTable("Candidates that cannot be fitted", ("candidate", "reason"), rows)
+
+
 def holdout_table(evaluation: Evaluation) -> TextTable:
     """Return a table: what the challenger shows on the holdout, with intervals."""
     return TextTable(
-        f"Challenger on the holdout, {len(evaluation.predictions):,} documents",
+        f"Challenger on the holdout, {counted(len(evaluation.predictions), 'document')}",
         ("metric", "value", "interval"),
         [
             (name, f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}")

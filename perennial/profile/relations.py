@@ -16,6 +16,7 @@ from perennial.profile.columns import Described, Role, thinned
 from perennial.profile.names import names_a_group
 
 _SAYS, _NEARLY = 0.99, 0.95
+_SAYING = (Role.NUMBER, Role.BOOLEAN, Role.CATEGORY)
 _LEAST_ROWS = 100
 # Of so many columns one says the label by chance.
 _MANY_COLUMNS = 500
@@ -52,7 +53,8 @@ def find_leaks(columns: Sequence[Described], label: Described) -> list[Leak]:
     if sum(value is not None for value in labels) < _LEAST_ROWS:
         return []
     found = []
-    for each in columns if len(columns) < _MANY_COLUMNS else ():
+    some = [each for each in columns if each.role in _SAYING]
+    for each in some if len(some) < _MANY_COLUMNS else ():
         share = _told(_coded(each), labels)
         if share >= _NEARLY:
             found.append(Leak(each.name, share, share >= _SAYS))
@@ -93,15 +95,17 @@ def _number(value: Any) -> float:
 
 def _told(values: Sequence[Any], labels: Sequence[str | None]) -> float:
     """Return how much of each label a value tells, learned from one half and tried on the other."""
+    # By chance, as rows may come in turns.
+    is_learned = np.random.default_rng(0).random(len(labels)) < 0.5
     learned: dict[Any, Counter[str]] = defaultdict(Counter)
-    for value, label in zip(values[::2], labels[::2], strict=True):
-        if label is not None:
-            learned[value][label] += 1
-    most = {value: counts.most_common(1)[0][0] for value, counts in learned.items()}
     right: Counter[str] = Counter()
     seen: Counter[str] = Counter()
-    for value, label in zip(values[1::2], labels[1::2], strict=True):
-        if label is not None:
+    for value, label, learns in zip(values, labels, is_learned, strict=True):
+        if learns and label is not None:
+            learned[value][label] += 1
+    most = {value: counts.most_common(1)[0][0] for value, counts in learned.items()}
+    for value, label, learns in zip(values, labels, is_learned, strict=True):
+        if not learns and label is not None:
             seen[label] += 1
             right[label] += most.get(value) == label
     return sum(right[label] / seen[label] for label in seen) / max(len(seen), 1)

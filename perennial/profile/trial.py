@@ -99,8 +99,9 @@ def try_documents(documents: Iterable[Mapping[str, Any]], problem: Problem) -> T
     name = inputs_of(problem).column.name
     kept = list(dict.fromkeys([*JUDGED, "sketch", "group", *([name] if rules.need_texts else [])]))
     parts, characters = [], 0
+    fields = inputs_of(problem).fields or {}
     distinct: dict[str, set[str]] = {
-        field: set() for field, kind in (problem.inputs or {}).items() if kind == "category"
+        field: set() for field, kind in fields.items() if kind == "category"
     }
     for batch in _batches(documents):
         rows = to_revisions([Found(each, stored=0) for each in batch], problem, CURRENT_IDENTITY)
@@ -112,7 +113,7 @@ def try_documents(documents: Iterable[Mapping[str, Any]], problem: Problem) -> T
     judged = judge(pa.concat_tables([empty, *parts]).combine_chunks(), rules)
     used = judged.filter(pc.equal(judged["status"], "used"))
     split, labels, obstacle = _divide(used, problem)
-    width = len(problem.inputs or ()) - len(distinct) + sum(map(len, distinct.values()))
+    width = len(fields) - len(distinct) + sum(map(len, distinct.values()))
     words = characters / _WORD / max(len(judged), 1)
     return Trial(
         documents=len(judged),

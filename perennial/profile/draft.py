@@ -20,6 +20,8 @@ _POSITIVE = re.compile(
 )
 _RARE = 10
 _MANY_EQUAL = 0.5
+# So many near-copies are none: the texts are made of a few templates.
+_FROM_TEMPLATES = 0.4
 _IMBALANCED = 0.2
 _FEW, _SOME = 1_000, 5_000
 _SHORT_TEXTS = 0.01
@@ -106,10 +108,9 @@ def draft_problem(
     content |= _inputs(findings)
     if rare and common >= 2:
         content["rare_labels"] = {"below": _RARE, "do": "drop"}
-    if findings.task == "record" and findings.repeats.share >= _MANY_EQUAL:
-        content["split"] = {"by": "document"}
-    if findings.group is not None:
-        content["split"] = {"by": "group", "field": field_name(findings.group)}
+    split = _split(findings)
+    if split:
+        content["split"] = split
     content |= _shares(findings) | _goal(labels)
     content["candidates"] = candidates_for(findings)
     content["gates"] = {
@@ -212,6 +213,17 @@ def _inputs(findings: Findings) -> dict[str, Any]:
             found["limits"] = {"min_words": 1}
         return found
     return {"inputs": {field_name(each.name): KIND_OF[each.role] for each in findings.fields}}
+
+
+def _split(findings: Findings) -> dict[str, Any]:
+    split: dict[str, Any] = {}
+    if findings.group is not None:
+        split |= {"by": "group", "field": field_name(findings.group)}
+    elif findings.task == "record" and findings.repeats.share >= _MANY_EQUAL:
+        split["by"] = "document"
+    if findings.text is not None and findings.text.near_copies >= _FROM_TEMPLATES:
+        split["near_copies"] = "ignore"
+    return split
 
 
 def _shares(findings: Findings) -> dict[str, Any]:

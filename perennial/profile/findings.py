@@ -15,7 +15,14 @@ from perennial.files.storable import field_name
 from perennial.inputs.base import count_words
 from perennial.profile.columns import KIND_OF, Described, Role, describe_columns, newest
 from perennial.profile.labels import LabelGuess, guess_label, label_counts, require_label
-from perennial.profile.relations import Leak, Repeats, find_group, find_leaks, find_repeats
+from perennial.profile.relations import (
+    Leak,
+    Repeats,
+    find_group,
+    find_leaks,
+    find_repeats,
+    near_copies,
+)
 from perennial.profile.scripts import is_unspaced, likely_language, script_names
 from perennial.profile.table import TableProfile
 
@@ -48,6 +55,8 @@ class TextFindings:
         The median of their words.
     short : float
         Share of texts with fewer than three words.
+    near_copies : float
+        Share of the texts that are near-copies of an earlier one.
     """
 
     column: str
@@ -56,6 +65,7 @@ class TextFindings:
     is_unspaced: bool
     words: float
     short: float
+    near_copies: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,4 +323,5 @@ def _about(each: Described) -> TextFindings:
         is_unspaced=is_unspaced(joined),
         words=words[len(words) // 2] if words else 0,
         short=sum(count < 3 for count in words) / max(len(words), 1),
+        near_copies=near_copies(texts),
     )

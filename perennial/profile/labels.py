@@ -75,7 +75,8 @@ def guess_label(table: TableProfile, columns: Mapping[str, Described]) -> LabelG
         raise _no_label(table, columns, ranked)
     best = ranked[0]
     why = "by its name" if _is_named(best) else "by its values"
-    near = [name for name in ranked[1:] if scores[best] - scores[name] < _CERTAIN]
+    is_clear = _score_of_name(best) > 0
+    near = [name for name in ranked[1:] if not is_clear or scores[best] - scores[name] < _CERTAIN]
     return LabelGuess(best, tuple(near), why)
 
 
@@ -225,7 +226,7 @@ def _is_joined(values: Sequence[Any]) -> bool:
     whole = set(texts)
     parts = Counter(part for each in split for part in each)
     alone = {each[0] for each in split if len(each) == 1}
-    return len(parts) < len(whole) and bool(alone & {part for each in joined for part in each})
+    return len(parts) <= len(whole) and bool(alone & {part for each in joined for part in each})
 
 
 def _no_label(

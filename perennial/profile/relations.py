@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.fields import KINDS
 from perennial.fields.base import is_missing
+from perennial.hashing import HASH_BYTES
+from perennial.inputs.identity import CURRENT_IDENTITY, content_hashes
+from perennial.inputs.near_copies import SKETCH_BYTES, representatives, sketches
 from perennial.profile.columns import Described, Role, thinned
 from perennial.profile.names import names_a_group
 
@@ -149,6 +153,21 @@ class Repeats:
     def conflict(self) -> bool:
         """Whether so many have several labels that it is to be said."""
         return self.conflicting >= _WORTH_A_WORD
+
+
+def near_copies(texts: Sequence[Any]) -> float:
+    """Return the share of sampled texts that are near-copies of an earlier one."""
+    some = [text for text in thinned(texts, _LOOKED_AT) if isinstance(text, str)]
+    if not some:
+        return 0.0
+    sketched = sketches(pa.array(some, pa.large_string()))
+    content = content_hashes(pa.array(some, pa.large_string()), CURRENT_IDENTITY)
+    found = representatives(
+        sketched.cast(pa.binary(SKETCH_BYTES)),
+        content.cast(pa.binary(HASH_BYTES)),
+        range(len(some)),
+    )
+    return 1 - len(np.unique(found)) / len(some)
 
 
 def find_repeats(inputs: Sequence[Sequence[Any]], labels: Sequence[Any]) -> Repeats:

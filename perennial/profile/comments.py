@@ -40,7 +40,9 @@ def comments_at(draft: Draft) -> dict[Place, str]:
     if problem.split.by in _SIDES:
         found["split",] = _SIDES[problem.split.by]
     if problem.split.near_copies == "ignore" and findings.text is not None:
-        found["split",] = f"{findings.text.near_copies:.0%} are near-copies, made of a few templates"
+        found["split",] = (
+            f"{findings.text.near_copies:.0%} are near-copies, made of a few templates"
+        )
     for label in draft.labels:
         found["labels", label.name] = f"{label.rows:,} documents, {label.rows / labelled:.1%}"
     for each in findings.fields:

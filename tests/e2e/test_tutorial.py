@@ -1,4 +1,4 @@
-"""The tutorials about a problem of one's own: their file and their commands, as they stand there."""
+"""The tutorials about a problem of one's own: files and commands, as they stand there."""
 
 from __future__ import annotations
 

@@ -159,9 +159,11 @@ def _numbers(present: Sequence[Any], *, is_typed: bool) -> list[float]:
     found = []
     for value in present:
         try:
-            found.append(float(kind.check(value if is_typed else kind.from_file(value))))
+            number = kind.check(value if is_typed else kind.from_file(value))
         except ValueError:
             continue
+        if isinstance(number, float):
+            found.append(number)
     return found
 
 

@@ -92,9 +92,10 @@ def _number(value: Any) -> float:
     if is_missing(value):
         return np.nan
     try:
-        return float(KINDS["number"].check(KINDS["number"].from_file(value)))
+        number = KINDS["number"].check(KINDS["number"].from_file(value))
     except ValueError:
         return np.nan
+    return number if isinstance(number, float) else np.nan
 
 
 def _told(values: Sequence[Any], labels: Sequence[str | None]) -> float:

@@ -14,11 +14,12 @@ from prefect import flow
 from pydantic import SecretStr
 from rich.prompt import Confirm
 
+from perennial.commands import counted
 from perennial.config.loader import load_problem
 from perennial.errors import OutsideError
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
-from tasks.data.erase import Erasure, Wish, erase_documents, find_keys
+from tasks.erasure.erase import Erasure, Wish, erase_documents, find_keys
 from tasks.orchestration.connect import connect
 from tasks.orchestration.flow_lock import turn
 from tasks.orchestration.retries import quiet_prefect_logs
@@ -91,7 +92,8 @@ def erase(
 def _confirm(documents: int, problem: str) -> None:
     if not sys.stdin.isatty():
         raise OutsideError("What is erased cannot be brought back; add --yes if that is meant.")
-    question = f"{documents:,} documents of {problem} are erased for good. Go on?"
+    erased = counted(documents, "document")
+    question = f"To be erased for good, of {problem}: {erased}. Go on?"
     if not Confirm.ask(question, default=False):
         raise OutsideError("Nothing was erased.")
 

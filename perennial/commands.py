@@ -1,4 +1,4 @@
-"""The program `perennial`, as messages name it to the people who read them."""
+"""How messages name things to the people who read them: commands of the program, and counts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from typing import Literal
 
 PROGRAM = "perennial"
 Name = Literal[
-    "approve", "history", "migrate", "quarantine", "retrain", "rollback", "score", "seed"
+    "approve",
+    "check",
+    "history",
+    "init",
+    "migrate",
+    "quarantine",
+    "retrain",
+    "rollback",
+    "score",
+    "seed",
+    "up",
 ]
 
 
@@ -21,3 +31,18 @@ def command(name: Name, *arguments: object) -> str:
         What follows it: problems, options and their values.
     """
     return " ".join([PROGRAM, name, *map(str, arguments)])
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return a count with what is counted: ``1 document``, ``2,000 documents``.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    one : str
+        What follows the number one, with its verb if that changes too.
+    many : str, optional
+        What follows every other number; `one` with an "s" unless given.
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"

@@ -18,13 +18,22 @@ def digest(data: object) -> bytes:
 
 def halves(hashes: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
     """Return the two halves of each digest as numbers, shape (n, 2)."""
+    return _bytes(hashes).view(">u8").reshape(-1, 2).astype(np.uint64)
+
+
+def in_order(hashes: pa.Array | pa.ChunkedArray) -> bytes:
+    """Return all digests one after the other, the smallest first."""
+    return np.sort(_bytes(hashes)).tobytes()
+
+
+def _bytes(hashes: pa.Array | pa.ChunkedArray) -> NDArray[np.bytes_]:
     fixed = hashes.cast(pa.binary(HASH_BYTES))
     if isinstance(fixed, pa.ChunkedArray):
         fixed = fixed.combine_chunks()
     if not len(fixed):
-        return np.empty((0, 2), np.uint64)
-    data = np.frombuffer(fixed.buffers()[1], ">u8").reshape(-1, 2)
-    return data[fixed.offset : fixed.offset + len(fixed)].astype(np.uint64)
+        return np.empty(0, f"S{HASH_BYTES}")
+    data = np.frombuffer(fixed.buffers()[1], f"S{HASH_BYTES}")
+    return data[fixed.offset : fixed.offset + len(fixed)]
 
 
 def unit(hashes: pa.Array, word: int) -> NDArray[np.float64]:

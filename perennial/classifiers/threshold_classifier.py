@@ -157,6 +157,12 @@ class ThresholdClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  
         return hasattr(self, "estimator_")
 
 
+def unwrapped(classifier: BaseEstimator) -> BaseEstimator:
+    """Return what gives the probabilities of a fitted classifier, without its threshold."""
+    is_wrapped = isinstance(classifier, ThresholdClassifier)
+    return classifier.estimator_ if is_wrapped else classifier
+
+
 def scores_of(classifier: BaseEstimator, X: object) -> Floats:
     """Return the scores that a fitted classifier turns into probabilities.
 

@@ -13,12 +13,54 @@ from perennial.estimators import EstimatorName
 from perennial.schema import Name, Schema
 
 
+class RecordTexts(Schema):
+    """How the texts of records become numbers."""
+
+    analyzer: Literal["words", "characters", "both"] = Field(
+        default="words",
+        description="words and pairs of neighbours, n-grams of two to five characters, or both",
+    )
+    min_documents: int = Field(
+        default=2, ge=1, description="the least number of documents that a word occurs in"
+    )
+    max_features: int = Field(default=100_000, ge=1, description="words and pairs at most")
+
+
 class TabularFeatures(Schema):
     """How fields become numbers: categories by one column each, booleans by 0 and 1."""
 
     scale: Literal["standard", "none"] = Field(
         default="none", description="standard: mean 0 and deviation 1 over the training documents"
     )
+    categories: Literal["one_hot", "target"] = Field(
+        default="one_hot",
+        description="target: the shares of labels among the documents of a category, cross-fitted, "
+        "instead of a column for each",
+    )
+    min_documents: int = Field(
+        default=1,
+        ge=1,
+        description="categories and words of fewer documents become one: min_frequency of "
+        "scikit-learn",
+    )
+    max_categories: int | None = Field(
+        default=10_000,
+        ge=1,
+        description="so many categories of a field are told apart, the most frequent ones",
+    )
+    texts: RecordTexts = RecordTexts()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A key that came later starts no retraining where it is not used.
+        keys: dict[str, Any] = written(self)
+        fields = type(self).model_fields
+        unused = {
+            key
+            for key in keys
+            if key != "scale" and getattr(self, key) == fields[key].get_default()
+        }
+        return {key: value for key, value in keys.items() if key not in unused}
 
 
 Analyzer = Literal["words", "characters", "both", "auto"]
@@ -121,5 +163,7 @@ class TabularCandidate(Schema):
 
     @property
     def shared(self) -> tuple[Hashable, ...]:
-        """See `Candidate.shared`: scaling is cheap and learned per fit, all else is the same."""
-        return ()
+        """See `Candidate.shared`: scaling is cheap and learned per fit; records are read once."""
+        f = self.features
+        texts = (f.texts.analyzer, f.texts.min_documents, f.texts.max_features)
+        return "records", f.categories, f.min_documents, f.max_categories, *texts

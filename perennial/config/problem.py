@@ -25,6 +25,7 @@ from perennial.config.decision import DecisionConfig
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
 from perennial.config.experiment import Experiment
 from perennial.config.feedback import FeedbackRules
+from perennial.config.fields import FieldSpec
 from perennial.config.gates import Gates
 from perennial.config.labels import check_labels, check_merged_labels
 from perennial.config.monitoring import Monitoring
@@ -35,7 +36,6 @@ from perennial.config.source import Source
 from perennial.config.split import RareLabels, Split, Validation
 from perennial.estimators import ESTIMATORS
 from perennial.estimators.base import Refusal
-from perennial.fields import FieldKind
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
 from perennial.metrics import METRICS, MetricName
 from perennial.schema import FieldName, Name, Schema, Share
@@ -64,7 +64,7 @@ class Problem(Schema):
     labels: dict[str, StoredLabel] = Field(
         min_length=2, description="label -> its value in the documents; the last one is positive"
     )
-    inputs: dict[FieldName, FieldKind] | None = Field(
+    inputs: dict[FieldName, FieldSpec] | None = Field(
         default=None, min_length=1, description="the fields of tabular documents; absent for texts"
     )
     limits: Limits = Limits()
@@ -215,6 +215,9 @@ class Problem(Schema):
             problem = f"is {self.metric!r}, which tells nothing of {number} labels"
             remedy = f"it is for {least} or more, so name another metric, such as accuracy"
             yield CrossReferenceError(("metric",), problem, remedy)
+        if self.inputs is None and self.split.by == "document":
+            allowed = "content, group or time for texts, of which equal ones are copies"
+            yield invalid_value(("split", "by"), self.split.by, allowed)
         if METRICS[self.metric].needs_costs and not self.has_costs:
             remedy = "no cost is possible without decision.costs, so add it or name another metric"
             yield CrossReferenceError(("metric",), f"is {self.metric!r}", remedy)

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from perennial.schema import Schema
 
-SplitBy = Literal["content", "group", "time"]
+SplitBy = Literal["content", "document", "group", "time"]
 NearCopies = Literal["together", "ignore"]
 RareLabelPolicy = Literal["drop", "merge", "refuse"]
 
@@ -42,14 +42,14 @@ _Time = Annotated[datetime, BeforeValidator(_at_midnight), AfterValidator(_in_ut
 class Split(Schema):
     """The part ``split:`` of a problem's file: which documents are the holdout.
 
-    In every case all copies of an input are on one side, and every label with documents enough has
-    some on both.
+    All copies of an input are on one side; by document, equal records are different cases. Every
+    label with documents enough has some on both sides.
     """
 
     by: SplitBy = Field(
         default="content",
-        description="content: a hash of the input decides; group: a hash of a field's value; "
-        "time: the newest documents are the holdout",
+        description="content: a hash of the input decides; document: of records, a hash of the "
+        "_id; group: a hash of a field's value; time: the newest documents are the holdout",
     )
     field: str | None = Field(
         default=None,

@@ -168,7 +168,7 @@ def _light(store: SnapshotStore) -> pa.Table:
     with_texts = any(
         each.draft.rules.need_texts for each in store.snapshots() if each.draft is not None
     )
-    return store.light_revisions(with_texts=with_texts)
+    return store.light_revisions(None, with_texts=with_texts)
 
 
 def _mask(rows: pa.Table, erased: Tombstones) -> NDArray[np.bool_]:

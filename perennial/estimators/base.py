@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Link = Literal["logistic", "softmax", "one_vs_rest"]
+Missing = Literal["refused", "dense", "accepted"]
 Value = bool | int | float | str | None
 # Share of common letters from which a name is worth a suggestion.
 _SIMILAR = 0.4
@@ -103,6 +104,8 @@ class EstimatorSpec:
         What takes two labels only. All else takes any number of them.
     accepts_negative : bool
         Whether features may be below zero.
+    missing : {"refused", "dense", "accepted"}
+        Whether features may be missing: never, in a dense matrix only, or always.
     linear_form : callable or None
         Returns the linear form of a fitted one, None if that one has none.
     contributions : callable or None
@@ -122,6 +125,7 @@ class EstimatorSpec:
     wraps: Mapping[str, str] = field(default_factory=dict)
     binary_limits: tuple[BinaryLimit, ...] = ()
     accepts_negative: bool = True
+    missing: Missing = "refused"
     linear_form: Callable[[Any], LinearForm | None] | None = None
     contributions: Callable[[Any, Floats, int], Floats] | None = None
     foreign_types: tuple[str, ...] = ()
@@ -220,8 +224,8 @@ def log_likelihoods(weights: Floats, intercepts: Floats) -> LinearForm:
     return LinearForm(weights, intercepts, "softmax")
 
 
-def towards(outputs: Floats, position: int) -> Floats:
-    """Return contributions to one class against the others, from those to each output.
+def towards(outputs: Floats, position: int, totals: Floats) -> Floats:
+    """Return contributions to one class against the next one, from those to each output.
 
     Parameters
     ----------
@@ -229,6 +233,8 @@ def towards(outputs: Floats, position: int) -> Floats:
         Contributions to each output, of which two classes have one; see `LinearForm`.
     position : int
         The class.
+    totals : ndarray of float64, shape (n_outputs,)
+        The outputs, of which the largest other one is that of the next class.
 
     Returns
     -------
@@ -238,7 +244,13 @@ def towards(outputs: Floats, position: int) -> Floats:
 
     if len(outputs) == 1:
         return np.asarray(outputs[0] if position else -outputs[0], np.float64)
-    return np.asarray(outputs[position] - outputs.mean(axis=0), np.float64)
+    return np.asarray(outputs[position] - outputs[next_class(totals, position)], np.float64)
+
+
+def next_class(totals: Floats, position: int) -> int:
+    """Return the position of the largest output but one."""
+    ranked: list[int] = totals.argsort()[::-1].tolist()
+    return next(place for place in ranked if place != position)
 
 
 def _load(class_path: str) -> Any:

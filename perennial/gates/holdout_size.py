@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from perennial.commands import counted
 from perennial.gates.base import Evidence, Gate, GateResult
 from perennial.schema import Schema
 
@@ -57,8 +58,8 @@ class HoldoutSizeGate(Gate[HoldoutSizeKeys, None]):
         yield GateResult(
             name="holdout size",
             passed=len(truth) >= least and not rare,
-            found=", ".join([f"{len(truth):,} documents", *rare]),
-            required=f"{least:,} documents, {of_each:,} of each label",
+            found=", ".join([counted(len(truth), "document"), *rare]),
+            required=f"{counted(least, 'document')}, {of_each:,} of each label",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from perennial.commands import counted
 from perennial.gates.base import (
     NOT_MEASURED,
     Comparison,
@@ -219,9 +220,10 @@ def _gain(evidence: Evidence, production: Predictions, rows: NDArray[np.bool_]) 
 
 
 def _described(evidence: Evidence, gain: Interval | None, documents: int) -> str:
+    on = counted(documents, "document")
     if gain is None:
-        return f"no {evidence.metric} on {documents:,} documents"
-    return f"{evidence.metric} {format_gain(gain)} on {documents:,} documents"
+        return f"no {evidence.metric} on {on}"
+    return f"{evidence.metric} {format_gain(gain)} on {on}"
 
 
 GATE = SourcesGate()

@@ -11,6 +11,8 @@ from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.inference.contribution import Contribution
+from perennial.inference.occlusion import occlude_words
+from perennial.inference.warnings import InputWarning
 from perennial.thresholds.threshold import decide
 
 
@@ -39,6 +41,10 @@ class Predictor(Protocol):
 
     def beyond(self, given: Any) -> str | None:
         """Return the field of a record that the model cannot compute with; None if it is none."""
+        ...
+
+    def warnings(self, given: Any) -> Sequence[InputWarning]:
+        """Return what of an input the model does not go by; none of most inputs."""
         ...
 
     def decide(self, probabilities: NDArray[np.float64]) -> list[int]:
@@ -85,9 +91,13 @@ class DecidingPredictor:
         """Return None: texts are counted, and no count is too large."""
         return None
 
+    def warnings(self, given: Any) -> Sequence[InputWarning]:
+        """Return none."""
+        return ()
+
 
 class PipelinePredictor(DecidingPredictor):
-    """Any fitted pipeline of scikit-learn as a predictor; it explains nothing."""
+    """Any fitted pipeline of scikit-learn for texts as a predictor."""
 
     has_low_call_overhead = False
 
@@ -106,9 +116,11 @@ class PipelinePredictor(DecidingPredictor):
         return self.probabilities(inputs), known_shares(self._model, inputs)
 
     def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
-        """Return no contributions: not every kind of model can be explained."""
-        require_class(label, self.classes)
-        return []
+        """Return what changes without each word; see `perennial.inference.occlusion`."""
+        position = require_class(label, self.classes)
+        found = occlude_words(text, position, self.probabilities)
+        found.sort(key=lambda each: (-abs(each.contribution), each.feature))
+        return found[:limit]
 
 
 def known_shares(model: Pipeline, texts: Sequence[str]) -> list[float]:

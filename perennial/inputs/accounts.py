@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from perennial.reasons import Reason, ReasonCode
 
+COMPARED = ("id", "raw_label", "digest", "status")
+
 
 @dataclass(frozen=True)
 class Accounts:
@@ -82,19 +84,21 @@ def account(before: pa.Table | None, after: pa.Table) -> Accounts:
     Parameters
     ----------
     before, after : Table
-        What `perennial.inputs.judgement.judge` returned, with ``digest``; `before` may be None.
+        What `perennial.inputs.judgement.judge` returned, with ``digest``. `before` may be None,
+        and needs the columns `COMPARED` only.
     """
     if before is None:
         before = after.slice(0, 0)
     places = pc.index_in(after["id"], before["id"].combine_chunks())
     is_new = places.is_null().to_numpy()
     known = np.flatnonzero(~is_new)
-    earlier = before.take(pa.array(places.to_numpy(zero_copy_only=False)[known].astype(np.int64)))
-    later = after.take(pa.array(known))
-    differs = _differ(earlier["digest"], later["digest"])
-    corrected = differs & _differ(earlier["raw_label"], later["raw_label"])
+    earlier = places.drop_null().to_numpy()
+    differs = _differ(_at(before["digest"], earlier), _at(after["digest"], known))
+    changed = np.flatnonzero(differs)
+    earlier_labels = _at(before["raw_label"], earlier[changed])
+    corrected = _differ(earlier_labels, _at(after["raw_label"], known[changed]))
     was_held = np.zeros(len(after), np.bool_)
-    was_held[known] = _is(earlier, "quarantined")
+    was_held[known] = _is(before, "quarantined")[earlier]
     held = _is(after, "quarantined")
     accounts = Accounts(
         live=len(after),
@@ -103,7 +107,7 @@ def account(before: pa.Table | None, after: pa.Table) -> Accounts:
         in_quarantine=reasons_of(after, held),
         new=int(is_new.sum()),
         corrected=int(corrected.sum()),
-        edited=int((differs & ~corrected).sum()),
+        edited=int((~corrected).sum()),
         deleted=len(before) - len(known),
         quarantined=reasons_of(after, held & ~was_held),
         released=int((was_held & ~held).sum()),
@@ -116,6 +120,10 @@ def _require_sums(accounts: Accounts, before: int) -> None:
     parts = accounts.used + accounts.duplicates + sum(accounts.in_quarantine.values())
     if accounts.live != parts or accounts.live != before + accounts.new - accounts.deleted:
         raise AssertionError(f"documents are unaccounted for: {accounts}, after {before}")
+
+
+def _at(values: pa.ChunkedArray, rows: NDArray[np.integer[Any]]) -> pa.ChunkedArray:
+    return values.take(pa.array(rows))
 
 
 def _is(rows: pa.Table, status: str) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
+from perennial.commands import counted
 from perennial.fields import FieldKind
 from perennial.inputs.identity import FIRST_IDENTITY, content_hash, content_hashes
 from perennial.inputs.records import TabularInputs
@@ -38,6 +39,11 @@ class Inputs(Protocol):
     @property
     def fields(self) -> Mapping[str, FieldKind] | None:
         """The fields of a record with their kinds; None for a text."""
+        ...
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The fields of a document that must have a value."""
         ...
 
     def read(self, document: Mapping[str, Any], *, limited: bool = True) -> Any:
@@ -81,7 +87,11 @@ class Inputs(Protocol):
 
 def inputs_of(problem: Problem) -> Inputs:
     """Return the kind of input that a problem has."""
-    return TextInputs(problem) if problem.inputs is None else TabularInputs(problem.inputs)
+    if problem.inputs is None:
+        return TextInputs(problem)
+    fields = {name: spec.kind for name, spec in problem.inputs.items()}
+    required = [name for name, spec in problem.inputs.items() if spec.required]
+    return TabularInputs(fields, required)
 
 
 class TextInputs:
@@ -92,7 +102,7 @@ class TextInputs:
 
     def __init__(self, problem: Problem) -> None:
         self._name, self._limits = problem.source.fields.text, problem.limits
-        self.names = (self._name,)
+        self.names = self.required = (self._name,)
 
     def read(self, document: Mapping[str, Any], *, limited: bool = True) -> str:
         """Return the text; see `Inputs.read`."""
@@ -105,7 +115,8 @@ class TextInputs:
             raise UnusableError(ReasonCode.EMPTY, name)
         words = count_words(text, limits.min_words)
         if words < limits.min_words:
-            why = f"has {words} words after normalisation, fewer than {limits.min_words}"
+            had = counted(words, "word")
+            why = f"has {had} after normalisation, fewer than {limits.min_words}"
             raise UnusableError(ReasonCode.TOO_SHORT, name, why, value=text)
         if len(text) > limits.max_characters:
             why = f"has {len(text):,} characters, more than {limits.max_characters:,}"

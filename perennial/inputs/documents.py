@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.config.feedback import FEEDBACK, ID_PREFIX
-from perennial.hashing import unit
+from perennial.hashing import in_order, unit
 
 
 def in_holdout(hashes: pa.Array, share: float) -> NDArray[np.bool_]:
@@ -58,6 +58,6 @@ def superseded(documents: pa.Table) -> NDArray[np.bool_]:
     return feedback & known
 
 
-def snapshot_digest(digests: pa.Array) -> str:
+def snapshot_digest(digests: pa.Array | pa.ChunkedArray) -> str:
     """Return the hexadecimal digest of a set of documents, whatever their order."""
-    return hashlib.sha256(b"".join(sorted(digests.to_pylist()))).hexdigest()[:32]
+    return hashlib.sha256(in_order(digests)).hexdigest()[:32]

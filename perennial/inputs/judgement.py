@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.hashing import halves
 from perennial.inputs.base import TextInputs, inputs_of
@@ -31,7 +32,9 @@ JUDGED = (
     *("code", "field", "reason"),
 )
 _SHOWN = 50
-_VERDICT = ("status", "code", "field", "reason", "copy_of")
+_SAID = ("code", "field", "reason", "copy_of")
+_STATUSES: tuple[Status, ...] = get_args(Status)
+_USED, _QUARANTINED, _DUPLICATE = range(3)
 
 
 @dataclass(frozen=True)
@@ -91,17 +94,45 @@ def judge_documents(documents: Iterable[Mapping[str, Any]], problem: Problem) ->
     return judge(as_read(revisions, inputs_of(problem).fields), Rules.of(problem))
 
 
-class _Verdict:
-    """The outcome for each document, filled in rule by rule; the first rule that objects counts."""
+class _Sayings:
+    """A text for some of the documents, and none for the others."""
 
-    def __init__(self, documents: int, codes: pa.ChunkedArray) -> None:
-        self.columns: dict[str, NDArray[np.object_]] = {
-            name: np.full(documents, None, np.object_) for name in _VERDICT
-        }
+    def __init__(self) -> None:
+        self._values: list[str] = []
+        self._places: list[tuple[NDArray[np.intp], NDArray[np.int32]]] = []
+
+    def say(self, rows: NDArray[np.intp], values: str | Sequence[str]) -> None:
+        """Say a text of some documents, the same of all or one of each."""
+        if not len(rows):
+            return
+        added = [values] if isinstance(values, str) else values
+        each = 0 if isinstance(values, str) else np.arange(len(rows))
+        places = np.broadcast_to(np.asarray(len(self._values) + each, np.int32), len(rows))
+        self._places.append((rows, places))
+        self._values += added
+
+    def column(self, documents: int) -> pa.Array:
+        """Return what was said of each document, null where nothing was."""
+        if not self._places:
+            return pa.nulls(documents, pa.string())
+        places = np.full(documents, -1, np.int32)
+        for rows, values in self._places:
+            places[rows] = values
+        return pa.array(self._values, pa.string()).take(pa.array(places, mask=places < 0))
+
+
+class _Verdict:
+    """The outcome for each document, filled in rule by rule; the first rule that objects counts.
+
+    Most documents have no reason to be quarantined, and there may be very many of them: what is
+    said of few is kept for few.
+    """
+
+    def __init__(self, codes: pa.ChunkedArray) -> None:
         unreadable = pc.is_valid(codes).to_numpy()
-        self.columns["status"][:] = "used"
-        self.columns["status"][unreadable] = "quarantined"
+        self.status: NDArray[np.int8] = np.where(unreadable, _QUARANTINED, _USED).astype(np.int8)
         self.is_open: NDArray[np.bool_] = ~unreadable
+        self._said = {name: _Sayings() for name in _SAID}
 
     def object_to(
         self,
@@ -109,7 +140,7 @@ class _Verdict:
         code: ReasonCode,
         field: str,
         why: str,
-        values: NDArray[Any] | None = None,
+        values: Callable[[NDArray[np.intp]], Sequence[object]] | None = None,
     ) -> None:
         """Quarantine those documents, unless an earlier rule did.
 
@@ -123,18 +154,37 @@ class _Verdict:
             The field.
         why : str
             The predicate of the field, with ``{}`` in the place of the document's value.
-        values : ndarray, shape (n_documents,), optional
-            The values.
+        values : callable, optional
+            Takes rows, and returns their values.
         """
-        where = where & self.is_open
-        self.is_open &= ~where
-        self.columns["status"][where] = "quarantined"
-        self.columns["code"][where] = code.value
-        self.columns["field"][where] = field
+        rows = np.flatnonzero(where & self.is_open)
+        self.is_open[rows] = False
         sentence = f"{field} {why}"
-        self.columns["reason"][where] = (
-            sentence if values is None else [sentence.format(value) for value in values[where]]
-        )
+        reasons = sentence if values is None else [sentence.format(each) for each in values(rows)]
+        self.quarantine(rows, code, field, reasons)
+
+    def quarantine(
+        self,
+        rows: NDArray[np.intp],
+        code: ReasonCode,
+        field: str,
+        reasons: str | Sequence[str],
+    ) -> None:
+        """Quarantine some documents, for one reason or for one each."""
+        self.status[rows] = _QUARANTINED
+        self._said["code"].say(rows, code.value)
+        self._said["field"].say(rows, field)
+        self._said["reason"].say(rows, reasons)
+
+    def copy(self, rows: NDArray[np.intp], originals: Sequence[str]) -> None:
+        """Note of which documents some are copies."""
+        self._said["copy_of"].say(rows, originals)
+
+    def columns(self) -> dict[str, pa.Array]:
+        """Return the outcome as columns of texts."""
+        status = pa.DictionaryArray.from_arrays(self.status, _STATUSES).cast(pa.string())
+        said = {name: each.column(len(self.status)) for name, each in self._said.items()}
+        return {"status": status} | said
 
 
 def judge(revisions: pa.Table, rules: Rules) -> pa.Table:
@@ -158,7 +208,7 @@ def judge(revisions: pa.Table, rules: Rules) -> pa.Table:
         ``raw_label`` as it was, ``status``, the ``code``, ``field`` and ``reason`` of what is wrong
         with a quarantined document, and ``copy_of``, the id of the document that a copy repeats.
     """
-    verdict = _Verdict(len(revisions), revisions["code"])
+    verdict = _Verdict(revisions["code"])
     if rules.text_field is not None:
         _judge_limits(revisions, rules, verdict)
     labels = _judge_labels(revisions, rules, verdict)
@@ -178,11 +228,15 @@ def _judge_limits(revisions: pa.Table, rules: Rules, verdict: _Verdict) -> None:
         words[many] = [count_words(text, rules.min_words) for text in texts]
     field = rules.text_field
     verdict.object_to(characters == 0, ReasonCode.EMPTY, field, "is empty")
-    why = f"has {{}} words after normalisation, fewer than {rules.min_words}"
-    verdict.object_to(words < rules.min_words, ReasonCode.TOO_SHORT, field, why, words)
+    why = f"has {{}} after normalisation, fewer than {rules.min_words}"
+
+    def had(rows: NDArray[np.intp]) -> list[str]:
+        return [counted(count, "word") for count in words[rows].tolist()]
+
+    verdict.object_to(words < rules.min_words, ReasonCode.TOO_SHORT, field, why, had)
     why = f"has {{:,}} characters, more than {rules.max_characters:,}"
     too_long = characters > rules.max_characters
-    verdict.object_to(too_long, ReasonCode.TOO_LONG, field, why, characters)
+    verdict.object_to(too_long, ReasonCode.TOO_LONG, field, why, characters.__getitem__)
 
 
 def _judge_labels(revisions: pa.Table, rules: Rules, verdict: _Verdict) -> pa.ChunkedArray:
@@ -197,11 +251,15 @@ def _judge_labels(revisions: pa.Table, rules: Rules, verdict: _Verdict) -> pa.Ch
     verdict.object_to(missing, ReasonCode.MISSING, rules.label_field, "is missing")
     codes = [_code_of_label(key) for key in raw]
     places = encoded.indices.fill_null(0).to_numpy()
-    whys = np.array([_why_no_label(key, code, rules) for key, code in zip(raw, codes, strict=True)])
+    whys = [_why_no_label(key, code, rules) for key, code in zip(raw, codes, strict=True)]
+
+    def why(rows: NDArray[np.intp]) -> list[str]:
+        return [whys[place] for place in places[rows]]
+
     for code in dict.fromkeys(codes):
         of_code = [key not in names and each is code for key, each in zip(raw, codes, strict=True)]
         where = np.array(of_code, np.bool_)[places]
-        verdict.object_to(where, code, rules.label_field, "{}", whys[places])
+        verdict.object_to(where, code, rules.label_field, "{}", why)
     return pa.chunked_array([labels.take(encoded.indices)], pa.string())
 
 
@@ -268,23 +326,21 @@ def _judge_copies(
         ).__getitem__,
     )
     first: dict[bytes, int] = {}
-    columns = verdict.columns
-    for place in order:
-        original = first.setdefault(content[place], place)
-        if original == place:
-            continue
-        row = usable[groups[place]]
-        columns["copy_of"][row] = ids[original]
-        if said[place] == said[original]:
-            columns["status"][row] = "duplicate"
-        else:
-            columns["status"][row] = "quarantined"
-            columns["code"][row] = ReasonCode.CONFLICTING_LABEL.value
-            columns["field"][row] = rules.label_field
-            columns["reason"][row] = (
-                f"{rules.label_field} is {said[place]!r}, but its copy {ids[original]} is labelled "
-                f"{said[original]!r}"
-            )
+    copies = [place for place in order if first.setdefault(content[place], place) != place]
+    originals = [first[content[place]] for place in copies]
+    at = usable[groups[np.array(copies, np.intp)]]
+    verdict.copy(at, [ids[place] for place in originals])
+    agrees = np.array(
+        [said[one] == said[other] for one, other in zip(copies, originals, strict=True)], np.bool_
+    )
+    verdict.status[at[agrees]] = _DUPLICATE
+    conflicts = [
+        f"{rules.label_field} is {said[one]!r}, but its copy {ids[other]} is labelled "
+        f"{said[other]!r}"
+        for one, other in zip(copies, originals, strict=True)
+        if said[one] != said[other]
+    ]
+    verdict.quarantine(at[~agrees], ReasonCode.CONFLICTING_LABEL, rules.label_field, conflicts)
 
 
 def _copies(content: pa.ChunkedArray) -> NDArray[np.intp]:
@@ -303,11 +359,10 @@ def _copies(content: pa.ChunkedArray) -> NDArray[np.intp]:
 def _with_verdict(revisions: pa.Table, labels: pa.ChunkedArray, verdict: _Verdict) -> pa.Table:
     rows = revisions.append_column("raw_label", revisions["label"])
     rows = rows.set_column(rows.schema.get_field_index("label"), "label", labels)
-    for name in _VERDICT:
-        found = pa.array(verdict.columns[name], pa.string())
+    for name, found in verdict.columns().items():
         if name in ("code", "field", "reason"):
-            found = pc.coalesce(rows[name], found)
-            rows = rows.set_column(rows.schema.get_field_index(name), name, found)
+            kept = pc.coalesce(rows[name], found)
+            rows = rows.set_column(rows.schema.get_field_index(name), name, kept)
         else:
             rows = rows.append_column(name, found)
     return rows

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from bson import json_util
+from numpy.typing import NDArray
 
 from perennial import paths
 from perennial.config.feedback import SENDER, provenance_field
@@ -25,6 +26,7 @@ from perennial.gates.slices import traits_of
 from perennial.hashing import digest
 from perennial.inputs.base import Inputs, TextInputs, inputs_of
 from perennial.inputs.identity import FIRST_IDENTITY
+from perennial.inputs.ids import hashes_of
 from perennial.inputs.keys import document_key, field_label_key, label_key
 from perennial.inputs.near_copies import sketches
 from perennial.inputs.records import RECORDS, canonical
@@ -93,15 +95,19 @@ def reading_digest(problem: Problem, identity: int) -> str:
         The version of the identity of its inputs.
     """
     slices = problem.gates.slices
-    said = {
+    inputs = inputs_of(problem)
+    said: dict[str, Any] = {
         "reading": _READING,
         "identity": identity,
         "fields": problem.source.fields.model_dump(),
         "query": json_util.dumps(problem.source.query, sort_keys=True),
-        "inputs": problem.inputs,
+        "inputs": inputs.fields,
         "slices": list(slices.fields) if slices else [],
         "group": problem.split.field,
     }
+    if inputs.fields is not None and set(inputs.required) != set(inputs.fields):
+        # Problems that require every field read as they did when there was no other way.
+        said["required"] = inputs.required
     return digest(json.dumps(said, sort_keys=True, default=str).encode()).hex()
 
 
@@ -308,15 +314,29 @@ def _unusable(
 
 def newest_revisions(rows: pa.Table) -> pa.Table:
     """Return the newest revision of each document that is not deleted."""
-    codes = rows["id"].combine_chunks().dictionary_encode()
-    if isinstance(codes, pa.ChunkedArray):
-        codes = codes.combine_chunks()
-    if len(codes.dictionary) < len(rows):
-        order = np.argsort(rows["version"].to_numpy(), kind="stable")
-        newest = np.zeros(len(codes.dictionary), np.intp)
-        newest[codes.indices.to_numpy()[order]] = order
-        rows = rows.take(pa.array(newest))
-    return rows.filter(pc.invert(pc.fill_null(rows["deleted"], fill_value=False)))
+    there = ~pc.fill_null(rows["deleted"], fill_value=False).to_numpy()
+    there[_superseded(rows)] = False
+    return rows if there.all() else rows.take(pa.array(np.flatnonzero(there)))
+
+
+def _superseded(rows: pa.Table) -> NDArray[np.intp]:
+    """Return the revisions of which there are newer ones."""
+    # Most documents have one revision: only those that may have more are compared by their ids.
+    hashes = hashes_of(rows["id"])
+    order = np.argsort(hashes)
+    same = hashes[order[1:]] == hashes[order[:-1]]
+    several = np.zeros(len(rows), np.bool_)
+    several[order[1:]] = same
+    several[order[:-1]] |= same
+    places = np.flatnonzero(several)
+    places = places[np.argsort(rows["version"].take(pa.array(places)).to_numpy(), kind="stable")]
+    ids = pa.array(rows["id"].take(pa.array(places)).combine_chunks(), pa.string())
+    codes = ids.dictionary_encode().indices.to_numpy()
+    newest = np.zeros(len(places), np.bool_)
+    last = np.zeros(len(places), np.intp)
+    last[codes] = np.arange(len(places))
+    newest[last[codes]] = True
+    return places[~newest]
 
 
 def in_order(rows: pa.Table) -> pa.Table:

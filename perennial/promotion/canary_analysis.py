@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from perennial.commands import counted
 from perennial.config.rollout import Rollout
 from perennial.metrics import Interval
 from perennial.promotion.confidence_sequences import (
@@ -166,11 +167,11 @@ def choose_outcome(
     crossed = [str(check) for check in checks if check.is_crossed]
     if crossed:
         return "take back", "; ".join(crossed)
-    missing = _missing(rollout, canary, age)
+    missing, seen = _missing(rollout, canary, age), counted(canary.requests, "request")
     if not missing and step + 1 < len(rollout.steps):
-        return "next step", f"no limit was crossed in {canary.requests:,} requests"
+        return "next step", f"no limit was crossed in {seen}"
     if not missing:
-        return "promote", f"no limit was crossed in {canary.requests:,} requests of the last step"
+        return "promote", f"no limit was crossed in {seen} of the last step"
     if age > rollout.max_time:
         return "take back", f"after {_days(age)} its step still needs {missing}"
     return "wait", f"the step needs {missing}"

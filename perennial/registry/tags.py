@@ -193,7 +193,7 @@ class FileTags:
 
 @dataclass(frozen=True)
 class ErasureTags:
-    """How many documents of a version's snapshot have been erased since it learned from them."""
+    """How many of the documents that a version has learned from have been erased since."""
 
     documents: int
 

@@ -46,7 +46,7 @@ class SplitRule:
 
     Attributes
     ----------
-    by : {"content", "group", "time"}
+    by : {"content", "document", "group", "time"}
         What documents have in common that are on one side.
     share : float
         Share of the holdout.
@@ -99,9 +99,10 @@ class Sides:
 def split_documents(documents: pa.Table, rule: SplitRule, may_judge: Masks | None = None) -> Sides:
     """Divide documents into training and holdout.
 
-    By content and by group a hash decides, which never changes; by time, the newest documents are
-    the holdout. A label that would lack on a side is added to it, if it has documents on the other
-    one that can be spared: whole groups, and all copies of an input, so that nothing is on both.
+    A hash of the content, the id or the group decides, which never changes; by time, the newest
+    documents are the holdout. A label that would lack on a side is added to it, if it has documents
+    on the other one that can be spared: whole groups, and all copies of an input, so that nothing
+    is on both.
 
     Parameters
     ----------
@@ -122,6 +123,9 @@ def split_documents(documents: pa.Table, rule: SplitRule, may_judge: Masks | Non
 
 def side_keys(documents: pa.Table, by: SplitBy) -> pa.Array:
     """Return what documents have in common that are on one side, as digests of equal length."""
+    if by == "document":
+        ids = documents["id"].to_pylist()
+        return pa.array([digest(b"document\0" + key.encode()) for key in ids], pa.binary())
     keys = alike(documents)
     if by != "group" or GROUP not in documents.column_names:
         return keys

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from perennial.commands import counted
 from perennial.config.split import RareLabels
 from perennial.inputs.agreement import best_accuracy
 from perennial.splits.rare_labels import Relabelled
@@ -57,6 +58,8 @@ class SplitSummary:
     best_accuracy : float
         What no model can exceed on the holdout, since equal records have different labels there;
         1 if they have not.
+    equal_records : tuple of int and int, or None
+        By content: documents, and their different inputs, where these are few.
     """
 
     rule: SplitRule
@@ -73,6 +76,7 @@ class SplitSummary:
     dropped: int
     near_copies: int
     best_accuracy: float = 1.0
+    equal_records: tuple[int, int] | None = None
 
     @classmethod
     def of(
@@ -80,6 +84,7 @@ class SplitSummary:
     ) -> SplitSummary:
         """Return the summary of a split."""
         documents, groups, ungrouped = relabelled.documents, None, 0
+        equal = (len(documents), int(pc.count_distinct(documents[CONTENT]).as_py()))
         held = documents.filter(pa.array(sides.holdout))
         if rule.by == "group":
             parts = [documents.filter(pa.array(side)) for side in (sides.training, sides.holdout)]
@@ -102,6 +107,9 @@ class SplitSummary:
             dropped=relabelled.dropped,
             near_copies=_near_copies(documents),
             best_accuracy=best_accuracy(held[CONTENT], held[LABEL]),
+            equal_records=equal
+            if rule.by == "content" and equal[0] >= 2 * max(equal[1], 1)
+            else None,
         )
 
     @property
@@ -111,7 +119,7 @@ class SplitSummary:
             return f"split by time, the holdout was created after {self.cut:%Y-%m-%d %H:%M:%S} UTC"
         if self.rule.by == "group":
             return f"split by group ({self.rule.field})"
-        return "split by content"
+        return f"split by {self.rule.by}"
 
     @property
     def notes(self) -> list[str]:
@@ -120,7 +128,7 @@ class SplitSummary:
         if self.groups is not None:
             training, holdout = self.groups
             found.append(
-                f"{training:,} groups are learned from and {holdout:,} are held out; documents "
+                f"Groups that are learned from: {training:,}, held out: {holdout:,}; documents "
                 f"without {self.rule.field}: {self.ungrouped:,}, each a group of its own."
             )
         sides: tuple[Side, ...] = ("training", "holdout")
@@ -140,12 +148,21 @@ class SplitSummary:
                 f"Set aside, as feedback may not be judged on and these belong to the holdout: "
                 f"{self.feedback:,}."
             )
+        return [*found, *self._about_equal_inputs(), *self._about_rare_labels()]
+
+    def _about_equal_inputs(self) -> Iterator[str]:
+        if self.equal_records is not None:
+            documents, different = self.equal_records
+            yield (
+                f"The {documents:,} documents have only "
+                f"{counted(different, 'different input')}, and what is held out of these is never "
+                "learned from. If equal records are different cases, write split: {by: document}."
+            )
         if self.best_accuracy < 1:
-            found.append(
+            yield (
                 f"Equal inputs have different labels: on the holdout no model can exceed an "
                 f"accuracy of {self.best_accuracy:.4f}."
             )
-        return [*found, *self._about_rare_labels()]
 
     def _about_rare_labels(self) -> list[str]:
         if not self.rare or self.policy is None:
@@ -155,9 +172,8 @@ class SplitSummary:
         if self.policy.do == "merge":
             found = [f"{few} are merged into {self.policy.into}: {named}."]
             if self.dropped:
-                found.append(
-                    f"{self.dropped:,} of their documents are left out, too few to be a label."
-                )
+                left_out = counted(self.dropped, "of their documents is", "of their documents are")
+                found.append(f"{left_out} left out, too few to be a label.")
             return found
         return [f"{few} are dropped: {named}; documents left out: {self.dropped:,}."]
 

@@ -10,15 +10,17 @@ the watermark is read; that finds neither deletions nor edits without a date.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import bson
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ from pymongo.collection import Collection
 
 from perennial import paths, times
 from perennial.config.problem import Problem
+from perennial.inputs.ids import IdIndex
 from perennial.inputs.keys import document_id, document_key
 from perennial.inputs.revisions import Found
 from perennial.stores import mongodb
@@ -62,9 +65,9 @@ class Known:
     read_anew: bool = False
 
     @cached_property
-    def places(self) -> dict[str, int]:
-        """Id -> row."""
-        return {key: row for row, key in enumerate(self.documents["id"].to_pylist())}
+    def index(self) -> IdIndex:
+        """Where each document is."""
+        return IdIndex(self.documents["id"])
 
     @cached_property
     def stored(self) -> NDArray[np.int64]:
@@ -72,12 +75,19 @@ class Known:
         found: NDArray[np.int64] = self.documents["stored"].to_numpy()
         return found
 
-    def is_same(self, key: str, stored: int, digest: bytes) -> bool:
-        """Return whether a document was read before as it is now."""
-        row = self.places.get(key)
-        if row is None or self.documents["digest"][row].as_py() != digest:
-            return False
-        return int(self.stored[row]) == stored
+    def are_same(
+        self, keys: Sequence[str], stored: Sequence[int], digests: pa.ChunkedArray
+    ) -> NDArray[np.bool_]:
+        """Return which documents were read before as they are now."""
+        rows = self.index.rows(keys)
+        known = np.flatnonzero(rows >= 0)
+        same = np.zeros(len(keys), np.bool_)
+        if len(known):
+            before = self.documents["digest"].take(pa.array(rows[known]))
+            is_equal = pc.equal(before, digests.take(pa.array(known)))
+            same[known] = pc.fill_null(is_equal, fill_value=False).to_numpy()
+            same[known] &= self.stored[rows[known]] == np.array(stored, np.int64)[known]
+        return same
 
 
 @dataclass(eq=False)
@@ -175,8 +185,8 @@ def _read_ids(
             for raw in batch
         ]
         there = {document_key(each.document["_id"]) for each in found}
-        gone = (key for key in map(document_key, some) if key not in there)
-        deleted += [key for key in gone if key in known.places]
+        gone = [key for key in map(document_key, some) if key not in there]
+        deleted += compress(gone, known.index.holds(gone))
         if found:
             yield found
 
@@ -227,10 +237,12 @@ def _late_ids(
         # The first one, since of most documents nothing else needs to be looked at then.
         wanted.insert(0, {created_at: {"$lte": known.watermark, "$gte": since}})
     query = both(problem.source.query, {"$or": wanted})
-    for document in collection.find(query, {"_id": 1, created_at: 1}, batch_size=_BATCH):
-        row = known.places.get(document_key(document["_id"]))
-        if row is None or not _has_date(known, row, paths.read(document, created_at)):
-            yield document["_id"]
+    documents = collection.find(query, {"_id": 1, created_at: 1}, batch_size=_BATCH)
+    for some in batched(documents, _BATCH):
+        rows = known.index.rows([document_key(document["_id"]) for document in some])
+        for row, document in zip(rows.tolist(), some, strict=True):
+            if row < 0 or not _has_date(known, row, paths.read(document, created_at)):
+                yield document["_id"]
 
 
 def _has_date(known: Known, row: int, value: Any) -> bool:

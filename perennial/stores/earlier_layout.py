@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from pyarrow import fs, parquet
 from perennial.hashing import HASH_BYTES, digest
 from perennial.inputs.records import RECORDS, canonical
 from perennial.stores.delta import Table
+from perennial.stores.snapshot import REVISION, Snapshot, conformed, row_of, table_schema
 
 _DIGEST, _DOCUMENTS, _WATERMARK = (
     "perennial.digest",
@@ -29,7 +31,25 @@ _DIGEST, _DOCUMENTS, _WATERMARK = (
 INPUTS = "earlier_inputs"
 
 
-def read(table: DeltaTable, place: Table) -> tuple[list[dict[str, Any]], Iterator[pa.Table]]:
+def as_revisions(
+    problem: str, table: DeltaTable, place: Table
+) -> tuple[pa.Schema, list[pa.RecordBatch]]:
+    """Return what a table of the earlier layout has, as rows of the history, and their schema."""
+    snapshots, tables = _read(table, place)
+    first = next(tables)
+    schema = table_schema(first.schema)
+    batches = [
+        batch
+        for rows in chain([first], tables)
+        for batch in conformed(
+            rows.append_column("kind", pa.array([REVISION] * len(rows))), schema
+        ).to_batches()
+    ]
+    records = [row_of(Snapshot(problem, uri=place.uri, **said), schema) for said in snapshots]
+    return schema, [*batches, *records]
+
+
+def _read(table: DeltaTable, place: Table) -> tuple[list[dict[str, Any]], Iterator[pa.Table]]:
     """Return the snapshots of a table of the earlier layout, and its rows with their versions.
 
     Raises

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from perennial.config.feedback import FEEDBACK, ID_PREFIX, SENDER, provenance_field
 from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
+from perennial.inputs.feedback import ANONYMOUS
 from perennial.stores.feedback import Decision, open_decisions, open_statements, settle
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from perennial.stores.mongodb import Document
 
-# Who sends without a key, and who has sent before senders were kept.
-ANONYMOUS, UNKNOWN = "anonymous", "unknown"
-
 
 @dataclass
 class Sender:
@@ -30,7 +28,7 @@ class Sender:
     Attributes
     ----------
     name : str
-        Digest of the API key, `ANONYMOUS` or `UNKNOWN`.
+        Digest of the API key, or `perennial.inputs.feedback.ANONYMOUS`.
     documents : int
         Documents in the collection that bear the sender's label.
     agreeing : int
@@ -107,7 +105,6 @@ class Ledger:
         stored = self.problem.labels
         groups = {
             "_id": {
-                "known": {"$type": f"${field}"},
                 SENDER: f"${field}.{SENDER}",
                 "predicted": f"${field}.predicted",
                 "label": f"${names.label}",
@@ -118,7 +115,7 @@ class Ledger:
         }
         for each in self._documents.aggregate([{"$match": self._made}, {"$group": groups}]):
             key = each["_id"]
-            name = _name(key.get(SENDER)) if key["known"] == "object" else UNKNOWN
+            name = _name(key.get(SENDER))
             sender = found.setdefault(name, Sender(name))
             sender.documents += each["count"]
             if key.get("predicted") in stored and stored[key["predicted"]] == key["label"]:
@@ -140,8 +137,7 @@ class Ledger:
     def withdraw(self, name: str, *, by: str, why: str) -> int:
         """Take a sender's documents out of the collection; return how many these were."""
         before = self._documents.count_documents(self._of(name))
-        if name != UNKNOWN:
-            self._decide({"problem": self.problem.name, SENDER: _sender(name)}, "withdrawn")
+        self._decide({"problem": self.problem.name, SENDER: _sender(name)}, "withdrawn")
         # What the ledger has forgotten by now, too.
         self._documents.delete_many(self._of(name))
         self._note("withdrawn", name, None, before, by=by, why=why)
@@ -229,10 +225,8 @@ class Ledger:
 
     def _of(self, name: str) -> dict[str, Any]:
         """Return a query for the documents that bear a sender's label."""
-        if name == UNKNOWN:
-            return self._made | {self._field: {"$not": {"$type": "object"}}}
-        known = {self._field: {"$type": "object"}}
-        return self._made | known | {f"{self._field}.{SENDER}": _sender(name)}
+        # No sender is found by null, also where there is no field that could have one.
+        return self._made | {f"{self._field}.{SENDER}": _sender(name)}
 
     def _count_statements(self, found: dict[str, Sender]) -> None:
         """Add what the ledger knows: who is contradicted, and what waits."""

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from perennial.errors import OutsideError
 from perennial.inputs.accounts import Accounts
 from perennial.inputs.base import TextInputs
 from perennial.inputs.documents import snapshot_digest
@@ -196,5 +197,13 @@ def watermark_of(rows: pa.Table, after: Snapshot | None) -> datetime | None:
     """Return the newest time of creation of what was read, if it is past."""
     kind = COLUMNS.field("created_at").type
     past = pc.less_equal(rows["created_at"], pa.scalar(datetime.now(UTC), kind))
-    times = [after.watermark if after else None, pc.max(rows.filter(past)["created_at"]).as_py()]
+    times = [after.watermark if after else None, pc.max(rows["created_at"].filter(past)).as_py()]
     return max((time for time in times if time is not None), default=None)
+
+
+def damaged(snapshot: Snapshot) -> OutsideError:
+    """Return the error that says that a snapshot is not what its digest says."""
+    return OutsideError(
+        f"Snapshot {snapshot.version} of {snapshot.problem!r} at {snapshot.uri} (DATA_URI) is "
+        f"damaged: its documents do not have the digest {snapshot.digest}."
+    )

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from perennial.errors import OutsideError
-from perennial.inputs.accounts import account
+from perennial.inputs.accounts import COMPARED, account
 from perennial.inputs.base import TextInputs
 from perennial.inputs.documents import feedback_contents, snapshot_digest, superseded
 from perennial.inputs.judgement import judge
@@ -45,6 +45,7 @@ from perennial.stores.snapshot import (
     Snapshot,
     batches_of,
     conformed,
+    damaged,
     digest_of,
     from_json,
     row_of,
@@ -57,6 +58,8 @@ __all__ = ["Draft", "Snapshot", "SnapshotConflictError", "SnapshotStore"]
 
 # The folder of the table, below that of the problem.
 HISTORY = "history"
+# No snapshot has a higher version.
+_LAST = 2**62
 FEW_VALUES = ("label", "source", "sender", "code", "field", "kind")
 _READ = ("id", "created_at", "source", "sender", "group", "label", "content", "sketch", "fields")
 
@@ -127,7 +130,7 @@ class SnapshotStore:
         raw = used.set_column(used.schema.get_field_index("label"), "label", used["raw_label"])
         digests = pa.array(list(row_digests(raw)), pa.binary())
         if digest_of(digests, snapshot.draft.rules) != (snapshot.remains or snapshot.digest):
-            raise self._damaged(snapshot)
+            raise damaged(snapshot)
         return with_representatives(used.select([*_READ[:7], inputs, *_READ[7:]]))
 
     def read_keys(self, snapshot: Snapshot) -> pa.Table:
@@ -172,12 +175,12 @@ class SnapshotStore:
         Table
             With the columns ``id``, ``created_at``, ``code``, ``field``, ``reason``, ``copy_of``,
             ``raw`` and ``text`` where there is one; ``raw`` is extended JSON of a document that
-            cannot be read.
+            cannot be read. The earlier layout knew reasons, but no codes: they are null there.
         """
         columns = ["id", "created_at", "code", "field", "reason", "copy_of", "raw"]
         if snapshot.is_of_earlier_layout:
-            names = ["id", "created_at", "reason", "raw"]
-            return self._of_earlier(snapshot, names, ["quarantined"])
+            rows = completed(self._of_earlier(snapshot, columns, ["quarantined"]), columns)
+            return rows.append_column("copy_of", pa.nulls(len(rows), pa.string()))
         rows = self.judged(snapshot, ["raw", TextInputs.column.name])
         rows = rows.filter(pc.equal(rows["status"], "quarantined"))
         texts = [name for name in (TextInputs.column.name,) if name in rows.column_names]
@@ -245,10 +248,10 @@ class SnapshotStore:
 
         # Read before the table is written: the storage does not let itself be read meanwhile.
         with_texts = draft.rules.need_texts
-        earlier = None
+        earlier = []
         if after is not None and after.draft is not None:
             with_texts |= after.draft.rules.need_texts
-            earlier = self._light(after, with_texts=with_texts)
+            earlier.append(self.light_revisions(after, with_texts=with_texts))
 
         def conclude(light: list[pa.Table]) -> pa.RecordBatch:
             snapshot = self._conclude(draft, after, version, began, earlier, light)
@@ -266,24 +269,28 @@ class SnapshotStore:
         after: Snapshot | None,
         version: int,
         began: int,
-        earlier: pa.Table | None,
-        light: Sequence[pa.Table],
+        earlier: list[pa.Table],
+        light: list[pa.Table],
     ) -> Snapshot:
-        """Return the snapshot that an earlier one and further revisions make."""
+        """Return the snapshot that an earlier one and further revisions make.
+
+        The tables are taken out of their lists: what is large is not held longer than needed.
+        """
         before = None
-        if earlier is not None and after is not None and after.draft is not None:
-            before = judge(newest_revisions(earlier), after.draft.rules)
-        rows = [table for table in (earlier, *light) if table is not None]
-        if not rows:
-            rows = [completed(pa.table({}), [*LIGHT, "version"])]
+        if earlier and after is not None and after.draft is not None:
+            before = judge(newest_revisions(earlier[0]), after.draft.rules).select(COMPARED)
+        rows = [*earlier, *light] or [completed(pa.table({}), [*LIGHT, "version"])]
+        for held in (earlier, light):
+            held.clear()
         newest = newest_revisions(pa.concat_tables(rows, promote_options="permissive"))
+        rows.clear()
         judged = judge(newest, draft.rules)
-        used = judged.filter(pc.equal(judged["status"], "used"))
+        digests = judged["digest"].filter(pc.equal(judged["status"], "used"))
         return Snapshot(
             problem=self.problem,
             version=version,
-            digest=digest_of(used["digest"], draft.rules),
-            documents=len(used),
+            digest=digest_of(digests, draft.rules),
+            documents=len(digests),
             uri=self.uri,
             watermark=watermark_of(newest, after),
             draft=draft,
@@ -292,19 +299,16 @@ class SnapshotStore:
             began=began,
         )
 
-    def light_revisions(self, *, with_texts: bool) -> pa.Table:
-        """Return what judging needs of every revision there ever was, with its version."""
-        latest = self.latest()
-        wanted = [*LIGHT, "version", *([TextInputs.column.name] if with_texts else [])]
-        last = -1 if latest is None else latest.version
-        return completed(self._revisions(0, last, wanted), wanted)
+    def light_revisions(self, up_to: Snapshot | None, *, with_texts: bool) -> pa.Table:
+        """Return what judging needs of every revision of a snapshot, with its version.
 
-    def _light(self, snapshot: Snapshot, *, with_texts: bool) -> pa.Table:
-        """Return what judging needs of every revision up to a snapshot."""
-        wanted = [*LIGHT, "version"]
-        if with_texts:
-            wanted.append(TextInputs.column.name)
-        return completed(self._revisions(snapshot.began, snapshot.version, wanted), wanted)
+        Of every revision there ever was, if no snapshot is given.
+        """
+        first, last = 0, _LAST
+        if up_to is not None:
+            first, last = up_to.began, up_to.version
+        wanted = [*LIGHT, "version", *([TextInputs.column.name] if with_texts else [])]
+        return completed(self._revisions(first, last, wanted), wanted)
 
     def erased(self) -> Tombstones:
         """Return which documents were erased, and must not be read again."""
@@ -359,23 +363,8 @@ class SnapshotStore:
         return self.table.open()
 
     def _carry_over(self, earlier: DeltaTable) -> None:
-        snapshots, tables = earlier_layout.read(earlier, self._earlier)
-        tables = iter(tables)
-        first = next(tables)
-        schema = table_schema(first.schema)
-        batches = [
-            batch
-            for table in (first, *tables)
-            for batch in conformed(
-                table.append_column("kind", pa.array([REVISION] * len(table))), schema
-            ).to_batches()
-        ]
-        records = [
-            row_of(Snapshot(self.problem, uri=self.uri, **said), schema) for said in snapshots
-        ]
-        self.table.append(
-            [*batches, *records], schema, None, partition_by="kind", few_values=FEW_VALUES
-        )
+        schema, batches = earlier_layout.as_revisions(self.problem, earlier, self._earlier)
+        self.table.append(batches, schema, None, partition_by="kind", few_values=FEW_VALUES)
 
     def _revisions(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
         wanted = [*dict.fromkeys([*columns, "version"])]
@@ -406,11 +395,5 @@ class SnapshotStore:
         rows = earlier_layout.with_plain_records(rows)
         found = snapshot_digest(earlier_layout.row_digests(rows))
         if found != (snapshot.remains or snapshot.digest):
-            raise self._damaged(snapshot)
+            raise damaged(snapshot)
         return rows.sort_by("content")
-
-    def _damaged(self, snapshot: Snapshot) -> OutsideError:
-        return OutsideError(
-            f"Snapshot {snapshot.version} of {self.problem!r} at {snapshot.uri} (DATA_URI) is "
-            f"damaged: its documents do not have the digest {snapshot.digest}."
-        )

@@ -44,16 +44,20 @@ class Tombstone:
         When it was erased.
     by, why : str
         Who did it, and the reason.
+    learned_by : tuple of int
+        The registered versions that had learned from it.
     """
 
     document: str
     at: datetime
     by: str
     why: str
+    learned_by: tuple[int, ...] = ()
 
     def as_json(self) -> str:
         """Return what the record of the tombstone says beside the digest."""
-        return json.dumps({"at": self.at.isoformat(), "by": self.by, "why": self.why})
+        said = {"at": self.at.isoformat(), "by": self.by, "why": self.why}
+        return json.dumps(said | {"learned_by": self.learned_by})
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,18 @@ class Tombstones:
         for row in rows.to_pylist():
             said = json.loads(row["record"])
             at = datetime.fromisoformat(said["at"])
-            found[row["id"]] = Tombstone(row["id"], at, said["by"], said["why"])
+            learned_by = tuple(said.get("learned_by", ()))
+            found[row["id"]] = Tombstone(row["id"], at, said["by"], said["why"], learned_by)
         return cls(problem, found)
 
     def __contains__(self, key: str) -> bool:
         return bool(self.documents) and digest_of_id(self.problem, key) in self.documents
+
+    def learned_by(self, keys: Iterable[str]) -> tuple[int, ...]:
+        """Return the versions that had learned from some erased documents."""
+        marks = (digest_of_id(self.problem, key) for key in keys)
+        named = (self.documents[mark].learned_by for mark in marks if mark in self.documents)
+        return tuple(sorted({version for versions in named for version in versions}))
 
     def __len__(self) -> int:
         return len(self.documents)

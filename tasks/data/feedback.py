@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from rich.console import Console
 
+from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.settings import get_serving_settings, get_settings
@@ -69,10 +70,9 @@ def decide_on_feedback(problem: Problem, order: Order) -> int:
                 raise OutsideError(_no_sender(problem, order.about))
             count = ledger.withdraw(order.about, by=by, why=order.why)
             get_run_logger().info(
-                "Withdrew what %s has said: %s documents are out of the collection, and of the "
-                "next snapshot.",
+                "Withdrew what %s has said: %s out of the collection, and of the next snapshot.",
                 order.about,
-                f"{count:,}",
+                counted(count, "document is", "documents are"),
             )
             return count
         _require_decidable(problem, ledger, order)
@@ -111,8 +111,9 @@ def show_feedback(problem: Problem) -> tuple[Sender, ...]:
 def senders_table(problem: Problem, senders: Sequence[Sender]) -> TextTable:
     """Return a table: what each sender has said, and how much of it agrees with others."""
     everything = sum(sender.documents for sender in senders)
+    documents = counted(everything, "document")
     return TextTable(
-        f"Feedback on {problem.name}: {everything:,} documents, {problem.feedback.meaning}",
+        f"Feedback on {problem.name}: {documents}, {problem.feedback.meaning}",
         ("sender", "documents", "share", "as predicted", "disputed", "in review", "first", "last"),
         [
             (

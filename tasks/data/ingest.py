@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 from pymongo.collection import Collection
 
 from perennial import times
-from perennial.commands import command
+from perennial.commands import command, counted
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
@@ -131,9 +131,12 @@ def _report(problem: Problem, result: IngestResult) -> None:
         )
     held = sum(done.in_quarantine.values())
     logger.info(
-        "Snapshot %s has %s documents: %s used, %s in quarantine, %s duplicates.",
+        "Snapshot %s has %s: %s used, %s in quarantine, %s.",
         result.snapshot.version,
-        *(f"{n:,}" for n in (done.live, done.used, held, done.duplicates)),
+        counted(done.live, "document"),
+        f"{done.used:,}",
+        f"{held:,}",
+        counted(done.duplicates, "duplicate"),
     )
     for reason, count in done.quarantined.items():
         logger.warning("Quarantined %s: %s", f"{count:,}", reason)
@@ -245,8 +248,10 @@ class _Look:
 
     def deleted(self) -> list[str]:
         """Return the ids of the known documents that are gone, or whose erasure is not complete."""
-        erased = (key for key in self.known.places if key in self._erased)
-        return list(dict.fromkeys([*self.changes.deleted, *(erased if self._erased else ())]))
+        if not self._erased:
+            return self.changes.deleted
+        ids = self.known.documents["id"].to_pylist()
+        return list(dict.fromkeys([*self.changes.deleted, *filter(self._erased.__contains__, ids)]))
 
     def draft(self) -> Draft:
         """Return what is known of the next snapshot."""
@@ -262,12 +267,10 @@ def _revisions(problem: Problem, look: _Look) -> Iterator[pa.Table]:
     """Yield the revisions of what has really changed, batch by batch."""
     for found in look.found():
         rows = to_revisions(found, problem, look.identity)
-        keys, digests = rows["id"].to_pylist(), rows["digest"].to_pylist()
-        changed = [
-            look.hashes_anew or not look.known.is_same(key, each.stored, digest)
-            for key, each, digest in zip(keys, found, digests, strict=True)
-        ]
-        rows = rows.filter(pa.array(changed, pa.bool_()))
+        if not look.hashes_anew:
+            stored = [each.stored for each in found]
+            same = look.known.are_same(rows["id"].to_pylist(), stored, rows["digest"])
+            rows = rows.filter(pa.array(~same))
         if len(rows):
             yield rows
     if deleted := look.deleted():

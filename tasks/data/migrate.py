@@ -66,8 +66,8 @@ def migrate_identity(problem: Problem) -> Migration | None:
     after = bring_up_to_date(problem, store, identity=CURRENT_IDENTITY).snapshot
     migration = _compare(problem, store, before, after)
     logger.info(
-        "Snapshot %s of %s has the identity of today. %s documents went from training into the "
-        "holdout and %s the other way; %s are used that were not, %s are not used any more.",
+        "Snapshot %s of %s has the identity of today. Documents that went from training into the "
+        "holdout: %s, the other way: %s; used and were not before: %s, not used any more: %s.",
         after.version,
         problem.name,
         *(

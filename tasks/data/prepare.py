@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from scipy import sparse
 
+from perennial.commands import counted
 from perennial.config.candidates import Candidate, TabularCandidate
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
@@ -195,10 +196,10 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     )
     logger = get_run_logger()
     logger.info(
-        "Prepared snapshot %s, %s: %s training documents, %s in the holdout; %s from feedback, %s.",
+        "Prepared snapshot %s, %s: %s, %s in the holdout; %s from feedback, %s.",
         snapshot.version,
         split.summary.title,
-        f"{len(training):,}",
+        counted(len(training), "training document"),
         f"{len(split.holdout):,}",
         f"{split.feedback_documents:,}",
         problem.feedback.meaning,
@@ -209,9 +210,9 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         logger.info("Counted %s, as %s.", analyzer.meaning, analyzer.reason)
     if split.feedback_left_out:
         logger.warning(
-            "Left out %s documents from feedback: more than feedback.max_share %g of the training "
+            "Left out %s from feedback: more than feedback.max_share %g of the training "
             "documents; perennial feedback %s lists who sends them.",
-            f"{split.feedback_left_out:,}",
+            counted(split.feedback_left_out, "document"),
             problem.feedback.max_share,
             problem.name,
         )
@@ -315,7 +316,7 @@ def _folds(problem: Problem, split: _Split, labels: NDArray[np.str_]) -> list[Fo
     folds = validation_folds(problem.validation, split.bonds, labels, split.judged)
     if not folds:
         raise OutsideError(
-            f"None of the {len(labels):,} training documents can choose between the "
+            f"None of {counted(len(labels), 'training document')} can choose between the "
             f"{len(problem.candidates)} candidates; load more documents, raise validation in "
             f"problems/{problem.name}.yaml, or write baseline: NAME there to fit one of them."
         )

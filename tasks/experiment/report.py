@@ -17,6 +17,7 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console, Group
 
+from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.metrics import MetricName
 from perennial.plots.experiment import Bar, comparison_plots
@@ -99,9 +100,9 @@ def headline(problem: Problem, experimented: ExperimentResult) -> str:
 
 def comparison_table(problem: Problem, results: Sequence[ExploreResult]) -> TextTable:
     """Return a table: every candidate in its best setting, the best first."""
+    candidates = counted(len(results), "candidate")
     return TextTable(
-        f"{len(results)} candidates, {problem.experiment.folds}-fold cross-validation on the "
-        "training documents",
+        f"{candidates}, {problem.experiment.folds}-fold cross-validation on the training documents",
         ("candidate", problem.metric, "settings", "fit s", "outcome"),
         [_row(problem, each) for each in results],
     )

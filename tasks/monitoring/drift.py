@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.monitoring.comparison import Comparison, Sample, compare
 from perennial.monitoring.drift_tests import DriftTest, Of, conclude
@@ -57,12 +58,12 @@ def look_for_drift(problem: Problem, reference: Reference, recent: Recent) -> Dr
     )
     drift = Drift(comparisons, sorted(tests, key=_reach, reverse=True))
     get_run_logger().info(
-        "Compared %s documents and %s predictions with %s of snapshot %s: %s.",
-        f"{len(recent.documents):,}",
-        f"{len(recent.predictions):,}",
+        "Compared %s and %s with %s of snapshot %s: %s.",
+        counted(len(recent.documents), "document"),
+        counted(len(recent.predictions), "prediction"),
         f"{len(reference.sample):,}",
         reference.snapshot.version,
-        "; ".join(map(str, drift.found)) or f"no drift in {len(tests)} tests",
+        "; ".join(map(str, drift.found)) or f"no drift in {counted(len(tests), 'test')}",
     )
     return drift
 

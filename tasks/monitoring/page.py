@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.metrics import Interval
 from perennial.monitoring.drift_tests import Column, Of
@@ -84,7 +85,7 @@ def _cards(monitored: MonitorResult) -> list[_Card]:
             _Card(
                 "live accuracy, by feedback",
                 f"{longest.accuracy.value:.1%}",
-                f"{_range(longest.accuracy)}, {longest.known:,} answers",
+                f"{_range(longest.accuracy)}, {counted(longest.known, 'answer')}",
             )
         )
     if quality.documents is not None:

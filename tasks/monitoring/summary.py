@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from perennial.commands import command
+from perennial.commands import command, counted
 from perennial.config.problem import Problem
 from perennial.metrics import Interval
 from tasks.tables.base import TextTable
@@ -87,7 +87,7 @@ def _about_quality(problem: Problem, monitored: MonitorResult) -> Iterator[str]:
         worse = longest.accuracy.high < holdout.value
         verdict = "as good as" if not worse else "worse than" if fall >= limit else "a little below"
         yield (
-            f"By feedback on {longest.known:,} answers version {version} is "
+            f"By feedback on {counted(longest.known, 'answer')} version {version} is "
             f"{percent(longest.accuracy)} accurate, {verdict} on its holdout ({percent(holdout)}). "
             "Who gives feedback is no random sample of the users."
         )

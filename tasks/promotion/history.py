@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from prefect.runtime import flow_run
 
+from perennial.commands import counted
 from perennial.registry.client import Change, ModelVersion, Note
 from tasks.tables.base import TextTable
 
@@ -54,8 +55,8 @@ def history_table(problem: str, changes: Sequence[Change]) -> TextTable:
 def erasure_notes(versions: Sequence[ModelVersion]) -> list[str]:
     """Return a sentence for each version of whose documents some have been erased since."""
     return [
-        f"Version {version.version} was made of documents of which {version.erased:,} have been "
-        "erased since."
+        f"Of the documents that version {version.version} has learned from, "
+        f"{counted(version.erased, 'has', 'have')} been erased since."
         for version in sorted(versions, key=lambda each: each.version)
         if version.erased
     ]

@@ -46,7 +46,8 @@ def unseen_by(
     more by the rules of that time. What it has learned from then is taken out: the same document,
     also with another content; another one with the same content; near-copies; if either split is by
     group, documents of the same group; and if that of the problem is by time, everything that is
-    not newer than the newest document it has learned from.
+    not newer than the newest document it has learned from. If the split of the problem is by
+    document, equal records are different cases, and only the same document is taken out.
 
     If that snapshot cannot be read any more, everything counts as learned from that the version
     could have learned from by its rules: rather too few documents are compared than one that it
@@ -64,6 +65,8 @@ def unseen_by(
         The documents, with those of `KEY_COLUMNS` that the snapshot has.
     """
     learned = _Learned(problem, version, snapshot)
+    if problem.split.by == "document":
+        return learned.unseen_documents(documents)
     unseen = learned.unseen(documents, by_group=problem.split.by == "group")
     if problem.split.by == "time" and len(learned.documents):
         newest = microseconds(learned.documents[CREATED_AT]).max()
@@ -78,7 +81,10 @@ def held_out_by(
 
     The parameters are those of `unseen_by`.
     """
-    return _Learned(problem, version, snapshot).unseen(documents)
+    learned = _Learned(problem, version, snapshot)
+    if version.split == "document":
+        return learned.unseen_documents(documents)
+    return learned.unseen(documents)
 
 
 def feedback_learned_by(problem: Problem, version: ModelVersion, snapshot: Snapshot) -> pa.Array:
@@ -88,6 +94,14 @@ def feedback_learned_by(problem: Problem, version: ModelVersion, snapshot: Snaps
     """
     learned = _Learned(problem, version, snapshot).documents
     return learned[CONTENT].filter(pa.array(from_feedback(learned))).combine_chunks()
+
+
+def learned_by(problem: Problem, version: ModelVersion, snapshot: Snapshot) -> pa.Array:
+    """Return the ids of the documents that a version has learned from.
+
+    The parameters are those of `unseen_by`.
+    """
+    return _Learned(problem, version, snapshot).documents["id"].combine_chunks()
 
 
 class _Learned:
@@ -103,6 +117,10 @@ class _Learned:
         if found is None:
             found = self._today.filter(pa.array(~self._by_rule(problem, version)))
         self.documents = found
+
+    def unseen_documents(self, documents: pa.Table) -> Masks:
+        """Return which documents are not among them, equal ones or not."""
+        return ~contained(documents["id"], self.documents["id"])
 
     def unseen(self, documents: pa.Table, *, by_group: bool = False) -> Masks:
         """Return which documents are not among them, nor alike, nor of one of their groups."""
@@ -139,7 +157,8 @@ class _Learned:
             same = problem.split.field == version.split_field and GROUP in documents.column_names
             keys = side_keys(documents, "group") if same else None
         else:
-            keys = alike(documents) if version.split == "content" else None
+            by, known = version.split, ("content", "document")
+            keys = side_keys(documents, by) if by in known else None  # type: ignore[arg-type]
         if keys is None:
             return nothing
         unseen = in_holdout(keys, version.holdout or problem.holdout)

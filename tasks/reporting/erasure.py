@@ -6,7 +6,7 @@ from prefect.artifacts import create_markdown_artifact
 from rich.console import Console
 
 from perennial.config.problem import Problem
-from tasks.data.erase import Erasure
+from tasks.erasure.erase import Erasure
 from tasks.tables.base import TextTable
 
 _NOTHING = "-"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.metrics import METRICS, MetricName
 from perennial.splits.summary import SplitSummary
@@ -92,7 +93,7 @@ def failures_table(results: Sequence[CandidateResult]) -> TextTable | None:
 def holdout_table(evaluation: Evaluation) -> TextTable:
     """Return a table: what the challenger shows on the holdout, with intervals."""
     return TextTable(
-        f"Challenger on the holdout, {len(evaluation.predictions):,} documents",
+        f"Challenger on the holdout, {counted(len(evaluation.predictions), 'document')}",
         ("metric", "value", "interval"),
         [
             (name, f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}")

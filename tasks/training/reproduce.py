@@ -13,6 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 
+from perennial.commands import counted
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError, ProblemError
@@ -158,9 +159,10 @@ def conclude(version: ModelVersion, ingredients: Ingredients, found: Agreement |
 
 def _same(name: str, ingredients: Ingredients, found: Agreement) -> str:
     layout = "" if ingredients.layout is None else f"; it was {ingredients.layout}"
+    documents = counted(found.documents, "holdout document")
     return (
-        f"{name} is reproduced: the same labels for {found.documents:,} holdout documents, and "
-        f"probabilities that differ by {found.error:.1g} at most{layout}."
+        f"{name} is reproduced: the same labels for {documents}, and probabilities that differ by "
+        f"{found.error:.1g} at most{layout}."
     )
 
 
@@ -168,10 +170,12 @@ def _other(name: str, ingredients: Ingredients, found: Agreement | None) -> str:
     if found is None:
         result = "nothing could be fitted"
     elif np.isinf(found.error):
-        result = f"its holdout has {found.documents:,} documents now, and had another number then"
+        documents = counted(found.documents, "document")
+        result = f"its holdout has {documents} now, and had another number then"
     else:
         result = (
-            f"of {found.documents:,} holdout documents {found.labels:,} get another label, and "
+            f"of {counted(found.documents, 'holdout document')} "
+            f"{counted(found.labels, 'gets', 'get')} another label, and "
             f"probabilities differ by up to {found.error:.2g}"
         )
     shown = [str(difference) for difference in ingredients.differences[:_SHOWN]]
@@ -220,8 +224,8 @@ def _snapshot(version: ModelVersion) -> tuple[Snapshot | None, Sequence[Differen
         return None, [Difference("data", f"snapshot {number}", digest[:_DIGITS], str(error))]
     if not snapshot.erased:
         return snapshot, ()
-    then = f"of {snapshot.documents + snapshot.erased:,} documents"
-    now = f"of {snapshot.documents:,}, {snapshot.erased:,} were erased"
+    then = f"of {counted(snapshot.documents + snapshot.erased, 'document')}"
+    now = f"of {snapshot.documents:,}, {counted(snapshot.erased, 'was', 'were')} erased"
     return snapshot, [Difference("data", f"snapshot {number}", then, now)]
 
 

@@ -18,8 +18,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from sklearn.pipeline import Pipeline
 
+from perennial.classifiers.threshold_classifier import unwrapped
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.estimators import spec_of
 from perennial.fields.base import LARGEST
 from perennial.metrics import METRICS, MetricName, Predictions, compute, join, metrics_of
 from perennial.registry.client import open_registry
@@ -216,6 +218,10 @@ def predict(
     if isinstance(prepared, np.ndarray):
         # The scale of a version of the time before that limit knew none.
         prepared = np.clip(prepared, -LARGEST, LARGEST)
+        spec = spec_of(unwrapped(model[-1]))
+        if (spec is None or spec.missing == "refused") and np.isnan(prepared).any():
+            # A version of the time when records had every value is judged on others, too.
+            prepared = np.nan_to_num(prepared, nan=0.0)
     predicted, probabilities = in_terms_of(
         problem, model.classes_, model[-1].predict(prepared), model[-1].predict_proba(prepared)
     )

@@ -14,6 +14,7 @@ from time import time
 from typing import Any
 from uuid import uuid4
 
+import pyarrow as pa
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
@@ -29,6 +30,7 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.registry.client import Registry
 from perennial.settings import PROJECT, Settings, get_serving_settings, get_settings
+from perennial.splits.split import SplitRule, split_documents
 from perennial.stores.prediction_log import Logged, open_predictions
 from perennial.stores.snapshots import SnapshotStore
 from serving.models.store import ModelStore
@@ -154,6 +156,7 @@ def test_twenty_texts_are_in_no_stored_byte_after_ten_retrainings_and_everything
         retrain("reviews")
     store = SnapshotStore("reviews", get_settings())
     before = [set(store.read(each)["id"].to_pylist()) for each in _snapshots(store)]
+    learned = [_learned(store, number) for number in range(_RETRAININGS)]
     gone = _chosen(registry, named)
     keys, texts = {each["_id"] for each in gone}, [each["text"] for each in gone]
     assert (len(before), len(keys)) == (_RETRAININGS, _ERASED)
@@ -181,7 +184,9 @@ def test_twenty_texts_are_in_no_stored_byte_after_ten_retrainings_and_everything
     assert [each.erased for each in after] == [len(ids & keys) for ids in before]
     _require_sound(registry, machine)
     assert history("reviews")
-    assert all(each.erased > 0 for each in registry.versions("reviews"))
+    counts = {number: len(ids & keys) for number, ids in enumerate(learned, start=1)}
+    assert {each.version: each.erased for each in registry.versions("reviews")} == counts
+    assert done.marked == tuple(number for number, count in counts.items() if count)
     result = retrain("reviews")
     assert result.ingested.snapshot.erased == 0
     assert keys.isdisjoint(store.read(result.ingested.snapshot)["id"].to_pylist())
@@ -191,6 +196,13 @@ def test_twenty_texts_are_in_no_stored_byte_after_ten_retrainings_and_everything
         reproduce("reviews", 1)
     reproduce("reviews", _RETRAININGS + 1)
     _require_nothing_in_prefect(keys)
+
+
+def _learned(store: SnapshotStore, snapshot: int) -> set[str]:
+    """Return the ids of the documents that a retraining of a snapshot learns from."""
+    documents = store.read(store.find(snapshot))
+    sides = split_documents(documents, SplitRule())
+    return set(documents["id"].filter(pa.array(sides.training)).to_pylist())
 
 
 def _snapshots(store: SnapshotStore) -> list[Any]:
@@ -241,14 +253,14 @@ def _require_nothing_in_prefect(keys: set[str]) -> None:
 _DRIVER = """
 import contextlib, os, signal, sys
 import flows.erase
-import tasks.data.erase
+import tasks.erasure.erase
 from flows.erase import erase
 from pydantic import SecretStr
 
 def killed(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(tasks.data.erase, sys.argv[1], killed)
+setattr(tasks.erasure.erase, sys.argv[1], killed)
 flows.erase.turn = lambda *_: contextlib.nullcontext()
 erase("reviews", why="asked for", ids=[SecretStr(key) for key in sys.argv[2:]], yes=True)
 """
@@ -263,6 +275,9 @@ def test_an_erasure_that_was_killed_is_completed_by_the_next_one_even_without_id
     collection.insert_many(named[:200])
     retrain("reviews")
     gone = _chosen(registry, named[:200])
+    learned = _learned(SnapshotStore("reviews", get_settings()), 0)
+    # Three of the holdout, and one that was learned from.
+    gone = [*gone[:3], next(each for each in gone if each["_id"] in learned)]
     texts = [each["text"] for each in gone]
     left = []
 
@@ -284,7 +299,8 @@ def test_an_erasure_that_was_killed_is_completed_by_the_next_one_even_without_id
     assert all(left)
     assert done.documents == 0
     assert _holders(local, texts[:4]) == set()
-    assert registry.version("reviews", 1).erased == 4
+    assert registry.version("reviews", 1).erased == 1
+    assert done.marked == (1,)
     registry.load(registry.version("reviews", 1))
 
 
@@ -318,7 +334,7 @@ def test_what_is_left_is_named_and_a_case_with_an_erased_text_is_refused_before(
         )
     )
     write_problem(gates={"cases": "cases.yaml"})
-    with pytest.raises(OutsideError, match=r"1 behavioural cases .*gates\.cases"):
+    with pytest.raises(OutsideError, match=r"1 behavioural case has .*gates\.cases"):
         _erase([second])
     with pytest.raises(OutsideError, match="add --yes"):
         erase("reviews", why="asked for", ids=_secrets([second]))

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pytest
 from ruamel.yaml import YAML
+from sklearn.metrics import roc_auc_score
 
 from flows.retrain import retrain
 from perennial.config.loader import load_problem
@@ -107,6 +108,38 @@ def test_everybody_counts_and_it_is_said_how_good_anyone_can_be(
     assert f"exceed an accuracy of {right:.4f}" in _unwrapped(capsys.readouterr().out)
     assert retraining.evaluation is not None
     assert retraining.evaluation.metrics["accuracy"].value <= right
+
+
+def test_where_equal_records_are_different_cases_no_model_could_rank_the_holdout_much_better(
+    load: Callable[..., Problem], machine: Settings
+) -> None:
+    problem = load(split={"by": "document"})
+
+    retraining = retrain("passengers")
+
+    assert retraining.split is not None
+    assert retraining.split.training + retraining.split.holdout == 2201
+    snapshot = SnapshotStore("passengers", machine).read(retraining.ingested.snapshot)
+    held = _held_out(problem, snapshot)
+    assert len(held) == retraining.split.holdout
+    # Nobody can rank better than by what is true of everybody aboard with these values.
+    shares = [COUNTS[cell][1] / sum(COUNTS[cell]) for cell, _ in held]
+    best = roc_auc_score([label == "survived" for _, label in held], shares)
+    assert retraining.evaluation is not None
+    assert retraining.evaluation.metrics["roc_auc"].value >= best - 0.02
+    assert best > 0.7
+
+
+def test_the_report_says_what_to_write_where_equal_records_are_many(
+    load: Callable[..., Problem], capsys: pytest.CaptureFixture[str]
+) -> None:
+    load()
+
+    retrain("passengers")
+
+    printed = _unwrapped(capsys.readouterr().out)
+    assert "2,201 documents have only 14 different inputs" in printed
+    assert "write split: {by: document}" in printed
 
 
 def _held_out(problem: Problem, snapshot: pa.Table) -> list[tuple[tuple[str, ...], str]]:

@@ -66,7 +66,8 @@ def test_a_split_is_written_in_one_line(lines: str, split: Any, load: Load) -> N
     ("lines", "says"),
     [
         ("split: time", "split is 'time'; write split: {by: time}."),
-        ("split: {by: hash}", "split.by is 'hash'; input should be 'content', 'group' or 'time'."),
+        ("split: {by: hash}", "input should be 'content', 'document', 'group' or 'time'."),
+        ("split: {by: document}", "allowed is content, group or time for texts"),
         ("split: {by: group}", "write split: {by: group, field: NAME}."),
         ("split: {field: customer}", "field is for by: group; remove it."),
         ("split: {since: 2026-01-01}", "since is for by: time; remove it."),

@@ -62,7 +62,7 @@ def test_a_document_needs_no_source(source: object, problem: Problem) -> None:
         ),
         (
             {"text": "<br /> <b>Great</b> ?! ..."},
-            "text has 1 words after normalisation, fewer than 3",
+            "text has 1 word after normalisation, fewer than 3",
         ),
         (
             {"text": "!!! --- \u2026"},

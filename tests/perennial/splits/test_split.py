@@ -71,6 +71,22 @@ def check_nothing_is_on_both_sides(made: pa.Table, sides: Sides, by: str) -> Non
 
 
 @some_examples
+@given(documents, st.floats(0.05, 0.6))
+def test_by_document_each_one_has_a_side_of_its_own_whatever_it_says(
+    rows: list[Any], share: float
+) -> None:
+    made, rule = table(rows), SplitRule("document", share)
+    edited = made.set_column(
+        made.schema.get_field_index("content"), "content", pa.array([bytes(16)] * len(made))
+    )
+
+    sides, again = split_documents(made, rule), split_documents(edited, rule)
+
+    assert (sides.training ^ sides.holdout).all()
+    assert (sides.holdout == again.holdout).all()
+
+
+@some_examples
 @given(documents, rules, st.integers(0, 2**32 - 1))
 def test_no_copy_and_no_group_is_on_both_sides(rows: list[Any], rule: SplitRule, seed: int) -> None:
     made = table(rows)

@@ -7,17 +7,21 @@ the next one, which still finds in the table what it has to look for elsewhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from perennial.commands import counted
 from perennial.config.feedback import ID_PREFIX
 from perennial.config.problem import Problem
 from perennial.erasure.models import clean_cache, replace_examples
@@ -38,8 +42,9 @@ from perennial.stores.feedback import delete_statements
 from perennial.stores.prediction_log import delete_predictions, find_inputs
 from perennial.stores.snapshots import HISTORY, SnapshotStore
 from perennial.stores.tombstones import Tombstone, Tombstones, digest_of_id
-from tasks.data.prove_erasure import Proof, prove
+from tasks.erasure.prove import Proof, prove
 from tasks.orchestration.retries import COMPUTING_SECONDS
+from tasks.promotion.unseen import learned_by
 
 _CONFLICTS = 5
 _IDS_PER_QUERY = 100
@@ -85,7 +90,7 @@ class Erasure:
         Revisions in the table, models whose golden examples were replaced, predictions in the log,
         scores, documents deleted in MongoDB, and old versions and files that were removed.
     marked : tuple of int
-        The registered versions whose snapshots have lost documents, by this erasure or before.
+        The registered versions that had learned from the documents.
     proof : Proof
         What was searched for, and where.
     """
@@ -180,7 +185,9 @@ def erase_documents(
     with mongodb.connect(settings) as client:
         collection = open_documents(client, problem)
         gone, stored = _gather(problem, store, collection, keys, wish)
-        added = _bury(store, gone, wish)
+        # What is left of an erasure that was not completed is erased now as well.
+        left = known_keys(store, gone)
+        added = _bury(store, _learned(problem, registry, store, gone), wish)
         erased = store.erased()
         is_erased = _recognise(problem, stored)
         _require_no_case(problem, is_erased)
@@ -193,10 +200,13 @@ def erase_documents(
     registry.note_erasure(problem.name, datetime.now(UTC))
     revisions = erase_rows(store, erased)
     versions = _purge(store)
-    marked = _mark(problem, registry, store)
+    _mark(problem, registry, erased)
+    marked = erased.learned_by(left | added)
     proof = prove(problem, registry, settings, store, erased, stored, is_erased)
-    _audit(problem, wish, added)
-    return Erasure(added, revisions, models, predictions, scores, deleted, versions, marked, proof)
+    _audit(problem, wish, len(added))
+    return Erasure(
+        len(added), revisions, models, predictions, scores, deleted, versions, marked, proof
+    )
 
 
 def _gather(
@@ -225,30 +235,49 @@ def _gather(
         if not copies:
             return keys | stored.keys, stored
         if not wish.with_copies:
+            others = counted(len(copies), "other document")
+            verb = "has" if len(copies) == 1 else "have"
             raise OutsideError(
-                f"{len(copies):,} other documents of {problem.name!r} have the same text as those "
-                "to be erased, which would stay; nothing was erased. Add --with-copies to erase "
-                "these, too."
+                f"{others} of {problem.name!r} {verb} the same text as those to be erased, and "
+                "would stay; nothing was erased. Add --with-copies to erase such documents, too."
             )
         keys = keys | set(copies)
 
 
-def _bury(store: SnapshotStore, keys: set[str], wish: Wish) -> int:
-    """Write the tombstones that are not there yet; return how many these were."""
+def _learned(
+    problem: Problem, registry: Registry, store: SnapshotStore, keys: set[str]
+) -> dict[str, tuple[int, ...]]:
+    """Return the versions that have learned from each of some documents."""
+    latest, wanted = store.latest(), pa.array(sorted(keys), pa.string())
+    found: dict[str, list[int]] = {key: [] for key in keys}
+    if latest is not None:
+        for version in registry.versions(problem.name):
+            ids = learned_by(problem, version, latest)
+            for key in ids.filter(pc.is_in(ids, wanted)).to_pylist():
+                found[key].append(version.version)
+    return {key: tuple(sorted(versions)) for key, versions in found.items()}
+
+
+def _bury(store: SnapshotStore, keys: Mapping[str, tuple[int, ...]], wish: Wish) -> set[str]:
+    """Write the tombstones that are not there yet; return of which documents these are.
+
+    The keys are those of the documents, with the versions that have learned from each.
+    """
     for _ in range(_CONFLICTS):
         erased, now = store.erased(), datetime.now(UTC)
-        new = [
-            Tombstone(digest_of_id(store.problem, key), now, wish.by, wish.why)
-            for key in sorted(keys)
-            if key not in erased
-        ]
+        new = {key for key in keys if key not in erased}
         if not new:
-            return 0
+            return new
         try:
-            store.bury(new)
+            store.bury(
+                [
+                    Tombstone(digest_of_id(store.problem, key), now, wish.by, wish.why, keys[key])
+                    for key in sorted(new)
+                ]
+            )
         except SnapshotConflictError:
             continue
-        return len(new)
+        return new
     raise OutsideError(
         f"{_CONFLICTS} times in a row a retraining of {store.problem!r} wrote at the same time at "
         f"{store.uri} (DATA_URI); repeat when none runs."
@@ -277,10 +306,11 @@ def _require_no_case(problem: Problem, is_erased: Callable[[Any], bool]) -> None
     cases = problem.gates.cases
     count = sum(map(is_erased, cases.inputs)) if cases is not None else 0
     if count:
+        cases_have = counted(count, "behavioural case has", "behavioural cases have")
         raise OutsideError(
-            f"{count:,} behavioural cases of problems/{problem.name}.yaml (gates.cases) have the "
-            "input of a document that is to be erased; people wrote them, so put others in their "
-            "place, and repeat. From now on the document is not read any more."
+            f"{cases_have} the input of a document that is to be erased, in gates.cases of "
+            f"problems/{problem.name}.yaml; people wrote them, so put others in their place, and "
+            "repeat. From now on the document is not read any more."
         )
 
 
@@ -324,20 +354,17 @@ def _purge(store: SnapshotStore) -> int:
     return objects.remove(earlier) + remove_old_versions(objects)
 
 
-def _mark(problem: Problem, registry: Registry, store: SnapshotStore) -> tuple[int, ...]:
-    """Say on every version of how many documents of its snapshot are gone."""
-    erased = {(each.version, each.digest): each.erased for each in store.snapshots()}
-    marked = []
+def _mark(problem: Problem, registry: Registry, erased: Tombstones) -> None:
+    """Say on every version how many of the documents that it has learned from are gone."""
+    counts = Counter(version for each in erased.documents.values() for version in each.learned_by)
     for version in registry.versions(problem.name):
-        count = erased.get(version.snapshot, 0) if version.snapshot is not None else 0
-        if count and count != version.erased:
+        count = counts[version.version]
+        if count > version.erased:
             registry.tag(version, ErasureTags(count).as_tags())
-        if count:
-            marked.append(version.version)
-    return tuple(sorted(marked))
 
 
 def _audit(problem: Problem, wish: Wish, added: int) -> None:
+    documents = counted(added, "document")
     get_run_logger().warning(
-        "Erased %s documents of %s, by %s: %s", f"{added:,}", problem.name, wish.by, wish.why
+        "Erased %s of %s, by %s: %s", documents, problem.name, wish.by, wish.why
     )

@@ -25,13 +25,17 @@ def candidates_for(findings: Findings) -> Candidates:
 
 
 def _of_texts(labels: int, rows: int) -> Candidates:
-    pairs = {"bigrams": True, "min_documents": 2 if rows < _MANY_ROWS else 3}
+    pairs = {
+        "analyzer": "auto",
+        "bigrams": True,
+        "min_documents": 2 if rows < _MANY_ROWS else 3,
+    }
     found: Candidates = {}
+    found["nbsvm"] = _tfidf("nb_svm", {"C": 50.0, "alpha": 0.5, "beta": 0.7}, **pairs)
     if labels == _FEW_LABELS:
         found["bayes"] = _text_model("counts", "multinomial_naive_bayes", {}, **pairs, binary=True)
         parameters: dict[str, Any] = {"C": 20.0, "solver": "liblinear", "dual": True}
         found["logistic"] = _tfidf("logistic_regression", parameters, **pairs)
-        found["nbsvm"] = _tfidf("nb_svm", {"C": 50.0, "alpha": 0.5, "beta": 0.7}, **pairs)
     else:
         found["bayes"] = _text_model("counts", "complement_naive_bayes", {"alpha": 0.3}, **pairs)
     found["svm"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs)

@@ -18,10 +18,12 @@ _SVM_ROWS = 2_000
 def candidates_for(findings: Findings) -> Candidates:
     """Return the candidates that suit some data, by name."""
     labels = len(label_counts(findings.label) or ())
-    rows = findings.table.rows
-    if findings.task == "text":
-        return _of_texts(labels, rows)
-    return _of_records(rows)
+    return candidates_of(findings.task, labels=labels, rows=findings.table.rows)
+
+
+def candidates_of(task: str, *, labels: int, rows: int) -> Candidates:
+    """Return the candidates that suit texts, or records, of so many labels and rows."""
+    return _of_texts(labels, rows) if task == "text" else _of_records(rows)
 
 
 def _of_texts(labels: int, rows: int) -> Candidates:

@@ -321,6 +321,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     for name, found in _measured(arguments.only):
         results[name] = found
+        print(f"{name}: ours {found['ours']:.4f}, expert {found['expert']:.4f}", flush=True)
         table.add_row(
             name,
             f"{found['rows']:,}",

@@ -99,7 +99,9 @@ def leave_out_unanswered(
 def measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
     """Return the size of each input in characters."""
     if loaded.fields is not None:
-        return [len(loaded.fields) * FIELD_CHARACTERS] * len(inputs)
+        size = len(loaded.fields) * FIELD_CHARACTERS
+        texts = [name for name, kind in loaded.fields.items() if kind == "text"]
+        return [size + sum(len(found[name] or "") for name in texts) for found in inputs]
     return [len(found) for found in inputs]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from perennial.reasons import ReasonCode, UnusableError
 from serving.api.answer import Answer
@@ -101,7 +101,8 @@ def measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
     if loaded.fields is not None:
         size = len(loaded.fields) * FIELD_CHARACTERS
         texts = [name for name, kind in loaded.fields.items() if kind == "text"]
-        return [size + sum(len(found[name] or "") for name in texts) for found in inputs]
+        records = cast("Sequence[Mapping[str, Any]]", inputs)
+        return [size + sum(len(found[name] or "") for name in texts) for found in records]
     return [len(found) for found in inputs]
 
 

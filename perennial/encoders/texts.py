@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
@@ -16,9 +17,11 @@ from perennial.text.ngrams import NgramCounter
 from perennial.text.normal_form import normal_value
 from perennial.text.normalizer import TextNormalizer, normalizer
 
-Analyzer = Literal["words", "characters", "both"]
-# Features of characters are hashed into so many columns: nothing of them has to be stored.
-_CHARACTER_COLUMNS = 1 << 17
+Analyzer = Literal["auto", "words", "characters", "both"]
+# N-grams of characters are hashed into so many columns, of which those that occur are kept.
+_HASHED = 1 << 20
+# Texts of fewer words are names, and longer words are those of scripts without spaces.
+_FEW_WORDS, _LONG_WORD = 3.0, 14.0
 _CHARACTERS = (2, 5)
 # So many texts are counted one by one.
 _FEW = 32
@@ -29,17 +32,20 @@ class TextEncoder(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    analyzer : {"words", "characters", "both"}
+    analyzer : {"auto", "words", "characters", "both"}
         Words with pairs of neighbours, n-grams of two to five characters within words, or both.
+        With "auto" characters, if texts are names or have no spaces between words, else words.
     min_documents : int
-        Words and pairs that occur in fewer training documents are left out.
+        Features that occur in fewer training documents are left out.
     max_features : int
-        Only so many words and pairs, the most frequent ones, are kept.
+        Only so many features of each sort, the most frequent ones, are kept.
 
     Attributes
     ----------
     counter_ : NgramCounter or None
         The words, None if no word of training is frequent enough.
+    hashed_ : ndarray of int32 or None
+        The columns of hashed n-grams of characters that are kept, sorted.
     word_idf_, character_idf_ : ndarray of float64 or None
         The inverse document frequencies.
     """
@@ -50,7 +56,7 @@ class TextEncoder(BaseEstimator):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        analyzer: Analyzer = "words",
+        analyzer: Analyzer = "auto",
         min_documents: int = 2,
         max_features: int = 100_000,
     ) -> None:
@@ -61,7 +67,9 @@ class TextEncoder(BaseEstimator):  # type: ignore[misc]
     def fit_transform(self, texts: Collection[str]) -> sparse.csr_array:
         """Learn words and weights; return the matrix of the same texts."""
         self.counter_, self.word_idf_, self.character_idf_ = None, None, None
-        if self.analyzer != "characters":
+        self.hashed_: NDArray[np.int32] | None = None
+        analyzer = _chosen(texts) if self.analyzer == "auto" else self.analyzer
+        if analyzer != "characters":
             counter = NgramCounter(
                 bigrams=True, min_documents=self.min_documents, max_features=self.max_features
             )
@@ -72,8 +80,10 @@ class TextEncoder(BaseEstimator):  # type: ignore[misc]
                 counts = None
             if counts is not None:
                 self.counter_, self.word_idf_ = counter, _idf(counts)
-        if self.analyzer != "words":
-            self.character_idf_ = _idf(_characters(texts))
+        if analyzer != "words":
+            counts = _characters(texts)
+            self.hashed_ = self._frequent(counts)
+            self.character_idf_ = _idf(counts[:, self.hashed_])
         return self.transform(texts)
 
     def transform(self, texts: Collection[str]) -> sparse.csr_array:
@@ -81,9 +91,17 @@ class TextEncoder(BaseEstimator):  # type: ignore[misc]
         parts = []
         if self.counter_ is not None and self.word_idf_ is not None:
             parts.append(_weighted(self._words(texts, self.counter_), self.word_idf_))
-        if self.character_idf_ is not None:
-            parts.append(_weighted(_characters(texts), self.character_idf_))
+        if self.hashed_ is not None and self.character_idf_ is not None:
+            parts.append(_weighted(_kept(_characters(texts), self.hashed_), self.character_idf_))
         return beside(parts) if parts else sparse.csr_array((len(texts), 0))
+
+    def _frequent(self, counts: sparse.csr_array) -> NDArray[np.int32]:
+        documents = np.bincount(counts.indices, minlength=counts.shape[1])
+        kept = np.flatnonzero(documents >= self.min_documents)
+        if len(kept) > self.max_features:
+            best = np.argsort(-documents[kept], kind="stable")[: self.max_features]
+            kept = np.sort(kept[best])
+        return kept.astype(np.int32)
 
     def _words(self, texts: Collection[str], counter: NgramCounter) -> sparse.csr_array:
         """Return the counts of words; of a few texts without what it costs to begin with many."""
@@ -117,9 +135,8 @@ class TextEncoder(BaseEstimator):  # type: ignore[misc]
     def names(self) -> list[str]:
         """Return the name of each column."""
         words = [] if self.counter_ is None else self.counter_.get_feature_names_out().tolist()
-        if self.character_idf_ is None:
-            return words
-        return [*words, *(f"characters {place}" for place in range(_CHARACTER_COLUMNS))]
+        hashed = [] if self.hashed_ is None else self.hashed_.tolist()
+        return [*words, *(f"characters {place}" for place in hashed)]
 
 
 @cache
@@ -132,7 +149,7 @@ def _characters(texts: Collection[str]) -> sparse.csr_array:
     hashing = HashingVectorizer(
         analyzer="char_wb",
         ngram_range=_CHARACTERS,
-        n_features=_CHARACTER_COLUMNS,
+        n_features=_HASHED,
         alternate_sign=False,
         norm=None,
         preprocessor=_plain,
@@ -142,6 +159,24 @@ def _characters(texts: Collection[str]) -> sparse.csr_array:
 
 def _plain(text: str) -> str:
     return normal_value(text).lower()
+
+
+def _chosen(texts: Collection[str]) -> Literal["words", "characters"]:
+    words = [text.split() for text in texts]
+    count = sum(map(len, words))
+    some = sum(1 for each in words if each)
+    letters = sum(len(word) for each in words for word in each)
+    are_names = count < _FEW_WORDS * some
+    return "characters" if are_names or letters > _LONG_WORD * count else "words"
+
+
+def _kept(counts: sparse.csr_array, columns: NDArray[np.int32]) -> sparse.csr_array:
+    """Return some columns, which are sorted, sooner than by an index for a few rows."""
+    places = np.minimum(columns.searchsorted(counts.indices), max(0, len(columns) - 1))
+    found = columns[places] == counts.indices if len(columns) else np.zeros(len(places), np.bool_)
+    ends = np.concatenate([[0], np.cumsum(found)])[counts.indptr]
+    shape = (counts.shape[0], len(columns))
+    return sparse.csr_array((counts.data[found], places[found], ends), shape=shape)
 
 
 def _idf(counts: sparse.csr_array) -> Floats:

@@ -48,8 +48,10 @@ def documents_table(
 def split_table(split: SplitSummary) -> TextTable:
     """Return a table: how the documents were divided, and what a person should know about it."""
     title = split.title[0].upper() + split.title[1:]
-    rows = [("training documents", f"{split.training:,}"), ("holdout", f"{split.holdout:,}")]
-    return TextTable(title, ("documents", "count"), [*rows, *((note, "") for note in split.notes)])
+    counts = [("training documents", split.training), ("holdout", split.holdout), *split.counts]
+    rows = [(what, f"{count:,}") for what, count in counts]
+    remarks = [(remark, "") for remark in split.remarks]
+    return TextTable(title, ("documents", "count"), [*rows, *remarks])
 
 
 def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> TextTable:

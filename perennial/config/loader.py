@@ -102,12 +102,17 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
 
 def how_to_change(path: Path, *location: str) -> str:
     """Return what to do with a key of a problem's file: to check it where it is, or to add it."""
-    line, found = _find_line(_read(path), location)
+    node: Any = _read(path)
+    line, found = 1, 0
+    while found < len(location) and isinstance(node, dict) and location[found] in node:
+        line = _line(node, location[found], line)
+        node = node[location[found]]
+        found += 1
     key, file = ".".join(location), f"problems/{path.name}"
-    if len(found) == len(location):
+    if found == len(location):
         return f"check {key} in {file}, line {line}"
     if found:
-        return f"add {key} to {file}, below {'.'.join(found)} in line {line}"
+        return f"add {key} to {file}, below {'.'.join(location[:found])} in line {line}"
     return f"add {key} to {file}"
 
 

@@ -70,8 +70,10 @@ class _Brief(logging.Filter):
             record.exc_info, record.exc_text = None, None
             if self.is_said_at_the_end and message.startswith("Encountered exception"):
                 return False
+        # The flow has said, or is about to say, what its task and its state repeat.
+        if message.startswith("Task run failed with exception") and _NAMES.search(message):
+            return False
         if message.startswith("Finished in state Failed") and _NAMES.search(message):
-            # The flow has said, or is about to say, what its task and its state repeat.
             record.msg = "Finished in state Failed()"
         if message.startswith("Timeout of %s seconds configured for this task"):
             return False

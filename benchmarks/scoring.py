@@ -29,7 +29,8 @@ from sklearn.pipeline import Pipeline
 
 from benchmarks.common import interleave, medians, parser, read_reviews, write_json
 from perennial.config.loader import load_problem
-from perennial.inference.compiled_text import CompiledTextPredictor, compile_text_predictor
+from perennial.inference.compiled_text import CompiledTextPredictor
+from perennial.inference.compiling import compile_text_predictor
 from perennial.registry.artifact import TOLERANCE
 from perennial.settings import PROJECT
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
@@ -93,7 +94,7 @@ def fit(name: str) -> Pipeline:
 def compile_again(model: Pipeline) -> CompiledTextPredictor:
     """Return a new predictor of a model that certainly compiles."""
     predictor = compile_text_predictor(model)
-    assert predictor is not None
+    assert isinstance(predictor, CompiledTextPredictor)
     return predictor
 
 

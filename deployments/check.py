@@ -1,4 +1,4 @@
-"""Check the files of problems: what is wrong in them, before anything runs."""
+"""Check the files of problems, and the data of one: what is wrong, before anything runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from perennial.config.loader import load_problem
 from perennial.errors import OutsideError, ProblemError
+from perennial.settings import Settings, get_settings
 
 
 def files_of(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -47,6 +48,69 @@ def unread(folder: Path) -> Iterator[str]:
     """Yield a sentence about each file that looks like a problem and is not read."""
     for file in sorted(folder.glob("*.yml")):
         yield f"{file} is not read; the ending of a problem's file is .yaml."
+
+
+def check_data(
+    files: Sequence[Path],
+    names: Sequence[str],
+    file: Path | None,
+    *,
+    encoding: str | None,
+    documents: bool,
+) -> bool:
+    """Judge the data of one problem and show what would become of it.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The files of the problems that were checked.
+    names : sequence of str
+        The problems that were named: data is judged of a single one only.
+    file : Path or None
+        The data; None takes the problem's collection.
+    encoding : str or None
+        The encoding of the file.
+    documents : bool
+        Whether a collection is looked at.
+
+    Returns
+    -------
+    bool
+        Whether a retraining could make a model of it.
+
+    Raises
+    ------
+    OutsideError
+        If a file is given for several problems, or cannot be read.
+    """
+    if file is not None and len(names) != 1:
+        raise OutsideError("--file is for one problem: name it, such as `perennial check tickets`.")
+    settings = get_settings()
+    if len(names) != 1 or (file is None and not (documents and _has_documents(settings))):
+        return True
+    # Nothing of this is needed to check the files of problems.
+    from rich.console import Console
+
+    from tasks.profiling.check import check_collection, check_file, sentences, tables
+
+    problem, console = load_problem(files[0]), Console()
+    if file is not None:
+        trial = check_file(problem, file, encoding=encoding)
+    else:
+        found = check_collection(settings, problem)
+        if found is None:
+            return True
+        trial = found
+    for table in tables(problem, trial):
+        console.print(table.rich())
+    for sentence in sentences(problem, trial):
+        console.print(sentence, markup=False, highlight=False)
+    return trial.obstacle is None
+
+
+def _has_documents(settings: Settings) -> bool:
+    """Return whether there is a MongoDB to look at: a configured one, or one that was used here."""
+    return settings.mongodb_uri is not None or (settings.data_dir / "mongodb").is_dir()
 
 
 def _is_path(name: str) -> bool:

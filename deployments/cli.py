@@ -75,26 +75,78 @@ def _options(
 ) -> None: ...
 
 
-@app.command(rich_help_panel=_BEGIN)
+@app.command("init", rich_help_panel=_BEGIN)
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the new problem, such as tickets.")],
+    *,
+    file: Annotated[
+        Path | None, typer.Option(help="A file with labelled rows, in any format that seed reads.")
+    ] = None,
+    collection: Annotated[
+        str | None, typer.Option(help="A MongoDB collection instead: DATABASE.COLLECTION.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="The column of the label; guessed unless given.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="The column of the text; guessed unless given.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="The encoding of the file; found unless given.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing and take the best guess.")
+    ] = False,
+) -> None:
+    """Look at data, and write the problem's file that suits it."""
+    from deployments.init import main as run_init
+
+    run_init(
+        name,
+        file=file,
+        collection=collection,
+        label=label,
+        text=text,
+        encoding=encoding,
+        asks=not yes and sys.stdin.isatty(),
+    )
+
+
+@app.command("check", rich_help_panel=_BEGIN)
 def check(
     problems: Annotated[
         list[str] | None,
         typer.Argument(help="Names of problems, or paths of their files; all unless given."),
     ] = None,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Judge the rows of a file as seed and retrain would, and write nothing."),
+    ] = None,
+    documents: Annotated[
+        bool,
+        typer.Option(help="Judge the documents of the collection, where there is one."),
+    ] = True,
+    encoding: Annotated[
+        str | None, typer.Option(help="The encoding of the file; found unless given.")
+    ] = None,
 ) -> None:
-    """Check the files of problems: one sentence for each mistake."""
-    from deployments.check import complaints, files_of, unread
+    """Check the files of problems, and the data of one: nothing is written, nothing is trained."""
+    from deployments.check import check_data, complaints, files_of, unread
 
     folder, names = get_settings().problems_dir, problems or []
     wrong = [] if names else list(unread(folder))
-    for file in files_of(folder, names):
-        found = list(complaints(file))
+    files = files_of(folder, names)
+    for each in files:
+        found = list(complaints(each))
         if not found:
-            typer.echo(f"{file}: no mistakes.")
+            typer.echo(f"{each}: no mistakes.")
         wrong += found
     for complaint in wrong:
         typer.secho(complaint, fg="red", err=True)
     if wrong:
+        raise typer.Exit(1)
+    if not check_data(files, names, file, encoding=encoding, documents=documents):
         raise typer.Exit(1)
 
 
@@ -122,6 +174,20 @@ for _name in (*_PANELS, *(set(flow_names()) - _PANELS.keys())):
         add_help_option=False,
         context_settings=_ANYTHING,
     )(_command(_name))
+
+
+@app.command(rich_help_panel=_WATCH)
+def status(
+    problems: Annotated[
+        list[str] | None, typer.Argument(help="Names of problems; all unless given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show how every problem is and what to do; the exit code is 1 if one is failing."""
+    from deployments.status import show
+
+    if show(problems or [], as_json=as_json):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=_SYSTEM, context_settings=_ANYTHING)

@@ -24,7 +24,6 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from deployments.deadline import deadline
 from deployments.deployed import deployed_flows
 from perennial.config.loader import load_problems
 from perennial.errors import OutsideError
@@ -33,6 +32,7 @@ from perennial.local.ports import require_free
 from perennial.prometheus import EXPORTER, FLOWS, PREFIX
 from perennial.registry.client import PRODUCTION, open_registry
 from perennial.settings import Settings, get_exporter_settings, get_settings
+from perennial.status.deadline import deadline
 from perennial.stores import mongodb
 from perennial.stores.measurements import latest
 

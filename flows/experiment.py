@@ -74,7 +74,7 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     with registry.run(spec.name, f"experiment {spec.name}", tags=tags) as run_id:
         with steps("prepare"):
             dataset = prepare(counted(spec), snapshot)
-            spec = spec.with_classes(dataset.problem.classes)
+            spec = dataset.specify(spec)
             registry.log(run_id, params=dataset.split.params, metrics=dataset.split.figures)
         with steps("explore"):
             results = ranking(spec, list(_explore(spec, dataset, run_id)))

@@ -106,6 +106,7 @@ def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Ste
         dataset.feedback_documents,
         dataset.split,
         dataset.feedback_left_out,
+        dataset.analyzer,
     )
 
 

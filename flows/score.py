@@ -57,8 +57,7 @@ def score(
     text_column : str or None
         The column of the text in the file; None takes the name of its field.
     encoding : str or None
-        The encoding of the file, such as windows-1252; None takes UTF-8, or what the file's byte
-        order mark says.
+        The encoding of the file, such as windows-1252; None finds it.
     again : bool
         Classify also what this version has classified already.
     """

@@ -13,9 +13,7 @@ from pathlib import Path
 from prefect import flow
 
 from perennial.config.loader import load_problem
-from perennial.files.inputs import InputColumns
-from perennial.files.labelled import LabelledFile
-from perennial.files.table import open_table
+from perennial.files.labelled import open_labelled
 from perennial.settings import get_settings
 from tasks.data.datasets import builtin_rows
 from tasks.data.seed import SeedResult, TableRows, load
@@ -27,8 +25,8 @@ def seed(
     problem: str = "sentiment",
     *,
     file: Path | None = None,
-    text_column: str = "text",
-    label_column: str = "label",
+    text_column: str | None = None,
+    label_column: str | None = None,
     id_column: str | None = None,
     encoding: str | None = None,
     source: str | None = None,
@@ -40,15 +38,15 @@ def seed(
     problem : str
         Name of a file in ``problems/``, without its ending.
     file : Path or None
-        A CSV, TSV, JSON, JSON Lines or Parquet file, also packed as .gz, .bz2 or .xz; None takes
-        the dataset that the problem names.
-    text_column, label_column : str
-        The columns of the file; those of a record are named as its fields.
+        A CSV, TSV, JSON, JSON Lines, Parquet or XLSX file, also packed as .gz, .bz2 or .xz; None
+        takes the dataset that the problem names.
+    text_column, label_column : str or None
+        The columns of the file; None takes those that are named as the problem's fields, or else
+        text and label. Those of a record are named as its fields.
     id_column : str or None
         The column of the ids; None takes _id where there is one, or makes ids of the contents.
     encoding : str or None
-        The encoding of the file, such as windows-1252; None takes UTF-8, or what the file's byte
-        order mark says.
+        The encoding of the file, such as windows-1252; None finds it.
     source : str or None
         Load only rows whose column ``source`` has this value, or another part of the dataset.
     """
@@ -56,14 +54,13 @@ def seed(
     spec = load_problem(get_settings().problem_file(problem))
     if file is None:
         return load(spec, TableRows(spec, builtin_rows(spec, source)))
-    inputs = InputColumns(spec, text_column)
-    table = open_table(file, [*inputs.names, label_column], encoding=encoding)
-    documents = LabelledFile(
+    documents = open_labelled(
         spec,
-        table,
-        inputs,
+        file,
+        text_column=text_column,
         label_column=label_column,
         id_column=id_column,
+        encoding=encoding,
         source=source,
     )
     return load(spec, documents)

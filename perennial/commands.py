@@ -6,7 +6,17 @@ from typing import Literal
 
 PROGRAM = "perennial"
 Name = Literal[
-    "approve", "history", "migrate", "quarantine", "retrain", "rollback", "score", "seed"
+    "approve",
+    "check",
+    "history",
+    "init",
+    "migrate",
+    "quarantine",
+    "retrain",
+    "rollback",
+    "score",
+    "seed",
+    "up",
 ]
 
 

@@ -78,13 +78,20 @@ def put(document: dict[str, Any], path: str, value: Any) -> None:
 
 def collision(paths: Iterable[str]) -> tuple[str, str] | None:
     """Return a path and another one that leads into it, or is the same; None if there is none."""
-    seen: list[str] = []
+    seen: set[str] = set()
+    # What leads into something, and the first that does.
+    inner: dict[str, str] = {}
     for path in paths:
-        for other in seen:
-            shorter, longer = sorted((path, other), key=len)
-            if longer == shorter or longer.startswith(shorter + _DOT):
-                return shorter, longer
-        seen.append(path)
+        parts = path.split(_DOT)
+        outer = [_DOT.join(parts[:end]) for end in range(1, len(parts) + 1)]
+        for other in outer:
+            if other in seen:
+                return other, path
+        if path in inner:
+            return path, inner[path]
+        seen.add(path)
+        for other in outer[:-1]:
+            inner.setdefault(other, path)
     return None
 
 

@@ -26,6 +26,13 @@ class ReasonCode(StrEnum):
     CONFLICTING_LABEL = "conflicting_label"
 
 
+class WarningCode(StrEnum):
+    """What a model could not go by in an input that it answered: a name that never changes."""
+
+    MISSING = "missing"
+    UNKNOWN_CATEGORY = "unknown_category"
+
+
 # What may be wrong with an input that somebody sends to the service.
 INPUT_CODES = (
     ReasonCode.MISSING,

@@ -42,6 +42,8 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "-s3",
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=64",
+        # The first buckets would take all of the eight volumes there are by default.
+        "-volume.max=100",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         *(f"-{name}.port={port}" for name, port in ports.items()),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, log1p
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from sklearn.multiclass import OneVsRestClassifier
 
 from perennial.estimators import spec_of
 from perennial.estimators.base import LinearForm, Link
@@ -25,6 +26,8 @@ def linear_form(classifier: object) -> LinearForm | None:
     form = None
     if isinstance(classifier, HasLinearForm):
         form = classifier.linear_form()
+    elif isinstance(classifier, OneVsRestClassifier):
+        form = _one_vs_rest_form(classifier)
     elif (spec := spec_of(classifier)) is not None and spec.linear_form is not None:
         form = spec.linear_form(classifier)
     if form is None or not (np.isfinite(form.weights).all() and np.isfinite(form.intercepts).all()):
@@ -34,7 +37,29 @@ def linear_form(classifier: object) -> LinearForm | None:
 
 def probabilities_of(outputs: list[float], link: Link) -> tuple[float, ...]:
     """Return the probability of each class for the outputs of a linear form."""
-    return _logistic(outputs[0]) if link == "logistic" else _softmax(outputs)
+    if link == "logistic":
+        return _logistic(outputs[0])
+    # Probabilities of one class against the rest are divided by their sum, as odds are.
+    return _softmax(outputs if link == "softmax" else list(map(_log_probability, outputs)))
+
+
+def _one_vs_rest_form(classifier: OneVsRestClassifier) -> LinearForm | None:
+    forms = [form for form in map(linear_form, classifier.estimators_) if form is not None]
+    if len(forms) < len(classifier.estimators_):
+        return None
+    if len(forms) == 1:
+        return forms[0]
+    return LinearForm(
+        np.vstack([form.weights for form in forms]),
+        np.concatenate([form.intercepts for form in forms]),
+        "one_vs_rest",
+    )
+
+
+def _log_probability(log_odds: float) -> float:
+    if log_odds >= 0:
+        return -log1p(exp(-log_odds))
+    return log_odds - log1p(exp(log_odds))
 
 
 def _logistic(log_odds: float) -> tuple[float, float]:

@@ -107,6 +107,9 @@ class ThresholdClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  
         form, calibration = linear_form(self.estimator_), self.calibration
         if form is None or calibration is None:
             return form
+        if form.link == "one_vs_rest":
+            # The calibration is linear in the logarithms of its probabilities.
+            return None
         offsets = np.array(calibration.offsets)
         return LinearForm(
             calibration.slope * form.weights,
@@ -154,6 +157,12 @@ class ThresholdClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  
         return hasattr(self, "estimator_")
 
 
+def unwrapped(classifier: BaseEstimator) -> BaseEstimator:
+    """Return what gives the probabilities of a fitted classifier, without its threshold."""
+    is_wrapped = isinstance(classifier, ThresholdClassifier)
+    return classifier.estimator_ if is_wrapped else classifier
+
+
 def scores_of(classifier: BaseEstimator, X: object) -> Floats:
     """Return the scores that a fitted classifier turns into probabilities.
 
@@ -181,4 +190,4 @@ def scores_of(classifier: BaseEstimator, X: object) -> Floats:
     outputs: Floats = np.asarray(checked @ form.weights.T + form.intercepts, np.float64)
     if form.link == "logistic":
         return np.hstack([np.zeros_like(outputs), outputs])
-    return outputs
+    return outputs if form.link == "softmax" else -np.logaddexp(0.0, -outputs)

@@ -20,11 +20,12 @@ from pydantic import (
 from pydantic.main import IncEx
 
 from perennial import paths
-from perennial.config.candidates import Candidate, TabularCandidate
+from perennial.config.candidates import Analyzer, Candidate, TabularCandidate
 from perennial.config.decision import DecisionConfig
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
 from perennial.config.experiment import Experiment
 from perennial.config.feedback import FeedbackRules
+from perennial.config.fields import FieldSpec
 from perennial.config.gates import Gates
 from perennial.config.labels import check_labels, check_merged_labels
 from perennial.config.monitoring import Monitoring
@@ -35,7 +36,6 @@ from perennial.config.source import Source
 from perennial.config.split import RareLabels, Split, Validation
 from perennial.estimators import ESTIMATORS
 from perennial.estimators.base import Refusal
-from perennial.fields import FieldKind
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
 from perennial.metrics import METRICS, MetricName
 from perennial.schema import FieldName, Name, Schema, Share
@@ -64,7 +64,7 @@ class Problem(Schema):
     labels: dict[str, StoredLabel] = Field(
         min_length=2, description="label -> its value in the documents; the last one is positive"
     )
-    inputs: dict[FieldName, FieldKind] | None = Field(
+    inputs: dict[FieldName, FieldSpec] | None = Field(
         default=None, min_length=1, description="the fields of tabular documents; absent for texts"
     )
     limits: Limits = Limits()
@@ -97,6 +97,7 @@ class Problem(Schema):
     experiment: Experiment = Experiment()
 
     _classes: tuple[str, ...] | None = PrivateAttr(default=None)
+    _digest: str | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -296,7 +297,12 @@ class Problem(Schema):
 
     @property
     def digest(self) -> str:
-        """Hexadecimal digest of everything that shapes a retraining of this problem."""
+        """Hexadecimal digest of everything that shapes a retraining of this problem.
+
+        It is that of the file, whatever was chosen by the documents since.
+        """
+        if self._digest is not None:
+            return self._digest
         # A key that came later starts no retraining where it is not used.
         unused = {name: True for name in _ADDED_LATER if _has_default(self, name)}
         exclude = _SHAPES_NOTHING | unused
@@ -325,6 +331,25 @@ class Problem(Schema):
         known = (*self.possible_classes, *classes)
         found = self.model_copy()
         found._classes = tuple(dict.fromkeys(label for label in known if label in classes))  # noqa: SLF001 - its own
+        return found
+
+    @property
+    def asks_for_analyzer(self) -> bool:
+        """Whether a candidate leaves it to the documents what is counted in texts."""
+        texts = (each for each in self.candidates.values() if isinstance(each, Candidate))
+        return any(each.features.analyzer == "auto" for each in texts)
+
+    def with_analyzer(self, analyzer: Analyzer) -> Self:
+        """Return the problem with what candidates count that leave it to the documents."""
+        changed = {
+            name: each.with_analyzer(analyzer)
+            for name, each in self.candidates.items()
+            if isinstance(each, Candidate) and each.features.analyzer == "auto"
+        }
+        if not changed:
+            return self
+        found = self.model_copy(update={"candidates": self.candidates | changed})
+        found._digest = self.digest  # noqa: SLF001 - its own
         return found
 
     def class_of(self, label: str) -> str | None:

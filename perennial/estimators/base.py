@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Link = Literal["logistic", "softmax"]
+Link = Literal["logistic", "softmax", "one_vs_rest"]
+Missing = Literal["refused", "dense", "accepted"]
 Value = bool | int | float | str | None
 # Share of common letters from which a name is worth a suggestion.
 _SIMILAR = 0.4
@@ -30,8 +31,9 @@ class LinearForm:
         Two classes have one output, the log-odds of the second; more classes one output each.
     intercepts : ndarray of float64, shape (n_outputs,)
         The outputs for a document without features.
-    link : {"logistic", "softmax"}
-        How the outputs become probabilities.
+    link : {"logistic", "softmax", "one_vs_rest"}
+        How the outputs become probabilities; ``one_vs_rest`` has the log-odds of each class against
+        all others, the probabilities of which are divided by their sum.
     """
 
     weights: Floats
@@ -45,17 +47,22 @@ class BinaryLimit:
 
     Attributes
     ----------
-    instead : tuple of str
-        What to take for more labels: estimators, or values of the parameter.
     parameter : str or None
         The parameter that has the limit with one of its values; None for the whole estimator.
     value : str or None
         That value.
+    instead : tuple of str
+        What to take for more labels: estimators, or values of the parameter. Where there is none,
+        more labels are learned one by one, each against the rest.
     """
 
-    instead: tuple[str, ...]
     parameter: str | None = None
     value: str | None = None
+    instead: tuple[str, ...] = ()
+
+    def holds_for(self, parameters: Mapping[str, Any]) -> bool:
+        """Tell whether an estimator with these parameters takes two labels only."""
+        return self.parameter is None or parameters.get(self.parameter) == self.value
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,11 @@ class EstimatorSpec:
     wraps : mapping of str to str
         Class paths of the estimators inside of it, by the parameter that holds them.
     binary_limits : tuple of BinaryLimit
-        What takes two labels only.
+        What takes two labels only. All else takes any number of them.
     accepts_negative : bool
         Whether features may be below zero.
+    missing : {"refused", "dense", "accepted"}
+        Whether features may be missing: never, in a dense matrix only, or always.
     linear_form : callable or None
         Returns the linear form of a fitted one, None if that one has none.
     contributions : callable or None
@@ -116,6 +125,7 @@ class EstimatorSpec:
     wraps: Mapping[str, str] = field(default_factory=dict)
     binary_limits: tuple[BinaryLimit, ...] = ()
     accepts_negative: bool = True
+    missing: Missing = "refused"
     linear_form: Callable[[Any], LinearForm | None] | None = None
     contributions: Callable[[Any, Floats, int], Floats] | None = None
     foreign_types: tuple[str, ...] = ()
@@ -131,6 +141,17 @@ class EstimatorSpec:
         """Return a new estimator with the defaults, not yet fitted."""
         inner = {name: _load(path)() for name, path in self.wraps.items()}
         return _load(self.class_path)(**inner, **self.defaults)
+
+    def for_labels(self, estimator: Any, n_labels: int) -> Any:
+        """Return what learns so many labels by estimators like this one.
+
+        What takes two labels only is fitted for each label against the rest, if there are more.
+        """
+        parameters = estimator.get_params()
+        limits = (limit for limit in self.binary_limits if not limit.instead)
+        if n_labels > 2 and any(limit.holds_for(parameters) for limit in limits):
+            return _load("sklearn.multiclass:OneVsRestClassifier")(estimator)
+        return estimator
 
     def builds(self, estimator: object) -> bool:
         """Tell whether an estimator is of the class that is built here."""
@@ -153,7 +174,7 @@ class EstimatorSpec:
             Whether features are scaled to mean 0.
         """
         for limit in self.binary_limits:
-            if limit.parameter is None and n_labels > 2:
+            if limit.instead and limit.parameter is None and n_labels > 2:
                 yield Refusal(("estimator",), *_limited(self.name, n_labels, limit))
         if scaled and not self.accepts_negative:
             yield Refusal(
@@ -175,7 +196,8 @@ class EstimatorSpec:
                 f"{nearest(parameter, self.parameters)}",
             )
         for limit in self.binary_limits:
-            if (parameter, value) == (limit.parameter, limit.value) and n_labels > 2:
+            is_it = (parameter, value) == (limit.parameter, limit.value)
+            if limit.instead and is_it and n_labels > 2:
                 yield Refusal(location, *_limited(limit.value, n_labels, limit))
 
 
@@ -202,8 +224,8 @@ def log_likelihoods(weights: Floats, intercepts: Floats) -> LinearForm:
     return LinearForm(weights, intercepts, "softmax")
 
 
-def towards(outputs: Floats, position: int) -> Floats:
-    """Return contributions to one class against the others, from those to each output.
+def towards(outputs: Floats, position: int, totals: Floats) -> Floats:
+    """Return contributions to one class against the next one, from those to each output.
 
     Parameters
     ----------
@@ -211,6 +233,8 @@ def towards(outputs: Floats, position: int) -> Floats:
         Contributions to each output, of which two classes have one; see `LinearForm`.
     position : int
         The class.
+    totals : ndarray of float64, shape (n_outputs,)
+        The outputs, of which the largest other one is that of the next class.
 
     Returns
     -------
@@ -220,7 +244,13 @@ def towards(outputs: Floats, position: int) -> Floats:
 
     if len(outputs) == 1:
         return np.asarray(outputs[0] if position else -outputs[0], np.float64)
-    return np.asarray(outputs[position] - outputs.mean(axis=0), np.float64)
+    return np.asarray(outputs[position] - outputs[next_class(totals, position)], np.float64)
+
+
+def next_class(totals: Floats, position: int) -> int:
+    """Return the position of the largest output but one."""
+    ranked: list[int] = totals.argsort()[::-1].tolist()
+    return next(place for place in ranked if place != position)
 
 
 def _load(class_path: str) -> Any:

@@ -33,6 +33,7 @@ def path_contributions(tree: Any, row: NDArray[np.float64], position: int) -> ND
 ESTIMATOR = EstimatorSpec(
     name="decision_tree",
     class_path="sklearn.tree:DecisionTreeClassifier",
+    missing="dense",
     parameters=(
         "ccp_alpha",
         "class_weight",

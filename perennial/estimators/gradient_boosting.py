@@ -31,6 +31,6 @@ ESTIMATOR = EstimatorSpec(
         "verbose",
         "warm_start",
     ),
-    binary_limits=(BinaryLimit(instead=("log_loss",), parameter="loss", value="exponential"),),
+    binary_limits=(BinaryLimit(parameter="loss", value="exponential", instead=("log_loss",)),),
     foreign_types=("sklearn.tree._tree.Tree",),
 )

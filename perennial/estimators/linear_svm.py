@@ -13,16 +13,22 @@ from perennial.estimators.base import EstimatorSpec, LinearForm
 
 
 def _linear_form(classifier: Any) -> LinearForm | None:
-    """Return the form of a linear classifier of two classes behind one fitted line."""
-    if len(classifier.classes_) > 2 or len(classifier.calibrated_classifiers_) > 1:
+    """Return the form of a linear classifier behind one fitted line for each output."""
+    import numpy as np
+
+    if len(classifier.calibrated_classifiers_) > 1:
         return None
     (calibrated,) = classifier.calibrated_classifiers_
-    (line,) = calibrated.calibrators
-    inner = calibrated.estimator
-    if not (hasattr(inner, "coef_") and hasattr(line, "a_")):
+    lines, inner = calibrated.calibrators, calibrated.estimator
+    if not (hasattr(inner, "coef_") and all(hasattr(line, "a_") for line in lines)):
         return None
-    # Platt's line gives the log-odds of the first class.
-    return LinearForm(-line.a_ * inner.coef_, -(line.a_ * inner.intercept_ + line.b_), "logistic")
+    slopes, shifts = (np.array([getattr(line, name) for line in lines]) for name in ("a_", "b_"))
+    # Platt's line gives the log-odds of what is not the class.
+    return LinearForm(
+        -slopes[:, None] * inner.coef_,
+        -(slopes * inner.intercept_ + shifts),
+        "logistic" if len(lines) == 1 else "one_vs_rest",
+    )
 
 
 ESTIMATOR = EstimatorSpec(

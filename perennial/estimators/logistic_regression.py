@@ -1,4 +1,7 @@
-"""Logistic regression: linear in its features, its probabilities calibrated by nature."""
+"""Logistic regression: linear in its features, its probabilities calibrated by nature.
+
+The solver ``liblinear`` learns each of more than two labels against the rest.
+"""
 
 from perennial.estimators.base import BinaryLimit, EstimatorSpec, coefficients
 
@@ -21,6 +24,6 @@ ESTIMATOR = EstimatorSpec(
         "verbose",
         "warm_start",
     ),
-    binary_limits=(BinaryLimit(instead=("lbfgs",), parameter="solver", value="liblinear"),),
+    binary_limits=(BinaryLimit(parameter="solver", value="liblinear"),),
     linear_form=coefficients,
 )

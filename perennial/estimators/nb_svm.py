@@ -1,4 +1,7 @@
-"""NB-SVM: logistic regression that trusts a feature as far as naive Bayes does."""
+"""NB-SVM: logistic regression that trusts a feature as far as naive Bayes does.
+
+Each of more than two labels is learned against the rest, with a ratio of its own.
+"""
 
 from perennial.estimators.base import BinaryLimit, EstimatorSpec, coefficients
 
@@ -6,6 +9,6 @@ ESTIMATOR = EstimatorSpec(
     name="nb_svm",
     class_path="perennial.classifiers.nb_svm:NbSvm",
     parameters=("C", "alpha", "beta", "max_iter", "random_state", "tol"),
-    binary_limits=(BinaryLimit(instead=("linear_svm", "logistic_regression")),),
+    binary_limits=(BinaryLimit(),),
     linear_form=coefficients,
 )

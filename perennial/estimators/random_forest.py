@@ -25,6 +25,7 @@ def _contributions(forest: Any, row: NDArray[np.float64], position: int) -> NDAr
 ESTIMATOR = EstimatorSpec(
     name="random_forest",
     class_path="sklearn.ensemble:RandomForestClassifier",
+    missing="dense",
     parameters=(
         "bootstrap",
         "ccp_alpha",

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def _contributions(classifier: Any, row: NDArray[np.float64], position: int) -> NDArray[np.float64]:
-    return towards(classifier.contributions(row)[0, :, :-1], position)
+    (outputs,) = classifier.contributions(row)
+    return towards(outputs[:, :-1], position, outputs.sum(axis=1))
 
 
 ESTIMATOR = EstimatorSpec(
     name="xgboost",
     class_path="perennial.classifiers.xgboost:XGBoostClassifier",
+    missing="accepted",
     parameters=(
         "colsample_bytree",
         "gamma",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-# A value of a record.
-Value = float | str | bool
+# A value of a record; None where it is missing.
+Value = float | str | bool | list[str] | None
+Encoding = Literal["numbers", "category", "text", "words"]
 
 # What models compute with: trees and boosted ones keep numbers in 32 bits.
 LARGEST = 3.4028234663852886e38
@@ -57,15 +59,18 @@ class Kind(ABC):
         Name in a problem's file, the same as that of the module.
     position : int
         Place among the kinds in messages and in the description of the API.
-    is_one_hot : bool
-        Whether a model gets one column of 0 and 1 for each value, instead of the value.
+    encoding : {"numbers", "category", "text", "words"}
+        How a model gets the values: as numbers, or by the encoder of that name.
+    parts : tuple of str
+        The names of the numbers, if a value gives several.
     is_continuous : bool
         Whether the values are quantities, which are drawn against each other.
     """
 
     name: ClassVar[str]
     position: ClassVar[int]
-    is_one_hot: ClassVar[bool] = False
+    encoding: ClassVar[Encoding] = "numbers"
+    parts: ClassVar[tuple[str, ...]] = ()
     is_continuous: ClassVar[bool] = False
 
     @abstractmethod
@@ -78,6 +83,12 @@ class Kind(ABC):
             If the value is not of this kind. The message is a predicate of the field, such as
             "is a text, not a number"; a `WrongValueError` says by its code what else is wrong.
         """
+
+    def is_missing(self, value: Any) -> bool:
+        """Return whether a value says that there is none: null, NaN, or a blank text."""
+        if isinstance(value, str):
+            return not value.strip()
+        return value is None or is_nan(plain(value))
 
     def from_file(self, value: Any) -> Any:
         """Return a value of a file as a document has it: None if it says that there is none.
@@ -97,10 +108,21 @@ class Kind(ABC):
         """Return the type of the field in a snapshot."""
 
     def to_column(self, values: Sequence[Any]) -> NDArray[Any]:
-        """Return values as the column that is encoded: text for one-hot, else float64."""
+        """Return checked values as the column that is encoded.
+
+        Returns
+        -------
+        ndarray
+            Numbers as float64, NaN where they are missing, shape (n_values,) or
+            (n_values, n_parts); all else as objects, an empty text where they are missing.
+        """
         import numpy as np
 
-        return np.asarray(values, dtype=np.str_ if self.is_one_hot else np.float64)
+        if self.encoding == "numbers":
+            return np.asarray(values, np.float64)
+        return np.fromiter(
+            ("" if value is None else value for value in values), np.object_, len(values)
+        )
 
 
 def describe(value: object) -> str:
@@ -139,7 +161,9 @@ def is_missing(value: Any) -> bool:
 
 def is_nan(value: Any) -> bool:
     """Return whether a value is the number that is none."""
-    return isinstance(value, float) and math.isnan(value)
+    return (isinstance(value, float) and math.isnan(value)) or (
+        isinstance(value, Decimal) and value.is_nan()
+    )
 
 
 def _is_from_mongodb(value: object) -> bool:

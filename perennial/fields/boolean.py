@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perennial.fields.base import Kind, describe, is_missing
+from perennial.fields.base import Kind, describe, is_missing, plain
 from perennial.reasons import ReasonCode, WrongValueError
 
 if TYPE_CHECKING:
@@ -21,11 +21,16 @@ class Boolean(Kind):
     position = 30
 
     def check(self, value: Any) -> bool:
-        """Return the boolean; numbers and texts that mean the same are refused."""
+        """Return the boolean, also of 0 and 1 and of the words that files have for it."""
+        value = value if isinstance(value, bool) else self.from_file(plain(value))
         if not isinstance(value, bool):
             why = f"is {describe(value)}, not true or false"
             raise WrongValueError(ReasonCode.WRONG_TYPE, why)
         return value
+
+    def is_missing(self, value: Any) -> bool:
+        """Return whether there is no value, also in the words of files, such as ``?``."""
+        return is_missing(plain(value))
 
     def from_file(self, value: Any) -> Any:
         """Return the boolean that a word or the number 0 or 1 means."""

@@ -22,11 +22,13 @@ class Category(Kind):
 
     name = "category"
     position = 20
-    is_one_hot = True
+    encoding = "category"
 
     def check(self, value: Any) -> str:
-        """Return the text: not empty, not overlong, and valid UTF-8."""
+        """Return the text: not empty, not overlong, and valid UTF-8; whole numbers are texts."""
         value = plain(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = _written(value)
         if not is_text(value):
             raise WrongValueError(ReasonCode.WRONG_TYPE, f"is {describe(value)}, not a text")
         if not value:
@@ -50,17 +52,25 @@ class Category(Kind):
             return None
         if isinstance(value, bool):
             return str(value).lower()
-        if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
-            return str(int(value))
+        if isinstance(value, int | float):
+            return str(_written(value))
         if isinstance(value, date):
             return value.isoformat()
-        return str(value) if isinstance(value, int | float | Decimal) else value
+        return str(value) if isinstance(value, Decimal) else value
 
     def arrow_type(self) -> pa.DataType:
         """Return the type string."""
         import pyarrow as pa
 
         return pa.string()
+
+
+def _written(value: float) -> str | float:
+    """Return a whole number as it is written, without a decimal point; others as they are."""
+    if isinstance(value, int):
+        # Python does not write a number of thousands of digits.
+        return str(value) if value.bit_length() < _LONGEST else value
+    return str(int(value)) if value.is_integer() and abs(value) < _EXACT else value
 
 
 KIND = Category()

@@ -53,6 +53,10 @@ class Number(Kind):
             raise WrongValueError(ReasonCode.OUT_OF_RANGE, _BEYOND)
         return number
 
+    def is_missing(self, value: Any) -> bool:
+        """Return whether there is no value, also in the words of files, such as ``?``."""
+        return is_missing(plain(value))
+
     def from_file(self, value: Any) -> Any:
         """Return the number that a text is; see `Kind.from_file`."""
         if not isinstance(value, str):

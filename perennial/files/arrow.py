@@ -14,6 +14,7 @@ from perennial.errors import OutsideError
 from perennial.files.json_rows import JSONFile
 from perennial.files.parquet_rows import ParquetTable, in_microseconds
 from perennial.files.rows import Row, TableFile
+from perennial.files.spreadsheet import Spreadsheet
 
 _ROWS = 10_000
 _UNFIT = (pa.ArrowException, OverflowError, TypeError, ValueError)
@@ -44,7 +45,7 @@ class ArrowTable:
         kinds: dict[str, pa.DataType] = {}
         for rows in _chunks(table.rows(), _ROWS):
             self._count += len(rows)
-            if isinstance(table, JSONFile):
+            if isinstance(table, JSONFile | Spreadsheet):
                 _widen(kinds, rows)
         kinds = kinds or dict.fromkeys(table.columns, pa.string())
         self.schema = pa.schema(list(kinds.items()))

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 
 from perennial.errors import OutsideError
-from perennial.files.opening import open_text
-from perennial.files.rows import LARGEST, Row, listed, require_distinct
+from perennial.files.encodings import BROKEN
+from perennial.files.opening import encoding_of, open_text
+from perennial.files.rows import LARGEST, WRITTEN, Row, distinct, listed
 
 ENDINGS = (".csv", ".tsv", ".tab", ".txt")
 _DELIMITERS = (",", ";", "\t", "|")
 _TABBED = (".tsv", ".tab")
 _HEADER = 1_000_000
+_UNREADABLE = (
+    f"has quotation marks that do not match, or a value of more than {LARGEST:,} characters; write "
+    "a quotation mark within quotes twice"
+)
 # How a spreadsheet says which delimiter it has written.
 _SAID = re.compile(r"sep=(.)\r?\n")
 
@@ -33,19 +39,22 @@ class DelimitedFile:
     ending : str
         The ending that says the format.
     encoding : str or None
-        As of `perennial.files.opening.open_text`.
+        As of `perennial.files.opening.encoding_of`.
 
     Attributes
     ----------
     unit : str
         What the place of a row counts.
     columns : tuple of str
-        The names of the header; a column without one is called by its place.
+        The names of the header; a column without one is called by its place, and of several
+        columns of one name the later ones get a number.
+    encoding : str
+        The encoding that was named or found.
 
     Raises
     ------
     OutsideError
-        If the file cannot be read, or has no header or two columns of one name.
+        If the file cannot be read, or has no header.
     """
 
     unit = "line"
@@ -53,8 +62,8 @@ class DelimitedFile:
     def __init__(
         self, path: Path, wanted: Collection[str], ending: str, encoding: str | None
     ) -> None:
-        self.path, self._encoding = path, encoding
-        with open_text(path, encoding) as stream:
+        self.path, self.encoding = path, encoding_of(path, encoding)
+        with open_text(path, self.encoding) as stream:
             start = stream.read(_HEADER)
         said = _SAID.match(start)
         self._skipped = 0 if said is None else 1
@@ -66,47 +75,80 @@ class DelimitedFile:
         names = headers[self._delimiter]
         if not names:
             raise OutsideError(f"The file {path} has no header: its lines are empty.")
-        require_distinct(path, names)
-        self.columns = tuple(names)
+        self.columns = tuple(distinct(names))
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows; lines that are empty are none.
 
-        Raises
-        ------
-        OutsideError
-            If a row has more or fewer values than the header, or quotes that do not match.
+        A row that cannot be read says why, and the next line begins another one.
         """
         csv.field_size_limit(LARGEST)
-        with open_text(self.path, self._encoding) as stream:
+        with open_text(self.path, self.encoding) as stream:
             for _ in range(self._skipped):
                 stream.readline()
-            reader = csv.reader(stream, delimiter=self._delimiter, strict=True)
-            line, is_header = 1 + self._skipped, True
+            lines = _Lines(stream, 1 + self._skipped)
+            is_header = True
+            for line, values in self._read(lines):
+                if isinstance(values, str):
+                    yield Row(line, {}, _UNREADABLE, values[:WRITTEN])
+                elif values and not is_header:
+                    yield self._row(line, values)
+                is_header = is_header and not values
+
+    def _read(self, lines: _Lines) -> Iterator[tuple[int, list[str] | str]]:
+        """Yield line and values of each row; its first line, if it cannot be read."""
+        while True:
+            reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
             try:
                 for values in reader:
-                    if values and not is_header:
-                        yield Row(line, self._named(line, values))
-                    is_header = is_header and not values
-                    line = reader.line_num + 1 + self._skipped
-            except csv.Error as error:
-                raise OutsideError(self._unreadable(line)) from error
+                    yield lines.begin(), values
+            except csv.Error:
+                yield lines.set_aside()
+            else:
+                return
 
-    def _named(self, line: int, values: Sequence[str]) -> dict[str, str]:
+    def _row(self, line: int, values: Sequence[str]) -> Row:
         if len(values) != len(self.columns):
-            raise OutsideError(
-                f"Line {line:,} of the file {self.path} has {len(values):,} values, and the header "
-                f"{len(self.columns):,} columns, {listed(self.columns)}; put a value that holds "
-                f"{self._delimiter!r} in quotes."
+            wrong = (
+                f"has {len(values):,} values, and the header {len(self.columns):,} columns, "
+                f"{listed(self.columns)}; put a value that holds {self._delimiter!r} in quotes"
             )
-        return dict(zip(self.columns, values, strict=True))
+        elif any(BROKEN.search(value) for value in values if not value.isascii()):
+            wrong = f"is not {self.encoding}; save the file as UTF-8"
+        else:
+            return Row(line, dict(zip(self.columns, values, strict=True)))
+        return Row(line, {}, wrong, self._delimiter.join(values)[:WRITTEN])
 
-    def _unreadable(self, line: int) -> str:
-        return (
-            f"The row at line {line:,} of the file {self.path} has quotation marks that do not "
-            f"match, or a value of more than {LARGEST:,} characters; write a quotation mark within "
-            "quotes twice."
-        )
+
+class _Lines:
+    """Lines of a file, of which those of the last row can be read again."""
+
+    def __init__(self, stream: Iterator[str], first: int) -> None:
+        self._stream, self._number = stream, first
+        self._held: list[str] = []
+        self._again: deque[str] = deque()
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._stream)
+        self._held.append(line)
+        return line
+
+    def begin(self) -> int:
+        """Return the line where the last row began, and hold it no longer."""
+        first = self._number
+        self._number += len(self._held)
+        self._held.clear()
+        return first
+
+    def set_aside(self) -> tuple[int, str]:
+        """Return the first line of the last row; the others are read again."""
+        line, *others = self._held
+        self._again.extendleft(reversed(others))
+        self._held = [line]
+        return self.begin(), line
 
 
 def _header(start: str, delimiter: str) -> list[str]:

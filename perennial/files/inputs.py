@@ -6,11 +6,13 @@ from typing import Any
 
 from perennial import paths
 from perennial.config.problem import Problem
-from perennial.errors import OutsideError
 from perennial.fields import KINDS
 from perennial.files.rows import Row, TableFile
+from perennial.files.table import column_of
 from perennial.inputs.base import inputs_of
-from perennial.reasons import example_of
+
+# The columns of text and label in a file that has none of the problem's own names.
+TEXT_COLUMN, LABEL_COLUMN = "text", "label"
 
 
 class InputColumns:
@@ -30,6 +32,7 @@ class InputColumns:
     """
 
     def __init__(self, problem: Problem, text_column: str | None = None) -> None:
+        self._is_named = text_column is not None
         inputs = inputs_of(problem)
         kinds = inputs.fields or {}
         self._read = {name: KINDS[kind].from_file for name, kind in kinds.items()}
@@ -39,13 +42,26 @@ class InputColumns:
             self._fields = {name: name for name in inputs.names}
         self.names = tuple(self._fields)
 
-    def read(self, table: TableFile, row: Row) -> dict[str, Any]:
+    def locate(self, table: TableFile, text_column: str | None = None) -> None:
+        """Find the columns in a table: a name that MongoDB does not take is another one there.
+
+        Parameters
+        ----------
+        table : TableFile
+            The table.
+        text_column : str or None
+            The column of a text that has no column of its own name.
+        """
+        if not self._is_named:
+            otherwise = text_column if len(self._fields) == 1 and not self._read else None
+            fields = self._fields.values()
+            self._fields = {column_of(table, field, otherwise): field for field in fields}
+            self.names = tuple(self._fields)
+
+    def read(self, row: Row) -> dict[str, Any]:
         """Return field -> value as a document has it; a field that the row lacks is left out.
 
-        Raises
-        ------
-        OutsideError
-            If a value may mean two things; the message names the row and the value.
+        A value that may mean two things stays as it is, so that its document goes to quarantine.
         """
         found: dict[str, Any] = {}
         for column, field in self._fields.items():
@@ -54,8 +70,8 @@ class InputColumns:
                 continue
             try:
                 found[field] = self._read[field](value) if self._read else value
-            except ValueError as error:
-                raise wrong_value(table, row, column, value, str(error)) from None
+            except ValueError:
+                found[field] = value
         return found
 
 
@@ -67,11 +83,3 @@ def as_text(value: Any) -> Any:
         return value.decode()
     except UnicodeDecodeError:
         return value
-
-
-def wrong_value(table: TableFile, row: Row, column: str, value: Any, why: str) -> OutsideError:
-    """Return the sentence that a value of a row cannot be used."""
-    return OutsideError(
-        f"The column {column!r} at {table.unit} {row.place:,} of the file {table.path}, "
-        f"{example_of(value)}, {why}."
-    )

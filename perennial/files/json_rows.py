@@ -12,8 +12,9 @@ from bson import json_util
 from bson.errors import BSONError
 
 from perennial.errors import OutsideError
-from perennial.files.opening import open_text
-from perennial.files.rows import LARGEST, Row
+from perennial.files.encodings import BROKEN
+from perennial.files.opening import encoding_of, open_text
+from perennial.files.rows import LARGEST, WRITTEN, Row
 
 ENDINGS = (".json", ".jsonl", ".ndjson")
 _CHUNK = 1 << 16
@@ -28,6 +29,10 @@ class _TwiceError(ValueError):
     """An object has two values of one name."""
 
 
+class _RowError(ValueError):
+    """A row cannot be read; the message is a predicate of it."""
+
+
 class JSONFile:
     """Rows that are objects of JSON.
 
@@ -36,7 +41,7 @@ class JSONFile:
     path : Path
         The file.
     encoding : str or None
-        As of `perennial.files.opening.open_text`.
+        As of `perennial.files.opening.encoding_of`.
 
     Attributes
     ----------
@@ -47,7 +52,7 @@ class JSONFile:
     unit = "line"
 
     def __init__(self, path: Path, encoding: str | None) -> None:
-        self.path, self._encoding = path, encoding
+        self.path, self.encoding = path, encoding_of(path, encoding)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -60,12 +65,15 @@ class JSONFile:
     def rows(self) -> Iterator[Row]:
         """Yield the objects.
 
+        What is no object says why, and the next line that begins one goes on. Only in an array
+        nobody can tell where the next one begins.
+
         Raises
         ------
         OutsideError
-            If something else stands among them; the message names the line.
+            If something else stands in an array; the message names the line.
         """
-        with open_text(self.path, self._encoding) as stream:
+        with open_text(self.path, self.encoding) as stream:
             yield from _Objects(self.path, stream).read()
 
 
@@ -91,8 +99,7 @@ class _Objects:
             # Line breaks before the object are counted first.
             if not self._next():
                 break
-            line = self._line
-            yield Row(line, self._object())
+            yield self._row(is_array=is_array)
             is_first = False
         if is_open:
             raise OutsideError(
@@ -124,44 +131,75 @@ class _Objects:
             self._text, self._at = self._text[self._at :] + read, 0
         return bool(read)
 
+    def _row(self, *, is_array: bool) -> Row:
+        line = self._line
+        try:
+            return Row(line, self._object())
+        except _RowError as error:
+            if is_array:
+                where = f"The object at line {line:,} of the file {self._path}"
+                raise OutsideError(f"{where} {error}.") from None
+            return Row(line, {}, str(error), self._skip())
+
+    def _skip(self) -> str:
+        """Go on to the next line that begins an object; return the beginning of what is passed."""
+        written = self._text[self._at : self._at + WRITTEN].partition("\n")[0]
+        while True:
+            end = self._text.find("\n", self._at)
+            if end < 0:
+                self._at = len(self._text)
+                if not self._more(_CHUNK):
+                    return written
+                continue
+            self._line += 1
+            self._at = end + 1
+            if self._next() in ("", "{"):
+                return written
+
     def _object(self) -> dict[str, Any]:
         if self._next() != "{":
-            raise self._wrong("is no object: a row is written as {...}")
+            shown = self._text[self._at : self._at + _SHOWN].partition("\n")[0]
+            raise _RowError(f"is {shown!r}, which is no object; write a row as {{...}}")
         while True:
             try:
                 found, end = self._decode(self._text, self._at)
             except _TwiceError as error:
-                raise OutsideError(
-                    f"The object at line {self._line:,} of the file {self._path} has two values "
-                    f"named {str(error)!r}; rename or remove one."
+                raise _RowError(
+                    f"has two values named {str(error)!r}; rename or remove one"
                 ) from None
             except (ValueError, TypeError, ArithmeticError, BSONError, RecursionError) as error:
                 held = len(self._text) - self._at
-                if held > 2 * LARGEST or not self._more(max(_CHUNK, held)):
+                if self._is_wrong(error) or held > 2 * LARGEST or not self._more(max(_CHUNK, held)):
                     raise self._broken(error) from None
             else:
-                self._line += self._text.count("\n", self._at, end)
-                self._at = end
-                if not isinstance(found, dict):
-                    raise OutsideError(
-                        f"The object at line {self._line:,} of the file {self._path} is a single "
-                        "value of MongoDB; a row is written as {...}."
-                    )
-                return found
+                return self._taken(found, end)
+
+    def _is_wrong(self, error: Exception) -> bool:
+        """Return whether an object is wrong, whatever may follow: its error is not at the end."""
+        return (
+            isinstance(error, json.JSONDecodeError)
+            and error.pos < len(self._text) - _SHOWN
+            and not error.msg.startswith("Unterminated")
+        )
+
+    def _taken(self, found: Any, end: int) -> dict[str, Any]:
+        if not isinstance(found, dict):
+            raise _RowError("is a single value of MongoDB; write a row as {...}")
+        if BROKEN.search(self._text, self._at, end):
+            raise _RowError("has bytes that are not UTF-8; save the file as UTF-8")
+        self._line += self._text.count("\n", self._at, end)
+        self._at = end
+        return found
 
     def _wrong(self, why: str) -> OutsideError:
         shown = self._text[self._at : self._at + _SHOWN].partition("\n")[0]
         return OutsideError(f"{shown!r} at line {self._line:,} of the file {self._path} {why}.")
 
-    def _broken(self, error: Exception) -> OutsideError:
+    def _broken(self, error: Exception) -> _RowError:
         if not isinstance(error, json.JSONDecodeError):
-            why = "is nested too deeply, or has a value that is none"
-        else:
-            line = self._line + self._text.count("\n", self._at, error.pos)
-            why = f"is no JSON, or not complete, at line {line:,}"
-        return OutsideError(
-            f"The object that begins at line {self._line:,} of the file {self._path} {why}."
-        )
+            return _RowError("is nested too deeply, or has a value that is none; correct it")
+        line = self._line + self._text.count("\n", self._at, error.pos)
+        return _RowError(f"is no JSON, or not complete, at line {line:,}; write the whole of it")
 
 
 def _distinct(pairs: Sequence[tuple[str, Any]]) -> Any:

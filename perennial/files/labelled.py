@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from bson import ObjectId
@@ -14,18 +15,26 @@ from bson import ObjectId
 from perennial import paths
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.files.inputs import InputColumns, as_text, wrong_value
+from perennial.fields.base import is_missing
+from perennial.files.inputs import LABEL_COLUMN, TEXT_COLUMN, InputColumns, as_text
 from perennial.files.labels import LabelReader
 from perennial.files.opening import stem_of
-from perennial.files.rows import Row, TableFile
+from perennial.files.rows import WRITTEN, Row, TableFile
 from perennial.files.storable import field_name, read_date, storable, why_not_stored
-from perennial.files.table import require_columns
+from perennial.files.table import column_of, open_table, require_columns
 from perennial.inputs.base import inputs_of
 
 Document = dict[str, Any]
 
 _SOURCE = "source"
 _ID = "_id"
+# The field of a document that says why its row cannot be read.
+_UNREADABLE = "unreadable"
+_SHOWN = 5
+
+
+class _RowError(ValueError):
+    """A row cannot be read; the message is a predicate of it, with the way out."""
 
 
 class LabelledFile:
@@ -51,7 +60,16 @@ class LabelledFile:
     Raises
     ------
     OutsideError
-        If a column is missing, there are no rows, or one cannot be read; the message names it.
+        If a column is missing, there are no rows, none can be read, or two have one id; the message
+        names it.
+
+    Attributes
+    ----------
+    unreadable : list of str
+        Why some rows cannot be read, the first ones: each becomes a document that goes to
+        quarantine, with what is written there.
+    n_unreadable : int
+        How many they are.
     """
 
     def __init__(
@@ -70,7 +88,12 @@ class LabelledFile:
         self._label_names = list(problem.labels)
         columns = table.columns
         if not columns:
-            raise OutsideError(f"The file {table.path} has no rows.")
+            wrong = next((row for row in table.rows() if row.wrong is not None), None)
+            raise OutsideError(
+                f"The file {table.path} has no rows."
+                if wrong is None
+                else f"{self._where(wrong)} {wrong.wrong}."
+            )
         require_columns(table, [*inputs.names, label_column, *([id_column] if id_column else [])])
         self._id_column = id_column or (_ID if _ID in columns else None)
         own = self._names.source
@@ -80,6 +103,8 @@ class LabelledFile:
         # A column of numbers has one type: whole ones become floating ones beside these.
         self._floating: set[str] = set()
         self._now = datetime.now(UTC)
+        self.unreadable: list[str] = []
+        self.n_unreadable = 0
         self._count = self._check()
 
     def __len__(self) -> int:
@@ -106,10 +131,9 @@ class LabelledFile:
                 continue
             count += 1
             document = self._document(row, Counter())
-            why = why_not_stored(document)
-            if why is not None:
-                raise OutsideError(f"{self._where(row)} {why}; shorten or remove it.")
-            if self._id_column is not None:
+            if _UNREADABLE in document:
+                self._report(row, document[_UNREADABLE]["why"])
+            elif self._id_column is not None:
                 self._check_id(row, document[_ID], places)
             self._floating |= {
                 name for name in self._fields if isinstance(paths.read(document, name), float)
@@ -121,7 +145,14 @@ class LabelledFile:
                 f"The file {self._table.path} has no row of the source {self._chosen!r}; it has "
                 f"{rows:,} of others."
             )
+        if self.n_unreadable == count:
+            raise OutsideError(self.unreadable[0])
         return count
+
+    def _report(self, row: Row, why: str) -> None:
+        self.n_unreadable += 1
+        if len(self.unreadable) < _SHOWN:
+            self.unreadable.append(f"{self._where(row)} {why}.")
 
     def _check_id(self, row: Row, key: str | ObjectId, places: dict[str | ObjectId, int]) -> None:
         earlier = places.setdefault(key, row.place)
@@ -144,9 +175,36 @@ class LabelledFile:
         return self._chosen is None or self._source(row) == self._chosen
 
     def _document(self, row: Row, times_seen: Counter[bytes]) -> Document:
+        """Return a row as a document; one that says why, if it cannot be read."""
+        if row.wrong is not None:
+            return self._unreadable(row, row.wrong, row.written, times_seen)
+        try:
+            document = self._readable(row, times_seen)
+        except _RowError as error:
+            why: str | None = str(error)
+        else:
+            why = why_not_stored(document)
+            if why is None:
+                return document
+            why = f"{why}; shorten or remove it"
+        written = str(list(row.values.values()))[:WRITTEN].encode("utf-8", "replace").decode()
+        return self._unreadable(row, why, written, times_seen)
+
+    def _unreadable(self, row: Row, why: str, written: str, times_seen: Counter[bytes]) -> Document:
+        written = written.encode("utf-8", "replace").decode()
+        source = stem_of(self._table.path)
+        said = {"file": self._table.path.name, self._table.unit: row.place, "why": why}
+        return {
+            _ID: content_id(source, [why, written], times_seen),
+            self._names.created_at: self._now,
+            self._names.source: source,
+            _UNREADABLE: {**said, "written": written},
+        }
+
+    def _readable(self, row: Row, times_seen: Counter[bytes]) -> Document:
         given = as_text(paths.read(row.values, self._label_column))
         label = None if given is paths.MISSING else self._labels.read(given)
-        read = self._inputs.read(self._table, row)
+        read = self._inputs.read(row)
         values = {name: self._of_one_type(name, value) for name, value in read.items()}
         source = self._source(row)
         key = self._id(row)
@@ -156,7 +214,7 @@ class LabelledFile:
             key = content_id(source, [said, *map(values.get, self._fields)], times_seen)
         names = self._names
         declared = {**values, names.label: label, names.source: source, **self._dates(row)}
-        return self._put_together(row, {_ID: key}, self._others(row), declared)
+        return self._put_together({_ID: key}, self._others(row), declared)
 
     def _others(self, row: Row) -> Document:
         """Return what the columns hold of which the problem says nothing."""
@@ -166,25 +224,26 @@ class LabelledFile:
             if name not in self._read and name != _ID
         }
 
-    def _dates(self, row: Row) -> dict[str, datetime]:
+    def _dates(self, row: Row) -> Document:
+        """Return the dates; what is none stays as it is, and its document goes to quarantine."""
         names = self._names
-        dates = {names.created_at: self._date(row, names.created_at) or self._now}
+        created_at = self._date(row, names.created_at)
+        dates = {names.created_at: self._now if created_at is paths.MISSING else created_at}
         if names.updated_at is not None:
-            unchanged = paths.read(row.values, names.updated_at) in (None, "")
-            changed = None if unchanged else self._date(row, names.updated_at)
-            dates |= {} if changed is None else {names.updated_at: changed}
+            changed = self._date(row, names.updated_at)
+            dates |= {} if changed in (None, paths.MISSING) else {names.updated_at: changed}
         return dates
 
-    def _put_together(self, row: Row, *parts: Document) -> Document:
+    def _put_together(self, *parts: Document) -> Document:
         """Return a document of values at paths; a later one takes the place of an earlier one."""
         document: Document = {}
         for path, value in chain.from_iterable(part.items() for part in parts):
             try:
                 paths.put(document, path, value)
             except ValueError as error:
-                raise OutsideError(
-                    f"{self._where(row)} has a value in {str(error)!r}, which is an object for "
-                    f"{path!r}; rename one of the two columns."
+                raise _RowError(
+                    f"has a value in {str(error)!r}, which is an object for {path!r}; rename one "
+                    "of the two columns"
                 ) from None
         return document
 
@@ -197,20 +256,57 @@ class LabelledFile:
             return None
         value = paths.read(row.values, self._id_column)
         if value is None or value is paths.MISSING or value == "":
-            raise OutsideError(
-                f"{self._where(row)} has no id in {self._id_column!r}; name a column that every "
-                "row has."
-            )
+            raise _RowError(f"has no id in {self._id_column!r}; give it one")
         return value if isinstance(value, ObjectId) else str(value)
 
-    def _date(self, row: Row, path: str) -> datetime | None:
+    def _date(self, row: Row, path: str) -> Any:
         value = paths.read(row.values, path)
         if value is paths.MISSING:
-            return None
+            return value
         try:
-            return read_date(value)
-        except ValueError as error:
-            raise wrong_value(self._table, row, path, value, str(error)) from None
+            return None if is_missing(value) else read_date(value)
+        except ValueError:
+            return storable(value)
+
+
+def open_labelled(
+    problem: Problem,
+    file: Path,
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    id_column: str | None = None,
+    encoding: str | None = None,
+    source: str | None = None,
+) -> LabelledFile:
+    """Return the documents of a file.
+
+    Parameters
+    ----------
+    problem : Problem
+        Declares fields, kinds and labels.
+    file : Path
+        The file.
+    text_column, label_column : str or None
+        The columns of text and label; None takes those that are named as the problem's fields, or
+        else text and label.
+    id_column, source
+        As of `LabelledFile`.
+    encoding : str or None
+        The encoding of the file; None finds it.
+    """
+    inputs, label = InputColumns(problem, text_column), problem.source.fields.label
+    wanted = [*inputs.names, label_column or label, TEXT_COLUMN, LABEL_COLUMN]
+    table = open_table(file, wanted, encoding=encoding)
+    inputs.locate(table, TEXT_COLUMN)
+    return LabelledFile(
+        problem,
+        table,
+        inputs,
+        label_column=label_column or column_of(table, label, LABEL_COLUMN),
+        id_column=id_column,
+        source=source,
+    )
 
 
 def content_id(source: str, values: Sequence[Any], times_seen: Counter[bytes]) -> str:

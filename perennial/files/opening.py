@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
 from perennial.errors import OutsideError
+from perennial.files.encodings import find_encoding
 
 _COMPRESSED: Mapping[str, Callable[..., Any]] = {
     ".gz": gzip.open,
@@ -66,36 +67,38 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def open_text(path: Path, encoding: str | None = None) -> Iterator[TextIO]:
+def open_text(path: Path, encoding: str) -> Iterator[TextIO]:
     """Yield the characters of a file, line breaks as they are.
+
+    Bytes of a row that are not of UTF-8, as the other rows are, become what `BROKEN` finds.
 
     Parameters
     ----------
     path : Path
         The file.
-    encoding : str or None
-        The encoding of a file without a byte order mark, as Python names it; None is UTF-8.
+    encoding : str
+        What `encoding_of` returned.
 
     Raises
     ------
     OutsideError
-        If it cannot be read, is empty or has another encoding.
+        If it cannot be read, or has another encoding.
     """
-    found = encoding_of(path, encoding)
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
     with open_bytes(path) as file:
         try:
-            yield TextIOWrapper(file, encoding=found, newline="")
+            yield TextIOWrapper(file, encoding=encoding, errors=errors, newline="")
         except UnicodeError as error:
-            raise OutsideError(_wrong_encoding(path, found, named=encoding is not None)) from error
+            raise OutsideError(_wrong_encoding(path, encoding)) from error
 
 
 def encoding_of(path: Path, named: str | None) -> str:
-    """Return the encoding of a file: by its byte order mark, or as it is named, or UTF-8.
+    """Return the encoding of a file: by its byte order mark, or as it is named, or as it looks.
 
     Raises
     ------
     OutsideError
-        If the file is empty, or what is named is no encoding.
+        If the file is empty, is no text, or what is named is no encoding.
     """
     with open_bytes(path) as file:
         start = file.read(_LOOKED_AT)
@@ -103,12 +106,16 @@ def encoding_of(path: Path, named: str | None) -> str:
         raise OutsideError(f"The file {path} is empty.")
     known = None if named is None else _known(named)
     marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
-    if marked is None and known is None and b"\0" in start:
+    if marked is not None or known is not None:
+        return marked or known or _DEFAULT
+    with open_bytes(path) as file:
+        found = find_encoding(file)
+    if found is None:
         raise OutsideError(
-            f"The file {path} has zero bytes, as UTF-16 without a mark or a binary file has; name "
-            "its encoding, such as --encoding utf-16-le, or save it as UTF-8."
+            f"The encoding of the file {path} cannot be told; name it, such as --encoding "
+            "windows-1252, or save the file as UTF-8."
         )
-    return marked or known or _DEFAULT
+    return found
 
 
 def _known(encoding: str) -> str:
@@ -123,14 +130,10 @@ def _known(encoding: str) -> str:
     return encoding
 
 
-def _wrong_encoding(path: Path, encoding: str, *, named: bool) -> str:
+def _wrong_encoding(path: Path, encoding: str) -> str:
     line = None if encoding.startswith(("utf-16", "utf-32")) else _first_wrong(path, encoding)
     where = f"The file {path}" if line is None else f"Line {line:,} of the file {path}"
-    remedy = (
-        "name another --encoding" if named else "name its encoding, such as --encoding windows-1252"
-    )
-    shown = "UTF-8" if encoding.startswith("utf-8") else encoding
-    return f"{where} is not {shown}; {remedy}, or save it as UTF-8."
+    return f"{where} is not {encoding}; name another --encoding, or save it as UTF-8."
 
 
 def _first_wrong(path: Path, encoding: str) -> int | None:

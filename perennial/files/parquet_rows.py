@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from perennial.errors import OutsideError
 from perennial.files.opening import open_bytes
-from perennial.files.rows import Row, require_distinct
+from perennial.files.rows import Row, distinct
 
 ENDINGS = (".parquet",)
 _ROWS = 1_000
@@ -34,12 +34,12 @@ class ParquetTable:
     count : int
         How many rows it has.
     columns : tuple of str
-        The names of the columns.
+        The names of the columns, of which each is there once.
 
     Raises
     ------
     OutsideError
-        If it is no Parquet file, or has two columns of one name.
+        If it is no Parquet file.
     """
 
     unit = "row"
@@ -47,10 +47,11 @@ class ParquetTable:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._opened() as file:
-            self.schema: pa.Schema = file.schema_arrow
+            found = file.schema_arrow
             self.count: int = file.metadata.num_rows
-        require_distinct(path, self.schema.names)
-        self.columns = tuple(self.schema.names)
+        self.columns = tuple(distinct(found.names))
+        fields = [field.with_name(name) for name, field in zip(self.columns, found, strict=True)]
+        self.schema = pa.schema(fields, found.metadata)
 
     @contextmanager
     def _opened(self) -> Iterator[parquet.ParquetFile]:
@@ -67,7 +68,7 @@ class ParquetTable:
         """Yield tables of at most so many rows."""
         with self._opened() as file:
             for batch in file.iter_batches(size):
-                yield pa.Table.from_batches([batch])
+                yield pa.Table.from_batches([batch]).rename_columns(list(self.columns))
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from perennial.errors import OutsideError
-
 # MongoDB stores no document of more bytes.
 LARGEST = 16 * 1024 * 1024
 _LISTED = 20
+# Characters that are kept of a row that cannot be read.
+WRITTEN = 1_000
 
 
 class Row(NamedTuple):
@@ -21,11 +21,17 @@ class Row(NamedTuple):
     place : int
         The line where it begins, or its number among the rows, from 1.
     values : dict of str to object
-        Column -> value.
+        Column -> value; empty if the row cannot be read.
+    wrong : str or None
+        Why it cannot be read: a predicate of the row, with the way out.
+    written : str
+        The beginning of a row that cannot be read.
     """
 
     place: int
     values: dict[str, Any]
+    wrong: str | None = None
+    written: str = ""
 
 
 class TableFile(Protocol):
@@ -53,7 +59,7 @@ class TableFile(Protocol):
         Raises
         ------
         OutsideError
-            If one cannot be read; the message names it.
+            If nothing more can be read; the message names the place.
         """
         ...
 
@@ -64,13 +70,13 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def require_distinct(path: Path, names: Sequence[str]) -> None:
-    """Raise `OutsideError` if two columns have one name."""
-    places: dict[str, int] = {}
-    for place, name in enumerate(names, start=1):
-        if name in places:
-            raise OutsideError(
-                f"The file {path} has two columns named {name!r}, column {places[name]:,} and "
-                f"column {place:,}; rename or remove one."
-            )
-        places[name] = place
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return names of columns, of which later ones of the same name get a number: ``size_2``."""
+    found: list[str] = []
+    for name in names:
+        free, number = name, 1
+        while free in found or (number > 1 and free in names):
+            number += 1
+            free = f"{name}_{number}"
+        found.append(free)
+    return found

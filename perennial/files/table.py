@@ -7,15 +7,21 @@ from pathlib import Path
 
 from perennial import paths
 from perennial.errors import OutsideError
-from perennial.files import delimited, json_rows, parquet_rows
+from perennial.files import delimited, json_rows, parquet_rows, spreadsheet
 from perennial.files.delimited import DelimitedFile
 from perennial.files.json_rows import JSONFile
 from perennial.files.opening import ending_of
 from perennial.files.parquet_rows import ParquetTable
 from perennial.files.rows import TableFile, listed
+from perennial.files.spreadsheet import Spreadsheet
+from perennial.files.storable import field_name
 
-ENDINGS = (*delimited.ENDINGS, *json_rows.ENDINGS, *parquet_rows.ENDINGS)
-_SPREADSHEETS = (".xlsx", ".xls", ".ods")
+ENDINGS = (
+    *delimited.ENDINGS,
+    *json_rows.ENDINGS,
+    *parquet_rows.ENDINGS,
+    *spreadsheet.ENDINGS,
+)
 
 
 def open_table(
@@ -30,7 +36,7 @@ def open_table(
     wanted : collection of str
         Columns that the caller looks for.
     encoding : str or None
-        The encoding of text; None takes the one of the byte order mark, or UTF-8.
+        The encoding of text; None finds it.
 
     Raises
     ------
@@ -44,8 +50,8 @@ def open_table(
         return JSONFile(path, encoding)
     if ending in parquet_rows.ENDINGS:
         return ParquetTable(path)
-    if ending in _SPREADSHEETS:
-        raise OutsideError(f"The file {path} is a spreadsheet; save its sheet as CSV.")
+    if ending in spreadsheet.ENDINGS:
+        return Spreadsheet(path)
     known = ", ".join(ENDINGS)
     raise OutsideError(
         f"The file {path} has the ending {ending!r}, which is none of {known}; rename it by its "
@@ -76,6 +82,26 @@ def require_columns(table: TableFile, wanted: Collection[str], remedy: str = "")
                 f"The file {table.path} has no column {name!r}; it has {listed(table.columns)}."
             )
             raise OutsideError(f"{message} {remedy}".strip())
+
+
+def column_of(table: TableFile, field: str, otherwise: str | None = None) -> str:
+    """Return the column of a file in which a field is: by its name, or by what it is stored as.
+
+    Parameters
+    ----------
+    table : TableFile
+        The table.
+    field : str
+        The path of the field in documents.
+    otherwise : str or None
+        The column if there is none of this name and the table has this one.
+    """
+    if _has(table, field):
+        return field
+    stored = next((name for name in table.columns if field_name(name) == field), None)
+    if stored is not None:
+        return stored
+    return otherwise if otherwise is not None and _has(table, otherwise) else field
 
 
 def _has(table: TableFile, path: str) -> bool:

@@ -11,6 +11,8 @@ from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.inference.contribution import Contribution
+from perennial.inference.occlusion import occlude_words
+from perennial.inference.warnings import InputWarning
 from perennial.thresholds.threshold import decide
 
 
@@ -29,8 +31,20 @@ class Predictor(Protocol):
         """
         ...
 
+    def assess(self, inputs: Sequence[Any]) -> tuple[NDArray[np.float64], list[float]]:
+        """Return what `probabilities` does, and how much of each input the model knows.
+
+        That is the share of a text's words, or groups of characters, or of a record's fields, from
+        0 for an input of which nothing was recognised to 1.
+        """
+        ...
+
     def beyond(self, given: Any) -> str | None:
         """Return the field of a record that the model cannot compute with; None if it is none."""
+        ...
+
+    def warnings(self, given: Any) -> Sequence[InputWarning]:
+        """Return what of an input the model does not go by; none of most inputs."""
         ...
 
     def decide(self, probabilities: NDArray[np.float64]) -> list[int]:
@@ -77,9 +91,13 @@ class DecidingPredictor:
         """Return None: texts are counted, and no count is too large."""
         return None
 
+    def warnings(self, given: Any) -> Sequence[InputWarning]:
+        """Return none."""
+        return ()
+
 
 class PipelinePredictor(DecidingPredictor):
-    """Any fitted pipeline of scikit-learn as a predictor; it explains nothing."""
+    """Any fitted pipeline of scikit-learn for texts as a predictor."""
 
     has_low_call_overhead = False
 
@@ -93,10 +111,37 @@ class PipelinePredictor(DecidingPredictor):
             return np.empty((0, len(self.classes)))
         return np.asarray(self._model.predict_proba(inputs), np.float64)
 
+    def assess(self, inputs: Sequence[Any]) -> tuple[NDArray[np.float64], list[float]]:
+        """Return probabilities and known shares; see `Predictor`."""
+        return self.probabilities(inputs), known_shares(self._model, inputs)
+
     def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
-        """Return no contributions: not every kind of model can be explained."""
-        require_class(label, self.classes)
+        """Return what changes without each word; see `perennial.inference.occlusion`."""
+        position = require_class(label, self.classes)
+        found = occlude_words(text, position, self.probabilities)
+        found.sort(key=lambda each: (-abs(each.contribution), each.feature))
+        return found[:limit]
+
+
+def known_shares(model: Pipeline, texts: Sequence[str]) -> list[float]:
+    """Return the share of each text's words, or groups of characters, that a model knows."""
+    if not len(texts):
         return []
+    tokens = model[0].transform(texts)
+    known, all_of_them = model[1].recognised(tokens.vocabulary)
+    documents = np.repeat(np.arange(len(tokens)), tokens.lengths)
+    found, total = (
+        np.bincount(documents, weights=each[tokens.ids], minlength=len(tokens))
+        for each in (known, all_of_them)
+    )
+    shares: list[float] = (found / np.maximum(total, 1)).tolist()
+    return shares
+
+
+def require_several(inputs: Sequence[str]) -> None:
+    """Raise `TypeError` for one text in place of a sequence of texts."""
+    if isinstance(inputs, str):
+        raise TypeError("expected a sequence of texts, got one text; put it into a list")
 
 
 def require_class(label: str, classes: tuple[str, ...]) -> int:

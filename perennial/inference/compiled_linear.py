@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from math import log
 from operator import add
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from perennial.estimators.base import LinearForm
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import MEMO_WORD_LENGTH
 
+V = TypeVar("V")
+
 # Size of each of the two generations of the memo, bounded because a service sees new words forever.
 # All words of 25,000 film reviews, in all their spellings, are about as many.
 MEMO_WORDS = 100_000
@@ -24,33 +26,45 @@ MEMO_WORDS = 100_000
 _MANY = 8
 
 
-class Memo(dict[str, tuple[int, ...]]):
-    """Raw words and the ids of their tokens; looking one up adds it.
+class Memo(dict[str, V]):
+    """Raw words and what is known of them, such as the ids of their tokens; looking one up adds it.
 
     When it is full it becomes the older generation and starts anew, so that the words that are in
     use come back without being normalised again and the others are forgotten.
     """
 
-    def __init__(self, find: Callable[[str], tuple[int, ...]]) -> None:
+    longest = MEMO_WORD_LENGTH
+    generations = 2
+    """How many generations all words that are remembered would be."""
+
+    def __init__(self, find: Callable[[str], V]) -> None:
         super().__init__()
         self._find = find
-        self.older: dict[str, tuple[int, ...]] = {}
+        self.older: dict[str, V] = {}
 
     def forget(self) -> None:
         """Forget both generations."""
         self.older = {}
         self.clear()
 
-    def __missing__(self, word: str) -> tuple[int, ...]:
-        ids = self.older.get(word)
-        if ids is None:
-            ids = self._find(word)
-        if len(word) <= MEMO_WORD_LENGTH:
-            if len(self) >= MEMO_WORDS:
+    def __missing__(self, word: str) -> V:
+        found = self.older.get(word)
+        if found is None:
+            found = self._find(word)
+        if len(word) <= self.longest:
+            if len(self) >= 2 * MEMO_WORDS // self.generations:
                 self.older = self.copy()
                 self.clear()
-            self[word] = ids
-        return ids
+            self[word] = found
+        return found
+
+
+class Columns(Protocol):
+    """Where the features of a counter are among the columns of a compiled model."""
+
+    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values of the counter's features as values of columns, 0 for all others."""
+        ...
 
 
 class Vocabulary:
@@ -82,9 +96,8 @@ class Vocabulary:
         self._is_feature[self.places] = True
 
     def ids(self, tokens: Sequence[str]) -> tuple[int, ...]:
-        """Return the ids of tokens; unknown ones stay only where they keep others apart."""
-        ids = map(self.unigram, tokens)
-        return tuple(ids if self.bigrams else [each for each in ids if each != self.nothing])
+        """Return the ids of tokens; unknown ones keep others apart, and are counted."""
+        return tuple(map(self.unigram, tokens))
 
     def unigram(self, token: str) -> int:
         """Return the id of a token, which is the column of its unigram."""
@@ -119,44 +132,41 @@ class Vocabulary:
 
 
 class Weights:
-    """From the token ids of documents to the outputs of the linear form.
+    """From the columns of a document's features to the outputs of the linear form.
 
-    Unigrams of a few texts are summed up from lists, all else with NumPy, whichever is quicker.
     Weights hold the inverse document frequencies already.
     """
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
-        counter: NgramCounter,
+        columns: Columns,
         weighting: TfidfTransformer | None,
         form: LinearForm,
+        *,
+        binary: bool,
     ) -> None:
-        idf = getattr(weighting, "idf_", np.ones(len(counter.keys_)))
+        idf = getattr(weighting, "idf_", np.ones(form.weights.shape[1]))
         norm = None if weighting is None else weighting.norm
         self.link = form.link
-        self._vocabulary = vocabulary
-        self._weights = np.array([vocabulary.spread(row * idf) for row in form.weights])
+        self._weights = np.array([columns.spread(row * idf) for row in form.weights])
         self._intercepts = form.intercepts
-        self._binary = counter.binary
+        self._binary = binary
         self._sublinear = weighting is not None and weighting.sublinear_tf
         self._power = {None: 0, "l1": 1, "l2": 2}[norm]
-        self._sizes = vocabulary.spread(idf**self._power)
-        self._adds_up = not (self._binary or self._sublinear or self._power)
-        if not vocabulary.bigrams:
-            self._rows: list[list[float]] = self._weights.tolist()
-            self._row_sizes: list[float] = self._sizes.tolist()
-            self._constants: list[float] = self._intercepts.tolist()
+        self._sizes = columns.spread(idf**self._power)
 
-    def outputs(self, documents: list[list[int]]) -> list[list[float]]:
-        """Return the outputs of the linear form for each document."""
-        if self._vocabulary.bigrams:
-            return self._one(documents[0]) if len(documents) == 1 else self._many(documents)
-        if self._adds_up:
-            return [self._added(ids) for ids in documents]
-        if len(documents) >= _MANY:
-            return self._many(documents)
-        return [self._summed(ids) for ids in documents]
+    def summed(self, occurrences: NDArray[np.int64]) -> list[float]:
+        """Return the outputs for one document by the column of each occurrence of a feature.
+
+        They are sorted in place.
+        """
+        columns, counts = _distinct(occurrences)
+        values = self._values(counts)
+        length = self._length(self._sizes[columns] @ values**self._power)
+        outputs: list[float] = (
+            self._weights[:, columns] @ values / length + self._intercepts
+        ).tolist()
+        return outputs
 
     def values(self, counts: Mapping[int, int]) -> dict[int, float]:
         """Return the value of each column of one document, without its weight."""
@@ -177,6 +187,50 @@ class Weights:
         if self.link == "logistic":
             return float(outputs[0] if position else -outputs[0])
         return float(outputs[position] - outputs.mean())
+
+    def _values(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._binary:
+            return np.ones(len(counts))
+        return 1 + np.log(counts) if self._sublinear else counts
+
+    def _length(self, sizes: Any) -> Any:
+        """Return by what rows are divided; those without features stay rows of zeros."""
+        if not self._power:
+            return np.ones_like(sizes)
+        return np.where(sizes > 0, sizes ** (1 / self._power), 1.0)
+
+
+class WordWeights(Weights):
+    """From the token ids of documents to the outputs of the linear form.
+
+    Unigrams of a few texts are summed up from lists, all else with NumPy, whichever is quicker.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        weighting: TfidfTransformer | None,
+        form: LinearForm,
+        *,
+        binary: bool,
+    ) -> None:
+        super().__init__(vocabulary, weighting, form, binary=binary)
+        self._vocabulary = vocabulary
+        self._adds_up = not (self._binary or self._sublinear or self._power)
+        if not vocabulary.bigrams:
+            self._rows: list[list[float]] = self._weights.tolist()
+            self._row_sizes: list[float] = self._sizes.tolist()
+            self._constants: list[float] = self._intercepts.tolist()
+
+    def outputs(self, documents: list[list[int]]) -> list[list[float]]:
+        """Return the outputs of the linear form for each document."""
+        if self._vocabulary.bigrams:
+            return self._one(documents[0]) if len(documents) == 1 else self._many(documents)
+        if self._adds_up:
+            return [self._added(ids) for ids in documents]
+        if len(documents) >= _MANY:
+            return self._many(documents)
+        return [self._summed(ids) for ids in documents]
 
     def _added(self, ids: list[int]) -> list[float]:
         """Return the outputs where every occurrence adds the same."""
@@ -216,11 +270,7 @@ class Weights:
     def _one(self, document: list[int]) -> list[list[float]]:
         """Do what `_many` does for one document with fewer calls of NumPy, which are its cost."""
         ids = np.array(document, np.int64)
-        columns, counts = _distinct(np.concatenate([ids, self._vocabulary.pairs(ids)]))
-        values = self._values(counts)
-        length = self._length(self._sizes[columns] @ values**self._power)
-        outputs = self._weights[:, columns] @ values / length + self._intercepts
-        return [outputs.tolist()]
+        return [self.summed(np.concatenate([ids, self._vocabulary.pairs(ids)]))]
 
     def _many(self, documents: list[list[int]]) -> list[list[float]]:
         columns, rows, counts = self._counted(documents)
@@ -261,17 +311,6 @@ class Weights:
             np.concatenate([rows, pair_rows[known]]),
             np.concatenate([counts, pair_counts[known]]),
         )
-
-    def _values(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self._binary:
-            return np.ones(len(counts))
-        return 1 + np.log(counts) if self._sublinear else counts
-
-    def _length(self, sizes: Any) -> Any:
-        """Return by what rows are divided; those without features stay rows of zeros."""
-        if not self._power:
-            return np.ones_like(sizes)
-        return np.where(sizes > 0, sizes ** (1 / self._power), 1.0)
 
 
 def _distinct_in(

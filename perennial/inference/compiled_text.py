@@ -1,65 +1,33 @@
-"""Linear models of texts, compiled: a text is looked up word by word.
+"""Linear models of words, compiled: a text is looked up word by word.
 
 A pipeline of scikit-learn spends most of its time for one text on the calls between its parts. A
-linear model needs none of them: `compile_text_predictor` makes a few dictionaries and lists of it.
+linear model needs none of them: a few dictionaries and lists are made of it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 
-from perennial.classifiers.linear_form import linear_form, probabilities_of
-from perennial.inference.base import DecidingPredictor, require_class
-from perennial.inference.compiled_linear import Memo, Vocabulary, Weights
+from perennial.classifiers.linear_form import probabilities_of
+from perennial.inference.base import DecidingPredictor, require_class, require_several
+from perennial.inference.compiled_linear import Memo, Vocabulary, Weights, WordWeights
 from perennial.inference.contribution import Contribution
-from perennial.text.ngrams import NgramCounter
-from perennial.text.normalizer import Normalizer, TextNormalizer
-from perennial.text.normalizer import normalizer as normalizer_of
+from perennial.text.normalizer import Normalizer
 from perennial.text.token_offsets import Located, locate
 
 # So many texts are handled together, so that temporary memory does not grow with their number.
 _BLOCK = 128
 
 
-def compile_text_predictor(model: Pipeline) -> CompiledTextPredictor | None:
-    """Return a fitted linear model of texts as dictionaries and lists.
-
-    Returns
-    -------
-    CompiledTextPredictor or None
-        None if the model is not a `TextNormalizer`, an `NgramCounter`, possibly a
-        ``TfidfTransformer``, and a classifier that has a linear form (see
-        `perennial.classifiers.linear_form`), with or without a threshold.
-    """
-    steps = [step for _, step in model.steps]
-    kinds = [type(step) for step in steps[:-1]]
-    if kinds == [TextNormalizer, NgramCounter]:
-        normalizer, counter, weighting = *steps[:2], None
-    elif kinds == [TextNormalizer, NgramCounter, TfidfTransformer]:
-        normalizer, counter, weighting = steps[:3]
-    else:
-        return None
-    form = linear_form(steps[-1])
-    if form is None:
-        return None
-    vocabulary = Vocabulary(counter)
-    return CompiledTextPredictor(
-        model,
-        normalizer_of(normalizer.preparation),
-        vocabulary,
-        Weights(vocabulary, counter, weighting, form),
-    )
-
-
 class CompiledTextPredictor(DecidingPredictor):
-    """A linear model of texts, compiled; get one from `compile_text_predictor`.
+    """A linear model of words, compiled; get one from `compile_text_predictor`.
 
     Its answers are the pipeline's but for the order of summation, which depends on the number of
     texts in a call: probabilities differ by some 1e-15. Threads may share it: it changes nothing
@@ -74,13 +42,15 @@ class CompiledTextPredictor(DecidingPredictor):
         model: Pipeline,
         normalizer: Normalizer,
         vocabulary: Vocabulary,
-        weights: Weights,
+        weights: WordWeights,
     ) -> None:
         super().__init__(model)
         self._normalizer = normalizer
         self._vocabulary = vocabulary
         self._weights = weights
-        self._memo = Memo(lambda word: vocabulary.ids(normalizer.tokens_of(word)))
+        self._memo: Memo[tuple[int, ...]] = Memo(
+            lambda word: vocabulary.ids(normalizer.tokens_of(word))
+        )
 
     def probabilities(self, inputs: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability of each class for raw texts.
@@ -99,14 +69,19 @@ class CompiledTextPredictor(DecidingPredictor):
         TypeError
             If `inputs` is one text instead of a sequence of them.
         """
-        if isinstance(inputs, str):
-            raise TypeError("expected a sequence of texts, got one text; put it into a list")
-        link = self._weights.link
+        return self.assess(inputs)[0]
+
+    def assess(self, inputs: Sequence[str]) -> tuple[NDArray[np.float64], list[float]]:
+        """Return probabilities, and the share of each text's words that the model knows."""
+        require_several(inputs)
+        link, nothing = self._weights.link, self._vocabulary.nothing
         rows: list[tuple[float, ...]] = []
+        known: list[float] = []
         for start in range(0, len(inputs), _BLOCK):
             documents = [self._ids(text) for text in inputs[start : start + _BLOCK]]
             rows += [probabilities_of(each, link) for each in self._weights.outputs(documents)]
-        return np.array(rows, np.float64).reshape(len(rows), len(self.classes))
+            known += [1 - ids.count(nothing) / len(ids) if ids else 0.0 for ids in documents]
+        return np.array(rows, np.float64).reshape(len(rows), len(self.classes)), known
 
     def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what moves the decision on this text most; see `Predictor.explain`.
@@ -116,24 +91,8 @@ class CompiledTextPredictor(DecidingPredictor):
         against the other one, of more the score against the mean score of all classes.
         """
         position = require_class(label, self.classes)
-        features: dict[int, str] = {}
-        places: dict[int, list[tuple[int, int]]] = {}
-        counts: Counter[int] = Counter()
-        for column, feature, spans in self._occurrences(locate(self._normalizer, text)):
-            features[column] = feature
-            places.setdefault(column, []).extend(spans)
-            counts[column] += 1
-        values = self._weights.values(counts)
-        found = [
-            Contribution(
-                feature,
-                self._weights.towards(position, column) * values[column],
-                tuple(dict.fromkeys(places[column])),
-            )
-            for column, feature in features.items()
-        ]
-        found.sort(key=lambda each: (-abs(each.contribution), each.feature))
-        return found[:limit]
+        occurrences = self._occurrences(locate(self._normalizer, text))
+        return explained(self._weights, occurrences, position)[:limit]
 
     def baseline(self, label: str) -> float:
         """Return the log-odds of a label for a text of which no word is known."""
@@ -147,17 +106,61 @@ class CompiledTextPredictor(DecidingPredictor):
         words = self._normalizer.raw_words(text)
         return list(chain.from_iterable(map(self._memo.__getitem__, words)))
 
-    def _occurrences(
-        self, tokens: Sequence[Located]
-    ) -> Iterator[tuple[int, str, tuple[tuple[int, int], ...]]]:
-        """Yield column, name and spans of each feature wherever it occurs."""
-        vocabulary = self._vocabulary
-        ids = [vocabulary.unigram(each.token) for each in tokens]
-        for column, each in zip(ids, tokens, strict=True):
-            if vocabulary.is_feature(column):
-                yield column, each.token, ((each.start, each.end),)
-        pairs = vocabulary.pairs(np.array(ids, np.int64)).tolist()
-        for column, (first, second) in zip(pairs, pairwise(tokens), strict=True):
-            if vocabulary.is_feature(column):
-                spans = ((first.start, first.end), (second.start, second.end))
-                yield column, f"{first.token} {second.token}", spans
+    def _occurrences(self, tokens: Sequence[Located]) -> Iterator[Occurrence]:
+        return word_occurrences(self._vocabulary, tokens)
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """A feature where it occurs in a text.
+
+    Attributes
+    ----------
+    column : int
+        Its column.
+    feature : str
+        Its name.
+    spans : tuple of (start, end)
+        Its places in the text as it was sent.
+    """
+
+    column: int
+    feature: str
+    spans: tuple[tuple[int, int], ...]
+
+
+def explained(
+    weights: Weights, occurrences: Iterable[Occurrence], position: int
+) -> list[Contribution]:
+    """Return what each feature of a text contributes to a class, the largest first."""
+    features: dict[int, str] = {}
+    places: dict[int, list[tuple[int, int]]] = {}
+    counts: Counter[int] = Counter()
+    for each in occurrences:
+        features[each.column] = each.feature
+        places.setdefault(each.column, []).extend(each.spans)
+        counts[each.column] += 1
+    values = weights.values(counts)
+    found = [
+        Contribution(
+            feature,
+            weights.towards(position, column) * values[column],
+            tuple(dict.fromkeys(places[column])),
+        )
+        for column, feature in features.items()
+    ]
+    found.sort(key=lambda each: (-abs(each.contribution), each.feature))
+    return found
+
+
+def word_occurrences(vocabulary: Vocabulary, tokens: Sequence[Located]) -> Iterator[Occurrence]:
+    """Yield each word and pair of words that is a feature, wherever it occurs."""
+    ids = [vocabulary.unigram(each.token) for each in tokens]
+    for column, each in zip(ids, tokens, strict=True):
+        if vocabulary.is_feature(column):
+            yield Occurrence(column, each.token, ((each.start, each.end),))
+    pairs = vocabulary.pairs(np.array(ids, np.int64)).tolist()
+    for column, (first, second) in zip(pairs, pairwise(tokens), strict=True):
+        if vocabulary.is_feature(column):
+            spans = ((first.start, first.end), (second.start, second.end))
+            yield Occurrence(column, f"{first.token} {second.token}", spans)

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from perennial.inference.base import PipelinePredictor, Predictor
-from perennial.inference.compiled_text import compile_text_predictor
+from perennial.inference.compiling import compile_text_predictor
 from perennial.inference.tabular import TabularPredictor
 from perennial.inputs.encoder import fields_of
 from perennial.registry.artifact import TOLERANCE

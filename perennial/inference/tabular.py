@@ -1,4 +1,4 @@
-"""What moved the decision of a tabular model: contributions of the fields of a record."""
+"""Tabular models as predictors: quick for one record, and with the contributions of its fields."""
 
 from __future__ import annotations
 
@@ -9,45 +9,63 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from perennial.classifiers.linear_form import linear_form
-from perennial.classifiers.threshold_classifier import ThresholdClassifier
+from perennial.classifiers.linear_form import linear_form, probabilities_of
+from perennial.classifiers.threshold_classifier import unwrapped
+from perennial.encoders.blocks import Matrix
 from perennial.estimators import spec_of
 from perennial.estimators.base import towards
 from perennial.fields.base import LARGEST
 from perennial.inference.base import PipelinePredictor, require_class
 from perennial.inference.contribution import Contribution
-from perennial.inputs.encoder import FieldEncoder
+from perennial.inference.occlusion import occlude_fields
+from perennial.inference.warnings import InputWarning
+from perennial.inputs.encoder import FieldEncoder, FieldReader
+from perennial.reasons import WarningCode
 
 Floats = NDArray[np.float64]
+
+_UNKNOWN = "is {!r}, which is none of the categories that the model tells apart"
+_NOT_GIVEN = "is missing"
+_SHOWN = 50
 
 
 class TabularPredictor(PipelinePredictor):
     """A tabular model as a predictor: the pipeline's probabilities, with reasons.
 
     A field of a linear model contributes weight times value, in log-odds. The estimators in
-    `perennial.estimators` say what it contributes to other models; those that say nothing are not
-    explained.
+    `perennial.estimators` say what it contributes to other models; of those that say nothing, it
+    contributes what changes without it: see `perennial.inference.occlusion`.
 
-    Of more than two classes, log-odds are the label's score against the mean score of all classes.
-    With the value for a record without any contribution they add up to the model's output.
+    Of more than two classes, log-odds are those of the label against the next most probable one.
     """
 
     def __init__(self, model: Pipeline) -> None:
         super().__init__(model)
-        self._encoder: FieldEncoder = model[1]
+        self._steps = [step for _, step in model.steps[:-1]]
+        self._reader: FieldReader = self._steps[0]
+        self._encoder: FieldEncoder = self._steps[1]
+        self._estimator = model[-1]
+        self._form = linear_form(self._estimator)
+        # A threshold changes the labels and not what moves the probabilities.
+        self._inner = unwrapped(self._estimator)
+        self._spec = spec_of(self._inner)
+        self._takes_missing = self._spec is not None and self._spec.missing != "refused"
 
     def probabilities(self, inputs: Sequence[Any]) -> Floats:
         """Return the probabilities of each record; see `Predictor`.
 
         Numbers that models take may be beyond them once they are scaled, by what training has seen.
         """
-        found = np.full((len(inputs), len(self.classes)), np.nan)
+        if not len(inputs):
+            return np.empty((0, len(self.classes)))
         matrix = self._prepare(inputs)
-        usable = (np.abs(matrix) <= LARGEST).all(axis=1)
+        usable = self._usable(matrix)
         if usable.all():
             found = self._estimate(matrix)
-        elif usable.any():
-            found[usable] = self._estimate(matrix[usable])
+        else:
+            found = np.full((len(inputs), len(self.classes)), np.nan)
+            if usable.any():
+                found[usable] = self._estimate(matrix[usable])
         broken = ~np.isfinite(found).all(axis=1)
         if broken.any():
             found[broken] = np.nan
@@ -55,46 +73,107 @@ class TabularPredictor(PipelinePredictor):
 
     def beyond(self, given: Any) -> str | None:
         """Return the first field whose prepared value is beyond the model."""
-        (row,) = self._prepare([given])
-        beyond = np.flatnonzero(~(np.abs(row) <= LARGEST))
-        return self._encoder.fields_[beyond[0]] if len(beyond) else None
+        matrix = self._prepare([given])
+        if self._usable(matrix).all() or not isinstance(matrix, np.ndarray):
+            return None
+        beyond = np.flatnonzero(~self._within(matrix[0]))
+        return self._fields[int(beyond[0])]
 
-    def _prepare(self, records: Sequence[Any]) -> Floats:
+    def warnings(self, given: Any) -> list[InputWarning]:
+        """Return which fields are missing, and which categories the model does not know."""
+        found = [
+            InputWarning(WarningCode.MISSING, name, _NOT_GIVEN)
+            for name in self._reader.fields
+            if given[name] is None
+        ]
+        for name in self._encoder.unknown(given):
+            why = _UNKNOWN.format(given[name][:_SHOWN])
+            found.append(InputWarning(WarningCode.UNKNOWN_CATEGORY, name, why))
+        return found
+
+    def _prepare(self, records: Sequence[Any]) -> Matrix:
         """Return the matrix that the estimator gets, shape (n_records, n_columns)."""
-        if not len(records):
-            return np.empty((0, 0))
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(self._model[:-1].transform(records), np.float64)
+        return self._finish(self._encoder.transform(self._reader.transform(records)))
 
-    def _estimate(self, matrix: Floats) -> Floats:
-        if not len(matrix):
-            return np.empty((0, len(self.classes)))
+    def _finish(self, encoded: Matrix) -> Matrix:
+        found: Any = encoded
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(self._model[-1].predict_proba(matrix), np.float64)
+            for step in self._steps[2:]:
+                found = step.transform(found)
+        return found
+
+    def _usable(self, matrix: Matrix) -> NDArray[np.bool_]:
+        """Return which rows the estimator can compute with."""
+        if isinstance(matrix, np.ndarray):
+            return np.asarray(self._within(matrix).all(axis=1), np.bool_)
+        wrong = np.flatnonzero(~self._within(np.asarray(matrix.data)))
+        usable = np.ones(matrix.shape[0], np.bool_)
+        usable[np.searchsorted(np.asarray(matrix.indptr), wrong, side="right") - 1] = False
+        return usable
+
+    def _within(self, values: Floats) -> NDArray[np.bool_]:
+        within: NDArray[np.bool_] = np.abs(values) <= LARGEST
+        return within | np.isnan(values) if self._takes_missing else within
+
+    def _estimate(self, matrix: Matrix) -> Floats:
+        with np.errstate(over="ignore", invalid="ignore"):
+            form = self._form
+            if form is None:
+                return np.asarray(self._estimator.predict_proba(matrix), np.float64)
+            outputs: list[list[float]] = (matrix @ form.weights.T + form.intercepts).tolist()
+        return np.array([probabilities_of(each, form.link) for each in outputs], np.float64)
+
+    @property
+    def _fields(self) -> list[str]:
+        """The field of each column of the estimator's matrix."""
+        fields = self._encoder.fields_
+        for step in self._steps[2:]:
+            origins = getattr(step, "origins_", None)
+            if origins is not None:
+                fields = [fields[place] for place in origins]
+        return fields
 
     def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what moves the decision on this record most; see `Predictor`."""
         position = require_class(label, self.classes)
-        columns = self._columns(text, position)
-        if columns is None:
-            return []
-        sums: dict[str, float] = {}
-        for field, value in zip(self._encoder.fields_, columns.tolist(), strict=True):
-            sums[field] = sums.get(field, 0.0) + value
+        sums = self._contributions(text, position)
         found = [Contribution(field, value, ()) for field, value in sums.items()]
         found.sort(key=lambda each: (-abs(each.contribution), each.feature))
         return found[:limit]
 
-    def _columns(self, record: Mapping[str, Any], position: int) -> Floats | None:
-        """Return what each column of the estimator's matrix contributes, shape (n_columns,)."""
-        row, estimator = self._model[:-1].transform([record]), self._model[-1]
-        form = linear_form(estimator)
-        if form is not None:
-            return towards(form.weights * row, position)
-        if isinstance(estimator, ThresholdClassifier):
-            # A threshold changes the labels and not what moves the probabilities.
-            estimator = estimator.estimator_
-        spec = spec_of(estimator)
-        if spec is None or spec.contributions is None:
-            return None
-        return spec.contributions(estimator, row, position)
+    def _contributions(self, record: Mapping[str, Any], position: int) -> dict[str, float]:
+        """Return what each field contributes."""
+        spec = self._spec
+        if self._form is None and (spec is None or spec.contributions is None):
+            return self._occluded(record, position)
+        row = self._prepare([record])
+        sums = dict.fromkeys(self._reader.fields, 0.0)
+        columns, values = _entries(row)
+        if self._form is not None:
+            outputs = self._form.weights[:, columns] * values
+            found = towards(outputs, position, outputs.sum(axis=1) + self._form.intercepts)
+        else:
+            assert spec is not None
+            assert spec.contributions is not None
+            every = spec.contributions(self._inner, row, position)
+            columns = np.flatnonzero(every)
+            found = every[columns]
+        fields = self._fields
+        for column, value in zip(columns.tolist(), found.tolist(), strict=True):
+            sums[fields[column]] += value
+        return sums
+
+    def _occluded(self, record: Mapping[str, Any], position: int) -> dict[str, float]:
+        encoded = self._encoder.transform(self._reader.transform([record]))
+
+        def rows(fields: Sequence[str]) -> Matrix:
+            return self._finish(self._encoder.without(encoded, fields))
+
+        return occlude_fields(rows, list(self._reader.fields), position, self._estimate)
+
+
+def _entries(row: Matrix) -> tuple[NDArray[Any], Floats]:
+    """Return the columns of a matrix of one row that have a value, and the values."""
+    if isinstance(row, np.ndarray):
+        return np.arange(row.shape[1]), row[0]
+    return np.asarray(row.indices), np.asarray(row.data)

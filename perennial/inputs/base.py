@@ -6,9 +6,7 @@ which it is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -19,13 +17,10 @@ from perennial.inputs.identity import FIRST_IDENTITY, content_hash, content_hash
 from perennial.inputs.records import TabularInputs
 from perennial.inputs.validation import require_text, require_utf8
 from perennial.reasons import ReasonCode, UnusableError
-from perennial.text.html import TAG
-from perennial.text.normal_form import normal_form
+from perennial.text.scripts import count_words
 
 if TYPE_CHECKING:
     from perennial.config.problem import Problem
-
-WORD = re.compile(r"[^\W_]+")
 
 
 class Inputs(Protocol):
@@ -44,6 +39,11 @@ class Inputs(Protocol):
     @property
     def fields(self) -> Mapping[str, FieldKind] | None:
         """The fields of a record with their kinds; None for a text."""
+        ...
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The fields of a document that must have a value."""
         ...
 
     def read(self, document: Mapping[str, Any], *, limited: bool = True) -> Any:
@@ -87,7 +87,11 @@ class Inputs(Protocol):
 
 def inputs_of(problem: Problem) -> Inputs:
     """Return the kind of input that a problem has."""
-    return TextInputs(problem) if problem.inputs is None else TabularInputs(problem.inputs)
+    if problem.inputs is None:
+        return TextInputs(problem)
+    fields = {name: spec.kind for name, spec in problem.inputs.items()}
+    required = [name for name, spec in problem.inputs.items() if spec.required]
+    return TabularInputs(fields, required)
 
 
 class TextInputs:
@@ -98,7 +102,7 @@ class TextInputs:
 
     def __init__(self, problem: Problem) -> None:
         self._name, self._limits = problem.source.fields.text, problem.limits
-        self.names = (self._name,)
+        self.names = self.required = (self._name,)
 
     def read(self, document: Mapping[str, Any], *, limited: bool = True) -> str:
         """Return the text; see `Inputs.read`."""
@@ -130,12 +134,3 @@ class TextInputs:
     def write(self, value: str) -> dict[str, Any]:
         """Return the one field."""
         return {self._name: value}
-
-
-def count_words(text: str, limit: int) -> int:
-    """Return how many words a text has without its tags, or `limit` if it has more."""
-    # Decomposed letters and entities are no words of their own.
-    plain = normal_form(text)
-    if "<" in plain:
-        plain = TAG.sub(" ", plain)
-    return sum(1 for _ in islice(WORD.finditer(plain), limit))

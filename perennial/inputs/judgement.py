@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.hashing import halves
-from perennial.inputs.base import TextInputs, count_words, inputs_of
+from perennial.inputs.base import TextInputs, inputs_of
 from perennial.inputs.documents import from_feedback
 from perennial.inputs.identity import CURRENT_IDENTITY
 from perennial.inputs.keys import NULL, label_key
 from perennial.inputs.revisions import COUNTED_WORDS, Found, as_read, to_revisions
 from perennial.reasons import ReasonCode
 from perennial.text.normal_form import normal_value
+from perennial.text.scripts import count_words
 
 Status = Literal["used", "quarantined", "duplicate"]
 

@@ -24,7 +24,7 @@ from perennial.config.feedback import SENDER, provenance_field
 from perennial.config.problem import Problem
 from perennial.gates.slices import traits_of
 from perennial.hashing import digest
-from perennial.inputs.base import Inputs, TextInputs, count_words, inputs_of
+from perennial.inputs.base import Inputs, TextInputs, inputs_of
 from perennial.inputs.identity import FIRST_IDENTITY
 from perennial.inputs.ids import hashes_of
 from perennial.inputs.keys import document_key, field_label_key, label_key
@@ -33,6 +33,7 @@ from perennial.inputs.records import RECORDS, canonical
 from perennial.inputs.validation import require_date, require_text, require_utf8
 from perennial.reasons import UnusableError
 from perennial.text.normal_form import normal_value
+from perennial.text.scripts import count_words
 
 # More words than that are counted only where a problem asks for more.
 COUNTED_WORDS = 16
@@ -97,15 +98,19 @@ def reading_digest(problem: Problem, identity: int) -> str:
         The version of the identity of its inputs.
     """
     slices = problem.gates.slices
-    said = {
+    inputs = inputs_of(problem)
+    said: dict[str, Any] = {
         "reading": _READING,
         "identity": identity,
         "fields": problem.source.fields.model_dump(),
         "query": json_util.dumps(problem.source.query, sort_keys=True),
-        "inputs": problem.inputs,
+        "inputs": inputs.fields,
         "slices": list(slices.fields) if slices else [],
         "group": problem.split.field and [problem.split.field, _GROUPS],
     }
+    if inputs.fields is not None and set(inputs.required) != set(inputs.fields):
+        # Problems that require every field read as they did when there was no other way.
+        said["required"] = inputs.required
     return digest(json.dumps(said, sort_keys=True, default=str).encode()).hex()
 
 

@@ -23,4 +23,5 @@ METRIC = Metric(
     position=40,
     more_is_better=True,
     of_positive_class=True,
+    is_tuned_for=True,
 )

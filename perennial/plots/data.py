@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 # More panels than this cannot be read, and more points hide each other.
 _MOST_FIELDS = 6
+_MOST_BARS = 30
 _MOST_POINTS = 2_000
 _MARKERS = "os^Dv*PX"
 _BINS = 15
@@ -34,29 +35,41 @@ def data_plots(
     """Return the figures of labelled records: file name -> figure.
 
     Numbers are drawn against each other, those first that tell the labels apart best (by the
-    F-statistic); means are drawn for numbers and booleans. Categories are not drawn.
+    F-statistic); means are drawn for numbers and booleans, of many those that tell most. Nothing
+    else is drawn.
     """
     truth = np.asarray(labels)
     columns = {
-        field: np.asarray(inputs.field(field).to_pylist(), np.float64)
+        field: _without_gaps(np.asarray(inputs.field(field).to_pylist(), np.float64))
         for field, kind in fields.items()
-        if not KINDS[kind].is_one_hot
+        if KINDS[kind].encoding == "numbers" and not KINDS[kind].parts
     }
     title = f"{name}: {counted(len(truth), 'training document')}"
-    figures = {"bars.png": _bars(columns, truth, classes, title)}
+    means = _most_telling(columns, truth, _MOST_BARS) if len(columns) > _MOST_BARS else columns
+    figures = {"bars.png": _bars(means, truth, classes, title)}
     quantities = {f: columns[f] for f in columns if KINDS[fields[f]].is_continuous}
-    numbers = _most_telling(quantities, truth)
+    numbers = _most_telling(quantities, truth, _MOST_FIELDS)
     if numbers:
         figures["scatter_matrix.png"] = _scatter_matrix(numbers, truth, classes, title)
     return figures
 
 
-def _most_telling(columns: dict[str, Floats], truth: NDArray[np.str_]) -> dict[str, Floats]:
+def _without_gaps(values: Floats) -> Floats:
+    """Return values with their median where one is missing."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    return np.where(missing, 0.0 if missing.all() else np.nanmedian(values), values)
+
+
+def _most_telling(
+    columns: dict[str, Floats], truth: NDArray[np.str_], most: int
+) -> dict[str, Floats]:
     """Return the fields to draw, in the order of the problem."""
     varied = [field for field, values in columns.items() if np.ptp(values) > 0]
-    if len(varied) > _MOST_FIELDS:
+    if len(varied) > most:
         telling, _ = f_classif(np.column_stack([columns[field] for field in varied]), truth)
-        best = set(np.argsort(-telling)[:_MOST_FIELDS].tolist())
+        best = set(np.argsort(-telling)[:most].tolist())
         varied = [field for place, field in enumerate(varied) if place in best]
     return {field: columns[field] for field in varied}
 

@@ -13,6 +13,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 from perennial.metrics import Predictions, compute
 
 _BINS = 10
+# With more classes the cells of a matrix are too small for numbers, and curves hide each other.
+_MOST_WITH_NUMBERS, _MOST_CURVES = 12, 10
+_INCHES_PER_CLASS, _LONGEST_NAME = 0.17, 30
 # Of a picture whose axes run from 0 to 1, below a title of two lines; shares of its size.
 _MARGINS = {"left": 0.11, "right": 0.97, "bottom": 0.1, "top": 0.89}
 
@@ -41,12 +44,19 @@ def _axes(
 
 
 def _curves(predictions: Predictions) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Return name, truth and score of each class that gets a curve."""
+    """Return name, truth and score of each class that gets a curve: of many, the most frequent."""
     classes = predictions.classes
-    positions = [1] if len(classes) == 2 else range(len(classes))
+    counts = np.bincount(predictions.truth, minlength=len(classes))
+    frequent = np.argsort(-counts, kind="stable")[:_MOST_CURVES]
+    positions = [1] if len(classes) == 2 else sorted(frequent)
     return [
-        (classes[k], predictions.truth == k, predictions.probabilities[:, k]) for k in positions
+        (_short(classes[k]), predictions.truth == k, predictions.probabilities[:, k])
+        for k in positions
     ]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _confusion(predictions: Predictions, title: str) -> Figure:
@@ -58,8 +68,16 @@ def _confusion(predictions: Predictions, title: str) -> Figure:
     )
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true label")
-    axes.set_xticks(codes, predictions.classes)
-    axes.set_yticks(codes, predictions.classes)
+    names = [_short(name) for name in predictions.classes]
+    if len(codes) > _MOST_WITH_NUMBERS:
+        width, height = figure.get_size_inches()
+        grown = _INCHES_PER_CLASS * (len(codes) - _MOST_WITH_NUMBERS)
+        figure.set_size_inches(width + grown, height + grown)
+        axes.set_xticks(codes, names, rotation=90, fontsize=8)
+        axes.set_yticks(codes, names, fontsize=8)
+        return figure
+    axes.set_xticks(codes, names)
+    axes.set_yticks(codes, names)
     for row, column in np.ndindex(*matrix.shape):
         share = shares[row, column]
         axes.text(
@@ -83,7 +101,7 @@ def _roc(predictions: Predictions, title: str) -> Figure:
         false_positive, true_positive, _ = roc_curve(truth, score)
         axes.plot(false_positive, true_positive, label=name)
     axes.plot([0, 1], [0, 1], linestyle=":", color="gray", label="chance")
-    return _finish(figure, axes)
+    return _finish(figure, axes, len(predictions.classes))
 
 
 def _precision_recall(predictions: Predictions, title: str) -> Figure:
@@ -92,7 +110,7 @@ def _precision_recall(predictions: Predictions, title: str) -> Figure:
         precision, recall, _ = precision_recall_curve(truth, score)
         axes.plot(recall, precision, label=name)
         axes.axhline(truth.mean(), linestyle=":", color="gray", label=f"share of {name}")
-    return _finish(figure, axes)
+    return _finish(figure, axes, len(predictions.classes))
 
 
 def _calibration(predictions: Predictions, title: str) -> Figure:
@@ -105,11 +123,12 @@ def _calibration(predictions: Predictions, title: str) -> Figure:
         observed, predicted = calibration_curve(truth, score, n_bins=_BINS, strategy="quantile")
         axes.plot(predicted, observed, marker="o", label=name)
     axes.plot([0, 1], [0, 1], linestyle=":", color="gray", label="perfect")
-    return _finish(figure, axes)
+    return _finish(figure, axes, len(predictions.classes))
 
 
-def _finish(figure: Figure, axes: Axes) -> Figure:
+def _finish(figure: Figure, axes: Axes, classes: int) -> Figure:
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", framealpha=1)
+    some = f"the {_MOST_CURVES} most frequent of {classes} labels"
+    axes.legend(loc="lower right", framealpha=1, title=some if classes > _MOST_CURVES else None)
     return figure

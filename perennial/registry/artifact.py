@@ -33,11 +33,18 @@ REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-c
 # The steps of a model beside its estimator.
 _STEPS = (
     "perennial.classifiers.threshold_classifier.ThresholdClassifier",
+    "perennial.encoders.categories.CategoryEncoder",
+    "perennial.encoders.imputer.FieldImputer",
+    "perennial.encoders.target.CategoryTargetEncoder",
+    "perennial.encoders.texts.TextEncoder",
+    "perennial.encoders.words.WordsEncoder",
     "perennial.inputs.encoder.FieldEncoder",
     "perennial.inputs.encoder.FieldReader",
     "perennial.inputs.encoder.FieldScaler",
+    "perennial.text.characters.CharacterCounter",
     "perennial.text.ngrams.NgramCounter",
     "perennial.text.normalizer.TextNormalizer",
+    "perennial.text.words_and_characters.WordAndCharacterCounter",
 )
 # The classes that a model file may name beside those that skops trusts by itself. A file is opened
 # only if it is the registered one, so that the arrays in a tree are those that were written.
@@ -64,7 +71,7 @@ class Golden(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    inputs: tuple[str | dict[str, bool | float | str], ...] = Field(min_length=1)
+    inputs: tuple[str | dict[str, bool | float | str | list[str] | None], ...] = Field(min_length=1)
     classes: tuple[str, ...] = Field(min_length=2)
     probabilities: tuple[tuple[float, ...], ...]
 

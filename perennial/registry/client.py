@@ -40,7 +40,7 @@ from perennial.registry.model_version import (
 )
 from perennial.registry.provenance import SnapshotLike
 from perennial.registry.runs import ensure_model, explained, open_client
-from perennial.registry.tags import ERASURE, TAG, CanaryTags, FileTags, VersionKey
+from perennial.registry.tags import ERASURE, HISTORY, TAG, CanaryTags, FileTags, VersionKey
 from perennial.settings import Settings
 
 if TYPE_CHECKING:
@@ -154,7 +154,9 @@ class Registry(Examples):
                 page = self._client.search_registered_models(page_token=token)
                 for model in page:
                     versions = {name: int(version) for name, version in model.aliases.items()}
-                    found.append(Aliases(model.name, versions, model.tags.get(ERASURE)))
+                    had_production = any(key.startswith(HISTORY) for key in model.tags)
+                    erasure = model.tags.get(ERASURE)
+                    found.append(Aliases(model.name, versions, erasure, had_production))
                 token = page.token
                 if not token:
                     return tuple(found)
@@ -223,6 +225,14 @@ class Registry(Examples):
     def versions(self, problem: str) -> tuple[ModelVersion, ...]:
         """Return all versions of a problem."""
         return self._search([f"name = '{problem}'"])
+
+    def newest(self, problem: str) -> ModelVersion | None:
+        """Return the version of a problem that was registered last, if there is one."""
+        with explained():
+            page = self._client.search_model_versions(
+                f"name = '{problem}'", max_results=1, order_by=["version_number DESC"]
+            )
+        return _version(page[0]) if page else None
 
     def note_erasure(self, problem: str, at: datetime) -> None:
         """Let services know that what they keep of a problem's models has to be fetched anew."""

@@ -26,6 +26,8 @@ PRODUCTION: Final = "production"
 PREVIOUS: Final = "previous"
 CANARY: Final = "canary"
 WAITING: Final = "waiting"
+# How a canary ends that was worse than Production.
+TAKEN_BACK: Final = "taken back"
 # What versions did before feedback was kept out of the holdout, and still do where it is trusted.
 _FEEDBACK_BY_HASH = "holdout"
 # What all versions were before there was a choice.
@@ -250,6 +252,11 @@ class ModelVersion:
         return self._text(VersionKey.VERDICT)
 
     @property
+    def verdict_reason(self) -> str | None:
+        """Why its last comparison with Production ended so."""
+        return self._text(VersionKey.VERDICT_REASON)
+
+    @property
     def compared_with(self) -> int | None:
         """The version that was Production at that comparison, if there was one."""
         return self._count(VersionKey.COMPARED_WITH)
@@ -310,11 +317,14 @@ class Aliases:
         Alias -> number of the version.
     erasure : str or None
         When documents of the problem were last erased, if any were.
+    had_production : bool
+        Whether a version has ever been Production.
     """
 
     problem: str
     versions: Mapping[str, int]
     erasure: str | None = None
+    had_production: bool = False
 
 
 def _number(text: str) -> float | None:

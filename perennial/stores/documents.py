@@ -27,15 +27,29 @@ def open_documents(client: Any, problem: Problem) -> Collection[mongodb.Document
     What Python cannot hold does not end the whole read: text that is not valid UTF-8 becomes lone
     surrogates, a date beyond its calendar becomes another type.
     """
+    collection = _collection(client, problem)
+    collection.create_index([(problem.source.fields.created_at, 1), ("_id", 1)])
+    return collection
+
+
+def read_documents(client: Any, problem: Problem) -> Iterator[mongodb.Document]:
+    """Yield the problem's documents, in whatever order, and write nothing, not even an index."""
+    found = _collection(client, problem).find(
+        problem.source.query, projection_of(problem), batch_size=_BATCH
+    )
+    yield from found
+
+
+def _collection(client: Any, problem: Problem) -> Collection[mongodb.Document]:
     options: CodecOptions[mongodb.Document] = CodecOptions(
         tz_aware=True,
         unicode_decode_error_handler="surrogateescape",
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     )
     source = problem.source
-    collection = client[source.database].get_collection(source.collection, codec_options=options)
-    collection.create_index([(source.fields.created_at, 1), ("_id", 1)])
-    return collection  # type: ignore[no-any-return]
+    return client[source.database].get_collection(  # type: ignore[no-any-return]
+        source.collection, codec_options=options
+    )
 
 
 def projection_of(problem: Problem) -> dict[str, int]:

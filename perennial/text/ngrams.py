@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from perennial.text.tokens import Tokens
+from perennial.text.tokens import Tokens, pack, unpack
 
 
 class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -116,6 +116,15 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names[pairs] += " " + self.words_[second[pairs]]
         return names
 
+    def keep(self, columns: NDArray[np.int64]) -> None:
+        """Leave out all features but these, given in order."""
+        self._keep(self.words_, self.keys_[columns])
+
+    def recognised(self, tokens: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return whether each token is a feature or part of one, and 1 for each."""
+        known = np.fromiter((token in self._index for token in tokens), np.int64, len(tokens))
+        return known, np.ones(len(tokens), np.int64)
+
     def _keep(self, words: NDArray[np.object_], keys: NDArray[np.int64]) -> None:
         """Keep only the words that the features need, and number the features by them."""
         first, second = _parts(keys, len(words))
@@ -143,17 +152,15 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         state = dict(super().__getstate__())
         state.pop("_index", None)
         if "words_" in state:
-            # No token contains white space, so a line break separates them.
-            state["words_"] = np.frombuffer("\n".join(state["words_"]).encode(), np.uint8)
+            state["words_"] = pack(state["words_"])
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Restore what `__getstate__` returned."""
         super().__setstate__(dict(state))
         if "words_" in state:
-            words = state["words_"].tobytes().decode().split("\n")
-            self.words_ = np.asarray(words, dtype=object)
-            self._index = {word: i for i, word in enumerate(words)}
+            self.words_ = unpack(state["words_"])
+            self._index = {word: i for i, word in enumerate(self.words_)}
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -52,3 +52,14 @@ def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
     """Concatenate ``arange(start, start + length)`` over all pairs without a Python loop."""
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+
+
+def pack(words: NDArray[np.object_]) -> NDArray[np.uint8]:
+    """Return words as one array of bytes, as a model file keeps them."""
+    # No token contains a line break.
+    return np.frombuffer("\n".join(words).encode(), np.uint8)
+
+
+def unpack(packed: NDArray[np.uint8]) -> NDArray[np.object_]:
+    """Return the words that `pack` was given."""
+    return np.asarray(packed.tobytes().decode().split("\n"), dtype=object)

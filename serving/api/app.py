@@ -228,6 +228,7 @@ def _describe(served: Served) -> Model:
         model=served.problem,
         kind=production.kind,
         fields=None if production.fields is None else dict(production.fields),
+        required=list(production.required),
         classes=list(production.predictor.classes),
         versions=[_describe_version(alias, loaded) for alias, loaded in named if loaded],
     )

@@ -19,7 +19,7 @@ from serving.api.auth import ApiKeys
 from serving.api.errors import ApiError
 from serving.api.inputs import Checked, check_inputs, leave_out_unanswered, measure
 from serving.api.middleware import read_body, send_json
-from serving.api.parsing import parse, require_json
+from serving.api.parsing import decode, parse, require_json
 from serving.api.schemas import Input, classify_request
 from serving.models import routing
 from serving.models.loaded import Loaded, Served
@@ -80,7 +80,7 @@ class Classify:
         body = await read_body(
             headers, receive, most=settings.max_body_bytes, seconds=settings.body_seconds
         )
-        request = parse(self._request, body)
+        request = parse(self._request, decode(headers, body, settings.max_body_bytes))
         served = self._served(request.model)
         key = headers.get(b"x-request-key")
         loaded = routing.choose(served, key)
@@ -274,7 +274,9 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
             predictor.explain(each, classes[position]) if row[0] >= 0 else []
             for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
         ]
-    return Answer(version, classes, decided, scores, explanations)
+    warnings = [predictor.warnings(each) for each in inputs]
+    found = warnings if any(warnings) else None
+    return Answer(version, classes, decided, scores, explanations, found)
 
 
 def _too_much_work(seconds: float) -> ApiError:

@@ -28,6 +28,25 @@ class InputError:
     field: str
 
 
+@dataclass(frozen=True)
+class AnswerWarning:
+    """What a model could not go by in an input that it answered; sent as it is.
+
+    Attributes
+    ----------
+    code : str
+        Stable name, for programs.
+    message : str
+        One sentence for people.
+    field : str
+        The input, or the part of it, such as ``inputs[3].width``.
+    """
+
+    code: str
+    message: str
+    field: str
+
+
 class ApiError(Exception):
     """Refusal of a request, sent as a JSON answer with this status.
 

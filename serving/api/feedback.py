@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from http import HTTPStatus
 from time import time
-from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,16 +14,14 @@ from perennial.stores.prediction_ids import Issued
 from perennial.stores.prediction_log import Feedback
 from serving.api.auth import ApiKeys
 from serving.api.errors import ApiError
-from serving.api.middleware import json_answer, read_body
-from serving.api.parsing import parse, require_json
+from serving.api.middleware import REQUEST_ID, json_answer, read_body
+from serving.api.parsing import decode, parse, require_json
 from serving.api.schemas import FeedbackAnswer, FeedbackRequest
 from serving.models.store import ModelStore
 from serving.telemetry.log import PredictionLog
 
 _BYTES = 10_000
 _DAY_SECONDS = 24 * 60 * 60
-_REQUEST_ID = "X-Request-Id"
-_VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 # As long as a request may be worked on at all, so that MongoDB can be elected anew meanwhile.
 _STORE_SECONDS = 4.0
 _RETRY = {"Retry-After": "5"}
@@ -54,20 +50,14 @@ class FeedbackEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """Answer one request: 202 only if the feedback is stored."""
-        request_id = request.headers.get(_REQUEST_ID, "")
-        if not _VALID_REQUEST_ID.fullmatch(request_id):
-            request_id = uuid4().hex
-        try:
-            feedback = await self._read(request, request_id)
-            await self._keep(feedback)
-        except ApiError as error:
-            error.headers[_REQUEST_ID] = request_id
-            raise
+        request_id = request.scope[REQUEST_ID]
+        feedback = await self._read(request, request_id)
+        await self._keep(feedback)
         answer = FeedbackAnswer(
             prediction_id=feedback.prediction_id, accepted=True, request_id=request_id
         )
         body = answer.model_dump_json().encode()
-        return json_answer(HTTPStatus.ACCEPTED, body, {_REQUEST_ID: request_id})
+        return json_answer(HTTPStatus.ACCEPTED, body)
 
     async def _read(self, request: Request, request_id: str) -> Feedback:
         """Return what a request says, after checking that it may and can."""
@@ -76,7 +66,7 @@ class FeedbackEndpoint:
         require_json(headers)
         seconds = self._settings.body_seconds
         body = await read_body(headers, request.receive, most=_BYTES, seconds=seconds)
-        said = parse(FeedbackRequest, body)
+        said = parse(FeedbackRequest, decode(headers, body, _BYTES))
         issued = self._find(said.prediction_id)
         served = self._store.served.get(issued.problem)
         if served is None:

@@ -119,7 +119,7 @@ def _check_records(inputs: Sequence[Any], loaded: Loaded, fields: Mapping[str, s
             refused[position] = _error(position, unknown, ReasonCode.UNKNOWN_FIELD, why)
             continue
         try:
-            usable.append(check_record(fields, found))
+            usable.append(check_record(fields, found, loaded.required))
         except UnusableError as error:
             refused[position] = _error(position, error.field, error.code, error.why)
     return Checked(usable, refused)

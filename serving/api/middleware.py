@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import secrets
 import traceback
 from collections.abc import Mapping
 from time import perf_counter
@@ -17,6 +19,10 @@ from serving.telemetry.metrics import OTHER, Metrics
 
 _log = logging.getLogger(__name__)
 GONE = 499
+# Where in the scope of a request its identifier is: what its client says, or one that is made.
+REQUEST_ID = "perennial.request_id"
+_VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_REQUEST_ID_HEADER = b"x-request-id"
 _FRAMES = 6
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -76,9 +82,11 @@ class RequestGuard:
         begin = perf_counter()
         path, method = scope["path"], scope["method"]
         route = self._routes.get(path) or self._folder(path)
+        request_id = scope[REQUEST_ID] = _request_id(scope)
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
+                message["headers"].append((_REQUEST_ID_HEADER, request_id.encode()))
                 self._metrics.request(route, method, message["status"], perf_counter() - begin)
             await send(message)
 
@@ -101,7 +109,7 @@ class RequestGuard:
         try:
             await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the application has answered that it failed
-            _log_failure(self._routes.get(scope["path"], OTHER), error)
+            _log_failure(self._routes.get(scope["path"], OTHER), scope[REQUEST_ID], error)
 
     async def _answer_directly(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send
@@ -114,7 +122,7 @@ class RequestGuard:
         except DisconnectedError:
             await Response(status_code=GONE)(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - a failure is logged and answered
-            _log_failure(self._routes[scope["path"]], error)
+            _log_failure(self._routes[scope["path"]], scope[REQUEST_ID], error)
             await error_answer(FAILED)(scope, receive, send)
 
     def _folder(self, path: str) -> str:
@@ -211,9 +219,17 @@ def error_answer(error: ApiError) -> Response:
     return json_answer(error.status, orjson.dumps(body), error.headers)
 
 
-def _log_failure(route: str, error: Exception) -> None:
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == _REQUEST_ID_HEADER and _VALID_REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return secrets.token_hex(16)
+
+
+def _log_failure(route: str, request_id: str, error: Exception) -> None:
     """Log the place of a failure without its message, which may contain the client's input."""
     frames = reversed(traceback.extract_tb(error.__traceback__))
     places = [f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames]
     where = " < ".join(places[:_FRAMES])
-    _log.error("%s failed with %s in %s", route, type(error).__name__, where)
+    kind = type(error).__name__
+    _log.error("%s failed with %s in %s (request %s)", route, kind, where, request_id)

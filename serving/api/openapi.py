@@ -127,6 +127,7 @@ _MODELS = _Operation(
                 model="sentiment",
                 kind="text",
                 fields=None,
+                required=[],
                 classes=["negative", "positive"],
                 versions=[
                     Version(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -12,7 +13,12 @@ from pydantic_core import ErrorDetails
 from serving.api.errors import ApiError
 
 _JSON = b"application/json"
-_CHARSETS = frozenset({b"", b"charset=utf-8", b'charset="utf-8"'})
+_CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
+_GZIP = frozenset({b"gzip", b"x-gzip"})
+_UNCODED = frozenset({b"", b"identity"})
+# So that zlib reads a gzip header and its checksum.
+_GZIP_WINDOW = 31
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _INPUTS = "inputs"
 _SHOWN = 60
 _MOST_ERRORS = 1000
@@ -37,14 +43,52 @@ def require_json(headers: Mapping[bytes, bytes]) -> None:
         415 otherwise.
     """
     said = headers.get(b"content-type", b"")
-    if said != _JSON:
-        kind, _, parameter = said.lower().partition(b";")
-        if kind.strip() != _JSON or parameter.strip() not in _CHARSETS:
-            raise ApiError(
-                415, "not_json", "Send JSON in UTF-8, with Content-Type: application/json."
-            )
-    if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise ApiError(415, "encoded", "Send the body without Content-Encoding.")
+    if said != _JSON and not _is_json(said.lower()):
+        raise ApiError(415, "not_json", "Send JSON in UTF-8, with Content-Type: application/json.")
+    coding = headers.get(b"content-encoding")
+    if coding is not None and coding.strip().lower() not in _GZIP | _UNCODED:
+        raise ApiError(415, "encoded", "Send the body as it is, or with Content-Encoding: gzip.")
+
+
+def _is_json(said: bytes) -> bool:
+    kind, *parameters = said.split(b";")
+    values = dict(parameter.strip().partition(b"=")[::2] for parameter in parameters)
+    charset = values.get(b"charset", b"utf-8").strip(b'" ')
+    return kind.strip() == _JSON and charset in _CHARSETS
+
+
+def decode(headers: Mapping[bytes, bytes], body: bytes, most: int) -> bytes:
+    """Return a body without its content coding and byte order mark.
+
+    Raises
+    ------
+    ApiError
+        400 if the body is not what its Content-Encoding says; 413 if it would be longer than
+        `most` bytes, of which no more are unpacked.
+    """
+    if headers.get(b"content-encoding", b"").strip().lower() in _GZIP:
+        body = _unpack(body, most)
+    return body.removeprefix(_BYTE_ORDER_MARK)
+
+
+def _unpack(body: bytes, most: int) -> bytes:
+    unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        content = unpacker.decompress(body, most + 1)
+    except zlib.error:
+        raise _no_gzip() from None
+    if len(content) > most:
+        raise ApiError(
+            413, "too_large", f"The unpacked body is larger than the {most:,} bytes allowed."
+        )
+    # A part is missing, or another follows.
+    if not unpacker.eof or unpacker.unused_data:
+        raise _no_gzip()
+    return content
+
+
+def _no_gzip() -> ApiError:
+    return ApiError(400, "malformed_gzip", "The body is not one whole gzip file.")
 
 
 def parse(schema: type[RequestT], body: bytes) -> RequestT:

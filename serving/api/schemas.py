@@ -21,7 +21,9 @@ Fields = Annotated[
     WithJsonSchema(
         {
             "type": "object",
-            "additionalProperties": {"type": ["string", "boolean", "number", "null", "object"]},
+            "additionalProperties": {
+                "type": ["string", "boolean", "number", "null", "object", "array"]
+            },
             "maxProperties": _MOST_FIELDS,
         }
     ),
@@ -75,6 +77,17 @@ class Contribution(_Schema):
     )
 
 
+class AnswerWarning(_Schema):
+    """What the model could not go by in an input that it answered."""
+
+    code: str = Field(
+        description="stable name, for programs: missing for a field without a value, "
+        "unknown_category for one that the model does not know"
+    )
+    message: str = Field(description="one sentence for people")
+    field: str = Field(description="the input, or the part of it that is meant")
+
+
 class Prediction(_Schema):
     """The answer for one input."""
 
@@ -83,6 +96,9 @@ class Prediction(_Schema):
     probabilities: dict[str, float]
     version: int = Field(description="number of the model version that answered")
     explanation: list[Contribution] | None = None
+    warnings: list[AnswerWarning] | None = Field(
+        default=None, description="what the model could not go by; absent if there is nothing"
+    )
 
 
 class InputError(_Schema):
@@ -127,8 +143,9 @@ class Model(_Schema):
     model: str
     kind: Literal["text", "tabular"]
     fields: dict[str, FieldKind] | None = Field(
-        description="what an input of a tabular model must have"
+        description="what an input of a tabular model may have"
     )
+    required: list[str] = Field(description="the fields that it must have")
     classes: list[str]
     versions: list[Version]
 

@@ -7,21 +7,23 @@ fills it, or the other way round, ends the import of `serving.api.answer`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from perennial.inference.contribution import Contribution
-from serving.api.errors import InputError
+from serving.api.errors import AnswerWarning, InputError
 from serving.api.schemas import ClassifyAnswer
 
 # JSON escapes this character in every text, so that it stands for a value and nothing else.
 _SLOT = "\0"
 _TEXT, _VALUE = orjson.Fragment(f'"{_SLOT}"'), orjson.Fragment(_SLOT)
-_VARYING = ("prediction_id", "probabilities", "explanation")
+_VARYING = ("prediction_id", "probabilities", "explanation", "warnings")
+_OPTIONAL = ("explanation", "warnings")
 _PARTS = ("predictions", "errors")
 _EXPLANATION = [Contribution("funny", 0.5, ((0, 5),))]
+_WARNINGS = [AnswerWarning("missing", "inputs[0].width is missing.", "inputs[0].width")]
 _ERRORS = [InputError(0, "missing", "inputs[0].width is missing.", "inputs[0].width")]
 
 
@@ -36,8 +38,8 @@ class Templates(NamedTuple):
         Text before and after several predictions.
     plain : tuple of str
         Prediction of each class, with ``%s`` for each value.
-    explained : tuple of str
-        Prediction of each class with an explanation.
+    explained, warned, explained_and_warned : tuple of str
+        Prediction of each class with an explanation, with warnings, or with both.
     partial : str
         Answer with several predictions and with errors, with ``%s`` for each of both.
     """
@@ -47,7 +49,15 @@ class Templates(NamedTuple):
     tail: str
     plain: tuple[str, ...]
     explained: tuple[str, ...]
+    warned: tuple[str, ...]
+    explained_and_warned: tuple[str, ...]
     partial: str
+
+    def of(self, parts: Collection[str]) -> tuple[str, ...]:
+        """Return the predictions that have these optional parts."""
+        if "warnings" in parts:
+            return self.explained_and_warned if "explanation" in parts else self.warned
+        return self.explained if "explanation" in parts else self.plain
 
 
 class AnswerSchema:
@@ -75,9 +85,10 @@ class AnswerSchema:
 
     def __init__(self, answer: type[ClassifyAnswer]) -> None:
         self._answer = answer
-        written = self._write("problem", 1, ["label"], explained=True, partial=True)
+        written = self._write("problem", 1, ["label"], parts=_OPTIONAL, partial=True)
         (prediction, _) = written["predictions"]
         _require_same(prediction["explanation"], _EXPLANATION)
+        _require_same(prediction["warnings"], _WARNINGS)
         _require_same(written["errors"], _ERRORS)
         self.parts = tuple(name for name in written if name in _PARTS)
         self.order = tuple(name for name in prediction if name in _VARYING)
@@ -86,18 +97,29 @@ class AnswerSchema:
     def templates(self, problem: str, version: int, classes: Sequence[str]) -> Templates:
         """Return the templates of a model version."""
         plain = self._write(problem, version, classes)
-        explained = self._write(problem, version, classes, explained=True)
         slotted = [_with_slots(each) for each in plain["predictions"]]
         partial = self._write(problem, version, classes, partial=True)
         head, tail = orjson.dumps({**plain, "predictions": [_VALUE]}).decode().split(_SLOT)
+        explained, warned, both = (
+            self._predictions(problem, version, classes, parts)
+            for parts in (("explanation",), ("warnings",), _OPTIONAL)
+        )
         return Templates(
             tuple(_template({**plain, "predictions": [each]}) for each in slotted),
             head,
             tail,
             tuple(_template(each) for each in slotted),
-            tuple(_template(_with_slots(each)) for each in explained["predictions"]),
+            explained,
+            warned,
+            both,
             _template({**partial, "predictions": [_VALUE], "errors": _VALUE}),
         )
+
+    def _predictions(
+        self, problem: str, version: int, classes: Sequence[str], parts: Collection[str]
+    ) -> tuple[str, ...]:
+        written = self._write(problem, version, classes, parts=parts)
+        return tuple(_template(_with_slots(each)) for each in written["predictions"])
 
     def _write(
         self,
@@ -105,20 +127,21 @@ class AnswerSchema:
         version: int,
         classes: Sequence[str],
         *,
-        explained: bool = False,
+        parts: Collection[str] = (),
         partial: bool = False,
     ) -> dict[str, Any]:
         """Return an answer with one prediction of each class, as the schema orders it.
 
         A partial one has one input more, which cannot be classified.
         """
+        optional = {"explanation": _EXPLANATION, "warnings": _WARNINGS}
         predictions: list[dict[str, Any] | None] = [
             {
                 "prediction_id": "",
                 "label": label,
                 "probabilities": dict.fromkeys(classes, 0.0),
                 "version": version,
-                **({"explanation": _EXPLANATION} if explained else {}),
+                **{name: value for name, value in optional.items() if name in parts},
             }
             for label in classes
         ]
@@ -146,6 +169,7 @@ def _with_slots(prediction: dict[str, Any]) -> dict[str, Any]:
         "prediction_id": _TEXT,
         "probabilities": dict.fromkeys(prediction["probabilities"], _VALUE),
         "explanation": _VALUE,
+        "warnings": _VALUE,
     }
     return {name: slots.get(name, value) for name, value in prediction.items()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +27,7 @@ class Loaded:
     predictor: Predictor
     origin: Origin
     fields: Mapping[str, FieldKind] | None = None
+    required: Collection[str] = ()
 
     @property
     def kind(self) -> Kind:
@@ -54,7 +55,7 @@ def load(version: ModelVersion, file: ModelFile, origin: Origin) -> Loaded:
     """
     # scikit-learn takes seconds to import; the worker answers its probes meanwhile.
     from perennial.inference.predictor import build_predictor
-    from perennial.inputs.encoder import fields_of
+    from perennial.inputs.encoder import fields_of, required_of
 
     name = f"Version {version.version} of {version.problem!r}"
     model = open_model(file, version.sha256, name)
@@ -63,4 +64,4 @@ def load(version: ModelVersion, file: ModelFile, origin: Origin) -> Loaded:
         raise OutsideError(f"{name} is refused: its predictor has other classes than the model.")
     for each in file.golden.inputs[:_WARM_UPS]:
         predictor.probabilities([each])
-    return Loaded(version, predictor, origin, fields_of(model))
+    return Loaded(version, predictor, origin, fields_of(model), required_of(model))

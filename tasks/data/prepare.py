@@ -40,6 +40,7 @@ from perennial.splits.split import (
 )
 from perennial.splits.summary import SplitSummary
 from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.text.scripts import AnalyzerChoice, choose_analyzer
 from perennial.training.pipelines import Counter, build_counter, build_normalizer
 from perennial.training.validation import Bonds, Fold, validation_folds
 from tasks.data.labels import Divided, require_both_sides, require_common_labels
@@ -114,13 +115,16 @@ class Dataset(Holdout):
         The training documents that choose the challenger, and those that models learn from to
         predict them; there is none when there is one candidate.
     counts : dict
-        Features of the training documents, for each distinct specification of the candidates.
+        Features of the training documents, for each distinct specification of the candidates; why
+        there are none, where these documents have none.
     feedback_documents : int
         How many documents of the snapshot come from feedback.
     split : SplitSummary
         How the documents were divided.
     feedback_left_out : int
         How many of them are not learned from, as they are more than their share.
+    analyzer : AnalyzerChoice or None
+        What is counted by candidates that leave it to the documents; None if none does.
     """
 
     inputs: pa.Array
@@ -129,14 +133,34 @@ class Dataset(Holdout):
     bonds: Bonds
     judged: NDArray[np.bool_]
     folds: Sequence[Fold]
-    counts: dict[_Shared, SharedCounts]
+    counts: dict[_Shared, SharedCounts | ValueError]
     feedback_documents: int
     split: SplitSummary
     feedback_left_out: int
+    analyzer: AnalyzerChoice | None = None
+
+    def specify(self, problem: Problem) -> Problem:
+        """Return the problem with what these documents decide: its classes, and the analyzer."""
+        found = problem.with_classes(self.problem.classes)
+        return found if self.analyzer is None else found.with_analyzer(self.analyzer.analyzer)
 
     def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
-        """Return the features of one candidate."""
-        return self.counts[candidate.shared]
+        """Return the features of one candidate.
+
+        Raises
+        ------
+        ValueError
+            If the documents have none.
+        """
+        found = self.counts[candidate.shared]
+        if isinstance(found, ValueError):
+            raise found
+        return found
+
+    def size_of(self, candidate: _AnyCandidate) -> int:
+        """Return how many numbers the features of one candidate are."""
+        found = self.counts[candidate.shared]
+        return 0 if isinstance(found, ValueError) else int(found.matrix.size)
 
 
 @task(name="prepare", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
@@ -153,8 +177,11 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     problem, training = split.problem, split.training
     inputs = training[inputs_of(problem).column.name].combine_chunks()
     labels = _strings(training[LABEL])
+    analyzer = choose_analyzer(inputs) if problem.asks_for_analyzer else None
+    if analyzer is not None:
+        problem = problem.with_analyzer(analyzer.analyzer)
     dataset = Dataset(
-        **vars(holdout),
+        **{**vars(holdout), "problem": problem},
         inputs=inputs,
         labels=labels,
         content=training[CONTENT].combine_chunks(),
@@ -165,6 +192,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         feedback_documents=split.feedback_documents,
         split=split.summary,
         feedback_left_out=split.feedback_left_out,
+        analyzer=analyzer,
     )
     logger = get_run_logger()
     logger.info(
@@ -178,6 +206,8 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     )
     for note in split.summary.notes:
         logger.info(note)
+    if analyzer is not None:
+        logger.info("Counted %s, as %s.", analyzer.meaning, analyzer.reason)
     if split.feedback_left_out:
         logger.warning(
             "Left out %s from feedback: more than feedback.max_share %g of the training "
@@ -293,7 +323,7 @@ def _folds(problem: Problem, split: _Split, labels: NDArray[np.str_]) -> list[Fo
     return folds
 
 
-def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCounts]:
+def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCounts | ValueError]:
     """Normalise once per preparation and count once per kind of features.
 
     Preparations are worked on side by side: Arrow and NumPy hold no lock while they work.
@@ -302,7 +332,7 @@ def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCou
     for candidate in problem.candidates.values():
         groups.setdefault(candidate.shared[:1], {})[candidate.shared] = candidate
 
-    def count(group: dict[_Shared, _AnyCandidate]) -> dict[_Shared, SharedCounts]:
+    def count(group: dict[_Shared, _AnyCandidate]) -> dict[_Shared, SharedCounts | ValueError]:
         read = build_normalizer(problem, next(iter(group.values()))).transform(inputs)
         return {shared: _count(candidate, read) for shared, candidate in group.items()}
 
@@ -310,9 +340,13 @@ def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCou
         return dict(ChainMap(*threads.map(count, groups.values())))
 
 
-def _count(candidate: _AnyCandidate, read: Any) -> SharedCounts:
+def _count(candidate: _AnyCandidate, read: Any) -> SharedCounts | ValueError:
     counter = build_counter(candidate.features)
-    return SharedCounts(counter, counter.fit_transform(read))
+    try:
+        return SharedCounts(counter, counter.fit_transform(read))
+    except ValueError as error:
+        # Other candidates may find features in the same documents.
+        return error
 
 
 def _traits(holdout: pa.Table) -> pa.Table:

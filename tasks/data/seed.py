@@ -20,12 +20,13 @@ from prefect.logging import get_run_logger
 from pyarrow import csv
 from rich.progress import Progress
 
-from perennial.commands import counted
+from perennial.commands import command, counted
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.fields.base import is_text
 from perennial.files.labelled import content_id
 from perennial.inputs.base import inputs_of
+from perennial.inputs.forecast import Forecast
 from perennial.paths import nest
 from perennial.settings import get_settings
 from perennial.stores import mongodb
@@ -52,10 +53,21 @@ class Documents(Protocol):
 
 @dataclass(frozen=True)
 class SeedResult:
-    """How many documents a file has, and how many of them were new."""
+    """What became of the documents of a file.
+
+    Attributes
+    ----------
+    documents : int
+        How many the file has.
+    added : int
+        How many of them were new.
+    quarantined : int
+        How many of them a retraining will put into quarantine.
+    """
 
     documents: int
     added: int
+    quarantined: int = 0
 
 
 def reviews_file() -> Path:
@@ -142,10 +154,13 @@ def load(problem: Problem, rows: Documents) -> SeedResult:
     """Add the documents whose ids are not yet in the problem's collection."""
     progress_id = cast("UUID", create_progress_artifact(0.0, key=f"seed-{problem.name}"))
     added = done = 0
+    forecast = Forecast(problem)
     with mongodb.connect(get_settings()) as client, Progress(transient=True) as progress:
         collection = open_documents(client, problem)
         bar = progress.add_task(f"seed {problem.name}", total=len(rows))
         for number, batch in enumerate(batched(rows, _BATCH)):
+            for document in batch:
+                forecast.add(document)
             added += mongodb.insert_missing(collection, batch)
             done += len(batch)
             progress.advance(bar, len(batch))
@@ -159,4 +174,21 @@ def load(problem: Problem, rows: Documents) -> SeedResult:
         problem.source.collection,
         f"{added:,}",
     )
-    return SeedResult(done, added)
+    _warn(problem, rows, forecast)
+    return SeedResult(done, added, forecast.quarantined)
+
+
+def _warn(problem: Problem, rows: Documents, forecast: Forecast) -> None:
+    """Say which rows could not be read, and which documents will not be used, and why."""
+    logger = get_run_logger()
+    for why in getattr(rows, "unreadable", ()):
+        logger.warning("%s", why)
+    if forecast.reasons:
+        logger.warning(
+            "%s of the %s documents will go to quarantine; `%s` shows them after a retraining.",
+            f"{forecast.quarantined:,}",
+            f"{forecast.documents:,}",
+            command("quarantine", problem.name),
+        )
+    for reason, count in forecast.reasons.most_common():
+        logger.warning("  %s: %s, such as: %s", reason, f"{count:,}", forecast.examples[reason])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf
@@ -86,9 +86,14 @@ def counted(problem: Problem) -> Problem:
     What a candidate leaves out of them is left out fold by fold, so that candidates share counts.
     """
     texts = {name: each for name, each in problem.candidates.items() if isinstance(each, Candidate)}
-    least: dict[tuple[str, bool], int] = {}
+    least: dict[Hashable, int] = {}
+
+    def kind_of(each: Candidate) -> Hashable:
+        f = each.features
+        return each.preparation, f.analyzer, f.bigrams, f.character_lengths
+
     for each in texts.values():
-        kind = each.preparation, each.features.bigrams
+        kind = kind_of(each)
         least[kind] = min(each.features.min_documents, least.get(kind, sys.maxsize))
 
     def widest(each: Candidate) -> Candidate:
@@ -96,7 +101,7 @@ def counted(problem: Problem) -> Problem:
             update={
                 "max_features": None,
                 "binary": False,
-                "min_documents": least[each.preparation, each.features.bigrams],
+                "min_documents": least[kind_of(each)],
             }
         )
         return each.model_copy(update={"features": features})

@@ -13,11 +13,12 @@ from perennial.config.problem import Problem
 from perennial.config.rollout import Rollout
 from perennial.errors import OutsideError
 from perennial.registry.client import CANARY, ModelVersion, Registry, StaleComparisonError
+from perennial.registry.model_version import TAKEN_BACK
 from perennial.registry.tags import CanaryTags
 from tasks.orchestration.events import emit
 from tasks.promotion.history import note
 
-_PROMOTED, _TAKEN_BACK = "promoted", "taken back"
+_PROMOTED = "promoted"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Canary:
     @property
     def taken_back(self) -> str | None:
         """Reason for which the canary was taken back already, when only its alias is left."""
-        if self.version.canary_outcome != _TAKEN_BACK:
+        if self.version.canary_outcome != TAKEN_BACK:
             return None
         return self.version.canary_reason or ""
 
@@ -97,7 +98,7 @@ def start(
             "a version gets one chance, retrain for a new one."
         )
     if before is not None:
-        _end(registry, before, _TAKEN_BACK, f"version {version.version} took its place")
+        _end(registry, before, TAKEN_BACK, f"version {version.version} took its place")
     registry.tag(version, CanaryTags(against=production.version).as_tags())
     _set_step(problem.rollout, registry, version, 0)
     share = problem.rollout.steps[0]
@@ -143,7 +144,7 @@ def make_production(
 
 def take_back(problem: Problem, registry: Registry, canary: Canary, reason: str) -> None:
     """Let the canary answer no more, for good, and write the reason onto the version."""
-    _end(registry, canary.version, _TAKEN_BACK, reason)
+    _end(registry, canary.version, TAKEN_BACK, reason)
     registry.stop_canary(problem.name)
     emit("canary.taken-back", problem.name, version=canary.version.version, reason=reason)
 

@@ -19,6 +19,7 @@ from perennial.promotion.verdict import Verdict
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 from perennial.splits.summary import SplitSummary
+from perennial.text.scripts import AnalyzerChoice
 from tasks.data.ingest import IngestResult
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary
@@ -28,6 +29,7 @@ from tasks.reporting.tables import (
     decision_table,
     documents_table,
     durations_table,
+    failures_table,
     holdout_table,
     split_table,
 )
@@ -67,6 +69,8 @@ class Retraining:
         How the documents were divided; None when there was nothing to do.
     feedback_left_out : int
         How many of them were more than their share of the training documents.
+    analyzer : AnalyzerChoice or None
+        What was counted in texts, where that was left to the documents.
     """
 
     ingested: IngestResult
@@ -78,6 +82,7 @@ class Retraining:
     feedback_documents: int | None = None
     split: SplitSummary | None = None
     feedback_left_out: int = 0
+    analyzer: AnalyzerChoice | None = None
 
 
 @task(name="report", cache_policy=NO_CACHE, **NETWORK)
@@ -193,9 +198,11 @@ def _documents_table(problem: Problem, retraining: Retraining) -> TextTable:
 def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
     tables = [_documents_table(problem, retraining)]
     if retraining.split is not None:
-        tables.append(split_table(retraining.split))
+        tables.append(split_table(retraining.split, retraining.analyzer))
     if retraining.candidates:
         tables.append(candidates_table(problem, retraining.candidates))
+        failures = failures_table(retraining.candidates)
+        tables += [failures] if failures is not None else []
     if retraining.evaluation is not None:
         tables.append(holdout_table(retraining.evaluation))
         decision = decision_table(retraining.evaluation)

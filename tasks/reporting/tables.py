@@ -8,6 +8,7 @@ from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.metrics import METRICS, MetricName
 from perennial.splits.summary import SplitSummary
+from perennial.text.scripts import AnalyzerChoice
 from tasks.data.ingest import IngestResult
 from tasks.tables.base import TextTable
 from tasks.training.evaluate import Evaluation
@@ -45,17 +46,20 @@ def documents_table(
     )
 
 
-def split_table(split: SplitSummary) -> TextTable:
+def split_table(split: SplitSummary, analyzer: AnalyzerChoice | None = None) -> TextTable:
     """Return a table: how the documents were divided, and what a person should know about it."""
     title = split.title[0].upper() + split.title[1:]
     counts = [("training documents", split.training), ("holdout", split.holdout), *split.counts]
     rows = [(what, f"{count:,}") for what, count in counts]
-    remarks = [(remark, "") for remark in split.remarks]
-    return TextTable(title, ("documents", "count"), [*rows, *remarks])
+    remarks = split.remarks
+    if analyzer is not None:
+        remarks.append(f"Features are {analyzer.meaning}: {analyzer.reason}.")
+    return TextTable(title, ("documents", "count"), [*rows, *((each, "") for each in remarks)])
 
 
 def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> TextTable:
     """Return a table: what each candidate showed on the validation documents, the best first."""
+    results = [result for result in results if not result.failure]
     if not all(result.metrics for result in results):
         fits = [(result.name, f"{result.seconds:.2f}") for result in results]
         return TextTable(
@@ -77,6 +81,14 @@ def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> Te
             for r in ordered
         ],
     )
+
+
+def failures_table(results: Sequence[CandidateResult]) -> TextTable | None:
+    """Return a table: why candidates could not be fitted; None if all could."""
+    rows = [(result.name, result.failure) for result in results if result.failure]
+    if not rows:
+        return None
+    return TextTable("Candidates that cannot be fitted", ("candidate", "reason"), rows)
 
 
 def holdout_table(evaluation: Evaluation) -> TextTable:

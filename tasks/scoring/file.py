@@ -25,7 +25,7 @@ from perennial.commands import command
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.files.arrow import ArrowTable, flattened
-from perennial.files.inputs import InputColumns
+from perennial.files.inputs import TEXT_COLUMN, InputColumns
 from perennial.files.parquet_rows import ParquetTable
 from perennial.files.rows import Row, TableFile
 from perennial.files.table import open_table, require_columns
@@ -143,7 +143,8 @@ def _require_out(file: Path, out: Path) -> None:
 
 def _open(problem: Problem, file: Path, text_column: str | None, encoding: str | None) -> _Source:
     columns = InputColumns(problem, text_column)
-    table = open_table(file, columns.names, encoding=encoding)
+    table = open_table(file, [*columns.names, TEXT_COLUMN], encoding=encoding)
+    columns.locate(table, TEXT_COLUMN)
     place = "source.fields.text" if inputs_of(problem).fields is None else "inputs"
     said = f"The name stands at {place} in problems/{problem.name}.yaml."
     require_columns(table, columns.names, said if text_column is None else "")
@@ -241,7 +242,7 @@ def _predict(
     inputs, skipped, table = inputs_of(problem), Counter[Reason](), batch.table
     usable: dict[int, Any] = {}
     for index, row in enumerate(batch.rows):
-        values = row.values | source.inputs.read(source.table, row)
+        values = row.values | source.inputs.read(row)
         try:
             usable[index] = inputs.read(values, limited=False)
         except UnusableError as error:

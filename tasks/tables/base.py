@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
+from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class TextTable:
         for name in self.head:
             table.add_column(name)
         for row in self.rows:
-            table.add_row(*row)
+            # Brackets in what people write are no styles.
+            table.add_row(*map(Text, row))
         return table
 
 

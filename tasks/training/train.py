@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from textwrap import shorten
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from sklearn.pipeline import Pipeline
 
+from perennial.classifiers.threshold_classifier import unwrapped
 from perennial.config.problem import Problem
+from perennial.errors import OutsideError
+from perennial.estimators import spec_of
 from perennial.fields.base import LARGEST
 from perennial.metrics import METRICS, MetricName, Predictions, compute, join, metrics_of
 from perennial.registry.client import open_registry
@@ -29,6 +33,9 @@ from perennial.training.threshold_tuning import TuningResult, at_best
 from perennial.training.validation import Fold
 from tasks.data.prepare import Dataset
 from tasks.orchestration.retries import COMPUTING_SECONDS
+
+# A tag of MLflow and a cell of a table must hold it.
+_LONGEST_REASON = 400
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,8 @@ class CandidateResult:
         Time of its fit.
     classifier : Pipeline or None
         What was fitted, if on all training documents: when there are no validation documents.
+    failure : str
+        Why it could not be fitted; empty if it was.
     """
 
     name: str
@@ -54,6 +63,7 @@ class CandidateResult:
     metrics: dict[MetricName, float]
     seconds: float
     classifier: Pipeline | None = field(default=None, repr=False)
+    failure: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +80,7 @@ def largest_first(problem: Problem, dataset: Dataset) -> list[str]:
     """Return the candidates, the one with the most counts first: none of the rest outlasts it."""
     return sorted(
         problem.candidates,
-        key=lambda name: dataset.counts_of(problem.candidates[name]).matrix.size,
+        key=lambda name: dataset.size_of(problem.candidates[name]),
         reverse=True,
     )
 
@@ -82,26 +92,57 @@ def largest_first(problem: Problem, dataset: Dataset) -> list[str]:
     timeout_seconds=COMPUTING_SECONDS,
 )
 def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> CandidateResult:
-    """Fit one candidate without the validation documents, and log how it does on them."""
-    matrix, labels = dataset.counts_of(problem.candidates[name]).matrix, dataset.labels
-    metrics: dict[MetricName, float] = {}
-    classifier: Pipeline | None = None
-    seen: Predictions | None = None
+    """Fit one candidate without the validation documents, and log how it does on them.
+
+    One that cannot be fitted says why, and leaves the others alone.
+    """
     with open_registry(get_settings()).run(
         problem.name, name, parent=parent_run, tags=RunTags(kind="candidate").as_tags()
     ) as run_id:
         with _timed() as timer:
-            if dataset.folds:
-                seen = join([_fit_and_predict(problem, name, dataset, f) for f in dataset.folds])
-            else:
-                classifier = build_classifier(problem, name).fit(matrix, labels)
-        if seen is not None:
-            best = at_best(problem, seen)
+            fitted = _fit(problem, name, dataset)
+        metrics: dict[MetricName, float] = {}
+        if fitted.seen is not None:
+            best = at_best(problem, fitted.seen)
             metrics = {metric: compute(metric, best) for metric in metrics_of(best)}
-        _log(problem, name, dataset, run_id, metrics, timer.seconds)
-    result = CandidateResult(name, run_id, metrics, timer.seconds, classifier)
-    get_run_logger().info("%s: %s.", name, _summary(problem, result, len(seen or ())))
+        result = CandidateResult(
+            name, run_id, metrics, timer.seconds, fitted.classifier, fitted.failure
+        )
+        _log(problem, result, dataset)
+    logger = get_run_logger()
+    if result.failure:
+        logger.warning("%s cannot be fitted: %s", name, result.failure)
+    else:
+        logger.info("%s: %s.", name, _summary(problem, result, len(fitted.seen or ())))
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """What became of a candidate: predictions, or a classifier, or a reason why there is none."""
+
+    seen: Predictions | None = None
+    classifier: Pipeline | None = None
+    failure: str = ""
+
+
+def _fit(problem: Problem, name: str, dataset: Dataset) -> _Fitted:
+    try:
+        if dataset.folds:
+            parts = [_fit_and_predict(problem, name, dataset, fold) for fold in dataset.folds]
+            return _Fitted(seen=join(parts))
+        matrix = dataset.counts_of(problem.candidates[name]).matrix
+        return _Fitted(classifier=build_classifier(problem, name).fit(matrix, dataset.labels))
+    except Exception as error:  # noqa: BLE001 - whatever a library raises, the others go on
+        return _Fitted(failure=_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong in one line, which may be one of many that a library wrote."""
+    said = " ".join(str(error).split())
+    if not isinstance(error, ValueError) or not said:
+        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return shorten(said, _LONGEST_REASON, placeholder=" ...")
 
 
 def _fit_and_predict(problem: Problem, name: str, dataset: Dataset, fold: Fold) -> Predictions:
@@ -122,19 +163,47 @@ def _summary(problem: Problem, result: CandidateResult, validation: int) -> str:
 
 @task(name="choose", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -> Challenger:
-    """Return the best candidate, fitted on all training documents, as a pipeline for raw inputs."""
+    """Return the best candidate, fitted on all training documents, as a pipeline for raw inputs.
+
+    One that cannot be fitted on all of them gives way to the next.
+
+    Raises
+    ------
+    OutsideError
+        If none of the candidates can be fitted; the message has the reason of each.
+    """
     sign = METRICS[problem.metric].sign
-    best = max(results, key=lambda result: sign * result.metrics.get(problem.metric, 0.0))
-    candidate = problem.candidates[best.name]
-    shared = dataset.counts_of(candidate)
-    classifier, seconds = best.classifier, best.seconds
-    if classifier is None:
-        with _timed() as timer:
-            classifier = build_classifier(problem, best.name).fit(shared.matrix, dataset.labels)
-        seconds = timer.seconds
-        get_run_logger().info("%s is the challenger, fitted again on all documents.", best.name)
-    model = assemble(build_normalizer(problem, candidate), shared.counter, classifier)
-    return Challenger(best, model, seconds)
+    reasons = {result.name: result.failure for result in results if result.failure}
+    able = [result for result in results if not result.failure]
+    able.sort(key=lambda result: sign * result.metrics.get(problem.metric, 0.0), reverse=True)
+    for best in able:
+        classifier, seconds = best.classifier, best.seconds
+        if classifier is None:
+            try:
+                with _timed() as timer:
+                    classifier = _fit_on_all(problem, best.name, dataset)
+            except Exception as error:  # noqa: BLE001 - whatever a library raises, the others go on
+                reasons[best.name] = _reason(error)
+                get_run_logger().warning(
+                    "%s cannot be fitted on all documents: %s", best.name, reasons[best.name]
+                )
+                continue
+            seconds = timer.seconds
+            get_run_logger().info("%s is the challenger, fitted again on all documents.", best.name)
+        candidate = problem.candidates[best.name]
+        counter = dataset.counts_of(candidate).counter
+        model = assemble(build_normalizer(problem, candidate), counter, classifier)
+        return Challenger(best, model, seconds)
+    why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    raise OutsideError(
+        f"No candidate of {problem.name!r} could be fitted ({why}); change candidates in "
+        f"problems/{problem.name}.yaml, or load more documents."
+    )
+
+
+def _fit_on_all(problem: Problem, name: str, dataset: Dataset) -> Pipeline:
+    matrix = dataset.counts_of(problem.candidates[name]).matrix
+    return build_classifier(problem, name).fit(matrix, dataset.labels)
 
 
 def predict(
@@ -149,6 +218,10 @@ def predict(
     if isinstance(prepared, np.ndarray):
         # The scale of a version of the time before that limit knew none.
         prepared = np.clip(prepared, -LARGEST, LARGEST)
+        spec = spec_of(unwrapped(model[-1]))
+        if (spec is None or spec.missing == "refused") and np.isnan(prepared).any():
+            # A version of the time when records had every value is judged on others, too.
+            prepared = np.nan_to_num(prepared, nan=0.0)
     predicted, probabilities = in_terms_of(
         problem, model.classes_, model[-1].predict(prepared), model[-1].predict_proba(prepared)
     )
@@ -161,19 +234,17 @@ def predict(
     )
 
 
-def _log(
-    problem: Problem,
-    name: str,
-    dataset: Dataset,
-    run_id: str,
-    metrics: dict[MetricName, float],
-    seconds: float,
-) -> None:
-    figures = {f"validation.{metric}": value for metric, value in metrics.items()}
+def _log(problem: Problem, result: CandidateResult, dataset: Dataset) -> None:
+    figures = {f"validation.{metric}": value for metric, value in result.metrics.items()}
+    tags = RunTags(outcome="failed", reason=result.failure) if result.failure else RunTags()
     registry = open_registry(get_settings())
-    params = parameters_of(problem, name)
-    registry.log(run_id, params=params, metrics={**figures, "fit.seconds": seconds})
-    registry.log_snapshot(run_id, dataset.snapshot)
+    registry.log(
+        result.run_id,
+        params=parameters_of(problem, result.name),
+        metrics={**figures, "fit.seconds": result.seconds},
+        tags=tags.as_tags(),
+    )
+    registry.log_snapshot(result.run_id, dataset.snapshot)
 
 
 @dataclass

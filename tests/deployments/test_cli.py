@@ -41,11 +41,17 @@ def test_help_shows_every_command_in_the_group_of_what_people_want() -> None:
     def commands(group: str) -> set[str]:
         return set(re.findall(r"^│ (\w+) ", groups[group], re.MULTILINE))
 
-    assert commands("Begin") == {"check", "quickstart", "seed"}
+    assert commands("Begin") == {"check", "init", "quickstart", "seed"}
     assert commands("Learn") == {"retrain", "experiment", "reproduce"}
     assert commands("Decide what is in Production") == {"approve", "rollback", "history"}
     assert commands("Keep or erase documents") == {"erase"}
-    assert commands("Watch and score") == {"feedback", "monitor", "quarantine", "score"}
+    assert commands("Watch and score") == {
+        "feedback",
+        "monitor",
+        "quarantine",
+        "score",
+        "status",
+    }
     system = {"serve", "up", "down", "apply", "exporter", "migrate"}
     assert commands("Run the system") == system
     assert "Retrain one problem on everything that is in MongoDB by now." in groups["Learn"]
@@ -75,7 +81,9 @@ def test_an_unknown_command_is_told_with_the_nearest_one(typed: str, meant: str)
 
 
 def test_every_command_that_a_message_names_exists() -> None:
-    known = {command.name for command in app.registered_commands}
+    known = {
+        each.name or getattr(each.callback, "__name__", None) for each in app.registered_commands
+    }
 
     assert set(get_args(Name)) <= known
     assert command("retrain", "sentiment") == "perennial retrain sentiment"

@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments import exporter
-from deployments.deadline import deadline
 from deployments.deployed import deployed_flows
 from deployments.exporter import Sources, flow_runs, measurements, production, sources
 from perennial.config.problem import Problem
@@ -19,6 +18,7 @@ from perennial.errors import OutsideError
 from perennial.local import embedded
 from perennial.prometheus import EXPORTER, FLOWS, PREFIX
 from perennial.settings import Settings
+from perennial.status.deadline import deadline
 from perennial.stores import mongodb
 from perennial.stores.measurements import COLLECTION, Gauge, record
 from tests.conftest import free_port

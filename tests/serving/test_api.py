@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 from collections.abc import Callable
@@ -235,7 +236,9 @@ def test_a_body_in_pieces_cannot_be_larger_than_allowed(
         {"Content-Type": "text/plain"},
         {"Content-Type": "application/x-www-form-urlencoded"},
         {"Content-Type": "application/json; charset=latin-1"},
-        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {"Content-Type": "application/json; profile=x; charset=utf-16"},
+        {"Content-Type": "application/json", "Content-Encoding": "br"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip, gzip"},
     ],
 )
 def test_what_is_not_declared_as_json_is_not_read(
@@ -244,6 +247,60 @@ def test_what_is_not_declared_as_json_is_not_read(
     answer = client.post("/classify", content=b'{"inputs": ["a"]}', headers=headers)
 
     assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("headers", "prepare"),
+    [
+        ({"Content-Type": "application/json; charset=utf8"}, bytes),
+        ({"Content-Type": 'Application/JSON; profile=x; charset="UTF-8"'}, bytes),
+        ({"Content-Type": "application/json", "Content-Encoding": "Identity"}, bytes),
+        ({"Content-Type": "application/json", "Content-Encoding": ""}, bytes),
+        ({"Content-Type": "application/json"}, b"\xef\xbb\xbf".__add__),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, gzip.compress),
+        ({"Content-Type": "application/json", "Content-Encoding": "X-GZIP"}, gzip.compress),
+    ],
+    ids=["utf8", "parameters", "identity", "no coding", "byte order mark", "gzip", "x-gzip"],
+)
+def test_what_is_json_in_other_words_is_answered(
+    client: TestClient, headers: dict[str, str], prepare: Callable[[bytes], bytes]
+) -> None:
+    answer = client.post("/classify", content=prepare(b'{"inputs": ["a"]}'), headers=headers)
+
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b'{"inputs": ["a"]}', (400, "malformed_gzip", None)),
+        (gzip.compress(b'{"inputs": ["a"]}')[:-4], (400, "malformed_gzip", None)),
+        (gzip.compress(b'{"inputs": ["a"]}') * 2, (400, "malformed_gzip", None)),
+        (gzip.compress(b" " * 30_000_000), (413, "too_large", None)),
+    ],
+    ids=["not packed", "cut off", "two", "a bomb"],
+)
+def test_what_gzip_does_not_hold_is_refused(
+    client: TestClient, body: bytes, error: tuple[int, str, None]
+) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    assert _error(client.post("/classify", content=body, headers=headers)) == error
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/livez"), ("POST", "/classify"), ("GET", "/x")]
+)
+def test_every_answer_names_its_request(client: TestClient, method: str, path: str) -> None:
+    given = client.request(method, path, headers={"X-Request-Id": "ticket-7:a"})
+    made = [
+        client.request(method, path, headers={"X-Request-Id": wrong}).headers["X-Request-Id"]
+        for wrong in ("", "two words", "x" * 129)
+    ]
+
+    assert given.headers["X-Request-Id"] == "ticket-7:a"
+    assert len({*made}) == 3
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in made)
 
 
 def test_unknown_paths_and_wrong_methods_are_json_errors(client: TestClient) -> None:

@@ -19,7 +19,7 @@ NESTED = {"address": {"city": "Paris"}, "size": {"width": 2}, "wild": True}
 def check(*inputs: Any, fields: dict[str, str] | None = FIELDS) -> Checked:
     version = ModelVersion("plants", 1, "run", {})
     predictor: Any = None
-    loaded = Loaded(version, predictor, "registry", fields)
+    loaded = Loaded(version, predictor, "registry", fields, fields or ())
     return check_inputs(list(inputs), loaded, max_characters=10)
 
 

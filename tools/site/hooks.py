@@ -20,6 +20,7 @@ from tools.site import (
     python_api,
     repository,
     settings,
+    status,
 )
 
 
@@ -31,6 +32,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "reference/problem-file.md": problem_file.page,
         "reference/settings.md": settings.page,
         "reference/metrics.md": prometheus.page,
+        "reference/status.md": status.page,
         "reference/http-api.md": http_api.page,
         "reference/python.md": python_api.index,
         **{uri: partial(python_api.page, rooms) for uri, rooms in python_api.rooms().items()},

@@ -37,8 +37,9 @@ class Interval:
 def compute(metric: MetricName, predictions: Predictions) -> float:
     """Return one metric; equal to scikit-learn's for the same predictions.
 
-    With two classes precision, recall and F1 are those of the positive class, otherwise the mean
-    over the classes; ROC-AUC of more than two classes is the mean of one class against the rest.
+    With two classes precision, recall, F1 and average precision are those of the positive class,
+    otherwise the mean over the classes; ROC-AUC of more than two classes is the mean of one class
+    against the rest.
     The cost is the mean over documents, in the unit of the problem's costs.
 
     Raises
@@ -52,11 +53,12 @@ def compute(metric: MetricName, predictions: Predictions) -> float:
 
 
 def metrics_of(predictions: Predictions) -> tuple[MetricName, ...]:
-    """Return the metrics that can be computed: the cost only where errors have one."""
+    """Return the metrics that tell something: the cost only where errors have one, say."""
     return tuple(
         name
         for name, metric in METRICS.items()
-        if predictions.costs is not None or not metric.needs_costs
+        if (predictions.costs is not None or not metric.needs_costs)
+        and len(predictions.classes) >= metric.least_classes
     )
 
 

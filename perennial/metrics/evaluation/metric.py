@@ -31,6 +31,11 @@ class Metric:
         Whether it exists only where the problem says what errors cost.
     of_positive_class : bool
         Whether it is about the positive class, if there are two.
+    is_tuned_for : bool
+        Whether a problem with this metric and without ``decision`` gives the labels that make it
+        large, and not the most probable ones.
+    least_classes : int
+        The least number of classes of which it tells something.
     """
 
     name: str
@@ -40,6 +45,8 @@ class Metric:
     needs_probabilities: bool = False
     needs_costs: bool = False
     of_positive_class: bool = False
+    is_tuned_for: bool = False
+    least_classes: int = 2
 
     @property
     def sign(self) -> float:

@@ -17,7 +17,7 @@ from perennial.classifiers.linear_form import linear_form
 from perennial.classifiers.nb_svm import NbSvm
 from perennial.config.candidates import Candidate
 from perennial.config.problem import Problem
-from perennial.inference.compiled_text import compile_text_predictor
+from perennial.inference.compiling import compile_text_predictor
 from perennial.registry.artifact import TRUSTED_TYPES
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
 from tests.perennial.examples import some_examples

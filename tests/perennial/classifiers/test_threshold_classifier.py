@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from perennial.classifiers.threshold_classifier import ThresholdClassifier, scores_of
 from perennial.inference.base import PipelinePredictor
-from perennial.inference.compiled_text import compile_text_predictor
+from perennial.inference.compiling import compile_text_predictor
 from perennial.registry.artifact import TRUSTED_TYPES
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import TextNormalizer

@@ -93,18 +93,6 @@ def test_a_parameter_that_an_estimator_does_not_have_is_named_with_those_it_has(
     ("candidate", "says"),
     [
         pytest.param(
-            "    estimator: nb_svm\n",
-            "line 6: candidates.one.estimator is 'nb_svm', which takes two labels only, and the "
-            "file has 3; take 'linear_svm' or 'logistic_regression' instead.",
-            id="an estimator",
-        ),
-        pytest.param(
-            "    estimator: logistic_regression\n    parameters: {C: 2.0, solver: liblinear}\n",
-            "line 7: candidates.one.parameters.solver is 'liblinear', which takes two labels only, "
-            "and the file has 3; take 'lbfgs' instead.",
-            id="a solver",
-        ),
-        pytest.param(
             "    estimator: gradient_boosting\n    parameters:\n      loss: exponential\n",
             "line 8: candidates.one.parameters.loss is 'exponential', which takes two labels only, "
             "and the file has 3; take 'log_loss' instead.",
@@ -120,6 +108,19 @@ def test_what_takes_two_labels_only_is_refused_with_three(
 ) -> None:
     assert read(records(candidate, _TWO)).candidates.keys() == {"one"}
     assert complaint(records(candidate, _THREE)) == says
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        "    estimator: nb_svm\n",
+        "    estimator: logistic_regression\n    parameters: {solver: liblinear}\n",
+    ],
+)
+def test_what_learns_each_label_against_the_rest_takes_three(
+    candidate: str, read: Callable[[str], Problem]
+) -> None:
+    assert read(records(candidate, _THREE)).candidates.keys() == {"one"}
 
 
 @pytest.mark.parametrize(
@@ -140,10 +141,10 @@ def test_what_takes_two_labels_only_is_refused_with_three(
         ),
         pytest.param(
             "  grid:\n    preparation: plain\n    features: {words: {}}\n    estimators:\n"
-            "      svm: {estimator: nb_svm}\n",
-            "line 15: experiment.grid.estimators.svm.estimator is 'nb_svm', which takes two labels "
-            "only, and the file has 3; take 'linear_svm' or 'logistic_regression' instead.",
-            id="an estimator of the grid",
+            "      boosted: {estimator: gradient_boosting, parameters: {loss: exponential}}\n",
+            "line 15: experiment.grid.estimators.boosted.parameters.loss is 'exponential', which "
+            "takes two labels only, and the file has 3; take 'log_loss' instead.",
+            id="a value of the grid",
         ),
         pytest.param(
             "  grid:\n    preparation: plain\n    features: {words: {}}\n    estimators:\n"
@@ -168,10 +169,10 @@ def test_what_takes_two_labels_only_is_refused_with_three(
         ),
         pytest.param(
             "  grid:\n    preparation: plain\n    features: {words: {}}\n    estimators:\n"
-            "      linear: {estimator: logistic_regression}\n"
-            "  spaces:\n    words-linear:\n      parameters: {solver: [lbfgs, liblinear]}\n",
-            "line 18: experiment.spaces.words-linear.parameters.solver is 'liblinear', which takes "
-            "two labels only, and the file has 3; take 'lbfgs' instead.",
+            "      boosted: {estimator: gradient_boosting}\n"
+            "  spaces:\n    words-boosted:\n      parameters: {loss: [log_loss, exponential]}\n",
+            "line 18: experiment.spaces.words-boosted.parameters.loss is 'exponential', which "
+            "takes two labels only, and the file has 3; take 'log_loss' instead.",
             id="a value that is explored",
         ),
     ],

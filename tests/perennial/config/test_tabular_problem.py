@@ -49,12 +49,16 @@ def written(folder: Path, content: str) -> Path:
 def test_a_problem_with_inputs_is_read(tmp_path: Path) -> None:
     problem = load_problem(written(tmp_path, FLOWERS))
 
-    assert problem.inputs == {"width": "number", "colour": "category"}
+    assert inputs_of(problem).fields == {"width": "number", "colour": "category"}
     assert problem.validation == Validation(folds=4)
     assert all(isinstance(each, TabularCandidate) for each in problem.candidates.values())
     assert isinstance(inputs_of(problem), TabularInputs)
-    assert [name for name, _ in build_classifier(problem, "linear").steps] == ["scale", "classify"]
-    assert [name for name, _ in build_classifier(problem, "tree").steps] == ["classify"]
+    assert [name for name, _ in build_classifier(problem, "linear").steps] == [
+        "impute",
+        "scale",
+        "classify",
+    ]
+    assert [name for name, _ in build_classifier(problem, "tree").steps] == ["impute", "classify"]
     assert parameters_of(problem, "linear")["features.scale"] == "standard"
 
 
@@ -82,7 +86,8 @@ def test_a_problem_without_inputs_is_about_texts() -> None:
             "width: number",
             "width: numeric",
             5,
-            "inputs.width is 'numeric'; input should be 'number', 'category' or 'boolean'.",
+            "inputs.width is 'numeric'; input should be 'number', 'category', "
+            "'boolean', 'text', 'date' or 'words'.",
             id="a kind nobody knows",
         ),
         pytest.param(
@@ -132,7 +137,7 @@ def test_a_problem_without_inputs_is_about_texts() -> None:
             "{weighting: tfidf}",
             11,
             "candidates.linear.features.weighting is not a key of the schema; allowed here are "
-            "scale.",
+            "scale, categories, min_documents, max_categories, texts.",
             id="features of texts",
         ),
         pytest.param(

@@ -32,7 +32,8 @@ def fitted(
     parameters: Mapping[str, Any] = {},
     features: Any = COUNTS,
 ) -> Any:
-    return spec.build().set_params(**parameters).fit(features, labels_of(n_labels))
+    estimator = spec.for_labels(spec.build().set_params(**parameters), n_labels)
+    return estimator.fit(features, labels_of(n_labels))
 
 
 def options(spec: EstimatorSpec) -> Iterator[tuple[str, str]]:
@@ -52,6 +53,7 @@ limited = pytest.mark.parametrize(
         pytest.param(spec, limit, id=f"{spec.name}-{limit.value}")
         for spec in ESTIMATORS.values()
         for limit in spec.binary_limits
+        if limit.instead
     ],
 )
 
@@ -96,9 +98,7 @@ def test_with_three_labels_it_is_fitted_or_refused_when_the_file_is_read(
 @pytest.mark.filterwarnings("ignore")
 @every
 def test_a_value_that_takes_two_labels_only_is_known(spec: EstimatorSpec) -> None:
-    known = {(limit.parameter, limit.value) for limit in spec.binary_limits}
-    if (None, None) in known:
-        return
+    known = {(limit.parameter, limit.value) for limit in spec.binary_limits if limit.instead}
     assert {pair for pair in options(spec) if takes_only_two(spec, dict([pair]))} == known
 
 
@@ -133,7 +133,7 @@ def test_its_linear_form_gives_its_probabilities(spec: EstimatorSpec, n_labels: 
 
     form = linear_form(classifier)
 
-    assert (form is not None) >= (spec.linear_form is not None and n_labels == 2)
+    assert (form is not None) == (spec.linear_form is not None)
     if form is not None:
         outputs = (COUNTS @ form.weights.T + form.intercepts).tolist()
         found = [probabilities_of(each, form.link) for each in outputs]
@@ -170,6 +170,32 @@ def test_whatever_option_is_chosen_its_file_names_trusted_types_alone(spec: Esti
             # An option that the defaults of other parameters do not go with.
             continue
         assert set(get_untrusted_types(data=dumps(classifier))) <= set(spec.trusted_types), option
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("nb_svm", {}), ("logistic_regression", {"solver": "liblinear", "dual": True})],
+)
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_what_takes_two_labels_learns_three_one_against_the_rest(
+    name: str, parameters: dict[str, Any], form: Any
+) -> None:
+    names = np.array(NAMES)[COUNTS[:, :3].argmax(axis=1)]
+    spec = ESTIMATORS[name]
+    two = spec.build().set_params(**parameters)
+
+    several = spec.for_labels(two, 3).fit(form(COUNTS), names)
+
+    against = [two.fit(form(COUNTS), names == label).predict_proba(form(COUNTS)) for label in NAMES]
+    expected = np.column_stack([each[:, 1] for each in against])
+    found = several.predict_proba(form(COUNTS))
+    np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), atol=1e-3)
+    assert (several.predict(form(COUNTS)) == names).mean() > 0.8
+    stored = dumps(several)
+    assert set(get_untrusted_types(data=stored)) <= set(spec.trusted_types)
+    np.testing.assert_array_equal(
+        loads(stored, trusted=list(spec.trusted_types)).predict_proba(form(COUNTS)), found
+    )
 
 
 @every

@@ -6,10 +6,12 @@ import csv
 import gzip
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -18,6 +20,7 @@ from perennial.config.problem import Problem
 from perennial.files.inputs import InputColumns
 from perennial.files.labelled import LabelledFile
 from perennial.files.table import open_table
+from perennial.inputs.judgement import judge_documents
 
 TEXT_FORMATS = (
     ".csv",
@@ -31,6 +34,9 @@ TEXT_FORMATS = (
 )
 FORMATS = (*TEXT_FORMATS, ".parquet", ".parquet.gz")
 
+_MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 _CANDIDATE = {"estimator": "logistic_regression"}
 
 
@@ -38,6 +44,7 @@ def problem_of(
     labels: dict[str, Any],
     fields: dict[str, str] | None = None,
     source_fields: dict[str, str] | None = None,
+    min_words: int | None = None,
 ) -> Problem:
     """Return a problem with records, or with texts if there are no fields."""
     content: dict[str, Any] = {
@@ -57,6 +64,8 @@ def problem_of(
         }
     else:
         content["inputs"] = fields
+    if min_words is not None:
+        content["limits"] = {"min_words": min_words}
     return Problem.model_validate(content)
 
 
@@ -70,7 +79,53 @@ def labelled(problem: Problem, file: Path, **options: Any) -> LabelledFile:
     encoding, text = options.pop("encoding", None), options.pop("text_column", None)
     inputs, label = InputColumns(problem, text), options.pop("label_column", "label")
     table = open_table(file, [*inputs.names, label], encoding=encoding)
+    inputs.locate(table)
     return LabelledFile(problem, table, inputs, label_column=label, **options)
+
+
+def judged(problem: Problem, documents: Sequence[dict[str, Any]]) -> list[str | None]:
+    """Return why a retraining would put each document into quarantine; None where it is used."""
+    found: list[str | None] = judge_documents(documents, problem)["reason"].to_pylist()
+    return found
+
+
+def write_xlsx(path: Path, sheets: Sequence[Sequence[Sequence[Any]]]) -> Path:
+    """Write a spreadsheet: sheets of rows of texts, numbers, booleans and empty cells."""
+    names = "".join(
+        f'<sheet name="s{n}" sheetId="{n}" r:id="r{n}"/>' for n in range(1, len(sheets) + 1)
+    )
+    targets = "".join(
+        f'<Relationship Id="r{n}" Target="worksheets/s{n}.xml" Type="{_OFFICE}/worksheet"/>'
+        for n in range(1, len(sheets) + 1)
+    )
+    parts = {
+        "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/'
+        'content-types"><Default Extension="xml" ContentType="application/xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{_PACKAGE}"><Relationship Id="r1" '
+        f'Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}">'
+        f"<sheets>{names}</sheets></workbook>",
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_PACKAGE}">{targets}'
+        "</Relationships>",
+    }
+    for number, rows in enumerate(sheets, start=1):
+        body = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
+        sheet = f'<worksheet xmlns="{_MAIN}"><sheetData>{body}</sheetData></worksheet>'
+        parts[f"xl/worksheets/s{number}.xml"] = sheet
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "<c/>"
+    if isinstance(value, bool):
+        return f'<c t="b"><v>{int(value)}</v></c>'
+    if isinstance(value, int | float):
+        return f"<c><v>{value!r}</v></c>"
+    return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(value)}</t></is></c>'
 
 
 def write(path: Path, rows: Sequence[dict[str, Any]], *, delimiter: str = ",") -> Path:

@@ -23,7 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from perennial.config.loader import load_problem
 from perennial.inference import compiled_linear as compiled
 from perennial.inference.base import PipelinePredictor
-from perennial.inference.compiled_text import CompiledTextPredictor, compile_text_predictor
+from perennial.inference.compiled_text import CompiledTextPredictor
+from perennial.inference.compiling import compile_text_predictor
 from perennial.inference.predictor import build_predictor
 from perennial.registry.artifact import TOLERANCE
 from perennial.text.ngrams import NgramCounter
@@ -493,7 +494,9 @@ def test_a_model_that_compiles_to_something_else_is_used_as_it_is(
     assert isinstance(found, PipelinePredictor)
     assert "differ by up to" in caplog.text
     assert_equal(found.probabilities(check), model("bigrams-logistic").predict_proba(check))
-    assert found.explain("good", "positive") == []
+    (word,) = found.explain("good", "positive")
+    assert (word.feature, word.spans) == ("good", ((0, 4),))
+    assert word.contribution > 0
 
 
 @pytest.mark.parametrize(

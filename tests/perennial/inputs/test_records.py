@@ -54,9 +54,10 @@ def test_whatever_arrives_is_used_or_refused_with_the_field(given_record: dict[s
         assert error.field in FIELDS  # noqa: PT017
         return
     assert record.keys() == FIELDS.keys()
-    assert math.isfinite(record["width"])
-    assert isinstance(record["colour"], str)
-    assert isinstance(record["wild"], bool)
+    assert any(value is not None for value in record.values())
+    assert record["width"] is None or math.isfinite(record["width"])
+    assert isinstance(record["colour"], str | None)
+    assert isinstance(record["wild"], bool | None)
     assert INPUTS.content_hash(record)
 
 
@@ -107,11 +108,12 @@ def test_a_snapshot_gives_a_record_back_with_the_same_digest(record: dict[str, A
             {"width": 1e39},
             "width is beyond the numbers that models take, up to 3.4e38: 1e+39",
         ),
-        ({"colour": 5}, "colour is a number, not a text: 5"),
+        ({"colour": 5.5}, "colour is a number, not a text: 5.5"),
+        ({"colour": True}, "colour is true or false, not a text: true"),
         ({"colour": ""}, "colour is empty: ''"),
         ({"colour": "\ud800"}, "colour is not valid UTF-8: '\\ud800'"),
         ({"colour": "b" * 1001}, f"colour has 1,001 characters, more than 1,000: '{'b' * 46}..."),
-        ({"wild": 1}, "wild is a number, not true or false: 1"),
+        ({"wild": 2}, "wild is a number, not true or false: 2"),
         ({"label": "rose"}, 'label is not one of "a", "b": "rose"'),
         ({"created_at": "today"}, "created_at is a text, not a date: 'today'"),
     ],
@@ -121,7 +123,7 @@ def test_a_document_that_cannot_be_used_says_why(change: dict[str, Any], reason:
         {
             "name": "flowers",
             "source": {"database": "d", "collection": "c"},
-            "inputs": FIELDS,
+            "inputs": {name: {"kind": kind, "required": True} for name, kind in FIELDS.items()},
             "labels": {"a": "a", "b": "b"},
             "candidates": {"tree": {"estimator": "decision_tree"}},
         }
@@ -143,15 +145,15 @@ def test_categories_get_a_column_each_and_unknown_ones_none() -> None:
 
     assert encoder.get_feature_names_out().tolist() == [
         "width",
+        "wild",
         "colour = blue",
         "colour = red",
-        "wild",
     ]
-    assert matrix.tolist() == [[1.5, 1, 0, 1], [1.5, 0, 1, 0], [1.5, 0, 0, 1]]
+    assert matrix.tolist() == [[1.5, 1, 1, 0], [1.5, 0, 0, 1], [1.5, 1, 0, 0]]
 
 
 def test_records_rows_of_a_frame_and_a_column_of_a_snapshot_are_read_alike() -> None:
-    reader = FieldReader(FIELDS)
+    reader = FieldReader(FIELDS, required=["wild"])
     given_records = [FLOWER, FLOWER | {"colour": "red"}]
     column = pa.array(given_records, INPUTS.column.type)
 
@@ -159,8 +161,8 @@ def test_records_rows_of_a_frame_and_a_column_of_a_snapshot_are_read_alike() -> 
 
     for same in (pd.DataFrame(given_records), column, pa.chunked_array([column])):
         found = reader.transform(same)
-        assert {name: values.tolist() for name, values in found.items()} == {
-            name: values.tolist() for name, values in expected.items()
+        assert {name: values.tolist() for name, values in found.values.items()} == {
+            name: values.tolist() for name, values in expected.values.items()
         }
     with pytest.raises(ValueError, match="have no field 'wild'"):
         reader.transform([{"width": 1.0, "colour": "red"}])
@@ -183,20 +185,29 @@ def test_a_model_file_of_every_algorithm_loads_without_pickle_and_answers_the_sa
 
 
 def _baseline_and_output(name: str, label: str) -> tuple[float, float]:
-    """The model's output for a label on one flower, and what it is without any contribution."""
+    """The model's output for a label on one flower, and what it is without any contribution.
+
+    For more than two labels it is compared with the output for the next one.
+    """
     model = fitted(name)
     row, last = model[:-1].transform([VIRGINICA]), model[-1]
     place = list(model.classes_).index(label)
     if name == "logistic":
         scores, start = last.decision_function(row)[0], last.intercept_
-        return start[place] - start.mean(), scores[place] - scores.mean()
+        other = _next(scores, place)
+        return start[place] - start[other], scores[place] - scores[other]
     if name == "boosted":
         found = last.contributions(row)[0]
         scores, start = found.sum(axis=1), found[:, -1]
-        return start[place] - start.mean(), scores[place] - scores.mean()
+        other = _next(scores, place)
+        return start[place] - start[other], scores[place] - scores[other]
     trees = [last] if name == "tree" else last.estimators_
     roots = [tree.tree_.value[0, 0] / tree.tree_.value[0, 0].sum() for tree in trees]
     return np.mean(roots, axis=0)[place], last.predict_proba(row)[0, place]
+
+
+def _next(scores: Any, place: int) -> int:
+    return max((each for each in range(len(scores)) if each != place), key=scores.__getitem__)
 
 
 @pytest.mark.parametrize("label", ["setosa", "versicolor", "virginica"])
@@ -214,10 +225,14 @@ def test_contributions_add_up_to_what_the_model_says(name: str, label: str) -> N
     assert len(predictor.explain(VIRGINICA, label, limit=2)) == 2
 
 
-def test_other_models_are_not_explained_and_unknown_labels_refused() -> None:
+def test_other_models_are_explained_by_what_changes_without_a_field() -> None:
     predictor = build_predictor(fitted("svm"), [SETOSA])
 
-    assert predictor.explain(SETOSA, "setosa") == []
+    found = predictor.explain(SETOSA, "setosa")
+
+    assert {each.feature for each in found} == SETOSA.keys()
+    assert found[0].feature in {"petal_length", "petal_width"}
+    assert found[0].contribution > 0
     with pytest.raises(ValueError, match="no class 'rose'"):
         predictor.explain(SETOSA, "rose")
 
@@ -245,16 +260,24 @@ def test_a_category_has_one_column_however_it_was_encoded() -> None:
 
     encoder = FieldEncoder().fit(columns)
 
-    assert encoder.categories_ == {"colour": ["d\u00e9j\u00e0 vu", "new"]}
-    assert encoder.transform(columns)[:, 0].tolist() == [1, 1, 1, 0]
+    assert encoder.get_feature_names_out().tolist() == [
+        "width",
+        "colour = d\u00e9j\u00e0 vu",
+        "colour = new",
+    ]
+    assert encoder.transform(columns)[:, 1].tolist() == [1, 1, 1, 0]
 
 
 def test_a_reader_that_was_stored_before_there_was_a_normal_form_has_none() -> None:
     stored = FieldReader({"colour": "category"}).__getstate__()
-    del stored["normal_form"]
+    del stored["normal_form"], stored["required"]
 
     old = FieldReader.__new__(FieldReader)
     old.__setstate__(stored)
 
-    assert old.get_params() == {"fields": {"colour": "category"}, "normal_form": False}
-    assert old.transform([{"colour": " a "}])["colour"].tolist() == [" a "]
+    assert old.get_params() == {
+        "fields": {"colour": "category"},
+        "normal_form": False,
+        "required": ["colour"],
+    }
+    assert old.transform([{"colour": " a "}]).values["colour"].tolist() == [" a "]

@@ -19,12 +19,15 @@ from perennial.metrics import (
     compute,
     difference,
     intervals,
+    metrics_of,
 )
 from perennial.metrics.evaluation import bootstrap
 from tests.perennial.examples import predictions, right_at, some_examples
 
 # What every problem has.
-OF_EVERY_PROBLEM = tuple(name for name, metric in METRICS.items() if not metric.needs_costs)
+OF_EVERY_PROBLEM = tuple(
+    name for name, metric in METRICS.items() if not metric.needs_costs and metric.least_classes == 2
+)
 LOSSES = {name for name, metric in METRICS.items() if not metric.more_is_better}
 every_metric = pytest.mark.parametrize("metric", OF_EVERY_PROBLEM)
 
@@ -40,11 +43,32 @@ def scikit_learn_says(metric: MetricName, p: Predictions) -> float:
         return score(p.truth, p.predicted, labels=labels, average=average, zero_division=0)
     if metric == "roc_auc":
         return sklearn_metrics.roc_auc_score(p.truth, positive, multi_class="ovr")
+    if metric == "average_precision":
+        truth = p.truth if binary else np.eye(len(codes))[p.truth]
+        return sklearn_metrics.average_precision_score(truth, positive)
     if metric == "log_loss":
         return sklearn_metrics.log_loss(p.truth, p.probabilities, labels=codes)
     if metric == "brier":
         return sklearn_metrics.brier_score_loss(p.truth, positive, labels=codes)
-    return sklearn_metrics.accuracy_score(p.truth, p.predicted)
+    return getattr(sklearn_metrics, f"{metric}_score")(p.truth, p.predicted)
+
+
+@some_examples
+@given(p=predictions(min_classes=4))
+def test_the_accuracy_of_the_first_three_is_the_one_of_scikit_learn(p: Predictions) -> None:
+    expected = sklearn_metrics.top_k_accuracy_score(
+        p.truth, p.probabilities, k=3, labels=range(len(p.classes))
+    )
+
+    assert compute("top_k_accuracy", p) == pytest.approx(expected)
+
+
+def test_three_labels_have_no_accuracy_of_the_first_three() -> None:
+    three = right_at(0.7, documents=30, seed=1, classes=("low", "middle", "high"))
+    four = right_at(0.7, documents=32, seed=1, classes=("low", "middle", "high", "top"))
+
+    assert "top_k_accuracy" not in metrics_of(three)
+    assert "top_k_accuracy" in metrics_of(four)
 
 
 def drawn(p: Predictions, rows: np.ndarray) -> Predictions:
@@ -55,13 +79,8 @@ def drawn(p: Predictions, rows: np.ndarray) -> Predictions:
 
 def test_the_metrics_that_a_problem_may_name_are_all_there() -> None:
     assert set(OF_EVERY_PROBLEM) == {
-        "accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "roc_auc",
-        "log_loss",
-        "brier",
+        *("accuracy", "balanced_accuracy", "precision", "recall", "f1"),
+        *("roc_auc", "average_precision", "log_loss", "brier"),
     }
     assert {"log_loss", "brier", "cost"} == LOSSES
 
@@ -293,7 +312,7 @@ def test_two_comparisons_at_once_leave_blas_its_threads() -> None:
         assert threadpool_info() == before
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "f1"])
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "precision", "recall", "f1"])
 def test_drawing_kinds_of_documents_gives_the_interval_of_drawing_documents(
     metric: MetricName, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,10 @@ import perennial.metrics
 from perennial.metrics import METRICS, Metric, MetricName
 
 FOLDER = Path(perennial.metrics.__file__).parent
-NAMES = ["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "cost"]
+NAMES = [
+    *("accuracy", "balanced_accuracy", "top_k_accuracy", "precision", "recall", "f1"),
+    *("roc_auc", "average_precision", "log_loss", "brier", "cost"),
+]
 
 
 def _names(**known: bool) -> set[str]:
@@ -33,9 +36,15 @@ def test_every_file_is_a_metric_of_its_name_and_comes_in_its_position() -> None:
 
 def test_a_metric_knows_its_direction_and_what_it_needs() -> None:
     assert _names(more_is_better=False) == {"log_loss", "brier", "cost"}
-    assert _names(needs_probabilities=True) == {"roc_auc", "log_loss", "brier"}
+    assert _names(needs_probabilities=True) == {
+        *("roc_auc", "average_precision", "top_k_accuracy", "log_loss", "brier")
+    }
     assert _names(needs_costs=True) == {"cost"}
-    assert _names(of_positive_class=True) == {"precision", "recall", "f1"}
+    assert _names(of_positive_class=True) == {"precision", "recall", "f1", "average_precision"}
+    assert _names(is_tuned_for=True) == {"f1", "balanced_accuracy"}
+    assert {
+        name: each.least_classes for name, each in METRICS.items() if each.least_classes > 2
+    } == {"top_k_accuracy": 4}
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
@@ -50,7 +59,9 @@ def test_a_problem_may_name_the_metrics_that_there_are_and_no_others() -> None:
 
     assert [allowed.validate_python(name) for name in NAMES] == NAMES
     assert allowed.json_schema() == {"enum": NAMES, "type": "string"}
-    with pytest.raises(ValidationError, match=r"'accuracy', 'precision', .*'brier' or 'cost'"):
+    with pytest.raises(
+        ValidationError, match=r"'accuracy', 'balanced_accuracy', .*'brier' or 'cost'"
+    ):
         allowed.validate_python("accurracy")
 
 

@@ -121,3 +121,22 @@ def test_the_pictures_can_be_saved(classes: tuple[str, ...]) -> None:
         figure.savefig(file, format="png", dpi=20)
 
         assert file.getvalue().startswith(b"\x89PNG")
+
+
+def test_fifty_two_labels_are_legible() -> None:
+    classes = tuple(f"a topic with a long name, number {number}" for number in range(52))
+
+    figures = evaluation_plots(made(classes), "title")
+
+    matrix = figures["confusion_matrix.png"]
+    axes = matrix.axes[0]
+    assert not axes.texts
+    assert len(axes.get_xticklabels()) == len(axes.get_yticklabels()) == 52
+    matrix.canvas.draw()
+    boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert not any(
+        one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number]
+    )
+    for name in CURVES:
+        legend = figures[name].axes[0].get_legend()
+        assert legend.get_title().get_text() == "the 10 most frequent of 52 labels"

@@ -1,0 +1,1 @@
+"""Columns of values as matrices, and the steps that follow: imputation and target encoding."""

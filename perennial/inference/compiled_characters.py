@@ -1,0 +1,166 @@
+"""Linear models of character n-grams, and of words beside them, compiled.
+
+What is looked up once is kept word by word, as in `perennial.inference.compiled_text`: a word that
+was seen before costs a copy of the numbers of its n-grams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from perennial.classifiers.linear_form import probabilities_of
+from perennial.inference.base import DecidingPredictor, require_class, require_several
+from perennial.inference.compiled_linear import Memo, Vocabulary, Weights
+from perennial.inference.compiled_text import Occurrence, explained, word_occurrences
+from perennial.inference.contribution import Contribution
+from perennial.text.characters import CharacterCounter, ngrams_of
+from perennial.text.normalizer import Normalizer
+from perennial.text.token_offsets import Located, locate
+from perennial.text.words_and_characters import WordAndCharacterCounter
+
+_NONE = np.empty(0, np.int64)
+
+
+class _Found(NamedTuple):
+    """What a raw word has of a model: ids of its tokens, and columns of its n-grams."""
+
+    ids: tuple[int, ...]
+    ngrams: NDArray[np.int64]
+
+
+class _CharacterMemo(Memo[_Found]):
+    # Where there are no spaces, a word is a clause that hardly comes twice.
+    longest = 20
+    generations = 8
+
+
+class CharacterVocabulary:
+    """The features of a counter of character n-grams as columns.
+
+    Columns are: those of the words, if there are any (see `Vocabulary`), the n-grams, `nothing`
+    (what is no feature).
+    """
+
+    def __init__(self, counter: CharacterCounter | WordAndCharacterCounter) -> None:
+        characters, self.words = counter, None
+        if isinstance(counter, WordAndCharacterCounter):
+            characters, self.words = counter.characters_, Vocabulary(counter.words_)
+        first = 0 if self.words is None else self.words.width
+        self.nothing = first + len(characters.ngrams_)
+        self.width = self.nothing + 1
+        places = np.arange(first, self.nothing)
+        before = _NONE if self.words is None else self.words.places
+        self._columns: dict[str, int] = dict(
+            zip(characters.ngrams_.tolist(), places.tolist(), strict=True)
+        )
+        self._places = np.concatenate([before, places])
+        self._lengths = characters.shortest, characters.longest
+
+    def found(self, tokens: Sequence[str]) -> _Found:
+        """Return what tokens have of the features."""
+        ids = () if self.words is None else self.words.ids(tokens)
+        ngrams = chain.from_iterable(ngrams_of(token, *self._lengths) for token in tokens)
+        return _Found(ids, np.array([self.column(each) for each in ngrams], np.int64))
+
+    def occurrences(self, found: Sequence[_Found]) -> NDArray[np.int64]:
+        """Return the column of each occurrence of a feature in a text, n-grams first."""
+        if not found:
+            return _NONE
+        ngrams = [each.ngrams for each in found]
+        if self.words is None:
+            return np.concatenate(ngrams)
+        ids = np.array(list(chain.from_iterable(each.ids for each in found)), np.int64)
+        pairs = self.words.pairs(ids) if self.words.bigrams and len(ids) else _NONE
+        return np.concatenate([*ngrams, ids, pairs])
+
+    def column(self, ngram: str) -> int:
+        """Return the column of an n-gram."""
+        return self._columns.get(ngram, self.nothing)
+
+    def located(self, each: Located) -> Iterator[Occurrence]:
+        """Yield the n-grams of a token that are features, with their places in the text."""
+        # A token that was changed on its way has n-grams of no place but its own.
+        moves = each.end - each.start != len(each.token)
+        shortest, longest = self._lengths
+        for length in range(shortest, longest + 1):
+            for start, ngram in enumerate(ngrams_of(each.token, length, length), length == 1):
+                column = self.column(ngram)
+                if column != self.nothing:
+                    first = each.start if moves else each.start + max(start - 1, 0)
+                    last = each.end if moves else min(each.start + start - 1 + length, each.end)
+                    yield Occurrence(column, ngram, ((first, last),))
+
+    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values of the counter's features as values of columns, 0 for all others."""
+        spread = np.zeros(self.width)
+        spread[self._places] = values
+        return spread
+
+
+class CompiledCharacterPredictor(DecidingPredictor):
+    """A linear model of character n-grams, with words or without, compiled.
+
+    Get one from `compile_text_predictor`. Threads may share it, as they may a
+    `CompiledTextPredictor`.
+    """
+
+    has_low_call_overhead = True
+
+    def __init__(
+        self,
+        model: Pipeline,
+        normalizer: Normalizer,
+        vocabulary: CharacterVocabulary,
+        weights: Weights,
+    ) -> None:
+        super().__init__(model)
+        self._normalizer = normalizer
+        self._vocabulary = vocabulary
+        self._weights = weights
+        self._memo = _CharacterMemo(lambda word: vocabulary.found(normalizer.tokens_of(word)))
+
+    def probabilities(self, inputs: Sequence[str]) -> NDArray[np.float64]:
+        """Return the probability of each class for raw texts, shape (n_inputs, n_classes)."""
+        return self.assess(inputs)[0]
+
+    def assess(self, inputs: Sequence[str]) -> tuple[NDArray[np.float64], list[float]]:
+        """Return probabilities, and the share of each text's n-grams that the model knows."""
+        require_several(inputs)
+        answers = [self._assess(text) for text in inputs]
+        rows = np.array([row for row, _ in answers], np.float64)
+        return rows.reshape(len(answers), len(self.classes)), [known for _, known in answers]
+
+    def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
+        """Return what moves the decision on this text most; see `CompiledTextPredictor.explain`."""
+        position = require_class(label, self.classes)
+        occurrences = self._occurrences(locate(self._normalizer, text))
+        return explained(self._weights, occurrences, position)[:limit]
+
+    def baseline(self, label: str) -> float:
+        """Return the log-odds of a label for a text of which no feature is known."""
+        return self._weights.baseline(require_class(label, self.classes))
+
+    def forget(self) -> None:
+        """Forget the words seen so far, to give back memory; answers stay the same."""
+        self._memo.forget()
+
+    def _assess(self, text: str) -> tuple[tuple[float, ...], float]:
+        words = self._normalizer.raw_words(text)
+        found = list(map(self._memo.__getitem__, words))
+        total = sum([len(each.ngrams) for each in found])
+        occurrences = self._vocabulary.occurrences(found)
+        unknown = int(np.count_nonzero(occurrences == self._vocabulary.nothing))
+        row = probabilities_of(self._weights.summed(occurrences), self._weights.link)
+        return row, 1 - unknown / total if total else 0.0
+
+    def _occurrences(self, tokens: Sequence[Located]) -> Iterator[Occurrence]:
+        if self._vocabulary.words is not None:
+            yield from word_occurrences(self._vocabulary.words, tokens)
+        for each in tokens:
+            yield from self._vocabulary.located(each)

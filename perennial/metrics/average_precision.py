@@ -1,0 +1,49 @@
+"""Average precision: the area under the curve of precision and recall, in steps.
+
+Of a rare class it shows more than ROC-AUC, to which many true negatives lend their weight.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial.metrics.evaluation.metric import Metric
+
+if TYPE_CHECKING:
+    from perennial.metrics.evaluation.counting import Counts
+    from perennial.metrics.evaluation.predictions import Floats, Predictions, Ranking
+
+
+def _average_precision(p: Predictions, counts: Counts) -> Floats:
+    import numpy as np
+
+    areas = np.array([_area(ranking, counts) for ranking in p.rankings])
+    # A class that no document has is not to be found: the mean is over the others.
+    known = ~np.isnan(areas)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.where(known, areas, 0.0).sum(axis=0) / known.sum(axis=0)
+    return mean
+
+
+def _area(ranking: Ranking, counts: Counts) -> Floats:
+    """Return the mean, over the documents of the class, of the precision down to each of them."""
+    import numpy as np
+
+    counts = counts.take(ranking.order, axis=1)
+    right = np.add.reduceat(counts * ranking.positive, ranking.starts, axis=1)
+    given = np.add.reduceat(counts, ranking.starts, axis=1)
+    found, asked = (np.cumsum(each[:, ::-1], axis=1)[:, ::-1] for each in (right, given))
+    precision = np.divide(found, asked, out=np.zeros_like(found), where=asked > 0)
+    with np.errstate(invalid="ignore"):
+        areas: Floats = (right * precision).sum(axis=1) / right.sum(axis=1)
+    return areas
+
+
+METRIC = Metric(
+    name="average_precision",
+    of_resamples=_average_precision,
+    position=55,
+    more_is_better=True,
+    needs_probabilities=True,
+    of_positive_class=True,
+)

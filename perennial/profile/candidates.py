@@ -1,0 +1,84 @@
+"""Candidates for unknown data: what an expert would try, by kind, size and labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perennial.profile.findings import Findings
+from perennial.profile.labels import label_counts
+
+Candidates = dict[str, dict[str, Any]]
+
+PREPARATION = "plain"
+_FEW_ROWS, _MANY_ROWS = 5_000, 50_000
+_FEW_LABELS = 2
+_SVM_ROWS = 2_000
+
+
+def candidates_for(findings: Findings) -> Candidates:
+    """Return the candidates that suit some data, by name."""
+    labels = len(label_counts(findings.label) or ())
+    rows = findings.table.rows
+    if findings.task == "text":
+        return _of_texts(labels, rows)
+    return _of_records(rows)
+
+
+def _of_texts(labels: int, rows: int) -> Candidates:
+    pairs = {"bigrams": True, "min_documents": 2 if rows < _MANY_ROWS else 3}
+    found: Candidates = {}
+    if labels == _FEW_LABELS:
+        found["bayes"] = _text_model("counts", "multinomial_naive_bayes", {}, **pairs, binary=True)
+        parameters: dict[str, Any] = {"C": 20.0, "solver": "liblinear", "dual": True}
+        found["logistic"] = _tfidf("logistic_regression", parameters, **pairs)
+        found["nbsvm"] = _tfidf("nb_svm", {"C": 50.0, "alpha": 0.5, "beta": 0.7}, **pairs)
+    else:
+        found["bayes"] = _text_model("counts", "complement_naive_bayes", {"alpha": 0.3}, **pairs)
+    found["svm"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs)
+    return found
+
+
+def _tfidf(estimator: str, parameters: dict[str, Any], **features: Any) -> dict[str, Any]:
+    return _text_model("tfidf", estimator, parameters, **features, sublinear=True)
+
+
+def _text_model(
+    weighting: str, estimator: str, parameters: dict[str, Any], **features: Any
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "preparation": PREPARATION,
+        "features": {"weighting": weighting, **features},
+        "estimator": estimator,
+    }
+    return found | ({"parameters": parameters} if parameters else {})
+
+
+def _of_records(rows: int) -> Candidates:
+    scaled = {"scale": "standard"}
+    found: Candidates = {
+        "logistic": {
+            "features": scaled,
+            "estimator": "logistic_regression",
+            "parameters": {"C": 1.0, "max_iter": 2000},
+        },
+        "forest": {
+            "estimator": "random_forest",
+            "parameters": {
+                "n_estimators": 200 if rows < _MANY_ROWS else 100,
+                "min_samples_leaf": 2 if rows < _FEW_ROWS else 5,
+            },
+        },
+        "boosted": {
+            "estimator": "xgboost",
+            "parameters": {
+                "n_estimators": 200 if rows < _FEW_ROWS else 400,
+                "max_depth": 3 if rows < _FEW_ROWS else 6,
+                "learning_rate": 0.08,
+                "subsample": 0.8,
+                "colsample_bytree": 0.8,
+            },
+        },
+    }
+    if rows <= _SVM_ROWS:
+        found["svm"] = {"features": scaled, "estimator": "svm", "parameters": {"C": 1.0}}
+    return found

@@ -1,0 +1,215 @@
+"""Columns of unknown data: what each of them can be for a problem."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from statistics import median
+from typing import Any
+
+from perennial.fields import KINDS
+from perennial.files.storable import read_date
+from perennial.inputs.base import count_words
+from perennial.profile.scripts import is_unspaced
+from perennial.profile.table import Column, TableProfile, countable
+
+
+class Role(StrEnum):
+    """What a column can be."""
+
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    CATEGORY = "category"
+    TEXT = "text"
+    DATE = "date"
+    NAME = "name"
+    ID = "id"
+    CONSTANT = "one value"
+    EMPTY = "empty"
+    LIST = "list"
+    OTHER = "other"
+
+
+FIELD_ROLES = (Role.NUMBER, Role.BOOLEAN, Role.CATEGORY)
+
+# Share of the values that must be of a kind for the column to be of it; the others are quarantined.
+_MOST = 0.95
+# More categories than that would make a column of 0 and 1 each, and say little.
+MOST_CATEGORIES = 200
+_REPEATED = 0.5
+_WORDS, _UNSPACED_LETTERS = 4, 8
+_LOOKED_AT = 2_000
+_MANY_WORDS = 50
+_IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|guid|key|index|nr|no|number)$|[a-z]I[Dd]$|^unnamed")
+_CODE = re.compile(r"zip|postal|postcode|plz|code", re.IGNORECASE)
+_LEADING_ZERO = re.compile(r"0\d+", re.ASCII)
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """A column and what it can be.
+
+    Attributes
+    ----------
+    column : Column
+        The column.
+    role : Role
+        What it can be.
+    distinct : int
+        Its different values, in the sample if there are many.
+    note : str
+        Why it is that, or what is odd about it; a clause, or nothing.
+    """
+
+    column: Column
+    role: Role
+    distinct: int
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the column."""
+        return self.column.name
+
+
+def describe_columns(table: TableProfile) -> dict[str, Described]:
+    """Return what each column of a table can be."""
+    return {name: _describe(column, table) for name, column in table.columns.items()}
+
+
+def _describe(column: Column, table: TableProfile) -> Described:
+    present = column.present
+    if not present:
+        return Described(column, Role.EMPTY, 0)
+    if _share(isinstance(value, list | tuple) for value in present) > 1 - _MOST:
+        return Described(column, Role.LIST, 0)
+    counted = column.counts
+    distinct = len(counted) if counted is not None else len(set(map(countable, present)))
+    if counted is not None and len(counted) == 1:
+        return Described(column, Role.CONSTANT, 1)
+    role, note = _role(column, thinned(present, _LOOKED_AT), distinct, table)
+    return Described(column, role, distinct, note)
+
+
+def _role(
+    column: Column, present: Sequence[Any], distinct: int, table: TableProfile
+) -> tuple[Role, str]:
+    if all(isinstance(value, date) for value in present):
+        return Role.DATE, ""
+    if not all(isinstance(value, str | bool | int | float) for value in present):
+        return _of_objects(present)
+    if _is_boolean(present, distinct, is_typed=table.is_typed):
+        return Role.BOOLEAN, ""
+    numbers = _numbers(present, is_typed=table.is_typed)
+    if len(numbers) >= _MOST * len(present):
+        return _of_numbers(column, present, numbers, distinct)
+    texts = [value for value in present if isinstance(value, str)]
+    return _of_mostly_texts(texts, len(present), distinct, is_typed=table.is_typed)
+
+
+def _of_mostly_texts(
+    texts: Sequence[str], present: int, distinct: int, *, is_typed: bool
+) -> tuple[Role, str]:
+    if len(texts) < _MOST * present:
+        return Role.OTHER, "has values of several types"
+    if _share(map(_is_date, texts)) >= _MOST:
+        return Role.DATE, "are texts, not dates" if is_typed else ""
+    return _of_texts(texts, distinct)
+
+
+def _of_objects(present: Sequence[Any]) -> tuple[Role, str]:
+    if len({str(value) for value in present}) == len(present):
+        return Role.ID, ""
+    return Role.OTHER, "has values that are neither texts nor numbers"
+
+
+def _share(found: Iterable[bool]) -> float:
+    values = list(found)
+    return sum(values) / max(len(values), 1)
+
+
+def _is_boolean(present: Sequence[Any], distinct: int, *, is_typed: bool) -> bool:
+    if is_typed:
+        return all(isinstance(value, bool) for value in present)
+    read = KINDS["boolean"].from_file
+    return distinct == 2 and all(isinstance(read(value), bool) for value in present)
+
+
+def _numbers(present: Sequence[Any], *, is_typed: bool) -> list[float]:
+    kind = KINDS["number"]
+    found = []
+    for value in present:
+        try:
+            found.append(float(kind.check(value if is_typed else kind.from_file(value))))
+        except ValueError:
+            continue
+    return found
+
+
+def _of_numbers(
+    column: Column, present: Sequence[Any], numbers: Sequence[float], distinct: int
+) -> tuple[Role, str]:
+    is_whole = all(number.is_integer() for number in numbers)
+    is_code = any(isinstance(v, str) and _LEADING_ZERO.fullmatch(v.strip()) for v in present)
+    if is_code or (_CODE.search(column.name) and is_whole):
+        if distinct <= MOST_CATEGORIES:
+            return Role.CATEGORY, "codes, not quantities"
+        return Role.NAME, f"has {distinct:,} different codes"
+    if is_whole and len(set(numbers)) == len(numbers) > 2:
+        ordered = sorted(numbers)
+        is_row_number = ordered[-1] - ordered[0] == len(ordered) - 1 == column.rows - 1
+        if is_row_number or _IDENTIFIER.search(column.name) or column.name.startswith("column_"):
+            return Role.ID, ""
+    if is_whole and _IDENTIFIER.search(column.name) and distinct > MOST_CATEGORIES:
+        return Role.ID, ""
+    wrong = len(present) - len(numbers)
+    note = f"about {wrong / len(present):.1%} of the values are no numbers" if wrong else ""
+    return Role.NUMBER, note
+
+
+def _is_date(text: str) -> bool:
+    if "-" not in text[4:8]:
+        return False
+    try:
+        read_date(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _of_texts(texts: Sequence[str], distinct: int) -> tuple[Role, str]:
+    known = len(set(texts))
+    words = median(count_words(text, _MANY_WORDS) for text in texts)
+    letters = median(map(len, texts))
+    is_prose = words >= _WORDS or (
+        letters >= _UNSPACED_LETTERS and is_unspaced("".join(text[:50] for text in texts[:200]))
+    )
+    if is_prose and known > max(_REPEATED * len(texts), 20):
+        return Role.TEXT, f"{words:.0f} words in the middle"
+    if known == len(texts) > 2 and not any(" " in text.strip() for text in texts):
+        return Role.ID, ""
+    if distinct <= MOST_CATEGORIES and known <= max(_REPEATED * len(texts), 2):
+        return Role.CATEGORY, ""
+    if is_prose and words >= 2 * _WORDS:
+        return Role.TEXT, f"{words:.0f} words in the middle"
+    return Role.NAME, f"has {distinct:,} different values"
+
+
+def thinned(values: Sequence[Any], most: int) -> list[Any]:
+    """Return at most about so many values, at equal distances."""
+    return list(values[:: max(1, math.ceil(len(values) / most))])
+
+
+def newest(column: Column) -> tuple[datetime, datetime] | None:
+    """Return the earliest and the latest sampled date of a column."""
+    dates = []
+    for value in column.present:
+        try:
+            dates.append(read_date(value))
+        except ValueError:
+            continue
+    return (min(dates), max(dates)) if dates else None

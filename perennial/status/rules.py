@@ -1,0 +1,246 @@
+"""What follows from the facts about a problem: findings by written rules, and one word for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from perennial.commands import command
+from perennial.registry.model_version import TAKEN_BACK
+from perennial.status.facts import Facts
+
+State = Literal["failing", "attention", "new", "ok"]
+# The worst first: the state of a problem is that of its worst finding.
+STATES: Final[tuple[State, ...]] = ("failing", "attention", "new", "ok")
+# A few documents that cannot be used are in every collection.
+QUARANTINED_SHARE: Final = 0.05
+LEAST_ANSWERS: Final = 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a problem that a person should know.
+
+    Attributes
+    ----------
+    rule : str
+        Name of the rule, as in the documentation.
+    state : State
+        What it makes of the problem.
+    sentence : str
+        What was found, and what to do.
+    """
+
+    rule: str
+    state: State
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule by which a problem is judged.
+
+    Attributes
+    ----------
+    name : str
+        What findings call it.
+    state : State
+        What its findings make of the problem.
+    when : str
+        When it finds something, in a sentence for the documentation.
+    find : callable
+        Returns a sentence for each finding, given the facts and the moment.
+    """
+
+    name: str
+    state: State
+    when: str
+    find: Callable[[Facts, datetime], Iterator[str]]
+
+
+def _file_cannot_be_used(facts: Facts, _: datetime) -> Iterator[str]:
+    if "problem file" in facts.unknown:
+        yield facts.unknown["problem file"]
+
+
+def _source_is_away(facts: Facts, _: datetime) -> Iterator[str]:
+    yield from (why for source, why in facts.unknown.items() if source != "problem file")
+
+
+def _production_is_lost(facts: Facts, _: datetime) -> Iterator[str]:
+    if facts.versions.lost:
+        remedy = command("rollback", facts.name, "--version", "N")
+        yield f"{facts.versions.lost} `{remedy}` puts another version in its place."
+
+
+def _never_promoted(facts: Facts, _: datetime) -> Iterator[str]:
+    versions = facts.versions
+    if versions.newest and not versions.production and not versions.lost and not versions.waiting:
+        yield (
+            f"No version has become Production yet. Version {versions.newest.version}: "
+            f"{versions.newest.verdict_reason or 'there is no verdict on it.'}"
+        )
+
+
+def _flow_is_overdue(facts: Facts, now: datetime) -> Iterator[str]:
+    for flow, until in sorted(facts.due.items()):
+        if until < now:
+            last = facts.measured[flow].at
+            yield (
+                f"{flow} last succeeded on {last:%Y-%m-%d %H:%M} UTC, and by its schedule should "
+                f"have again by {until:%Y-%m-%d %H:%M}; its runs are in Prefect, and "
+                f"`{command('up')}` starts a worker on this machine."
+            )
+
+
+def _question_waits(facts: Facts, _: datetime) -> Iterator[str]:
+    for version in facts.versions.waiting:
+        until = f" until {version.question.until:%Y-%m-%d %H:%M} UTC" if version.question else ""
+        yield (
+            f"Version {version.version} waits for an answer{until}; "
+            f"run `{command('approve', facts.name)}`."
+        )
+
+
+def _documents_drift(facts: Facts, _: datetime) -> Iterator[str]:
+    found = [
+        f"{labels['test']} of {labels['of']}" if labels["of"] else labels["test"]
+        for labels, value in facts.figures("monitor", "drift_found")
+        if value
+    ]
+    if found:
+        yield f"The last monitoring found drift: {', '.join(sorted(found))}."
+
+
+def _answers_are_worse(facts: Facts, _: datetime) -> Iterator[str]:
+    production = facts.versions.production
+    if production is None or "accuracy" not in production.metrics:
+        return
+    of = {"version": str(production.version)}
+    known = facts.figure("monitor", "live_answers", **of) or 0
+    value, low, high = (
+        facts.figure("monitor", f"live_accuracy{end}", **of) for end in ("", "_low", "_high")
+    )
+    claimed = production.metrics["accuracy"]
+    if known >= LEAST_ANSWERS and high is not None and high < claimed:
+        yield (
+            f"By feedback on {known:.0f} answers accuracy is {value:.3f} [{low:.3f}, {high:.3f}]; "
+            f"it was {claimed:.3f} on the holdout."
+        )
+
+
+def _documents_are_held(facts: Facts, _: datetime) -> Iterator[str]:
+    counts = {labels["outcome"]: value for labels, value in facts.figures("retrain", "documents")}
+    held, every = counts.get("quarantined", 0), sum(counts.values())
+    if every and held / every > QUARANTINED_SHARE:
+        yield (
+            f"{held:,.0f} of {every:,.0f} documents are in quarantine; "
+            f"`{command('quarantine', facts.name)}` says why."
+        )
+
+
+def _canary_was_taken_back(facts: Facts, _: datetime) -> Iterator[str]:
+    newest = facts.versions.newest
+    if newest and newest.canary_outcome == TAKEN_BACK:
+        yield f"Version {newest.version} was taken back as a canary: {newest.canary_reason or ''}"
+
+
+def _nothing_trained(facts: Facts, _: datetime) -> Iterator[str]:
+    away = facts.unknown.keys() & {"registry", "problem file"}
+    if not facts.versions.newest and not facts.versions.lost and not away:
+        yield f"Nothing has been trained yet; run `{command('retrain', facts.name)}`."
+
+
+RULES: Final = (
+    Rule(
+        "file_cannot_be_used",
+        "failing",
+        "The file of the problem has a mistake, so that none of its flows can run.",
+        _file_cannot_be_used,
+    ),
+    Rule(
+        "source_is_away",
+        "failing",
+        "The registry or MongoDB does not answer, so that this page does not know everything.",
+        _source_is_away,
+    ),
+    Rule(
+        "production_is_lost",
+        "failing",
+        "There was a Production, and its version or its alias is gone.",
+        _production_is_lost,
+    ),
+    Rule(
+        "flow_is_overdue",
+        "failing",
+        "A flow has missed two times of its schedule since its last success.",
+        _flow_is_overdue,
+    ),
+    Rule(
+        "never_promoted",
+        "attention",
+        "Versions exist, and none has ever become Production.",
+        _never_promoted,
+    ),
+    Rule(
+        "question_waits",
+        "attention",
+        "A version has passed its gates, and waits for a person.",
+        _question_waits,
+    ),
+    Rule(
+        "documents_drift",
+        "attention",
+        "The last monitoring has found drift.",
+        _documents_drift,
+    ),
+    Rule(
+        "answers_are_worse",
+        "attention",
+        "By feedback, Production is proved worse than it was on the holdout.",
+        _answers_are_worse,
+    ),
+    Rule(
+        "documents_are_held",
+        "attention",
+        "More than a twentieth of the documents is in quarantine.",
+        _documents_are_held,
+    ),
+    Rule(
+        "canary_was_taken_back",
+        "attention",
+        "The newest version was tried as a canary, and taken back.",
+        _canary_was_taken_back,
+    ),
+    Rule(
+        "nothing_trained",
+        "new",
+        "No version exists yet.",
+        _nothing_trained,
+    ),
+)
+
+
+def find(facts: Facts, now: datetime) -> tuple[Finding, ...]:
+    """Return what the rules find, the worst first.
+
+    Parameters
+    ----------
+    facts : Facts
+        What is known about the problem.
+    now : datetime
+        The moment for which it is judged.
+    """
+    found = (
+        Finding(rule.name, rule.state, sentence)
+        for rule in RULES
+        for sentence in rule.find(facts, now)
+    )
+    return tuple(sorted(found, key=lambda each: STATES.index(each.state)))
+
+
+def state_of(findings: tuple[Finding, ...]) -> State:
+    """Return the state of the worst finding, ``ok`` without one."""
+    return findings[0].state if findings else "ok"

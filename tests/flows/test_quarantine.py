@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from flows.migrate import migrate
 from flows.quarantine import quarantine
+from flows.retrain import retrain
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
@@ -124,6 +125,18 @@ def test_a_file_that_reads_documents_in_another_way_says_what_to_run(
 
     assert [each.count for each in quarantine("reviews")] == [3, 1]
     assert "`perennial quarantine reviews --retry`" in caplog.text
+
+
+def test_a_retraining_for_which_hardly_anything_is_left_says_where_the_rest_is(
+    collection: Any, documents: Callable[..., Any], problem: Problem
+) -> None:
+    made = documents(12)
+    for document in made[1:]:
+        document["text"] = "Short"
+    collection.insert_many(made)
+
+    with pytest.raises(OutsideError, match="In quarantine are 11 of 12 documents; `perennial qua"):
+        retrain("reviews")
 
 
 @pytest.mark.parametrize(

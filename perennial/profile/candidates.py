@@ -19,26 +19,40 @@ _SVM_ROWS = 2_000
 def candidates_for(findings: Findings) -> Candidates:
     """Return the candidates that suit some data, by name."""
     labels = len(label_counts(findings.label) or ())
-    rows = findings.table.rows
-    if findings.task == "text":
-        return _of_texts(labels, rows)
     has_texts = any(each.role is Role.TEXT for each in findings.fields)
+    rows = findings.table.rows
+    return candidates_of(findings.task, labels=labels, rows=rows, has_texts=has_texts)
+
+
+def candidates_of(task: str, *, labels: int, rows: int, has_texts: bool = False) -> Candidates:
+    """Return the candidates that suit texts, or records, of so many labels and rows.
+
+    Parameters
+    ----------
+    task : {"text", "record"}
+        What is classified.
+    labels, rows : int
+        How many there are.
+    has_texts : bool
+        Whether a field of the records is a text.
+    """
+    if task == "text":
+        return _of_texts(labels, rows)
     return _of_records_with_texts() if has_texts else _of_records(rows)
 
 
 def _of_texts(labels: int, rows: int) -> Candidates:
     pairs = {"analyzer": "auto", "bigrams": True, "min_documents": 2 if rows < _MANY_ROWS else 3}
     found: Candidates = {}
+    if labels <= _SOME_LABELS:
+        # One model for each label.
+        found["nbsvm"] = _tfidf("nb_svm", {"C": 50.0, "alpha": 0.5, "beta": 0.7}, **pairs)
     if labels == _FEW_LABELS:
         found["bayes"] = _text_model("counts", "multinomial_naive_bayes", {}, **pairs, binary=True)
         parameters: dict[str, Any] = {"C": 20.0, "solver": "liblinear", "dual": True}
         found["logistic"] = _tfidf("logistic_regression", parameters, **pairs)
-        found["nbsvm"] = _tfidf("nb_svm", {"C": 50.0, "alpha": 0.5, "beta": 0.7}, **pairs)
     else:
         found["bayes"] = _text_model("counts", "complement_naive_bayes", {"alpha": 0.3}, **pairs)
-        if labels <= _SOME_LABELS:
-            # One model for each label.
-            found["nbsvm"] = _tfidf("nb_svm", {"C": 20.0, "alpha": 0.5, "beta": 0.7}, **pairs)
     found["svm"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs)
     return found
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from perennial.fields import KINDS
 from perennial.files.storable import read_date
-from perennial.inputs.base import count_words
 from perennial.profile.scripts import is_unspaced
 from perennial.profile.table import Column, TableProfile, countable
+from perennial.text.scripts import count_words
 
 
 class Role(StrEnum):

@@ -12,7 +12,6 @@ from perennial import paths
 from perennial.errors import OutsideError
 from perennial.files.rows import listed
 from perennial.files.storable import field_name
-from perennial.inputs.base import count_words
 from perennial.profile.columns import KIND_OF, Described, Role, describe_columns, newest
 from perennial.profile.labels import LabelGuess, guess_label, label_counts, require_label
 from perennial.profile.relations import (
@@ -25,6 +24,7 @@ from perennial.profile.relations import (
 )
 from perennial.profile.scripts import is_unspaced, likely_language, script_names
 from perennial.profile.table import TableProfile
+from perennial.text.scripts import count_words
 
 Task = Literal["text", "record"]
 # Returns the column that is the label, of several that could be.

@@ -146,12 +146,19 @@ function probabilityBars({ probabilities, label }) {
   return list;
 }
 
+/** A warning in the words of the page, which has one input only. */
+function said(message) {
+  const text = message.replace(/^inputs\[0\]\.?/, "").trim();
+  return text.startsWith("has ") ? `The text ${text}` : text;
+}
+
 /** Show a prediction, and ask whether it is right; a missing key is asked for with `askForKey`. */
 export function showAnswer(result, askForKey) {
   const { label, probabilities, version, model } = result;
   const sure = percent(probabilities[label]);
   $("answer").replaceChildren(
     element("p", { className: "verdict" }, element("strong", {}, label), ` ${sure}`),
+    ...(result.warnings ?? []).map(({ message }) => element("p", { className: "quiet" }, said(message))),
     probabilityBars(result),
     ...(result.warnings ? [warningList(result.warnings)] : []),
     ...explanationParts(result),

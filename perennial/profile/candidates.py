@@ -12,7 +12,7 @@ Candidates = dict[str, dict[str, Any]]
 
 PREPARATION = "plain"
 _FEW_ROWS, _MANY_ROWS = 5_000, 50_000
-_FEW_LABELS = 2
+_FEW_LABELS, _SOME_LABELS = 2, 20
 _SVM_ROWS = 2_000
 
 
@@ -30,11 +30,11 @@ def candidates_of(task: str, *, labels: int, rows: int, has_texts: bool = False)
     Parameters
     ----------
     task : {"text", "record"}
-        The kind of input.
+        What is classified.
     labels, rows : int
         How many there are.
     has_texts : bool
-        Whether fields of the records are texts.
+        Whether a field of the records is a text.
     """
     if task == "text":
         return _of_texts(labels, rows)
@@ -42,13 +42,11 @@ def candidates_of(task: str, *, labels: int, rows: int, has_texts: bool = False)
 
 
 def _of_texts(labels: int, rows: int) -> Candidates:
-    pairs = {
-        "analyzer": "auto",
-        "bigrams": True,
-        "min_documents": 2 if rows < _MANY_ROWS else 3,
-    }
+    pairs = {"analyzer": "auto", "bigrams": True, "min_documents": 2 if rows < _MANY_ROWS else 3}
     found: Candidates = {}
-    found["nbsvm"] = _tfidf("nb_svm", {"C": 50.0, "alpha": 0.5, "beta": 0.7}, **pairs)
+    if labels <= _SOME_LABELS:
+        # One model for each label.
+        found["nbsvm"] = _tfidf("nb_svm", {"C": 50.0, "alpha": 0.5, "beta": 0.7}, **pairs)
     if labels == _FEW_LABELS:
         found["bayes"] = _text_model("counts", "multinomial_naive_bayes", {}, **pairs, binary=True)
         parameters: dict[str, Any] = {"C": 20.0, "solver": "liblinear", "dual": True}

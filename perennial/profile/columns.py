@@ -227,7 +227,7 @@ def thinned(values: Sequence[Any], most: int) -> list[Any]:
     return list(values[:: max(1, math.ceil(len(values) / most))])
 
 
-def newest(column: Column) -> tuple[datetime, datetime] | None:
+def date_span(column: Column) -> tuple[datetime, datetime] | None:
     """Return the earliest and the latest sampled date of a column."""
     dates = []
     for value in column.present:

@@ -12,7 +12,7 @@ from perennial import paths
 from perennial.errors import OutsideError
 from perennial.files.rows import listed
 from perennial.files.storable import field_name
-from perennial.profile.columns import KIND_OF, Described, Role, describe_columns, newest
+from perennial.profile.columns import KIND_OF, Described, Role, date_span, describe_columns
 from perennial.profile.labels import LabelGuess, guess_label, label_counts, require_label
 from perennial.profile.relations import (
     Leak,
@@ -227,7 +227,7 @@ class _Examination:
         dates = [each for each in others.values() if each.role is Role.DATE and not each.note]
         for each in dates:
             if _CREATED.search(each.name) and not _OF_SOMETHING_ELSE.search(each.name):
-                return each.name, newest(each.column)
+                return each.name, date_span(each.column)
         return None, None
 
     def _is_leak(self, each: Described, leaks: Sequence[Leak]) -> bool:

@@ -113,9 +113,10 @@ class CompiledTextPredictor(DecidingPredictor):
 
         All contributions and the `baseline` add up to the log-odds of the label, calibrated if the
         model is; the threshold that they are compared with is no part of them: of two classes
-        against the other one, of more the score against the mean score of all classes.
+        against the other one, of more the score against that of the next most probable class.
         """
         position = require_class(label, self.classes)
+        rival = self._weights.rival(self._ids(text), position)
         features: dict[int, str] = {}
         places: dict[int, list[tuple[int, int]]] = {}
         counts: Counter[int] = Counter()
@@ -127,7 +128,7 @@ class CompiledTextPredictor(DecidingPredictor):
         found = [
             Contribution(
                 feature,
-                self._weights.towards(position, column) * values[column],
+                self._weights.towards(position, rival, column) * values[column],
                 tuple(dict.fromkeys(places[column])),
             )
             for column, feature in features.items()
@@ -135,9 +136,10 @@ class CompiledTextPredictor(DecidingPredictor):
         found.sort(key=lambda each: (-abs(each.contribution), each.feature))
         return found[:limit]
 
-    def baseline(self, label: str) -> float:
-        """Return the log-odds of a label for a text of which no word is known."""
-        return self._weights.baseline(require_class(label, self.classes))
+    def baseline(self, label: str, text: str = "") -> float:
+        """Return the log-odds of a label without any word, against the next class of a text."""
+        position = require_class(label, self.classes)
+        return self._weights.baseline(position, self._weights.rival(self._ids(text), position))
 
     def forget(self) -> None:
         """Forget the words seen so far, to give back memory; answers stay the same."""

@@ -219,9 +219,7 @@ def test_each_column_of_numbers_or_categories_gets_its_own_test() -> None:
     }
 
 
-def test_a_column_that_is_missing_is_left_out_and_of_numbers_it_is_compared_whether_they_are() -> (
-    None
-):
+def test_a_missing_column_is_left_out_and_missing_numbers_are_compared() -> None:
     before = pa.table({"a": [1.0, 2.0] * 200, "b": ["x", "y"] * 200})
     now = pa.table({"a": pa.array([None, None] * 200, pa.float64())})
 

@@ -199,7 +199,7 @@ def _schema_at(
     """Return the schema of a place in the file."""
     parts = iter(location)
     for part in parts:
-        annotation = model.model_fields[str(part)].annotation
+        annotation = _unless_absent(model.model_fields[str(part)].annotation)
         if get_origin(annotation) is dict:
             # The next part is a name that the file has chosen, such as a candidate's.
             next(parts, None)
@@ -214,6 +214,12 @@ def _schema_at(
             if isinstance(branch, type) and issubclass(branch, BaseModel):
                 model = branch
     return model
+
+
+def _unless_absent(annotation: Any) -> Any:
+    """Return the type of a mapping or list that may be absent, others as they are."""
+    branches = [each for each in get_args(annotation) if get_origin(each) in (dict, tuple)]
+    return branches[0] if type(None) in get_args(annotation) and branches else annotation
 
 
 def _find_line(document: Mapping[str, Any], location: Sequence[str]) -> tuple[int, tuple[str, ...]]:

@@ -50,3 +50,25 @@ def beside(parts: Sequence[sparse.csr_array]) -> sparse.csr_array:
         matrix.indices = matrix.indices.astype(np.int32, copy=False)
         matrix.indptr = matrix.indptr.astype(np.int32, copy=False)
     return matrix
+
+
+def row_without(
+    row: sparse.csr_array, columns: Sequence[tuple[int, int]], typical: Floats
+) -> sparse.csr_array:
+    """Return a row, and the same without some columns, each from its start to its end.
+
+    In the place of leading columns stand typical values.
+    """
+    rows = [row]
+    for start, end in columns:
+        inside = (row.indices >= start) & (row.indices < end)
+        data = row.data.copy()
+        if start < len(typical):
+            data[inside] = typical[start:end]
+            rows.append(sparse.csr_array((data, row.indices, row.indptr), shape=row.shape))
+            continue
+        kept = ~inside
+        ends = np.array([0, kept.sum()])
+        part = sparse.csr_array((data[kept], row.indices[kept], ends), shape=row.shape)
+        rows.append(part)
+    return sparse.csr_array(sparse.vstack(rows, format="csr"))

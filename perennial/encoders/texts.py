@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.feature_extraction.text import HashingVectorizer
 
 from perennial.encoders.blocks import Floats, beside
 from perennial.text.ngrams import NgramCounter
@@ -180,7 +180,9 @@ def _kept(counts: sparse.csr_array, columns: NDArray[np.int32]) -> sparse.csr_ar
 
 
 def _idf(counts: sparse.csr_array) -> Floats:
-    weights: Floats = TfidfTransformer().fit(counts).idf_
+    """Return the weights of ``TfidfTransformer``, also where there is nothing to weigh."""
+    documents = np.bincount(counts.indices, minlength=counts.shape[1])
+    weights: Floats = np.log((1 + counts.shape[0]) / (1 + documents)) + 1
     return weights
 
 

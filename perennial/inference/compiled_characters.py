@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import probabilities_of
+from perennial.estimators.base import next_class
 from perennial.inference.base import (
     DecidingPredictor,
     Warnings,
@@ -149,11 +150,19 @@ class CompiledCharacterPredictor(DecidingPredictor):
         """Return what moves the decision on this text most; see `CompiledTextPredictor.explain`."""
         position = require_class(label, self.classes)
         occurrences = self._occurrences(locate(self._normalizer, text))
-        return explained(self._weights, occurrences, position)[:limit]
+        rival = self._rival(text, position)
+        return explained(self._weights, occurrences, position, rival)[:limit]
 
-    def baseline(self, label: str) -> float:
-        """Return the log-odds of a label for a text of which no feature is known."""
-        return self._weights.baseline(require_class(label, self.classes))
+    def baseline(self, label: str, text: str = "") -> float:
+        """Return the log-odds of a label without any feature, against the next class of a text."""
+        position = require_class(label, self.classes)
+        return self._weights.baseline(position, self._rival(text, position))
+
+    def _rival(self, text: str, position: int) -> int:
+        if self._weights.link == "logistic":
+            return 1 - position
+        row, _ = self._assess(text)
+        return next_class(np.array(row), position)
 
     def forget(self) -> None:
         """Forget the words seen so far, to give back memory; answers stay the same."""

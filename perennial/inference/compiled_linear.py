@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from perennial.estimators.base import LinearForm
+from perennial.estimators.base import LinearForm, next_class
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import MEMO_WORD_LENGTH
 
@@ -175,18 +175,25 @@ class Weights:
         length = self._length(np.sum(self._sizes[columns] * values**self._power))
         return dict(zip(counts, (values / length).tolist(), strict=True))
 
-    def towards(self, position: int, column: int) -> float:
-        """Return the weight of a column for one class against the others."""
-        return self._against(self._weights[:, column], position)
+    def towards(self, position: int, rival: int, column: int) -> float:
+        """Return the weight of a column for one class against another one."""
+        return self._against(self._weights[:, column], position, rival)
 
-    def baseline(self, position: int) -> float:
-        """Return the intercept for one class against the others."""
-        return self._against(self._intercepts, position)
+    def baseline(self, position: int, rival: int) -> float:
+        """Return the intercept for one class against another one."""
+        return self._against(self._intercepts, position, rival)
 
-    def _against(self, outputs: NDArray[np.float64], position: int) -> float:
+    def rival(self, document: list[int], position: int) -> int:
+        """Return the class with the highest output for a document beside a given one."""
+        if self.link == "logistic":
+            return 1 - position
+        (outputs,) = self.outputs([document])
+        return next_class(np.array(outputs), position)
+
+    def _against(self, outputs: NDArray[np.float64], position: int, rival: int) -> float:
         if self.link == "logistic":
             return float(outputs[0] if position else -outputs[0])
-        return float(outputs[position] - outputs.mean())
+        return float(outputs[position] - outputs[rival])
 
     def _values(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._binary:

@@ -95,15 +95,17 @@ class CompiledTextPredictor(DecidingPredictor):
 
         All contributions and the `baseline` add up to the log-odds of the label, calibrated if the
         model is; the threshold that they are compared with is no part of them: of two classes
-        against the other one, of more the score against the mean score of all classes.
+        against the other one, of more the score against that of the next most probable class.
         """
         position = require_class(label, self.classes)
+        rival = self._weights.rival(self._ids(text), position)
         occurrences = self._occurrences(locate(self._normalizer, text))
-        return explained(self._weights, occurrences, position)[:limit]
+        return explained(self._weights, occurrences, position, rival)[:limit]
 
-    def baseline(self, label: str) -> float:
-        """Return the log-odds of a label for a text of which no word is known."""
-        return self._weights.baseline(require_class(label, self.classes))
+    def baseline(self, label: str, text: str = "") -> float:
+        """Return the log-odds of a label without any word, against the next class of a text."""
+        position = require_class(label, self.classes)
+        return self._weights.baseline(position, self._weights.rival(self._ids(text), position))
 
     def forget(self) -> None:
         """Forget the words seen so far, to give back memory; answers stay the same."""
@@ -137,9 +139,9 @@ class Occurrence:
 
 
 def explained(
-    weights: Weights, occurrences: Iterable[Occurrence], position: int
+    weights: Weights, occurrences: Iterable[Occurrence], position: int, rival: int
 ) -> list[Contribution]:
-    """Return what each feature of a text contributes to a class, the largest first."""
+    """Return what each feature of a text contributes to a class against another, largest first."""
     features: dict[int, str] = {}
     places: dict[int, list[tuple[int, int]]] = {}
     counts: Counter[int] = Counter()
@@ -151,7 +153,7 @@ def explained(
     found = [
         Contribution(
             feature,
-            weights.towards(position, column) * values[column],
+            weights.towards(position, rival, column) * values[column],
             tuple(dict.fromkeys(places[column])),
         )
         for column, feature in features.items()

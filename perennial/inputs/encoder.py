@@ -15,7 +15,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from perennial.encoders.blocks import Floats, Matrix, beside, leading, stored_whole, with_leading
+from perennial.encoders.blocks import (
+    Floats,
+    Matrix,
+    beside,
+    leading,
+    row_without,
+    stored_whole,
+    with_leading,
+)
 from perennial.encoders.categories import UNKNOWN, CategoryEncoder
 from perennial.encoders.texts import TextEncoder
 from perennial.encoders.words import WordsEncoder
@@ -265,7 +273,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         places = {name: ends[place : place + 2] for place, (name, _) in enumerate(self.layout_)}
         columns = [places[name] for name in fields]
         if sparse.issparse(row):
-            return _sparse_without(row, columns, self.typical_)
+            return row_without(row, columns, self.typical_)
         found = np.repeat(row, len(fields) + 1, axis=0)
         for place, (start, end) in enumerate(columns, start=1):
             found[place, start:end] = 0.0
@@ -369,25 +377,6 @@ def _clipped(matrix: Floats) -> Floats:
     # Snapshots of the time before that limit may hold larger numbers.
     matrix = matrix.astype(np.float64, copy=False)
     return np.clip(matrix, -LARGEST, LARGEST, out=matrix)
-
-
-def _sparse_without(
-    row: sparse.csr_array, columns: Sequence[tuple[int, int]], typical: Floats
-) -> sparse.csr_array:
-    """Return a row, and the same without some columns, each from its start to its end."""
-    rows = [row]
-    for start, end in columns:
-        inside = (row.indices >= start) & (row.indices < end)
-        data = row.data.copy()
-        if start < len(typical):
-            data[inside] = typical[start:end]
-            rows.append(sparse.csr_array((data, row.indices, row.indptr), shape=row.shape))
-            continue
-        kept = ~inside
-        ends = np.array([0, kept.sum()])
-        part = sparse.csr_array((data[kept], row.indices[kept], ends), shape=row.shape)
-        rows.append(part)
-    return sparse.csr_array(sparse.vstack(rows, format="csr"))
 
 
 def _values(records: Any, name: str, *, is_required: bool) -> Sequence[Any]:

@@ -225,8 +225,9 @@ def columns(before: pa.Table, now: pa.Table) -> Iterator[Column]:
     """Yield each column that both tables have and that can be compared, by its Arrow type.
 
     Numbers are compared as numbers; strings, booleans and dictionaries as categories; a column of
-    structs by its fields. A missing value is a category, and no number. Columns of other types, and
-    those without values on one side, are left out.
+    structs by its fields. A missing value is a category, and no number; whether numbers are missing
+    is compared by itself. Columns of other types, and those without values on one side, are left
+    out.
     """
     before, now = _flat(before), _flat(now)
     for name in before.column_names:
@@ -237,6 +238,9 @@ def columns(before: pa.Table, now: pa.Table) -> Iterator[Column]:
             sides = [_finite(table[name]) for table in (before, now)]
             if all(len(side) for side in sides):
                 yield Column(name, sides[0], sides[1])
+            if before[name].null_count or now[name].null_count:
+                missing = [table[name].is_null().to_pylist() for table in (before, now)]
+                yield Column(f"{name}_missing", missing[0], missing[1])
         elif _is_category(type_) and len(before) and len(now):
             yield Column(name, before[name].to_pylist(), now[name].to_pylist())
 

@@ -129,7 +129,7 @@ def read_recent(problem: Problem, reference: Reference, now: datetime) -> Recent
     held = pc.equal(rows["status"], "quarantined").to_numpy()
     return Recent(
         documents=_answered(problem, reference.model, _each_once(used)),
-        predictions=_logged(predictions),
+        predictions=_logged(predictions, problem),
         arrived=arrived,
         unusable=reasons_of(rows, held),
         newest=newest,
@@ -141,7 +141,7 @@ def _answered(problem: Problem, model: Pipeline, rows: pa.Table) -> Sample:
     problem = problem.with_classes([str(label) for label in model.classes_])
     rows = _with_known_labels(problem, rows)
     given = rows[inputs_of(problem).column.name].combine_chunks()
-    inputs = _columns(given)
+    inputs = _columns(given, problem)
     if not len(rows):
         return _sample(inputs, [], [], [])
     labels = rows["label"].to_pylist()
@@ -161,11 +161,23 @@ def _with_known_labels(problem: Problem, rows: pa.Table) -> pa.Table:
     return rows.set_column(position, "label", named).filter(pc.is_valid(named))
 
 
-def _columns(inputs: pa.Array) -> pa.Table:
+def _columns(inputs: pa.Array, problem: Problem) -> pa.Table:
     """Return texts as the column of that name, and records as one column for each field."""
     if pa.types.is_struct(inputs.type):
-        return pa.Table.from_struct_array(inputs)
+        return _comparable(pa.Table.from_struct_array(inputs), problem)
     return pa.table({TEXT: inputs})
+
+
+def _comparable(records: pa.Table, problem: Problem) -> pa.Table:
+    """Return the fields that can be compared: of texts the length, and no dates, which move on."""
+    for name, kind in (inputs_of(problem).fields or {}).items():
+        place = records.schema.get_field_index(name)
+        if kind == "date" and place >= 0:
+            records = records.remove_column(place)
+        elif kind == "text" and place >= 0:
+            lengths = pc.utf8_length(records[name].cast(pa.large_string())).cast(pa.float64())
+            records = records.set_column(place, f"{name}_length", lengths)
+    return records
 
 
 def _each_once(rows: pa.Table) -> pa.Table:
@@ -186,13 +198,13 @@ def _read_predictions(
     return list(once.values())
 
 
-def _logged(entries: Sequence[Prediction]) -> Sample:
+def _logged(entries: Sequence[Prediction], problem: Problem) -> Sample:
     """Return logged predictions as a sample: texts, or the fields of objects."""
     kept = [entry.input for entry in entries]
     if kept and all(isinstance(value, str) for value in kept):
         inputs = pa.table({TEXT: pa.array(kept, pa.large_string())})
     elif kept and all(isinstance(value, dict) for value in kept):
-        inputs = pa.Table.from_pylist(kept)
+        inputs = _comparable(pa.Table.from_pylist(kept), problem)
     else:
         inputs = pa.table({})
     return _sample(

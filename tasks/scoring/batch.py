@@ -100,11 +100,19 @@ class Classifier:
         scores = self.predictor.probabilities(inputs)
         labels = [self.classes[index] for index in self.predictor.decide(scores)]
         refused = {
-            index: Reason(ReasonCode.OUT_OF_RANGE, self.predictor.beyond(inputs[index]) or "inputs")
+            index: _why_not(inputs[index], self.predictor.beyond(inputs[index]))
             for index, row in enumerate(scores.tolist())
             if isnan(row[0])
         }
         return BatchPrediction(labels, scores.tolist(), refused)
+
+
+def _why_not(given: Any, field: str | None) -> Reason:
+    """Return the reason why a model gave no probabilities for an input."""
+    # A version of the time when records had every value answers no others.
+    is_missing = isinstance(given, Mapping) and field in given and given[field] is None
+    code = ReasonCode.MISSING if is_missing else ReasonCode.OUT_OF_RANGE
+    return Reason(code, field or "inputs")
 
 
 def load_classifier(problem: Problem) -> Classifier:

@@ -71,6 +71,34 @@ def test_a_problem_that_was_written_down_whole_is_read_again(tmp_path: Path) -> 
     assert again.digest == problem.digest
 
 
+def test_a_field_that_is_required_is_another_problem_and_one_that_is_not_is_none(
+    tmp_path: Path,
+) -> None:
+    plain = load_problem(written(tmp_path, FLOWERS))
+    spelled = FLOWERS.replace("width: number", "width: {kind: number, required: false}")
+    strict = FLOWERS.replace("width: number", "width: {kind: number, required: true}")
+
+    same, other = (load_problem(written(tmp_path, text)) for text in (spelled, strict))
+
+    assert same.digest == plain.digest
+    assert other.digest != plain.digest
+    assert inputs_of(other).required == ("width",)
+    assert Problem.model_validate_json(other.model_dump_json()) == other
+
+
+def test_features_that_are_not_used_change_no_problem(tmp_path: Path) -> None:
+    plain = load_problem(written(tmp_path, FLOWERS))
+    changed = FLOWERS.replace("{scale: standard}", "{scale: standard, categories: target}")
+
+    dumped = plain.model_dump(mode="json")["candidates"]
+
+    assert [each["features"] for each in dumped.values()] == [
+        {"scale": "standard"},
+        {"scale": "none"},
+    ]
+    assert load_problem(written(tmp_path, changed)).digest != plain.digest
+
+
 def test_a_problem_without_inputs_is_about_texts() -> None:
     problem = load_problem(PROBLEMS / "sentiment.yaml")
 
@@ -89,6 +117,13 @@ def test_a_problem_without_inputs_is_about_texts() -> None:
             "inputs.width is 'numeric'; input should be 'number', 'category', "
             "'boolean', 'text', 'date' or 'words'.",
             id="a kind nobody knows",
+        ),
+        pytest.param(
+            "width: number",
+            "width: {kind: number, optional: true}",
+            5,
+            "inputs.width.optional is not a key of the schema; allowed here are kind, required.",
+            id="an unknown key of a field",
         ),
         pytest.param(
             "  width: number\n  colour: category\n",

@@ -219,11 +219,14 @@ def test_each_column_of_numbers_or_categories_gets_its_own_test() -> None:
     }
 
 
-def test_a_column_that_is_missing_or_without_values_is_left_out() -> None:
-    before = pa.table({"a": [1.0, 2.0], "b": ["x", "y"]})
-    now = pa.table({"a": pa.array([None, None], pa.float64())})
+def test_a_missing_column_is_left_out_and_missing_numbers_are_compared() -> None:
+    before = pa.table({"a": [1.0, 2.0] * 200, "b": ["x", "y"] * 200})
+    now = pa.table({"a": pa.array([None, None] * 200, pa.float64())})
 
-    assert list(columns(before, now)) == []
+    (found,) = columns(before, now)
+
+    (test,) = conclude([found.test("documents", 0.1)], 0.001)
+    assert (test.name, test.drifted, test.size) == ("a_missing", True, 1.0)
 
 
 @settings(max_examples=30)

@@ -59,7 +59,7 @@ def write_nested(machine: Settings) -> Callable[..., Problem]:
         names = {"label": "meta.label", "created_at": "meta.at", "source": "meta.source"}
         content = {
             "source": {"database": database, "collection": "plants", "fields": names, **source},
-            "inputs": FIELDS,
+            "inputs": {name: {"kind": kind, "required": True} for name, kind in FIELDS.items()},
             "labels": {"rose": "rose", "oak": 7, "yes": True},
             "candidates": {"tree": {"estimator": "decision_tree"}},
         }
@@ -111,7 +111,7 @@ REFUSED: list[tuple[str, Any, ReasonCode]] = [
     ("address.city", Code("x"), ReasonCode.WRONG_TYPE),
     ("address.city", Binary(b"x"), ReasonCode.WRONG_TYPE),
     ("address.city", "", ReasonCode.EMPTY),
-    ("wild", 1, ReasonCode.WRONG_TYPE),
+    ("wild", 2, ReasonCode.WRONG_TYPE),
     ("meta.label", "tulip", ReasonCode.UNKNOWN_LABEL),
     ("meta.label", 1, ReasonCode.UNKNOWN_LABEL),
     ("meta.label", Decimal128("NaN"), ReasonCode.UNKNOWN_LABEL),

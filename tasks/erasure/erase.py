@@ -185,7 +185,9 @@ def erase_documents(
     with mongodb.connect(settings) as client:
         collection = open_documents(client, problem)
         gone, stored = _gather(problem, store, collection, keys, wish)
-        added = _bury(store, _learned(problem, registry, store, gone), wish)
+        erased = store.erased()
+        new = {key for key in gone if key not in erased}
+        added = _bury(store, _learned(problem, registry, store, new), wish)
         erased = store.erased()
         is_erased = _recognise(problem, stored)
         _require_no_case(problem, is_erased)

@@ -124,7 +124,7 @@ def _evaluate(spec: Problem, winner: ExploreResult, snapshot: Snapshot) -> Evalu
     dataset = prepare(chosen, snapshot)
     result = CandidateResult(winner.name, winner.run_id, {}, winner.seconds)
     challenger = choose(chosen, dataset, [result])
-    if spec.decision is not None:
+    if spec.goal is not None:
         challenger = decide(chosen, dataset, challenger)
     return evaluate(chosen, dataset, challenger)
 

@@ -55,7 +55,7 @@ def _make(
         spec = dataset.problem
         fitted = train(spec, recipe.surroundings.candidate, dataset, run_id)
         again = choose(spec, dataset, [fitted])
-        if spec.decision is not None:
+        if spec.goal is not None:
             again = decide(spec, dataset, again)
         found = agreement(recipe, evaluate(spec, dataset, again).predictions)
         registry.log(run_id, metrics={"error": found.error, "labels": found.labels})

@@ -79,7 +79,7 @@ def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Ste
             futures = [train.submit(spec, name, dataset, run_id) for name in names]
             candidates = [future.result() for future in futures]
             challenger = choose(spec, dataset, candidates)
-        if spec.decision is not None:
+        if spec.goal is not None:
             with steps("decide"):
                 challenger = decide(spec, dataset, challenger)
         with steps("evaluate"):

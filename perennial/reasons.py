@@ -31,6 +31,7 @@ class WarningCode(StrEnum):
 
     MISSING = "missing"
     UNKNOWN_CATEGORY = "unknown_category"
+    NOTHING_KNOWN = "nothing_known"
 
 
 # What may be wrong with an input that somebody sends to the service.

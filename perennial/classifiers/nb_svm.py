@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,6 +38,8 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Tolerance at which the fit stops; see ``LogisticRegression``.
     max_iter : int
         Largest number of iterations of the fit.
+    class_weight : {"balanced"} or None
+        Whether samples of a rare class count for more, so that both classes weigh the same.
     random_state : int or None
         Seed of the order in which the fit goes through the samples.
 
@@ -69,6 +71,7 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         beta: float = 1.0,
         tol: float = 1e-4,
         max_iter: int = 1000,
+        class_weight: Literal["balanced"] | None = None,
         random_state: int | None = None,
     ) -> None:
         self.C = C
@@ -76,6 +79,7 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.beta = beta
         self.tol = tol
         self.max_iter = max_iter
+        self.class_weight = class_weight
         self.random_state = random_state
 
     def fit(self, X: Any, y: ArrayLike) -> NbSvm:
@@ -117,6 +121,7 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             dual=True,
             tol=self.tol,
             max_iter=self.max_iter,
+            class_weight=self.class_weight,
             random_state=self.random_state,
         ).fit(features @ sparse.diags_array(scales), codes)
         # The penalty does not see the sign of a scale, so its magnitude is all that matters.
@@ -151,6 +156,10 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             shares.append(np.log(counts / counts.sum()))
         ratio: NDArray[np.float64] = shares[1] - shares[0]
         return ratio
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a classifier; one that was stored before there were class weights has none."""
+        super().__setstate__({"class_weight": None} | state)
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()

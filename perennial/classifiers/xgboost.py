@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -47,6 +48,8 @@ class XGBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Bins into which the values of a feature are sorted before splits are looked for.
     n_jobs : int or None
         Threads, None for all processors. One by default, since candidates are fitted side by side.
+    class_weight : {"balanced"} or None
+        Whether samples of a rare class count for more, so that all classes weigh the same.
     random_state : int
         Seed of the choice of samples and features.
 
@@ -81,6 +84,7 @@ class XGBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         reg_lambda: float = 1.0,
         max_bin: int = 256,
         n_jobs: int | None = 1,
+        class_weight: Literal["balanced"] | None = None,
         random_state: int = 0,
     ) -> None:
         self.n_estimators = n_estimators
@@ -94,6 +98,7 @@ class XGBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.reg_lambda = reg_lambda
         self.max_bin = max_bin
         self.n_jobs = n_jobs
+        self.class_weight = class_weight
         self.random_state = random_state
 
     def fit(
@@ -128,6 +133,9 @@ class XGBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"XGBoostClassifier needs two classes or more, y has one class: {only!r}."
             )
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, features)
+        if self.class_weight is not None:
+            balance = compute_sample_weight(self.class_weight, codes)
+            weights = balance if weights is None else weights * balance
         self.sparse_ = sparse.issparse(features)
         trees = xgboost.train(
             self._parameters(),
@@ -175,6 +183,10 @@ class XGBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         state: dict[str, Any] = super().__getstate__()
         return {key: value for key, value in state.items() if key != "_booster"}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a classifier; one that was stored before there were class weights has none."""
+        super().__setstate__({"class_weight": None} | state)
+
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -186,6 +198,8 @@ class XGBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         own: dict[str, Any] = self.get_params()
         del own["n_estimators"]
         threads = own.pop("n_jobs")
+        # They are weights of samples by now.
+        del own["class_weight"]
         return own | {
             "objective": "multi:softprob" if several else "binary:logistic",
             **({"num_class": len(self.classes_)} if several else {}),

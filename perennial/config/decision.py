@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from perennial.metrics import METRICS
+from perennial.metrics import METRICS, MetricName
 from perennial.schema import Schema
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Metrics that a threshold changes, of the positive class where that matters.
-ThresholdMetric = Literal["accuracy", "precision", "recall", "f1"]
+ThresholdMetric = Literal["accuracy", "balanced_accuracy", "precision", "recall", "f1"]
 # What a decision can serve.
-GoalMetric = Literal["accuracy", "precision", "recall", "f1", "cost"]
+GoalMetric = Literal["accuracy", "balanced_accuracy", "precision", "recall", "f1", "cost"]
 FloorMetric = Literal["precision", "recall"]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # One cost for every way to miss a class, or one for each label that may be given instead.
@@ -38,6 +38,7 @@ MissCost = Annotated[
 # Keys that lead to a value, the value, and its alternatives as a noun.
 InvalidValue = tuple[tuple[str, ...], object, str]
 
+_OF_TWO_CLASSES: tuple[ThresholdMetric, ...] = ("precision", "recall")
 _COUNTERPART: dict[FloorMetric, ThresholdMetric] = {"precision": "recall", "recall": "precision"}
 
 
@@ -45,7 +46,8 @@ class DecisionConfig(Schema):
     """What the labels that a model gives are to achieve.
 
     Without costs, floor and metric the most probable label is given. A problem without this part
-    neither tunes nor calibrates, which saves the fits that both need.
+    neither tunes nor calibrates, which saves the fits that both need, unless its metric is one that
+    labels are tuned for: see `DecisionConfig.for_metric`.
     """
 
     costs: dict[str, MissCost] | None = Field(
@@ -64,6 +66,13 @@ class DecisionConfig(Schema):
     folds: int = Field(
         default=5, ge=2, le=20, description="further fits of the challenger, for this purpose"
     )
+
+    @classmethod
+    def for_metric(cls, metric: MetricName) -> DecisionConfig | None:
+        """Return the decision of a problem that has none, by its metric; None to tune nothing."""
+        if not METRICS[metric].is_tuned_for:
+            return None
+        return cls.model_validate({"maximise": metric})
 
     @property
     def metric(self) -> ThresholdMetric | None:
@@ -119,10 +128,16 @@ class DecisionConfig(Schema):
                         "nothing, as decision.costs decides; remove one",
                     )
             return
-        for key in ("floor", "maximise"):
-            if getattr(self, key) is not None and len(classes) > 2:
+        if len(classes) > 2:
+            if self.floor is not None:
                 allowed = f"nothing for {len(classes)} classes; give decision.costs instead"
-                yield (key,), getattr(self, key), allowed
+                yield ("floor",), self.floor, allowed
+            if self.maximise in _OF_TWO_CLASSES:
+                allowed = (
+                    f"accuracy, balanced_accuracy or f1 for {len(classes)} classes; give one of "
+                    "these, or decision.costs instead"
+                )
+                yield ("maximise",), self.maximise, allowed
         if self.floor is not None and self.maximise in self.floor:
             yield ("maximise",), self.maximise, "another metric than that of the floor"
 

@@ -209,6 +209,12 @@ class Problem(Schema):
             if self.metric not in metrics:
                 allowed = f"{join_names(metrics)}, as decision serves no other metric"
                 yield invalid_value(("metric",), self.metric, allowed)
+        least = METRICS[self.metric].least_classes
+        number = len(self.possible_classes)
+        if number < least:
+            problem = f"is {self.metric!r}, which tells nothing of {number} labels"
+            remedy = f"it is for {least} or more, so name another metric, such as accuracy"
+            yield CrossReferenceError(("metric",), problem, remedy)
         if self.inputs is None and self.split.by == "document":
             allowed = "content, group or time for texts, of which equal ones are copies"
             yield invalid_value(("split", "by"), self.split.by, allowed)
@@ -358,6 +364,11 @@ class Problem(Schema):
             return label
         into = None if self.rare_labels is None else self.rare_labels.into
         return into if into in self.classes else None
+
+    @property
+    def goal(self) -> DecisionConfig | None:
+        """What labels are tuned for: ``decision``, or what the metric needs; None for nothing."""
+        return DecisionConfig.for_metric(self.metric) if self.decision is None else self.decision
 
     @property
     def has_costs(self) -> bool:

@@ -8,7 +8,7 @@ from perennial.estimators.base import BinaryLimit, EstimatorSpec, coefficients
 ESTIMATOR = EstimatorSpec(
     name="nb_svm",
     class_path="perennial.classifiers.nb_svm:NbSvm",
-    parameters=("C", "alpha", "beta", "max_iter", "random_state", "tol"),
+    parameters=("C", "alpha", "beta", "class_weight", "max_iter", "random_state", "tol"),
     binary_limits=(BinaryLimit(),),
     linear_form=coefficients,
 )

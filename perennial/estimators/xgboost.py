@@ -24,6 +24,7 @@ ESTIMATOR = EstimatorSpec(
     class_path="perennial.classifiers.xgboost:XGBoostClassifier",
     missing="accepted",
     parameters=(
+        "class_weight",
         "colsample_bytree",
         "gamma",
         "learning_rate",

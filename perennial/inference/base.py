@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -12,8 +13,11 @@ from sklearn.pipeline import Pipeline
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.inference.contribution import Contribution
 from perennial.inference.occlusion import occlude_words
-from perennial.inference.warnings import InputWarning
+from perennial.inference.warnings import InputWarning, warnings_of
 from perennial.thresholds.threshold import decide
+
+# Of each input, none of most.
+Warnings = Sequence[Sequence[InputWarning]]
 
 
 class Predictor(Protocol):
@@ -31,12 +35,8 @@ class Predictor(Protocol):
         """
         ...
 
-    def assess(self, inputs: Sequence[Any]) -> tuple[NDArray[np.float64], list[float]]:
-        """Return what `probabilities` does, and how much of each input the model knows.
-
-        That is the share of a text's words, or groups of characters, or of a record's fields, from
-        0 for an input of which nothing was recognised to 1.
-        """
+    def assess(self, inputs: Sequence[Any]) -> tuple[NDArray[np.float64], Warnings | None]:
+        """Return what `probabilities` and `warnings` do; None if no input has a warning."""
         ...
 
     def beyond(self, given: Any) -> str | None:
@@ -71,7 +71,7 @@ class Predictor(Protocol):
         ...
 
 
-class DecidingPredictor:
+class DecidingPredictor(ABC):
     """The labels that a model gives for its probabilities."""
 
     def __init__(self, model: Pipeline) -> None:
@@ -92,8 +92,13 @@ class DecidingPredictor:
         return None
 
     def warnings(self, given: Any) -> Sequence[InputWarning]:
-        """Return none."""
-        return ()
+        """Return that nothing of a text was recognised, if it is so."""
+        found = self.assess([given])[1]
+        return () if found is None else found[0]
+
+    @abstractmethod
+    def assess(self, inputs: Sequence[Any]) -> tuple[NDArray[np.float64], Warnings | None]:
+        """Return probabilities and warnings; see `Predictor`."""
 
 
 class PipelinePredictor(DecidingPredictor):
@@ -111,9 +116,9 @@ class PipelinePredictor(DecidingPredictor):
             return np.empty((0, len(self.classes)))
         return np.asarray(self._model.predict_proba(inputs), np.float64)
 
-    def assess(self, inputs: Sequence[Any]) -> tuple[NDArray[np.float64], list[float]]:
-        """Return probabilities and known shares; see `Predictor`."""
-        return self.probabilities(inputs), known_shares(self._model, inputs)
+    def assess(self, inputs: Sequence[Any]) -> tuple[NDArray[np.float64], Warnings | None]:
+        """Return probabilities and warnings; see `Predictor`."""
+        return self.probabilities(inputs), warnings_of(recognised(self._model, inputs))
 
     def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what changes without each word; see `perennial.inference.occlusion`."""
@@ -123,19 +128,16 @@ class PipelinePredictor(DecidingPredictor):
         return found[:limit]
 
 
-def known_shares(model: Pipeline, texts: Sequence[str]) -> list[float]:
-    """Return the share of each text's words, or groups of characters, that a model knows."""
+def recognised(model: Pipeline, texts: Sequence[str]) -> list[bool]:
+    """Return whether a model has a feature for anything in each text."""
     if not len(texts):
         return []
     tokens = model[0].transform(texts)
-    known, all_of_them = model[1].recognised(tokens.vocabulary)
+    known, _ = model[1].recognised(tokens.vocabulary)
     documents = np.repeat(np.arange(len(tokens)), tokens.lengths)
-    found, total = (
-        np.bincount(documents, weights=each[tokens.ids], minlength=len(tokens))
-        for each in (known, all_of_them)
-    )
-    shares: list[float] = (found / np.maximum(total, 1)).tolist()
-    return shares
+    counts = np.bincount(documents, weights=known[tokens.ids], minlength=len(tokens))
+    found: list[bool] = (counts > 0).tolist()
+    return found
 
 
 def require_several(inputs: Sequence[str]) -> None:

@@ -15,10 +15,16 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import probabilities_of
-from perennial.inference.base import DecidingPredictor, require_class, require_several
+from perennial.inference.base import (
+    DecidingPredictor,
+    Warnings,
+    require_class,
+    require_several,
+)
 from perennial.inference.compiled_linear import Memo, Vocabulary, Weights
 from perennial.inference.compiled_text import Occurrence, explained, word_occurrences
 from perennial.inference.contribution import Contribution
+from perennial.inference.warnings import warnings_of
 from perennial.text.characters import CharacterCounter, ngrams_of
 from perennial.text.normalizer import Normalizer
 from perennial.text.token_offsets import Located, locate
@@ -28,10 +34,11 @@ _NONE = np.empty(0, np.int64)
 
 
 class _Found(NamedTuple):
-    """What a raw word has of a model: ids of its tokens, and columns of its n-grams."""
+    """What a raw word has of a model: ids of its tokens, columns of its n-grams, and if any is."""
 
     ids: tuple[int, ...]
     ngrams: NDArray[np.int64]
+    knows: bool
 
 
 class _CharacterMemo(Memo[_Found]):
@@ -66,7 +73,8 @@ class CharacterVocabulary:
         """Return what tokens have of the features."""
         ids = () if self.words is None else self.words.ids(tokens)
         ngrams = chain.from_iterable(ngrams_of(token, *self._lengths) for token in tokens)
-        return _Found(ids, np.array([self.column(each) for each in ngrams], np.int64))
+        columns = np.array([self.column(each) for each in ngrams], np.int64)
+        return _Found(ids, columns, bool((columns != self.nothing).any()))
 
     def occurrences(self, found: Sequence[_Found]) -> NDArray[np.int64]:
         """Return the column of each occurrence of a feature in a text, n-grams first."""
@@ -129,12 +137,13 @@ class CompiledCharacterPredictor(DecidingPredictor):
         """Return the probability of each class for raw texts, shape (n_inputs, n_classes)."""
         return self.assess(inputs)[0]
 
-    def assess(self, inputs: Sequence[str]) -> tuple[NDArray[np.float64], list[float]]:
-        """Return probabilities, and the share of each text's n-grams that the model knows."""
+    def assess(self, inputs: Sequence[str]) -> tuple[NDArray[np.float64], Warnings | None]:
+        """Return probabilities, and which texts have no n-gram that the model knows."""
         require_several(inputs)
         answers = [self._assess(text) for text in inputs]
         rows = np.array([row for row, _ in answers], np.float64)
-        return rows.reshape(len(answers), len(self.classes)), [known for _, known in answers]
+        known = [known for _, known in answers]
+        return rows.reshape(len(answers), len(self.classes)), warnings_of(known)
 
     def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what moves the decision on this text most; see `CompiledTextPredictor.explain`."""
@@ -150,14 +159,12 @@ class CompiledCharacterPredictor(DecidingPredictor):
         """Forget the words seen so far, to give back memory; answers stay the same."""
         self._memo.forget()
 
-    def _assess(self, text: str) -> tuple[tuple[float, ...], float]:
+    def _assess(self, text: str) -> tuple[tuple[float, ...], bool]:
         words = self._normalizer.raw_words(text)
         found = list(map(self._memo.__getitem__, words))
-        total = sum([len(each.ngrams) for each in found])
         occurrences = self._vocabulary.occurrences(found)
-        unknown = int(np.count_nonzero(occurrences == self._vocabulary.nothing))
         row = probabilities_of(self._weights.summed(occurrences), self._weights.link)
-        return row, 1 - unknown / total if total else 0.0
+        return row, any(each.knows for each in found)
 
     def _occurrences(self, tokens: Sequence[Located]) -> Iterator[Occurrence]:
         if self._vocabulary.words is not None:

@@ -16,9 +16,15 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import probabilities_of
-from perennial.inference.base import DecidingPredictor, require_class, require_several
+from perennial.inference.base import (
+    DecidingPredictor,
+    Warnings,
+    require_class,
+    require_several,
+)
 from perennial.inference.compiled_linear import Memo, Vocabulary, Weights, WordWeights
 from perennial.inference.contribution import Contribution
+from perennial.inference.warnings import warnings_of
 from perennial.text.normalizer import Normalizer
 from perennial.text.token_offsets import Located, locate
 
@@ -71,17 +77,18 @@ class CompiledTextPredictor(DecidingPredictor):
         """
         return self.assess(inputs)[0]
 
-    def assess(self, inputs: Sequence[str]) -> tuple[NDArray[np.float64], list[float]]:
-        """Return probabilities, and the share of each text's words that the model knows."""
+    def assess(self, inputs: Sequence[str]) -> tuple[NDArray[np.float64], Warnings | None]:
+        """Return probabilities, and which texts have no word that the model knows."""
         require_several(inputs)
         link, nothing = self._weights.link, self._vocabulary.nothing
         rows: list[tuple[float, ...]] = []
-        known: list[float] = []
+        known: list[bool] = []
         for start in range(0, len(inputs), _BLOCK):
             documents = [self._ids(text) for text in inputs[start : start + _BLOCK]]
             rows += [probabilities_of(each, link) for each in self._weights.outputs(documents)]
-            known += [1 - ids.count(nothing) / len(ids) if ids else 0.0 for ids in documents]
-        return np.array(rows, np.float64).reshape(len(rows), len(self.classes)), known
+            known += [ids.count(nothing) < len(ids) for ids in documents]
+        found = np.array(rows, np.float64).reshape(len(rows), len(self.classes))
+        return found, warnings_of(known)
 
     def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what moves the decision on this text most; see `Predictor.explain`.

@@ -15,7 +15,7 @@ from perennial.encoders.blocks import Matrix
 from perennial.estimators import spec_of
 from perennial.estimators.base import towards
 from perennial.fields.base import LARGEST
-from perennial.inference.base import PipelinePredictor, require_class
+from perennial.inference.base import PipelinePredictor, Warnings, require_class
 from perennial.inference.contribution import Contribution
 from perennial.inference.occlusion import occlude_fields
 from perennial.inference.warnings import InputWarning
@@ -78,6 +78,11 @@ class TabularPredictor(PipelinePredictor):
             return None
         beyond = np.flatnonzero(~self._within(matrix[0]))
         return self._fields[int(beyond[0])]
+
+    def assess(self, inputs: Sequence[Any]) -> tuple[Floats, Warnings | None]:
+        """Return probabilities and warnings; see `Predictor`."""
+        found = [self.warnings(each) for each in inputs]
+        return self.probabilities(inputs), found if any(found) else None
 
     def warnings(self, given: Any) -> list[InputWarning]:
         """Return which fields are missing, and which categories the model does not know."""

@@ -5,6 +5,7 @@ It stands by itself, so that the service can write it without importing scikit-l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perennial.reasons import WarningCode
@@ -27,3 +28,18 @@ class InputWarning:
     code: WarningCode
     field: str | None
     why: str
+
+
+# Of a text of which no word, or no group of characters, is a feature.
+NOTHING_KNOWN = InputWarning(
+    WarningCode.NOTHING_KNOWN,
+    None,
+    "has nothing in it that the model knows: the answer is that for an empty text",
+)
+
+
+def warnings_of(recognised: Sequence[bool]) -> list[tuple[InputWarning, ...]] | None:
+    """Return the warnings of each text, given what was recognised; None if there are none."""
+    if all(recognised):
+        return None
+    return [() if known else (NOTHING_KNOWN,) for known in recognised]

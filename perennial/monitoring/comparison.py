@@ -23,7 +23,9 @@ from perennial.monitoring.drift_tests import (
     rates,
     separation,
 )
+from perennial.text.characters import CharacterCounter
 from perennial.text.ngrams import NgramCounter
+from perennial.text.words_and_characters import WordAndCharacterCounter
 
 Floats = NDArray[np.float64]
 TEXT = "text"
@@ -31,6 +33,9 @@ TEXT = "text"
 _OWN = frozenset(
     {"words", "length", "unknown_words", "labels", "predicted_labels", "confidence", "accuracy"}
 )
+
+
+_COUNTERS = (NgramCounter, CharacterCounter, WordAndCharacterCounter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,30 +143,32 @@ def compare(
 
 
 def unknown_words(model: Pipeline, texts: Sequence[str]) -> Floats | None:
-    """Return the share of each text's words that a model has no feature for.
+    """Return the share of each text's words, or groups of characters, that a model does not know.
 
     Parameters
     ----------
     model : Pipeline
-        Its words are those of its `NgramCounter`, after its own normalisation.
+        What it counts is what its counter does, after its own normalisation.
     texts : sequence of str
         Raw texts; one without words counts as known.
 
     Returns
     -------
     ndarray of float64, shape (n_texts,), or None
-        None if the model does not count words.
+        None if the model counts nothing in texts.
     """
     steps = [step for _, step in model.steps]
-    place = next((i for i, step in enumerate(steps) if isinstance(step, NgramCounter)), None)
+    place = next((i for i, step in enumerate(steps) if isinstance(step, _COUNTERS)), None)
     if not place:
         return None
     tokens = model[:place].transform(texts)
-    known = set(steps[place].words_)
-    is_unknown = np.array([word not in known for word in tokens.vocabulary], np.float64)
+    known, total = steps[place].recognised(tokens.vocabulary)
     documents = np.repeat(np.arange(len(tokens)), tokens.lengths)
-    counts = np.bincount(documents, weights=is_unknown[tokens.ids], minlength=len(tokens))
-    shares: Floats = counts / np.maximum(tokens.lengths, 1)
+    unknown, whole = (
+        np.bincount(documents, weights=each[tokens.ids], minlength=len(tokens))
+        for each in (total - known, total)
+    )
+    shares: Floats = unknown / np.maximum(whole, 1)
     return shares
 
 

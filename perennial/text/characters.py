@@ -158,7 +158,7 @@ class CharacterCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         for token in tokens:
             ids.extend(ids_of(ngrams_of(token, self.shortest, self.longest)))
             ends.append(len(ids))
-        indices, bounds = np.array(ids, np.int32), np.array(ends, np.int64)
+        indices, bounds = np.array(ids, np.int32), _narrow(np.array(ends, np.int64))
         width = int(indices.max(initial=-1)) + 1
         found = sparse.csr_array(
             (np.ones(len(indices)), indices, bounds), shape=(len(bounds) - 1, width)
@@ -197,10 +197,17 @@ def _tokens_in_documents(X: Tokens) -> sparse.csr_array:
     """Return how often each document has each token, shape (n_documents, n_tokens)."""
     # Adding up what is there twice works in place.
     found = sparse.csr_array(
-        (np.ones(len(X.ids)), X.ids, X.offsets), shape=(len(X), len(X.vocabulary)), copy=True
+        (np.ones(len(X.ids)), X.ids, _narrow(X.offsets)),
+        shape=(len(X), len(X.vocabulary)),
+        copy=True,
     )
     found.sum_duplicates()
     return found
+
+
+def _narrow(bounds: NDArray[np.int64]) -> NDArray[np.int32] | NDArray[np.int64]:
+    """Return the bounds of rows in 32 bits where they fit: some estimators take no others."""
+    return bounds.astype(np.int32) if bounds[-1] <= np.iinfo(np.int32).max else bounds
 
 
 def _present(counts: sparse.csr_array) -> sparse.csr_array:

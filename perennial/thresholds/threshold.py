@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import cast
+from typing import cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.config.decision import DecisionConfig, FloorMetric, GoalMetric, ThresholdMetric
+from perennial.thresholds.class_weights import ClassMetric, best_class_weights
 from perennial.thresholds.threshold_search import ThresholdSweep
 
 Floats = NDArray[np.float64]
@@ -72,6 +73,7 @@ def best_weights(
     truth: Codes,
     probabilities: Floats,
     confidence: float,
+    soft: Floats | None = None,
 ) -> tuple[tuple[float, ...] | None, FloorFound | None]:
     """Return the weights of the classes that serve a goal best on these documents.
 
@@ -87,6 +89,9 @@ def best_weights(
         From models that have not seen these documents.
     confidence : float
         With which a floor must hold.
+    soft : ndarray, shape (n_documents, n_classes), optional
+        To which part each document counts as one of each class, where a metric is served without a
+        floor; its label alone by default.
 
     Returns
     -------
@@ -101,8 +106,15 @@ def best_weights(
         return cheapest_weights(costs, truth, probabilities), None
     if goal.metric is None:
         return None, None
+    if soft is None or goal.floor is not None:
+        soft = np.eye(probabilities.shape[1])[truth]
+    if probabilities.shape[1] > 2:
+        if goal.metric not in get_args(ClassMetric):
+            raise ValueError(f"{goal.metric} of more than two classes cannot be tuned for")
+        metric: ClassMetric = goal.metric  # type: ignore[assignment]
+        return best_class_weights(metric, soft, probabilities), None
     threshold, floor = best_threshold(
-        goal.metric, goal.floor, truth == 1, probabilities[:, 1], confidence
+        goal.metric, goal.floor, soft[:, 1], probabilities[:, 1], confidence
     )
     return weights_of(threshold), floor
 
@@ -170,7 +182,7 @@ def _logs(values: Floats) -> Floats:
 def best_threshold(
     metric: ThresholdMetric,
     floor: dict[FloorMetric, float] | None,
-    positive: NDArray[np.bool_],
+    positive: NDArray[np.bool_] | Floats,
     scores: Floats,
     confidence: float,
 ) -> tuple[float, FloorFound | None]:
@@ -184,7 +196,7 @@ def best_threshold(
     """
     sweep = ThresholdSweep(scores, 0.0, 1.0)
     right, given = sweep.above(positive.astype(np.float64)), sweep.above(np.ones(len(scores)))
-    metrics = _metrics(right, given, int(positive.sum()), len(positive))
+    metrics = _metrics(right, given, float(positive.sum()), len(positive))
     if floor is None:
         return sweep.best(metrics[metric], HALF), None
     name, required = next(iter(floor.items()))
@@ -212,17 +224,20 @@ def curve(
     else:
         positive = (truth == 1).astype(np.float64)
         right, given = sweep.above(positive), sweep.above(np.ones(len(truth)))
-        values = _metrics(right, given, int(positive.sum()), len(truth))[metric]
+        values = _metrics(right, given, float(positive.sum()), len(truth))[metric]
     return values[sweep.places(thresholds)]
 
 
-def _metrics(right: Floats, given: Floats, positives: int, documents: int) -> dict[str, Floats]:
+def _metrics(right: Floats, given: Floats, positives: float, documents: int) -> dict[str, Floats]:
     """Return every metric at every cut; `right` of the `given` positive labels are right."""
     negatives_right = documents - positives - (given - right)
+    recall = _ratio(right, np.full_like(right, positives))
+    of_negatives = _ratio(negatives_right, np.full_like(right, documents - positives))
     return {
+        "balanced_accuracy": (recall + of_negatives) / 2,
         "accuracy": (right + negatives_right) / documents,
         "precision": _ratio(right, given),
-        "recall": _ratio(right, np.full_like(right, positives)),
+        "recall": recall,
         "f1": _ratio(2 * right, given + positives),
     }
 

@@ -19,6 +19,7 @@ from perennial.config.decision import DecisionConfig
 from perennial.config.problem import Problem
 from perennial.metrics import Interval, MetricName, Predictions, compute, difference
 from perennial.thresholds.calibration import Calibrated, calibrate, probabilities_of
+from perennial.thresholds.class_weights import soft_truth
 from perennial.thresholds.threshold import FloorFound, best_weights, decide, threshold_of
 from perennial.training.classes import scores_in_order
 from perennial.training.validation import Bonds, Fold, folds_without, past_folds
@@ -160,7 +161,8 @@ def tune(
     plain = Predictions(
         problem.classes, truth, probabilities.argmax(axis=1), probabilities, problem.costs
     )
-    weights, floor = _best(problem, goal, plain)
+    soft = soft_truth(truth, probabilities) if goal.calibrate == "auto" else None
+    weights, floor = _best(problem, goal, plain, soft)
     return TuningResult(goal, weights, floor, tried, _with(plain, weights))
 
 
@@ -268,7 +270,7 @@ def at_best(problem: Problem, predictions: Predictions) -> Predictions:
     That lets candidates be compared before any of them has a decision: each as if with the one
     that suits it, with the same optimism of one threshold for all.
     """
-    goal = problem.decision
+    goal = problem.goal
     if goal is None or not goal.is_tuned:
         return predictions
     weights, _ = _best(problem, goal, predictions)
@@ -303,7 +305,7 @@ def _compare(
 
 
 def _best(
-    problem: Problem, goal: DecisionConfig, predictions: Predictions
+    problem: Problem, goal: DecisionConfig, predictions: Predictions, soft: Floats | None = None
 ) -> tuple[tuple[float, ...] | None, FloorFound | None]:
     return best_weights(
         goal,
@@ -311,6 +313,7 @@ def _best(
         predictions.truth,
         predictions.probabilities,
         problem.gates.confidence,
+        soft,
     )
 
 

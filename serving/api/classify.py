@@ -265,7 +265,7 @@ class Classify:
 
 def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -> Answer:
     predictor, version = loaded.predictor, loaded.version
-    scores = predictor.probabilities(inputs)
+    scores, warnings = predictor.assess(inputs)
     classes = predictor.classes
     decided = predictor.decide(scores)
     explanations = None
@@ -274,9 +274,7 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
             predictor.explain(each, classes[position]) if row[0] >= 0 else []
             for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
         ]
-    warnings = [predictor.warnings(each) for each in inputs]
-    found = warnings if any(warnings) else None
-    return Answer(version, classes, decided, scores, explanations, found)
+    return Answer(version, classes, decided, scores, explanations, warnings)
 
 
 def _too_much_work(seconds: float) -> ApiError:

@@ -149,10 +149,10 @@ def patch_uvicorn(limits: ConnectionLimits) -> None:
 
     async def start(self: uvicorn.Server, sockets: Sequence[socket.socket] | None = None) -> None:
         await startup(self, None if sockets is None else [listener(each) for each in sockets])
-        sweeping = sweep(self.server_state.connections, limits.head_seconds)  # type: ignore[arg-type]
+        sweeping = sweep(self.server_state.connections, limits.head_seconds)
         self._sweeper = asyncio.create_task(sweeping)  # type: ignore[attr-defined]
 
-    class Protocol(limited(protocol, limits)):  # type: ignore[misc, valid-type]
+    class Protocol(limited(protocol, limits)):  # type: ignore[misc]
         def connection_made(self, transport: Any) -> None:
             super().connection_made(OneWrite(transport))
 

@@ -75,9 +75,9 @@ class ConnectionLimits:
         )
 
 
-def make_room(connections: Iterable[Connection]) -> bool:
+def make_room(connections: Iterable[Any]) -> bool:
     """Close the idle connection that has waited longest; return whether there was one."""
-    idle = [each for each in connections if each.is_idle()]
+    idle: list[Connection] = [each for each in connections if each.is_idle()]
     if not idle:
         return False
     # One that has been answered and may ask again comes after those that have never asked.
@@ -85,7 +85,7 @@ def make_room(connections: Iterable[Connection]) -> bool:
     return True
 
 
-async def sweep(connections: Iterable[Connection], seconds: float) -> None:
+async def sweep(connections: Iterable[Any], seconds: float) -> None:
     """Refuse, once a second, connections that have owed a head for too long."""
     now = asyncio.get_running_loop().time
     while True:

@@ -23,14 +23,15 @@ from tasks.training.train import Challenger
 def decide(problem: Problem, dataset: Dataset, challenger: Challenger) -> Challenger:
     """Return the challenger with calibration and threshold, from out-of-fold predictions.
 
-    The holdout has no part in it. A problem without `decision` gets its challenger back.
+    The holdout has no part in it. A problem that tunes nothing gets its challenger back, and so
+    does one that did not ask for it and has too few training documents of a label.
 
     Raises
     ------
     OutsideError
-        If a label has too few training documents.
+        If the problem asks for a decision, and a label has too few training documents.
     """
-    goal = problem.decision
+    goal = problem.goal
     if goal is None:
         return challenger
     start = time.perf_counter()
@@ -47,6 +48,13 @@ def decide(problem: Problem, dataset: Dataset, challenger: Challenger) -> Challe
             dataset.bonds,
         )
     except TooFewError as error:
+        if problem.decision is None:
+            get_run_logger().warning(
+                "%s gives the most probable label: its threshold cannot be tuned, as a label has "
+                "fewer than two training documents.",
+                name,
+            )
+            return challenger
         raise OutsideError(f"problems/{problem.name}.yaml: {error}.") from error
     open_registry(get_settings()).log(
         challenger.result.run_id,

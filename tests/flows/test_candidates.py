@@ -1,4 +1,4 @@
-"""Candidates of a retraining: three labels suit them all, and one that fails ends nothing."""
+"""Candidates of a retraining suit languages and labels, and one that fails ends nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from ruamel.yaml import YAML
 from flows.retrain import retrain
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.inference.compiled_characters import CompiledCharacterPredictor
+from perennial.inference.predictor import build_predictor
+from perennial.registry.client import Registry
 from perennial.settings import PROJECT, Settings
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -90,3 +93,69 @@ def test_the_problem_of_the_film_reviews_takes_three_labels_as_it_is(
     )
     assert retraining.verdict is not None
     assert retraining.verdict.outcome == "promoted"
+
+
+CHINESE = {
+    1: ("很好看", "非常喜欢", "值得推荐", "质量不错"),
+    0: ("很失望", "不值得买", "太差了", "浪费时间"),
+}
+
+
+def test_chinese_texts_are_told_apart_by_their_characters(
+    write_problem: Callable[..., Problem],
+    collection: Any,
+    documents: Any,
+    registry: Registry,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    features = {"analyzer": "auto", "min_documents": 2, "weighting": "tfidf", "bigrams": True}
+    write_problem(
+        candidates={"nbsvm": {"preparation": "plain", "features": features, "estimator": "nb_svm"}},
+        gates={"first_version": {}},
+    )
+    reviews = documents(400)
+    for number, each in enumerate(reviews):
+        said = CHINESE[each["label"]][number // 2 % 4]
+        # A number in Chinese characters makes each text another one.
+        tail = "".join("一二三四五六七八九十"[int(digit)] for digit in f"{number:03}")
+        each["text"] = f"这{tail}{said}"
+    collection.insert_many(reviews)
+
+    retraining = retrain("reviews")
+
+    assert retraining.verdict is not None
+    assert retraining.verdict.outcome == "promoted", retraining.verdict.reason
+    assert retraining.evaluation is not None
+    assert retraining.evaluation.metrics["accuracy"].value > 0.95
+    assert retraining.ingested.accounts.in_quarantine == {}
+    assert retraining.analyzer is not None
+    assert retraining.analyzer.analyzer == "characters"
+    assert "Features are groups of characters" in capsys.readouterr().out
+    production = registry.require_production("reviews")
+    predictor = build_predictor(registry.load(production), [])
+    assert isinstance(predictor, CompiledCharacterPredictor)
+    assert {each.feature for each in predictor.explain("这很好看", "positive")} & {"好看", "很好"}
+
+
+def test_the_threshold_of_a_rare_label_is_tuned_by_the_metric_alone(
+    write_problem: Callable[..., Problem], collection: Any, documents: Any
+) -> None:
+    write_problem(
+        candidates={"bayes": SOUND}, metric="f1", gates={"floors": {}, "first_version": None}
+    )
+    reviews = documents(800)
+    for number, each in enumerate(reviews):
+        each["label"] = int(number % 10 == 0)
+        each["text"] += " awful awful" if each["label"] and number % 20 == 0 else ""
+    collection.insert_many(reviews)
+
+    retraining = retrain("reviews")
+
+    assert retraining.evaluation is not None
+    tuned = retraining.evaluation.tuned
+    assert tuned is not None
+    assert tuned.goal.maximise == "f1"
+    assert tuned.threshold not in {None, 0.5}
+    (compared,) = retraining.evaluation.compared
+    assert compared.metric == "f1"
+    assert compared.out_of_fold > compared.out_of_fold_plain

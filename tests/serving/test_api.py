@@ -59,6 +59,23 @@ def test_each_input_gets_the_label_and_the_probabilities_of_the_production_model
     assert all("explanation" not in prediction for prediction in predictions)
 
 
+def test_a_text_of_which_nothing_is_known_is_answered_with_a_warning(client: TestClient) -> None:
+    texts = [GOOD, "\N{GRINNING FACE}", "\u8fd9\u90e8\u7535\u5f71"]
+
+    predictions = client.post("/classify", json={"inputs": texts}).json()["predictions"]
+
+    assert "warnings" not in predictions[0]
+    for position, prediction in enumerate(predictions[1:], 1):
+        (warning,) = prediction["warnings"]
+        assert warning == {
+            "code": "nothing_known",
+            "message": f"inputs[{position}] has nothing in it that the model knows: the answer is "
+            "that for an empty text.",
+            "field": f"inputs[{position}]",
+        }
+        assert prediction["probabilities"] == predictions[1]["probabilities"]
+
+
 def test_the_model_may_be_left_out_when_one_is_served(client: TestClient) -> None:
     assert client.post("/classify", json={"inputs": [GOOD]}).json()["model"] == "reviews"
 

@@ -131,7 +131,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "accuracy: 0.5",
             "acuracy: 0.5",
             17,
-            "gates.floors.acuracy is 'acuracy'; input should be 'accuracy', 'precision', ",
+            "gates.floors.acuracy is 'acuracy'; input should be 'accuracy', ",
             id="a metric nobody knows",
         ),
         pytest.param(
@@ -201,7 +201,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "{weigting: counts}",
             13,
             "candidates.bayes.features.weigting is not a key of the schema; allowed here are "
-            "weighting, bigrams, ",
+            "analyzer, character_lengths, weighting, ",
             id="an unknown key of features",
         ),
         pytest.param(

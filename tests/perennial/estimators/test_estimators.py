@@ -198,6 +198,22 @@ def test_what_takes_two_labels_learns_three_one_against_the_rest(
     )
 
 
+@pytest.mark.parametrize("name", ["nb_svm", "xgboost", "logistic_regression"])
+def test_balanced_class_weights_find_more_of_a_rare_class(name: str) -> None:
+    rng = np.random.default_rng(3)
+    rare = np.arange(400) % 20 == 0
+    features = rng.normal(size=(400, 3)) + 0.7 * rare[:, None]
+    spec = ESTIMATORS[name]
+
+    plain, balanced = (
+        spec.build().set_params(class_weight=weight).fit(features, rare)
+        for weight in (None, "balanced")
+    )
+
+    found, more = (each.predict_proba(features)[rare, 1].mean() for each in (plain, balanced))
+    assert more > found + 0.1
+
+
 @every
 def test_a_fitted_one_is_recognised_by_its_class(spec: EstimatorSpec) -> None:
     assert spec_of(fitted(spec, 2)) is spec

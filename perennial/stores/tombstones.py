@@ -89,12 +89,6 @@ class Tombstones:
     def __contains__(self, key: str) -> bool:
         return bool(self.documents) and digest_of_id(self.problem, key) in self.documents
 
-    def learned_by(self, keys: Iterable[str]) -> tuple[int, ...]:
-        """Return the versions that had learned from some erased documents."""
-        marks = (digest_of_id(self.problem, key) for key in keys)
-        named = (self.documents[mark].learned_by for mark in marks if mark in self.documents)
-        return tuple(sorted({version for versions in named for version in versions}))
-
     def __len__(self) -> int:
         return len(self.documents)
 

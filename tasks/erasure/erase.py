@@ -185,9 +185,9 @@ def erase_documents(
     with mongodb.connect(settings) as client:
         collection = open_documents(client, problem)
         gone, stored = _gather(problem, store, collection, keys, wish)
-        # What is left of an erasure that was not completed is erased now as well.
-        left = known_keys(store, gone)
-        added = _bury(store, _learned(problem, registry, store, gone), wish)
+        erased = store.erased()
+        new = {key for key in gone if key not in erased}
+        added = _bury(store, _learned(problem, registry, store, new), wish)
         erased = store.erased()
         is_erased = _recognise(problem, stored)
         _require_no_case(problem, is_erased)
@@ -200,13 +200,10 @@ def erase_documents(
     registry.note_erasure(problem.name, datetime.now(UTC))
     revisions = erase_rows(store, erased)
     versions = _purge(store)
-    _mark(problem, registry, erased)
-    marked = erased.learned_by(left | added)
+    marked = _mark(problem, registry, erased)
     proof = prove(problem, registry, settings, store, erased, stored, is_erased)
-    _audit(problem, wish, len(added))
-    return Erasure(
-        len(added), revisions, models, predictions, scores, deleted, versions, marked, proof
-    )
+    _audit(problem, wish, added)
+    return Erasure(added, revisions, models, predictions, scores, deleted, versions, marked, proof)
 
 
 def _gather(
@@ -258,8 +255,8 @@ def _learned(
     return {key: tuple(sorted(versions)) for key, versions in found.items()}
 
 
-def _bury(store: SnapshotStore, keys: Mapping[str, tuple[int, ...]], wish: Wish) -> set[str]:
-    """Write the tombstones that are not there yet; return of which documents these are.
+def _bury(store: SnapshotStore, keys: Mapping[str, tuple[int, ...]], wish: Wish) -> int:
+    """Write the tombstones that are not there yet; return how many these were.
 
     The keys are those of the documents, with the versions that have learned from each.
     """
@@ -267,7 +264,7 @@ def _bury(store: SnapshotStore, keys: Mapping[str, tuple[int, ...]], wish: Wish)
         erased, now = store.erased(), datetime.now(UTC)
         new = {key for key in keys if key not in erased}
         if not new:
-            return new
+            return 0
         try:
             store.bury(
                 [
@@ -277,7 +274,7 @@ def _bury(store: SnapshotStore, keys: Mapping[str, tuple[int, ...]], wish: Wish)
             )
         except SnapshotConflictError:
             continue
-        return new
+        return len(new)
     raise OutsideError(
         f"{_CONFLICTS} times in a row a retraining of {store.problem!r} wrote at the same time at "
         f"{store.uri} (DATA_URI); repeat when none runs."
@@ -354,13 +351,20 @@ def _purge(store: SnapshotStore) -> int:
     return objects.remove(earlier) + remove_old_versions(objects)
 
 
-def _mark(problem: Problem, registry: Registry, erased: Tombstones) -> None:
-    """Say on every version how many of the documents that it has learned from are gone."""
+def _mark(problem: Problem, registry: Registry, erased: Tombstones) -> tuple[int, ...]:
+    """Say on every version how many of the documents that it has learned from are gone.
+
+    Return the versions for which they have become more: those that learned from what is erased now,
+    or by an erasure that was not completed.
+    """
     counts = Counter(version for each in erased.documents.values() for version in each.learned_by)
+    marked = []
     for version in registry.versions(problem.name):
         count = counts[version.version]
         if count > version.erased:
             registry.tag(version, ErasureTags(count).as_tags())
+            marked.append(version.version)
+    return tuple(sorted(marked))
 
 
 def _audit(problem: Problem, wish: Wish, added: int) -> None:

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from flows.migrate import migrate
 from flows.quarantine import quarantine
 from flows.retrain import retrain
+from perennial.config.fields import FieldSpec
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
@@ -85,7 +86,7 @@ def test_a_reason_can_be_named_as_the_list_names_it(
 def test_an_empty_field_of_a_record_is_not_a_matter_of_the_limits_of_texts(
     problem: Problem,
 ) -> None:
-    records = problem.model_copy(update={"inputs": {"colour": "category"}})
+    records = problem.model_copy(update={"inputs": {"colour": FieldSpec(kind="category")}})
 
     assert "add inputs.colour to problems/reviews.yaml" in remedy(
         records, Reason(ReasonCode.EMPTY, "colour")

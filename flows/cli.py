@@ -53,12 +53,14 @@ def application(flow: Flow[..., Any]) -> typer.Typer:
 
 def _command(flow: Flow[..., Any]) -> Callable[..., None]:
     def command(*args: Any, **kwargs: Any) -> None:
-        quiet_prefect_logs()
+        quiet_prefect_logs(said_at_the_end=True)
         try:
             with _prefect_api():
                 flow(*args, **kwargs)
         except EXPECTED as error:
-            Console(stderr=True).print(f"{flow.name} failed. {error}", style="red", markup=False)
+            said = f"{flow.name} failed. {error}"
+            # A sentence is one line, which whoever reads it may cut.
+            Console(stderr=True).print(said, style="red", markup=False, soft_wrap=True)
             raise typer.Exit(1) from None
 
     command.__signature__ = _signature(flow.fn)  # type: ignore[attr-defined]

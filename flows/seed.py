@@ -30,6 +30,7 @@ def seed(
     id_column: str | None = None,
     encoding: str | None = None,
     source: str | None = None,
+    replace: bool = False,
 ) -> SeedResult:
     """Load labelled documents into MongoDB; run twice, it adds nothing twice.
 
@@ -49,11 +50,14 @@ def seed(
         The encoding of the file, such as windows-1252; None finds it.
     source : str or None
         Load only rows whose column ``source`` has this value, or another part of the dataset.
+    replace : bool
+        Give documents that the collection has already the values of the file; otherwise it is said
+        how many differ, and they stay as they are.
     """
     quiet_prefect_logs()
     spec = load_problem(get_settings().problem_file(problem))
     if file is None:
-        return load(spec, TableRows(spec, builtin_rows(spec, source)))
+        return load(spec, TableRows(spec, builtin_rows(spec, source)), replace=replace)
     documents = open_labelled(
         spec,
         file,
@@ -63,7 +67,7 @@ def seed(
         encoding=encoding,
         source=source,
     )
-    return load(spec, documents)
+    return load(spec, documents, replace=replace)
 
 
 if __name__ == "__main__":

@@ -115,6 +115,7 @@ SERVICE = _by_name(
     ),
     _gauge("perennial_log_queue_entries", "Log entries and feedback that wait for MongoDB"),
     _gauge("perennial_registry_up", "1 while the registry answers every worker"),
+    _gauge("perennial_model_cache_up", "1 while the disk keeps the models of every worker"),
 )
 
 # The exporter asks the registry and Prefect for these, and knows when each flow last succeeded.

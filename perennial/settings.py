@@ -184,6 +184,18 @@ class ServingSettings(Environment):
     max_inputs: int = Field(default=1000, ge=1, le=1_000_000, description="inputs per request")
     max_characters: int = Field(default=100_000, ge=1, description="characters per text")
     max_body_bytes: int = Field(default=10_000_000, ge=1, description="size of a request's body")
+    max_head_bytes: int = Field(
+        default=65_536, ge=1024, description="size of the head of a request: its line and headers"
+    )
+    head_seconds: float = Field(
+        default=10.0, gt=0, description="how long a connection may take to send a head"
+    )
+    max_connections: int = Field(
+        default=4096,
+        ge=1,
+        description="connections of a worker, fewer where the system allows fewer files; for one "
+        "more the one that has said nothing for longest is closed",
+    )
     max_concurrency: int = Field(
         default=512, ge=1, description="requests that a worker has in hand; more are told to wait"
     )

@@ -19,6 +19,7 @@ from perennial.errors import OutsideError
 from perennial.private_parts import PrivatePart
 from perennial.settings import get_serving_settings, get_settings
 from serving.runtime.connections import patch_uvicorn, require_uvicorn
+from serving.runtime.limits import ConnectionLimits
 from serving.runtime.supervision import patch_circus
 
 _STACK = PrivatePart("starlette", "starlette.applications", "Starlette.middleware_stack")
@@ -94,4 +95,4 @@ class Classifier:
 
 cast("bentoml.Service[Any]", Classifier).add_asgi_middleware(BypassMiddleware)
 # A worker starts its server right after it has imported this, and asks nobody in between.
-patch_uvicorn()
+patch_uvicorn(ConnectionLimits.of(get_serving_settings()))

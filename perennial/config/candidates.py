@@ -16,14 +16,15 @@ from perennial.schema import Name, Schema
 class RecordTexts(Schema):
     """How the texts of records become numbers."""
 
-    analyzer: Literal["words", "characters", "both"] = Field(
-        default="words",
-        description="words and pairs of neighbours, n-grams of two to five characters, or both",
+    analyzer: Literal["auto", "words", "characters", "both"] = Field(
+        default="auto",
+        description="words and pairs of neighbours, n-grams of two to five characters, or both; "
+        "auto: characters for names and where no spaces are between words, else words",
     )
     min_documents: int = Field(
         default=2, ge=1, description="the least number of documents that a word occurs in"
     )
-    max_features: int = Field(default=100_000, ge=1, description="words and pairs at most")
+    max_features: int = Field(default=100_000, ge=1, description="of each sort at most")
 
 
 class TabularFeatures(Schema):

@@ -100,9 +100,20 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
     return _validate(Problem, path, document, named, context={READ_FILE: read_file})
 
 
-def line_of(path: Path, *location: str) -> int:
-    """Return the line (from 1) of the deepest part of a location that a problem's file has."""
-    return _find_line(_read(path), location)[0]
+def how_to_change(path: Path, *location: str) -> str:
+    """Return what to do with a key of a problem's file: to check it where it is, or to add it."""
+    node: Any = _read(path)
+    line, found = 1, 0
+    while found < len(location) and isinstance(node, dict) and location[found] in node:
+        line = _line(node, location[found], line)
+        node = node[location[found]]
+        found += 1
+    key, file = ".".join(location), f"problems/{path.name}"
+    if found == len(location):
+        return f"check {key} in {file}, line {line}"
+    if found:
+        return f"add {key} to {file}, below {'.'.join(location[:found])} in line {line}"
+    return f"add {key} to {file}"
 
 
 def _summarise(name: str, error: ProblemError) -> str:

@@ -181,12 +181,12 @@ class LabelledFile:
         try:
             document = self._readable(row, times_seen)
         except _RowError as error:
-            why: str | None = str(error)
+            why = str(error)
         else:
-            why = why_not_stored(document)
-            if why is None:
+            refused = why_not_stored(document)
+            if refused is None:
                 return document
-            why = f"{why}; shorten or remove it"
+            why = f"{refused}; shorten or remove it"
         written = str(list(row.values.values()))[:WRITTEN].encode("utf-8", "replace").decode()
         return self._unreadable(row, why, written, times_seen)
 

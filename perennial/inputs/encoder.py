@@ -324,7 +324,12 @@ class FieldScaler(StandardScaler):  # type: ignore[misc]
 
     def fit(self, X: Matrix, y: object = None, sample_weight: object = None) -> FieldScaler:
         """Learn mean and deviation of the columns."""
-        super().fit(self._numbers(X), y, sample_weight)
+        numbers = self._numbers(X)
+        if numbers.shape[1]:
+            super().fit(numbers, y, sample_weight)
+        else:
+            # Texts and indicators alone.
+            self.mean_ = self.scale_ = np.zeros(0)
         return self
 
     def transform(self, X: Matrix, copy: bool | None = None) -> Matrix:

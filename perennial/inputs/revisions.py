@@ -32,6 +32,7 @@ from perennial.inputs.near_copies import sketches
 from perennial.inputs.records import RECORDS, canonical
 from perennial.inputs.validation import require_date, require_text, require_utf8
 from perennial.reasons import UnusableError
+from perennial.text.normal_form import normal_value
 from perennial.text.scripts import count_words
 
 # More words than that are counted only where a problem asks for more.
@@ -39,6 +40,8 @@ COUNTED_WORDS = 16
 _RAW_CHARACTERS = 10_000
 # How documents are read. A new number lets every problem read its documents once more.
 _READING = 1
+# How their groups are read: since 1 in the normal form of texts that name something.
+_GROUPS = 1
 
 _TRAITS = pa.map_(pa.string(), pa.string())
 # What every revision has, beside the input.
@@ -103,7 +106,7 @@ def reading_digest(problem: Problem, identity: int) -> str:
         "query": json_util.dumps(problem.source.query, sort_keys=True),
         "inputs": inputs.fields,
         "slices": list(slices.fields) if slices else [],
-        "group": problem.split.field,
+        "group": problem.split.field and [problem.split.field, _GROUPS],
     }
     if inputs.fields is not None and set(inputs.required) != set(inputs.fields):
         # Problems that require every field read as they did when there was no other way.
@@ -276,7 +279,9 @@ def _group(document: Mapping[str, Any], problem: Problem) -> str | None:
     if problem.split.field is None:
         return None
     value = paths.read(document, problem.split.field)
-    return None if value in (None, paths.MISSING) else label_key(value)
+    if value in (None, paths.MISSING):
+        return None
+    return label_key(normal_value(value) if isinstance(value, str) else value)
 
 
 def sender_path(problem: Problem) -> str:

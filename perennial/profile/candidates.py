@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from perennial.profile.columns import Role
 from perennial.profile.findings import Findings
 from perennial.profile.labels import label_counts
 
@@ -11,29 +12,41 @@ Candidates = dict[str, dict[str, Any]]
 
 PREPARATION = "plain"
 _FEW_ROWS, _MANY_ROWS = 5_000, 50_000
-_FEW_LABELS = 2
+_FEW_LABELS, _SOME_LABELS = 2, 20
 _SVM_ROWS = 2_000
 
 
 def candidates_for(findings: Findings) -> Candidates:
     """Return the candidates that suit some data, by name."""
     labels = len(label_counts(findings.label) or ())
-    return candidates_of(findings.task, labels=labels, rows=findings.table.rows)
+    has_texts = any(each.role is Role.TEXT for each in findings.fields)
+    rows = findings.table.rows
+    return candidates_of(findings.task, labels=labels, rows=rows, has_texts=has_texts)
 
 
-def candidates_of(task: str, *, labels: int, rows: int) -> Candidates:
-    """Return the candidates that suit texts, or records, of so many labels and rows."""
-    return _of_texts(labels, rows) if task == "text" else _of_records(rows)
+def candidates_of(task: str, *, labels: int, rows: int, has_texts: bool = False) -> Candidates:
+    """Return the candidates that suit texts, or records, of so many labels and rows.
+
+    Parameters
+    ----------
+    task : {"text", "record"}
+        What is classified.
+    labels, rows : int
+        How many there are.
+    has_texts : bool
+        Whether a field of the records is a text.
+    """
+    if task == "text":
+        return _of_texts(labels, rows)
+    return _of_records_with_texts() if has_texts else _of_records(rows)
 
 
 def _of_texts(labels: int, rows: int) -> Candidates:
-    pairs = {
-        "analyzer": "auto",
-        "bigrams": True,
-        "min_documents": 2 if rows < _MANY_ROWS else 3,
-    }
+    pairs = {"analyzer": "auto", "bigrams": True, "min_documents": 2 if rows < _MANY_ROWS else 3}
     found: Candidates = {}
-    found["nbsvm"] = _tfidf("nb_svm", {"C": 50.0, "alpha": 0.5, "beta": 0.7}, **pairs)
+    if labels <= _SOME_LABELS:
+        # One model for each label.
+        found["nbsvm"] = _tfidf("nb_svm", {"C": 50.0, "alpha": 0.5, "beta": 0.7}, **pairs)
     if labels == _FEW_LABELS:
         found["bayes"] = _text_model("counts", "multinomial_naive_bayes", {}, **pairs, binary=True)
         parameters: dict[str, Any] = {"C": 20.0, "solver": "liblinear", "dual": True}
@@ -57,6 +70,33 @@ def _text_model(
         "estimator": estimator,
     }
     return found | ({"parameters": parameters} if parameters else {})
+
+
+def _of_records_with_texts() -> Candidates:
+    """Return candidates for many sparse columns: linear ones, and trees that grow fast on them."""
+    features = {"scale": "standard", "texts": {"analyzer": "both"}}
+    return {
+        "logistic": {
+            "features": features,
+            "estimator": "logistic_regression",
+            "parameters": {"C": 10.0, "max_iter": 1000},
+        },
+        "svm": {
+            "features": features,
+            "estimator": "linear_svm",
+            "parameters": {"estimator__C": 0.5},
+        },
+        "boosted": {
+            "features": {"texts": {"max_features": 2000}},
+            "estimator": "xgboost",
+            "parameters": {
+                "n_estimators": 200,
+                "max_depth": 6,
+                "learning_rate": 0.1,
+                "colsample_bytree": 0.3,
+            },
+        },
+    }
 
 
 def _of_records(rows: int) -> Candidates:

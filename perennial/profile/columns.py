@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -26,6 +26,7 @@ class Role(StrEnum):
     CATEGORY = "category"
     TEXT = "text"
     DATE = "date"
+    WORDS = "list of words"
     NAME = "name"
     ID = "id"
     CONSTANT = "one value"
@@ -34,11 +35,19 @@ class Role(StrEnum):
     OTHER = "other"
 
 
-FIELD_ROLES = (Role.NUMBER, Role.BOOLEAN, Role.CATEGORY)
+# The kind of field that a column of a role becomes.
+KIND_OF: Mapping[Role, str] = {
+    Role.NUMBER: "number",
+    Role.BOOLEAN: "boolean",
+    Role.CATEGORY: "category",
+    Role.TEXT: "text",
+    Role.DATE: "date",
+    Role.WORDS: "words",
+}
 
 # Share of the values that must be of a kind for the column to be of it; the others are quarantined.
 _MOST = 0.95
-# More categories than that would make a column of 0 and 1 each, and say little.
+# Codes with more values are taken for names, unless they repeat.
 MOST_CATEGORIES = 200
 _REPEATED = 0.5
 _WORDS, _UNSPACED_LETTERS = 4, 8
@@ -46,6 +55,7 @@ _LOOKED_AT = 2_000
 _MANY_WORDS = 50
 _IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|guid|key|index|nr|no|number)$|[a-z]I[Dd]$|^unnamed")
 _CODE = re.compile(r"zip|postal|postcode|plz|code", re.IGNORECASE)
+_PARTS = re.compile(r"[^\W\d_]{2,}[-_./ ][^\W\d_]{2,}")
 _LEADING_ZERO = re.compile(r"0\d+", re.ASCII)
 
 
@@ -86,13 +96,18 @@ def _describe(column: Column, table: TableProfile) -> Described:
     if not present:
         return Described(column, Role.EMPTY, 0)
     if _share(isinstance(value, list | tuple) for value in present) > 1 - _MOST:
-        return Described(column, Role.LIST, 0)
+        words = all(isinstance(each, str) for value in present for each in _listed(value))
+        return Described(column, Role.WORDS if words else Role.LIST, 0)
     counted = column.counts
     distinct = len(counted) if counted is not None else len(set(map(countable, present)))
     if counted is not None and len(counted) == 1:
         return Described(column, Role.CONSTANT, 1)
     role, note = _role(column, thinned(present, _LOOKED_AT), distinct, table)
     return Described(column, role, distinct, note)
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _role(
@@ -144,9 +159,11 @@ def _numbers(present: Sequence[Any], *, is_typed: bool) -> list[float]:
     found = []
     for value in present:
         try:
-            found.append(float(kind.check(value if is_typed else kind.from_file(value))))
+            number = kind.check(value if is_typed else kind.from_file(value))
         except ValueError:
             continue
+        if isinstance(number, float):
+            found.append(number)
     return found
 
 
@@ -190,13 +207,19 @@ def _of_texts(texts: Sequence[str], distinct: int) -> tuple[Role, str]:
     )
     if is_prose and known > max(_REPEATED * len(texts), 20):
         return Role.TEXT, f"{words:.0f} words in the middle"
-    if known == len(texts) > 2 and not any(" " in text.strip() for text in texts):
+    has_spaces = _share(" " in text.strip() for text in texts) > _REPEATED
+    if known == len(texts) > 2 and not has_spaces and not _has_parts(texts):
         return Role.ID, ""
-    if distinct <= MOST_CATEGORIES and known <= max(_REPEATED * len(texts), 2):
+    if known <= max(_REPEATED * len(texts), 2):
         return Role.CATEGORY, ""
-    if is_prose and words >= 2 * _WORDS:
-        return Role.TEXT, f"{words:.0f} words in the middle"
+    if has_spaces or _has_parts(texts):
+        return Role.TEXT, "names of several parts"
     return Role.NAME, f"has {distinct:,} different values"
+
+
+def _has_parts(texts: Sequence[str]) -> bool:
+    """Return whether most texts are made of words that are joined, as lib-name-dev is."""
+    return _share(_PARTS.search(text) is not None for text in texts) > _REPEATED
 
 
 def thinned(values: Sequence[Any], most: int) -> list[Any]:

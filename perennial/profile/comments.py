@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from perennial.fields import KINDS
 from perennial.files.rows import listed
 from perennial.files.storable import field_name
 from perennial.profile.columns import Described, Role
 from perennial.profile.draft import Draft
 from perennial.profile.findings import TextFindings
 
+_SIDES = {
+    "group": "documents of one group are on one side",
+    "document": "equal records are many, and different cases",
+}
 # Keys of the file that lead to a value.
 Place = tuple[str, ...]
 
@@ -21,21 +26,23 @@ def comments_at(draft: Draft) -> dict[Place, str]:
     labelled = max(sum(label.rows for label in draft.labels), 1)
     found: dict[Place, str] = {
         ("source", "fields", "label"): f"taken for the label {findings.why_label}",
-        (
-            "holdout",
-        ): f"about {rows * problem.holdout:,.0f} documents judge, by a hash of the input",
+        ("holdout",): f"about {rows * problem.holdout:,.0f} documents judge",
         ("metric",): "one of two labels is rare, so accuracy says little"
         if draft.is_imbalanced
         else "of the holdout: which candidate is the best",
         ("decision",): "the threshold is tuned for it; or what errors cost: {costs: {...}}",
-        ("gates", "floors"): "what an answer that is always the same reaches",
+        ("gates", "first_version"): "and it is better than any answer that is always the same",
         ("gates", "confidence"): "the interval of the gain over Production lies above 0",
         ("limits",): f"{findings.text.short:.1%} have fewer than 3 words" if findings.text else "",
         ("rare_labels",): f"rare: {listed(list(draft.rare))}",
         ("validation",): "of the training documents; chooses the best candidate",
     }
-    if problem.split.by == "group":
-        found["split",] = "documents of one group are on one side"
+    if problem.split.by in _SIDES:
+        found["split",] = _SIDES[problem.split.by]
+    if problem.split.near_copies == "ignore" and findings.text is not None:
+        found["split",] = (
+            f"{findings.text.near_copies:.0%} are near-copies, made of a few templates"
+        )
     for label in draft.labels:
         found["labels", label.name] = f"{label.rows:,} documents, {label.rows / labelled:.1%}"
     for each in findings.fields:
@@ -64,7 +71,7 @@ def about_text(text: TextFindings) -> str:
 
 
 def _about_field(each: Described) -> Iterator[str]:
-    if each.role is not Role.NUMBER:
+    if each.role in (Role.CATEGORY, Role.BOOLEAN):
         yield f"{each.distinct:,} values"
     if each.column.missing:
         yield f"missing in {each.column.missing:,} rows"
@@ -82,7 +89,7 @@ def _about_inputs(draft: Draft) -> Iterator[str]:
     if findings.text is not None:
         yield f"{about_text(findings.text)}; how they become tokens"
     else:
-        yield "field: number, category or boolean"
+        yield f"field: {', '.join(KINDS)}"
     for leak in findings.leaks:
         if not leak.is_certain:
             yield (

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from perennial.config.problem import Problem
-from perennial.fields import KINDS
 from perennial.files.storable import field_name
+from perennial.gates.first_version import FirstVersion
 from perennial.profile.candidates import PREPARATION, candidates_for
+from perennial.profile.columns import KIND_OF
 from perennial.profile.findings import Findings
 from perennial.profile.labels import label_counts
 
@@ -19,6 +19,9 @@ _POSITIVE = re.compile(
     r"^(1|true|t|yes|y|positive|pos|good|spam|fraud|ja|oui|s[ií])$", re.IGNORECASE
 )
 _RARE = 10
+_MANY_EQUAL = 0.5
+# So many near-copies are none: the texts are made of a few templates.
+_FROM_TEMPLATES = 0.4
 _IMBALANCED = 0.2
 _FEW, _SOME = 1_000, 5_000
 _SHORT_TEXTS = 0.01
@@ -105,11 +108,15 @@ def draft_problem(
     content |= _inputs(findings)
     if rare and common >= 2:
         content["rare_labels"] = {"below": _RARE, "do": "drop"}
-    if findings.group is not None:
-        content["split"] = {"by": "group", "field": field_name(findings.group)}
+    split = _split(findings)
+    if split:
+        content["split"] = split
     content |= _shares(findings) | _goal(labels)
     content["candidates"] = candidates_for(findings)
-    content["gates"] = {"floors": _floors(content["metric"], labels), "confidence": 0.95}
+    content["gates"] = {
+        "confidence": 0.95,
+        "first_version": _first_version(labels, rare, content["holdout"]),
+    }
     return Draft(Problem.model_validate(content), findings, labels, rare)
 
 
@@ -205,12 +212,18 @@ def _inputs(findings: Findings) -> dict[str, Any]:
         if findings.text.short > _SHORT_TEXTS or findings.text.is_unspaced:
             found["limits"] = {"min_words": 1}
         return found
-    return {
-        "inputs": {
-            field_name(each.name): each.role.value if each.role.value in KINDS else "category"
-            for each in findings.fields
-        }
-    }
+    return {"inputs": {field_name(each.name): KIND_OF[each.role] for each in findings.fields}}
+
+
+def _split(findings: Findings) -> dict[str, Any]:
+    split: dict[str, Any] = {}
+    if findings.group is not None:
+        split |= {"by": "group", "field": field_name(findings.group)}
+    elif findings.task == "record" and findings.repeats.share >= _MANY_EQUAL:
+        split["by"] = "document"
+    if findings.text is not None and findings.text.near_copies >= _FROM_TEMPLATES:
+        split["near_copies"] = "ignore"
+    return split
 
 
 def _shares(findings: Findings) -> dict[str, Any]:
@@ -227,9 +240,14 @@ def _goal(labels: tuple[Label, ...]) -> dict[str, Any]:
     return {"metric": "accuracy"}
 
 
-def _floors(metric: str, labels: tuple[Label, ...]) -> dict[str, float]:
-    """Return what an answer that is always the same would reach, rounded up."""
-    total = sum(label.rows for label in labels)
-    share = labels[-1].rows / total if metric == "f1" else max(x.rows for x in labels) / total
-    constant = 2 * share / (1 + share) if metric == "f1" else share
-    return {metric: min(math.ceil(constant * 100) / 100, 0.99)}
+def _first_version(
+    labels: tuple[Label, ...], rare: tuple[str, ...], holdout: float
+) -> dict[str, int]:
+    """Return how many documents judge a first version: as many as usual, or as there can be."""
+    usual = FirstVersion()
+    counts = [label.rows for label in labels if label.name not in rare] or [0]
+    least, total = int(min(counts) * holdout / 2), int(sum(counts) * holdout / 2)
+    return {
+        "documents": max(1, min(usual.documents, total)),
+        "of_each_label": max(1, min(usual.of_each_label, least)),
+    }

@@ -10,12 +10,18 @@ from typing import Any, Literal
 
 from perennial import paths
 from perennial.errors import OutsideError
-from perennial.fields.base import is_missing
 from perennial.files.rows import listed
 from perennial.files.storable import field_name
-from perennial.profile.columns import FIELD_ROLES, Described, Role, describe_columns, newest
+from perennial.profile.columns import KIND_OF, Described, Role, describe_columns, newest
 from perennial.profile.labels import LabelGuess, guess_label, label_counts, require_label
-from perennial.profile.relations import Leak, Repeats, find_group, find_leaks, find_repeats
+from perennial.profile.relations import (
+    Leak,
+    Repeats,
+    find_group,
+    find_leaks,
+    find_repeats,
+    near_copies,
+)
 from perennial.profile.scripts import is_unspaced, likely_language, script_names
 from perennial.profile.table import TableProfile
 from perennial.text.scripts import count_words
@@ -27,10 +33,8 @@ Choose = Callable[[LabelGuess], str]
 _FIELD = re.compile(r"[^.$\s][^.$]*(\.[^.$]+)*")
 _LONGEST_NAME = 100
 _CREATED = re.compile(r"creat|date|time|datum|fecha|^at$|_at$", re.IGNORECASE)
-_SHORT_TEXT = 6
-_FIELDS_THAT_COUNT = 3
+_OF_SOMETHING_ELSE = re.compile(r"birth|geburt|dob|due|expir|valid|updat|modif|clos", re.IGNORECASE)
 _MOST_WORDS = 200
-_COMPLETE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,8 @@ class TextFindings:
         The median of their words.
     short : float
         Share of texts with fewer than three words.
+    near_copies : float
+        Share of the texts that are near-copies of an earlier one.
     """
 
     column: str
@@ -59,6 +65,7 @@ class TextFindings:
     is_unspaced: bool
     words: float
     short: float
+    near_copies: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +181,10 @@ class _Examination:
         fields = [
             each
             for name, each in others.items()
-            if each.role in FIELD_ROLES and (group is None or name != group.name)
+            if each.role in KIND_OF
+            and name != created_at
+            and not each.note.startswith("are texts")
+            and (group is None or name != group.name)
         ]
         leaks = find_leaks(fields, self._label)
         fields = [each for each in fields if not self._is_leak(each, leaks)]
@@ -182,10 +192,10 @@ class _Examination:
         if text is not None:
             for each in fields:
                 if each.name != text:
-                    self._left_out[each.name] = "the text is the input"
+                    self._left_out[each.name] = "the text alone is the input"
             fields, inputs = [], [text]
         else:
-            fields = self._named(self._complete(fields))
+            fields = self._named(fields)
             inputs = [each.name for each in fields]
         if not inputs:
             raise OutsideError(
@@ -215,9 +225,9 @@ class _Examination:
         self, others: Mapping[str, Described]
     ) -> tuple[str | None, tuple[datetime, datetime] | None]:
         dates = [each for each in others.values() if each.role is Role.DATE and not each.note]
-        named = [each for each in dates if _CREATED.search(each.name)]
-        for each in named or dates:
-            return each.name, newest(each.column)
+        for each in dates:
+            if _CREATED.search(each.name) and not _OF_SOMETHING_ELSE.search(each.name):
+                return each.name, newest(each.column)
         return None, None
 
     def _is_leak(self, each: Described, leaks: Sequence[Leak]) -> bool:
@@ -230,15 +240,11 @@ class _Examination:
         return True
 
     def _text(self, others: Mapping[str, Described], fields: Sequence[Described]) -> str | None:
+        """Return the column of the text that alone is the input; None if there are fields."""
         if self._named_text is not None:
             return self._named_text
-        texts = [each for each in others.values() if each.role is Role.TEXT]
-        if texts:
-            best = max(texts, key=lambda each: each.column.characters)
-            words = _median_words(best)
-            if len(fields) >= _FIELDS_THAT_COUNT and words < _SHORT_TEXT:
-                return None
-            return best.name
+        if len(fields) == 1 and fields[0].role is Role.TEXT:
+            return fields[0].name
         named = [
             each
             for each in others.values()
@@ -248,20 +254,6 @@ class _Examination:
             # A single column of few texts is what they are.
             return None
         return max(named, key=lambda each: each.column.characters).name
-
-    def _complete(self, fields: Sequence[Described]) -> list[Described]:
-        """Return the fields without those that lack in so many rows that few would be left."""
-        left = list(fields)
-        while len(left) > 1:
-            holes = [[is_missing(value) for value in each.column.sample] for each in left]
-            complete = sum(not any(row) for row in zip(*holes, strict=True))
-            if complete >= _COMPLETE * len(holes[0]):
-                break
-            worst = max(range(len(left)), key=lambda place: sum(holes[place]))
-            each = left.pop(worst)
-            share = each.column.missing / max(each.column.rows, 1)
-            self._left_out[each.name] = f"missing in {share:.0%} of the rows"
-        return left
 
     def _named(self, fields: Sequence[Described]) -> list[Described]:
         """Return the fields whose names a problem's file can have."""
@@ -314,14 +306,9 @@ _WHY = {
 
 
 def _is_written(each: Described) -> bool:
-    return all(isinstance(value, str) for value in each.column.present)
-
-
-def _median_words(each: Described) -> float:
-    words = sorted(
-        count_words(str(value), _MOST_WORDS) for value in each.column.present[: _MOST_WORDS * 5]
-    )
-    return words[len(words) // 2]
+    values = each.column.present
+    written = [value for value in values if isinstance(value, str) and any(map(str.isalpha, value))]
+    return len(written) > len(values) / 2
 
 
 def _about(each: Described) -> TextFindings:
@@ -336,4 +323,5 @@ def _about(each: Described) -> TextFindings:
         is_unspaced=is_unspaced(joined),
         words=words[len(words) // 2] if words else 0,
         short=sum(count < 3 for count in words) / max(len(words), 1),
+        near_copies=near_copies(texts),
     )

@@ -36,6 +36,7 @@ _OFTEN_NAMED = 2.0
 # A label with fewer rows for each value would be no more than a name.
 _ROWS_PER_LABEL = 5
 MOST_LABELS = 500
+_LISTS = (Role.LIST, Role.WORDS)
 _CONTINUOUS = 20
 _JOINED = re.compile(r"\s*[;|,]\s*")
 _SOME = 0.2
@@ -74,7 +75,8 @@ def guess_label(table: TableProfile, columns: Mapping[str, Described]) -> LabelG
         raise _no_label(table, columns, ranked)
     best = ranked[0]
     why = "by its name" if _is_named(best) else "by its values"
-    near = [name for name in ranked[1:] if scores[best] - scores[name] < _CERTAIN]
+    is_clear = _score_of_name(best) > 0
+    near = [name for name in ranked[1:] if not is_clear or scores[best] - scores[name] < _CERTAIN]
     return LabelGuess(best, tuple(near), why)
 
 
@@ -92,7 +94,7 @@ def require_label(described: Described, rows: int) -> None:
             f"The column {name!r} is empty, so it cannot be the label; name another one with "
             "--label."
         )
-    if described.role is Role.LIST or _is_joined(column.present):
+    if described.role in _LISTS or _is_joined(column.present):
         raise OutsideError(
             f"The column {name!r} has several labels in one row, and a problem gives each document "
             "one; make a problem with two labels of each that matters, such as yes and no."
@@ -153,12 +155,12 @@ def _is_named(name: str) -> bool:
 def _score(each: Described, table: TableProfile, columns: Mapping[str, Described]) -> float:
     """Return how much a column looks like the label; 0 if it cannot be one."""
     score = _score_of_name(each.name) + _score_of_place(each.name, columns)
-    if _is_named(each.name) or (each.role is Role.LIST and score >= _OFTEN_NAMED):
+    if _is_named(each.name) or (each.role in _LISTS and score >= _OFTEN_NAMED):
         # Whoever calls it label means it: what is wrong with it is said.
         return score
     if _is_continuous(each):
         # As the last column it may be what a regression is made for.
-        return max(score - 0.25, 0.0)
+        return score
     if not _repeats(each, table.rows):
         return 0.0
     if each.role is Role.NUMBER:
@@ -224,7 +226,7 @@ def _is_joined(values: Sequence[Any]) -> bool:
     whole = set(texts)
     parts = Counter(part for each in split for part in each)
     alone = {each[0] for each in split if len(each) == 1}
-    return len(parts) < len(whole) and bool(alone & {part for each in joined for part in each})
+    return len(parts) <= len(whole) and bool(alone & {part for each in joined for part in each})
 
 
 def _no_label(

@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.fields import KINDS
 from perennial.fields.base import is_missing
+from perennial.hashing import HASH_BYTES
+from perennial.inputs.identity import CURRENT_IDENTITY, content_hashes
+from perennial.inputs.near_copies import SKETCH_BYTES, representatives, sketches
 from perennial.profile.columns import Described, Role, thinned
 from perennial.profile.names import names_a_group
 
 _SAYS, _NEARLY = 0.99, 0.95
+_SAYING = (Role.NUMBER, Role.BOOLEAN, Role.CATEGORY)
 _LEAST_ROWS = 100
 # Of so many columns one says the label by chance.
 _MANY_COLUMNS = 500
@@ -52,7 +57,8 @@ def find_leaks(columns: Sequence[Described], label: Described) -> list[Leak]:
     if sum(value is not None for value in labels) < _LEAST_ROWS:
         return []
     found = []
-    for each in columns if len(columns) < _MANY_COLUMNS else ():
+    some = [each for each in columns if each.role in _SAYING]
+    for each in some if len(some) < _MANY_COLUMNS else ():
         share = _told(_coded(each), labels)
         if share >= _NEARLY:
             found.append(Leak(each.name, share, share >= _SAYS))
@@ -86,22 +92,25 @@ def _number(value: Any) -> float:
     if is_missing(value):
         return np.nan
     try:
-        return float(KINDS["number"].check(KINDS["number"].from_file(value)))
+        number = KINDS["number"].check(KINDS["number"].from_file(value))
     except ValueError:
         return np.nan
+    return number if isinstance(number, float) else np.nan
 
 
 def _told(values: Sequence[Any], labels: Sequence[str | None]) -> float:
     """Return how much of each label a value tells, learned from one half and tried on the other."""
+    # By chance, as rows may come in turns.
+    is_learned = np.random.default_rng(0).random(len(labels)) < 0.5
     learned: dict[Any, Counter[str]] = defaultdict(Counter)
-    for value, label in zip(values[::2], labels[::2], strict=True):
-        if label is not None:
-            learned[value][label] += 1
-    most = {value: counts.most_common(1)[0][0] for value, counts in learned.items()}
     right: Counter[str] = Counter()
     seen: Counter[str] = Counter()
-    for value, label in zip(values[1::2], labels[1::2], strict=True):
-        if label is not None:
+    for value, label, learns in zip(values, labels, is_learned, strict=True):
+        if learns and label is not None:
+            learned[value][label] += 1
+    most = {value: counts.most_common(1)[0][0] for value, counts in learned.items()}
+    for value, label, learns in zip(values, labels, is_learned, strict=True):
+        if not learns and label is not None:
             seen[label] += 1
             right[label] += most.get(value) == label
     return sum(right[label] / seen[label] for label in seen) / max(len(seen), 1)
@@ -145,6 +154,21 @@ class Repeats:
     def conflict(self) -> bool:
         """Whether so many have several labels that it is to be said."""
         return self.conflicting >= _WORTH_A_WORD
+
+
+def near_copies(texts: Sequence[Any]) -> float:
+    """Return the share of sampled texts that are near-copies of an earlier one."""
+    some = [text for text in thinned(texts, _LOOKED_AT) if isinstance(text, str)]
+    if not some:
+        return 0.0
+    sketched = sketches(pa.array(some, pa.large_string()))
+    content = content_hashes(pa.array(some, pa.large_string()), CURRENT_IDENTITY)
+    found = representatives(
+        sketched.cast(pa.binary(SKETCH_BYTES)),
+        content.cast(pa.binary(HASH_BYTES)),
+        range(len(some)),
+    )
+    return 1 - len(np.unique(found)) / len(some)
 
 
 def find_repeats(inputs: Sequence[Sequence[Any]], labels: Sequence[Any]) -> Repeats:

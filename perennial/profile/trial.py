@@ -21,7 +21,14 @@ from perennial.inputs.revisions import Found, to_revisions
 from perennial.profile.estimate import Size
 from perennial.reasons import Reason, ReasonCode
 from perennial.splits.rare_labels import relabel
-from perennial.splits.split import LABEL, SplitRule, split_documents, without_near_copies
+from perennial.splits.split import (
+    CONTENT,
+    LABEL,
+    REPRESENTATIVE,
+    SplitRule,
+    split_documents,
+    without_near_copies,
+)
 from perennial.splits.summary import SplitSummary
 
 _BATCH = 2_000
@@ -99,8 +106,9 @@ def try_documents(documents: Iterable[Mapping[str, Any]], problem: Problem) -> T
     name = inputs_of(problem).column.name
     kept = list(dict.fromkeys([*JUDGED, "sketch", "group", *([name] if rules.need_texts else [])]))
     parts, characters = [], 0
+    fields = inputs_of(problem).fields or {}
     distinct: dict[str, set[str]] = {
-        field: set() for field, kind in (problem.inputs or {}).items() if kind == "category"
+        field: set() for field, kind in fields.items() if kind == "category"
     }
     for batch in _batches(documents):
         rows = to_revisions([Found(each, stored=0) for each in batch], problem, CURRENT_IDENTITY)
@@ -112,7 +120,7 @@ def try_documents(documents: Iterable[Mapping[str, Any]], problem: Problem) -> T
     judged = judge(pa.concat_tables([empty, *parts]).combine_chunks(), rules)
     used = judged.filter(pc.equal(judged["status"], "used"))
     split, labels, obstacle = _divide(used, problem)
-    width = len(problem.inputs or ()) - len(distinct) + sum(map(len, distinct.values()))
+    width = len(fields) - len(distinct) + sum(map(len, distinct.values()))
     words = characters / _WORD / max(len(judged), 1)
     return Trial(
         documents=len(judged),
@@ -166,12 +174,24 @@ def _divide(
     if missing:
         obstacle = (
             f"The labels {', '.join(missing[:10])} would lack among training documents or holdout; "
-            "load more documents of them, or write rare_labels: {below: 10, do: drop}."
+            f"{_way_out(documents, problem)}."
         )
     elif len(labels) < 2:
         obstacle = "Fewer than two labels have documents enough to be learned."
     summary = SplitSummary.of(rule, sides, relabelled, problem.rare_labels)
     return summary, labels, obstacle
+
+
+def _way_out(documents: pa.Table, problem: Problem) -> str:
+    """Return what a person can do where a label lacks on one side."""
+    if REPRESENTATIVE in documents.column_names and problem.split.near_copies == "together":
+        copies = pc.sum(pc.not_equal(documents[REPRESENTATIVE], documents[CONTENT])).as_py() or 0
+        if copies > len(documents) / 2:
+            return (
+                f"{copies:,} texts are near-copies of others, so write split: {{near_copies: "
+                "ignore} if all are made of a few templates"
+            )
+    return "load more documents of them, or write rare_labels: {below: 10, do: drop}"
 
 
 def _counts(documents: pa.Table, side: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, int]:

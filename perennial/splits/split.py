@@ -54,18 +54,31 @@ class SplitRule:
         The field of the groups.
     since : datetime or None
         By time: where the holdout begins, if not with its share.
+    has_copies : bool
+        Whether equal inputs are copies of each other, which must not be on both sides; see
+        `has_copies`.
     """
 
     by: SplitBy = "content"
     share: float = 0.2
     field: str | None = None
     since: datetime | None = None
+    has_copies: bool = True
 
     @classmethod
     def of(cls, problem: Problem) -> SplitRule:
         """Return the rule of a problem's file."""
         split = problem.split
-        return cls(split.by, problem.holdout, split.field, split.since)
+        copies = has_copies(problem, split.by)
+        return cls(split.by, problem.holdout, split.field, split.since, copies)
+
+
+def has_copies(problem: Problem, by: SplitBy) -> bool:
+    """Return whether equal inputs are copies of each other: texts, and records by content.
+
+    Records that a file divides by what they are about, or by when they came, are different cases.
+    """
+    return problem.inputs is None or by == "content"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,18 +128,19 @@ def split_documents(documents: pa.Table, rule: SplitRule, may_judge: Masks | Non
     """
     if may_judge is None:
         may_judge = np.ones(len(documents), np.bool_)
-    keys = side_keys(documents, rule.by)
+    keys = side_keys(documents, rule.by, has_copies=rule.has_copies)
     if rule.by == "time":
         return _by_time(documents, rule, keys, may_judge)
     return _by_key(documents, rule, keys, may_judge)
 
 
-def side_keys(documents: pa.Table, by: SplitBy) -> pa.Array:
+def side_keys(documents: pa.Table, by: SplitBy, *, has_copies: bool = True) -> pa.Array:
     """Return what documents have in common that are on one side, as digests of equal length."""
-    if by == "document":
+    if has_copies:
+        keys = alike(documents)
+    else:
         ids = documents["id"].to_pylist()
-        return pa.array([digest(b"document\0" + key.encode()) for key in ids], pa.binary())
-    keys = alike(documents)
+        keys = pa.array([digest(b"document\0" + key.encode()) for key in ids], pa.binary())
     if by != "group" or GROUP not in documents.column_names:
         return keys
     groups = documents[GROUP].combine_chunks()
@@ -168,7 +182,7 @@ def contained(values: pa.Array | pa.ChunkedArray, known: pa.Array | pa.ChunkedAr
 def _by_key(documents: pa.Table, rule: SplitRule, keys: pa.Array, may_judge: Masks) -> Sides:
     held = in_holdout(keys, rule.share)
     # An input that several groups have may be set aside: it keeps no label on a side.
-    copies = alike(documents) if rule.by == "group" else None
+    copies = alike(documents) if rule.by == "group" and rule.has_copies else None
     lone = np.ones(len(keys), np.bool_) if copies is None else _lone(copies, keys)
     keeper = _Keeper(documents, keys, held, may_judge, lone)
     added = keeper.add_lacking()

@@ -124,6 +124,22 @@ class SplitSummary:
     @property
     def notes(self) -> list[str]:
         """What a person should know besides, in sentences."""
+        counts = [f"{what[0].upper()}{what[1:]}: {count:,}." for what, count in self.counts]
+        return [*counts, *self.remarks]
+
+    @property
+    def counts(self) -> list[tuple[str, int]]:
+        """Documents that a person should know of, those of which there are any."""
+        found = [
+            ("set aside as copies of training documents", self.copies),
+            ("near-copies of earlier documents, each on the side of the first", self.near_copies),
+            ("set aside, feedback that belongs to the holdout, where it may not be", self.feedback),
+        ]
+        return [(what, count) for what, count in found if count]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should know besides the counts, in sentences."""
         found = []
         if self.groups is not None:
             training, holdout = self.groups
@@ -136,18 +152,6 @@ class SplitSummary:
             labels = [label for label, where in self.added.items() if where == side]
             if labels:
                 found.append(f"{_ADDED[side]}: {join_some(labels)}.")
-        if self.copies:
-            found.append(f"Set aside as copies of training documents: {self.copies:,}.")
-        if self.near_copies:
-            found.append(
-                f"Near-copies of earlier documents, each on the side of the first: "
-                f"{self.near_copies:,}."
-            )
-        if self.feedback:
-            found.append(
-                f"Set aside, as feedback may not be judged on and these belong to the holdout: "
-                f"{self.feedback:,}."
-            )
         return [*found, *self._about_equal_inputs(), *self._about_rare_labels()]
 
     def _about_equal_inputs(self) -> Iterator[str]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from pymongo import MongoClient
+from pymongo import MongoClient, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import (
@@ -22,6 +22,7 @@ from pymongo.errors import (
     PyMongoError,
 )
 
+from perennial import paths
 from perennial.errors import OutsideError, UnavailableError
 from perennial.local import embedded
 from perennial.settings import Settings
@@ -113,6 +114,47 @@ def insert_missing(collection: Collection[Document], documents: Sequence[Documen
         if refusals(error):
             raise
         return int(error.details["nInserted"])
+
+
+def update_differing(
+    collection: Collection[Document], documents: Sequence[Document], *, ignored: str, write: bool
+) -> int:
+    """Return how many documents the collection has with other values.
+
+    Parameters
+    ----------
+    collection : Collection
+        Where they are.
+    documents : sequence of dict
+        Documents with ids; fields that only the collection has do not count.
+    ignored : str
+        A field that does not count either.
+    write : bool
+        Whether the collection is given the values of these documents.
+    """
+    given = {each["_id"]: dict(_leaves(each, ignored)) for each in documents}
+    stored = collection.find({"_id": {"$in": list(given)}})
+    changes = []
+    for document in stored:
+        values = given[document["_id"]]
+        different = {
+            path: value for path, value in values.items() if paths.read(document, path) != value
+        }
+        if different:
+            changes.append(UpdateOne({"_id": document["_id"]}, {"$set": different}))
+    if changes and write:
+        collection.bulk_write(changes, ordered=False)
+    return len(changes)
+
+
+def _leaves(document: Document, ignored: str, outer: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the paths of a document's values, but for its id and one that is ignored."""
+    for name, value in document.items():
+        path = f"{outer}{name}"
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, ignored, f"{path}.")
+        elif path not in ("_id", ignored):
+            yield path, value
 
 
 def refusals(error: BulkWriteError) -> list[Document]:

@@ -22,7 +22,7 @@ from perennial.errors import OutsideError
 from perennial.inputs.accounts import COMPARED, account
 from perennial.inputs.base import TextInputs
 from perennial.inputs.documents import feedback_contents, snapshot_digest, superseded
-from perennial.inputs.judgement import judge
+from perennial.inputs.judgement import Rules, judge
 from perennial.inputs.near_copies import with_representatives
 from perennial.inputs.records import RECORDS
 from perennial.inputs.revisions import (
@@ -144,7 +144,9 @@ class SnapshotStore:
         rows = self.judged(snapshot, names)
         return with_representatives(rows.filter(pc.equal(rows["status"], "used")).select(names))
 
-    def judged(self, snapshot: Snapshot, columns: Sequence[str] = ()) -> pa.Table:
+    def judged(
+        self, snapshot: Snapshot, columns: Sequence[str] = (), rules: Rules | None = None
+    ) -> pa.Table:
         """Return every document that the collection had at a snapshot, used or not.
 
         Parameters
@@ -153,6 +155,8 @@ class SnapshotStore:
             Of the layout of today.
         columns : sequence of str
             What is read of them, beside what judging needs.
+        rules : Rules, optional
+            By which they are judged; by those of the snapshot unless given.
 
         Returns
         -------
@@ -160,15 +164,16 @@ class SnapshotStore:
             With the columns that `perennial.inputs.judgement.judge` adds, in the order of content.
         """
         assert snapshot.draft is not None
+        rules = rules or snapshot.draft.rules
         wanted = dict.fromkeys([*LIGHT, *columns])
-        if snapshot.draft.rules.need_texts:
+        if rules.need_texts:
             wanted[TextInputs.column.name] = None
         rows = newest_revisions(self._revisions(snapshot.began, snapshot.version, list(wanted)))
         rows = in_order(as_read(completed(rows, wanted), snapshot.draft.kinds))
-        return judge(rows, snapshot.draft.rules)
+        return judge(rows, rules)
 
-    def quarantine(self, snapshot: Snapshot) -> pa.Table:
-        """Return the documents that cannot be used at a snapshot.
+    def quarantine(self, snapshot: Snapshot, rules: Rules | None = None) -> pa.Table:
+        """Return the documents that cannot be used at a snapshot, by its rules or by others.
 
         Returns
         -------
@@ -181,7 +186,7 @@ class SnapshotStore:
         if snapshot.is_of_earlier_layout:
             rows = completed(self._of_earlier(snapshot, columns, ["quarantined"]), columns)
             return rows.append_column("copy_of", pa.nulls(len(rows), pa.string()))
-        rows = self.judged(snapshot, ["raw", TextInputs.column.name])
+        rows = self.judged(snapshot, ["raw", TextInputs.column.name], rules)
         rows = rows.filter(pc.equal(rows["status"], "quarantined"))
         texts = [name for name in (TextInputs.column.name,) if name in rows.column_names]
         return rows.select([*columns, *texts])
@@ -235,9 +240,7 @@ class SnapshotStore:
         """
         table = self._opened()
         latest = self.latest()
-        if (None if latest is None else latest.version) != (
-            None if after is None else after.version
-        ):
+        if len({None if each is None else each.version for each in (latest, after)}) > 1:
             raise SnapshotConflictError(f"snapshot {latest and latest.version} was written since")
         version = 0 if after is None else after.version + 1
         began = after.began if after and not after.is_of_earlier_layout else version
@@ -359,12 +362,9 @@ class SnapshotStore:
             return None
         # Otherwise another process carries it over.
         with suppress(SnapshotConflictError):
-            self._carry_over(earlier)
+            schema, batches = earlier_layout.as_revisions(self.problem, earlier, self._earlier)
+            self.table.append(batches, schema, None, partition_by="kind", few_values=FEW_VALUES)
         return self.table.open()
-
-    def _carry_over(self, earlier: DeltaTable) -> None:
-        schema, batches = earlier_layout.as_revisions(self.problem, earlier, self._earlier)
-        self.table.append(batches, schema, None, partition_by="kind", few_values=FEW_VALUES)
 
     def _revisions(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
         wanted = [*dict.fromkeys([*columns, "version"])]

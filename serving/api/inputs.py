@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from perennial.reasons import ReasonCode, UnusableError
 from serving.api.answer import Answer
@@ -99,7 +99,10 @@ def leave_out_unanswered(
 def measure(inputs: Sequence[Input], loaded: Loaded) -> list[int]:
     """Return the size of each input in characters."""
     if loaded.fields is not None:
-        return [len(loaded.fields) * FIELD_CHARACTERS] * len(inputs)
+        size = len(loaded.fields) * FIELD_CHARACTERS
+        texts = [name for name, kind in loaded.fields.items() if kind == "text"]
+        records = cast("Sequence[Mapping[str, Any]]", inputs)
+        return [size + sum(len(found[name] or "") for name in texts) for found in records]
     return [len(found) for found in inputs]
 
 

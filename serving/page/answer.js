@@ -5,6 +5,8 @@ import { $, element } from "./dom.js";
 
 // More marks than this make every word look important.
 const MARKED = 8;
+// Longer values of fields are cut where they are listed.
+const LONGEST = 60;
 
 // Why feedback was not kept, where the service's own words are for whoever runs it.
 const REASONS = {
@@ -80,11 +82,32 @@ function featureList(explanation, strongest, label, first = 0) {
   return element("ol", { className: "features", start: first + 1 }, ...rows);
 }
 
+/** A field with its value, of a long one the beginning. */
+function named(field, input) {
+  const value = valueAt(input, field) ?? "";
+  if (value === "") return `${field} (missing)`;
+  const shown = Array.isArray(value) ? value.join(", ") : String(value);
+  return `${field} = ${shown.length > LONGEST ? `${shown.slice(0, LONGEST)}…` : shown}`;
+}
+
+/** What stands at a path: a field of that name, or one in an object. */
+function valueAt(input, path) {
+  if (path in input) return input[path];
+  return path.split(".").reduce((inner, name) => inner?.[name], input);
+}
+
+function warningList(warnings) {
+  const said = warnings.map(({ message }) => element("li", {}, message.replace(/^inputs\[\d+\]\.?/, "")));
+  const list = element("ul", { className: "warnings quiet" }, ...said);
+  list.setAttribute("aria-label", "What the model could not go by");
+  return list;
+}
+
 function explanationParts({ input, label, explanation }) {
   const isText = typeof input === "string";
   const text = isText ? input : Object.entries(input).map((pair) => pair.join(" = ")).join("\n");
   const items = (explanation ?? []).filter(({ contribution }) => contribution !== 0)
-    .map((item) => (isText ? item : { ...item, feature: `${item.feature} = ${input[item.feature]}` }));
+    .map((item) => (isText ? item : { ...item, feature: named(item.feature, input) }));
   if (!items.length) {
     const none = "The model gives no reasons for this answer.";
     return [element("p", { className: "text" }, text), element("p", { className: "quiet" }, none)];
@@ -137,6 +160,7 @@ export function showAnswer(result, askForKey) {
     element("p", { className: "verdict" }, element("strong", {}, label), ` ${sure}`),
     ...(result.warnings ?? []).map(({ message }) => element("p", { className: "quiet" }, said(message))),
     probabilityBars(result),
+    ...(result.warnings ? [warningList(result.warnings)] : []),
     ...explanationParts(result),
     feedbackQuestion(result, askForKey),
     element("p", { className: "quiet" }, `Answered by ${model}, version ${version}`),

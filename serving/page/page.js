@@ -132,7 +132,7 @@ function showModel() {
 }
 
 function readInput() {
-  if (isTabular()) return readFields(model().fields);
+  if (isTabular()) return readFields(model().fields, model().required);
   const text = $("text").value;
   if (!text.trim()) throw new ApiError("Type or paste something first.", { status: 422 });
   return text;

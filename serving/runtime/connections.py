@@ -1,4 +1,4 @@
-"""Patches of uvicorn, where it has no settings: a socket per worker, and one write per answer.
+"""Patches of uvicorn, where it has no settings: a socket per worker, limits, one write per answer.
 
 Workers that accept from one socket race for connections, and one of them often gets nearly all:
 with a few long-lived connections, as load balancers keep them, the others idle. So each worker
@@ -17,16 +17,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from perennial.private_parts import PrivatePart
+from serving.runtime.limits import ConnectionLimits, limited, sweep
 
 if TYPE_CHECKING:
     import uvicorn
 
 _STARTUP = PrivatePart("uvicorn", "uvicorn", "Server.startup", ("self", "sockets"))
-_PROTOCOL = PrivatePart(
-    "uvicorn",
-    "uvicorn.protocols.http.auto",
-    "AutoHTTPProtocol.connection_made",
-    ("self", "transport"),
+_PROTOCOL = tuple(
+    PrivatePart(
+        "uvicorn", "uvicorn.protocols.http.auto", f"AutoHTTPProtocol.{name}", ("self", *parameters)
+    )
+    for name, parameters in {
+        "connection_made": ("transport",),
+        "data_received": ("data",),
+        "on_message_begin": (),
+        "on_headers_complete": (),
+        "on_body": ("body",),
+        "on_message_complete": (),
+        "on_response_complete": (),
+        "_unset_keepalive_if_required": (),
+    }.items()
 )
 _PROTOCOLS = PrivatePart("uvicorn", "uvicorn.config", "HTTP_PROTOCOLS")
 _AUTO = "uvicorn.protocols.http.auto:AutoHTTPProtocol"
@@ -109,14 +119,20 @@ def require_uvicorn() -> None:
         If the installed version has others.
     """
     _STARTUP.require()
-    _PROTOCOL.require()
+    for part in _PROTOCOL:
+        part.require()
     _PROTOCOLS.require_entry("auto", _AUTO)
 
 
-def patch_uvicorn() -> None:
-    """Apply both patches of the module docstring to the servers that this process starts later.
+def patch_uvicorn(limits: ConnectionLimits) -> None:
+    """Apply the patches of the module docstring to the servers that this process starts later.
 
     A process that has imported no server, such as the supervisor of the workers, is left alone.
+
+    Parameters
+    ----------
+    limits : ConnectionLimits
+        What connections may take.
 
     Raises
     ------
@@ -133,8 +149,10 @@ def patch_uvicorn() -> None:
 
     async def start(self: uvicorn.Server, sockets: Sequence[socket.socket] | None = None) -> None:
         await startup(self, None if sockets is None else [listener(each) for each in sockets])
+        sweeping = sweep(self.server_state.connections, limits.head_seconds)
+        self._sweeper = asyncio.create_task(sweeping)  # type: ignore[attr-defined]
 
-    class Protocol(protocol):  # type: ignore[misc, valid-type]
+    class Protocol(limited(protocol, limits)):  # type: ignore[misc]
         def connection_made(self, transport: Any) -> None:
             super().connection_made(OneWrite(transport))
 

@@ -115,6 +115,7 @@ class Metrics:
         self._dropped = self._counter("perennial_log_dropped_entries")
         self.queue_depth = self._gauge("perennial_log_queue_entries", mode="livesum")
         self.registry_up = self._gauge("perennial_registry_up", mode="livemin")
+        self.cache_up = self._gauge("perennial_model_cache_up", mode="livemin")
         self._request_children: dict[tuple[str, str, int], Counter] = {}
         self._latency_children: dict[str, Histogram] = {}
         self._prediction_children: dict[tuple[str, int, str], Counter] = {}

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from perennial.commands import command, counted
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.splits.rare_labels import LEAST, Relabelled
@@ -77,16 +78,26 @@ def require_both_sides(problem: Problem, snapshot: Snapshot, divided: Divided) -
     """
     sides = divided.sides
     for name, rows in (
-        ("training documents", sides.training),
-        ("holdout documents", sides.holdout),
+        ("training document", sides.training),
+        ("holdout document", sides.holdout),
     ):
         missing = sorted(set(problem.classes) - divided.labels(rows))
         if missing:
             lacking = (
-                f"Among the {int(rows.sum()):,} {name} of snapshot {snapshot.version} there is no "
-                f"document labelled {join_some(missing)}"
+                f"Among the {counted(int(rows.sum()), name)} of snapshot {snapshot.version} there "
+                f"is no document labelled {join_some(missing)}"
             )
-            raise OutsideError(f"{lacking}{_explain(problem, divided, missing)}.")
+            why = _explain(problem, divided, missing)
+            raise OutsideError(f"{lacking}{why}.{_about_quarantine(problem, snapshot)}")
+
+
+def _about_quarantine(problem: Problem, snapshot: Snapshot) -> str:
+    """Return the sentence that says that documents which lack may be in quarantine, if any are."""
+    held, live = sum(snapshot.accounts.in_quarantine.values()), snapshot.accounts.live
+    if not held:
+        return ""
+    shown = command("quarantine", problem.name)
+    return f" In quarantine are {held:,} of {counted(live, 'document')}; `{shown}` says why."
 
 
 def _explain(problem: Problem, divided: Divided, missing: list[str]) -> str:
@@ -94,9 +105,9 @@ def _explain(problem: Problem, divided: Divided, missing: list[str]) -> str:
     file = f"problems/{problem.name}.yaml"
     is_missing = pc.is_in(divided.documents[LABEL], value_set=pa.array(missing)).to_numpy()
     feedback = int((is_missing & ~divided.may_judge).sum())
-    counted = divided.documents.filter(pa.array(is_missing & divided.may_judge))
+    judged = divided.documents.filter(pa.array(is_missing & divided.may_judge))
     counts = dict.fromkeys(missing, 0)
-    counts |= {c["values"]: c["counts"] for c in counted[LABEL].value_counts().to_pylist()}
+    counts |= {c["values"]: c["counts"] for c in judged[LABEL].value_counts().to_pylist()}
     if feedback:
         return (
             f", as {feedback:,} with such a label are from feedback, which is learned from but not "
@@ -111,7 +122,7 @@ def _explain(problem: Problem, divided: Divided, missing: list[str]) -> str:
     numbers = join_some([f"{label} has {count:,}" for label, count in counts.items()])
     split = problem.split
     if split.by == "time" and max(counts.values()) >= LEAST:
-        cut, newest = divided.sides.cut, pc.max(counted[CREATED_AT]).as_py()
+        cut, newest = divided.sides.cut, pc.max(judged[CREATED_AT]).as_py()
         key = "set split.since" if split.since is None else "move split.since"
         return (
             f": {numbers}, the newest of {newest:%Y-%m-%d %H:%M}, and the split is at "

@@ -13,10 +13,12 @@ from prefect.logging import get_run_logger
 from rich.console import Console
 
 from perennial.commands import command
-from perennial.config.loader import line_of
+from perennial.config.loader import how_to_change
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
+from perennial.inputs.judgement import Rules
+from perennial.inputs.revisions import reading_digest
 from perennial.reasons import Reason, ReasonCode
 from perennial.settings import get_settings
 from perennial.stores.snapshots import Snapshot, SnapshotStore
@@ -52,7 +54,7 @@ class Held:
 
 @task(name="quarantine", cache_policy=NO_CACHE, **NETWORK)
 def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Held, ...]:
-    """Print which documents of the newest snapshot cannot be used.
+    """Print which documents of the newest snapshot cannot be used, as the file judges them now.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Hel
             f"No snapshot of {problem.name!r} says yet what is in quarantine; run "
             f"`{command('retrain', problem.name)}` first."
         )
-    rows = store.quarantine(snapshot)
+    rows = store.quarantine(snapshot, _rules(problem, snapshot))
     held = held_documents(problem, rows)
     if show is not None:
         found = next((each.reason for each in held if show in _names(each.reason)), None)
@@ -96,6 +98,30 @@ def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Hel
             problem.name,
         )
     return tuple(held)
+
+
+def _rules(problem: Problem, snapshot: Snapshot) -> Rules | None:
+    """Return the rules of the problem's file of now; None if its documents must be read first."""
+    draft, logger = snapshot.draft, get_run_logger()
+    assert draft is not None
+    if reading_digest(problem, draft.identity) != draft.reading:
+        logger.warning(
+            "These are the documents as snapshot %s has read them; problems/%s.yaml reads them in "
+            "another way now, which `%s` tries.",
+            snapshot.version,
+            problem.name,
+            command("quarantine", problem.name, "--retry"),
+        )
+        return None
+    rules = Rules.of(problem)
+    if rules != draft.rules:
+        logger.info(
+            "Labels and limits in problems/%s.yaml have changed since snapshot %s: this is what "
+            "the next retraining finds.",
+            problem.name,
+            snapshot.version,
+        )
+    return rules
 
 
 def _names(reason: Reason) -> tuple[str, str]:
@@ -142,13 +168,11 @@ def explain_quarantine(problem: Problem, store: SnapshotStore, snapshot: Snapsho
 
 def remedy(problem: Problem, reason: Reason) -> str:
     """Return what a person can do about a reason, with the line of the problem's file."""
-    place = ".".join(_place(problem, reason))
-    path = get_settings().problem_file(problem.name)
-    line = line_of(path, *_place(problem, reason))
-    where = f"{place} in problems/{problem.name}.yaml, line {line}"
     if reason.code is ReasonCode.CONFLICTING_LABEL:
         return "Correct the label of one of the copies in MongoDB."
-    return f"Correct the documents in MongoDB, or check {where}."
+    path = get_settings().problem_file(problem.name)
+    change = how_to_change(path, *_place(problem, reason))
+    return f"Correct the documents in MongoDB, or {change}."
 
 
 def _place(problem: Problem, reason: Reason) -> tuple[str, ...]:

@@ -63,11 +63,14 @@ class SeedResult:
         How many of them were new.
     quarantined : int
         How many of them a retraining will put into quarantine.
+    differing : int
+        How many the collection had with other values, which were replaced if that was asked for.
     """
 
     documents: int
     added: int
     quarantined: int = 0
+    differing: int = 0
 
 
 def reviews_file() -> Path:
@@ -150,10 +153,21 @@ class TableRows:
 
 
 @task(name="load", cache_policy=NO_CACHE, **NETWORK)
-def load(problem: Problem, rows: Documents) -> SeedResult:
-    """Add the documents whose ids are not yet in the problem's collection."""
+def load(problem: Problem, rows: Documents, *, replace: bool = False) -> SeedResult:
+    """Add the documents whose ids are not yet in the problem's collection.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    rows : Documents
+        The documents.
+    replace : bool
+        Give those that are there already the values of the file, but for the time of creation.
+    """
     progress_id = cast("UUID", create_progress_artifact(0.0, key=f"seed-{problem.name}"))
-    added = done = 0
+    added = done = differing = 0
+    created_at = problem.source.fields.created_at
     forecast = Forecast(problem)
     with mongodb.connect(get_settings()) as client, Progress(transient=True) as progress:
         collection = open_documents(client, problem)
@@ -161,7 +175,12 @@ def load(problem: Problem, rows: Documents) -> SeedResult:
         for number, batch in enumerate(batched(rows, _BATCH)):
             for document in batch:
                 forecast.add(document)
-            added += mongodb.insert_missing(collection, batch)
+            new = mongodb.insert_missing(collection, batch)
+            if new < len(batch):
+                differing += mongodb.update_differing(
+                    collection, batch, ignored=created_at, write=replace
+                )
+            added += new
             done += len(batch)
             progress.advance(bar, len(batch))
             if number % _BATCHES_PER_UPDATE == 0:
@@ -174,8 +193,16 @@ def load(problem: Problem, rows: Documents) -> SeedResult:
         problem.source.collection,
         f"{added:,}",
     )
+    if differing and replace:
+        get_run_logger().info("Replaced, as the file has other values: %s.", f"{differing:,}")
+    elif differing:
+        get_run_logger().warning(
+            "The collection has %s of these with other values than the file, and keeps its own; "
+            "--replace takes those of the file.",
+            f"{differing:,}",
+        )
     _warn(problem, rows, forecast)
-    return SeedResult(done, added, forecast.quarantined)
+    return SeedResult(done, added, forecast.quarantined, differing)
 
 
 def _warn(problem: Problem, rows: Documents, forecast: Forecast) -> None:

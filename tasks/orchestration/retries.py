@@ -62,12 +62,18 @@ class _Brief(logging.Filter):
     its time is over: it fails when it has ended, and nothing else can be set.
     """
 
+    is_said_at_the_end = False
+
     def filter(self, record: logging.LogRecord) -> bool:
+        message = str(record.msg)
         if record.exc_info and isinstance(record.exc_info[1], EXPECTED):
             record.exc_info, record.exc_text = None, None
-        message = str(record.msg)
+            if self.is_said_at_the_end and message.startswith("Encountered exception"):
+                return False
+        # The flow has said, or is about to say, what its task and its state repeat.
+        if message.startswith("Task run failed with exception") and _NAMES.search(message):
+            return False
         if message.startswith("Finished in state Failed") and _NAMES.search(message):
-            # The flow has said, or is about to say, what its task and its state repeat.
             record.msg = "Finished in state Failed()"
         if message.startswith("Timeout of %s seconds configured for this task"):
             return False
@@ -77,7 +83,14 @@ class _Brief(logging.Filter):
 _BRIEF = _Brief()
 
 
-def quiet_prefect_logs() -> None:
-    """Make Prefect log an expected failure as its sentence alone, and no dead links."""
+def quiet_prefect_logs(*, said_at_the_end: bool = False) -> None:
+    """Make Prefect log an expected failure as its sentence alone, and no dead links.
+
+    Parameters
+    ----------
+    said_at_the_end : bool
+        Whether the program says in its last line why it failed, so that the log need not.
+    """
+    _BRIEF.is_said_at_the_end |= said_at_the_end
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_BRIEF)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from perennial.config.problem import Problem
 from perennial.files.labelled import open_labelled
@@ -15,6 +15,8 @@ from perennial.stores import mongodb
 from perennial.stores.documents import read_documents
 from tasks.tables.base import TextTable
 
+# So many documents are judged at most: the first ones, which is said.
+MOST_DOCUMENTS = 50_000
 _CHARACTERS = 90
 _LABELS = 20
 _FEW = 20
@@ -23,7 +25,8 @@ _IN_SECONDS = 120
 
 def check_file(problem: Problem, file: Path, *, encoding: str | None = None) -> Trial:
     """Return what a retraining would make of a file, as `perennial seed` would load it."""
-    return try_documents(open_labelled(problem, file, encoding=encoding), problem)
+    documents = open_labelled(problem, file, encoding=encoding)
+    return try_documents(islice(documents, MOST_DOCUMENTS), problem)
 
 
 def check_collection(settings: Settings, problem: Problem) -> Trial | None:
@@ -33,14 +36,7 @@ def check_collection(settings: Settings, problem: Problem) -> Trial | None:
         first = next(documents, None)
         if first is None:
             return None
-        return try_documents(_chained(first, documents), problem)
-
-
-def _chained(
-    first: Mapping[str, Any], others: Iterable[Mapping[str, Any]]
-) -> Iterator[Mapping[str, Any]]:
-    yield first
-    yield from others
+        return try_documents(islice(chain([first], documents), MOST_DOCUMENTS), problem)
 
 
 def tables(problem: Problem, trial: Trial) -> Iterator[TextTable]:
@@ -51,7 +47,8 @@ def tables(problem: Problem, trial: Trial) -> Iterator[TextTable]:
     for each in trial.held:
         shown = "; ".join(_cut(example) for example in each.examples)
         rows.append((f"quarantine: {each.reason}", f"{each.count:,}", shown))
-    title = f"{problem.name}: what would become of {trial.documents:,} documents"
+    some = "the first " if trial.documents == MOST_DOCUMENTS else ""
+    title = f"{problem.name}: what would become of {some}{trial.documents:,} documents"
     yield TextTable(title, ("outcome", "documents", "examples"), rows)
     if trial.split is None:
         return

@@ -26,6 +26,7 @@ from perennial.splits.split import (
     SplitRule,
     alike,
     contained,
+    has_copies,
     microseconds,
     side_keys,
     split_documents,
@@ -46,8 +47,8 @@ def unseen_by(
     more by the rules of that time. What it has learned from then is taken out: the same document,
     also with another content; another one with the same content; near-copies; if either split is by
     group, documents of the same group; and if that of the problem is by time, everything that is
-    not newer than the newest document it has learned from. If the split of the problem is by
-    document, equal records are different cases, and only the same document is taken out.
+    not newer than the newest document it has learned from. Where equal records are different cases,
+    those of learned ones are not taken out.
 
     If that snapshot cannot be read any more, everything counts as learned from that the version
     could have learned from by its rules: rather too few documents are compared than one that it
@@ -65,9 +66,8 @@ def unseen_by(
         The documents, with those of `KEY_COLUMNS` that the snapshot has.
     """
     learned = _Learned(problem, version, snapshot)
-    if problem.split.by == "document":
-        return learned.unseen_documents(documents)
-    unseen = learned.unseen(documents, by_group=problem.split.by == "group")
+    by = problem.split.by
+    unseen = learned.unseen(documents, by_group=by == "group", copies=has_copies(problem, by))
     if problem.split.by == "time" and len(learned.documents):
         newest = microseconds(learned.documents[CREATED_AT]).max()
         unseen &= microseconds(documents[CREATED_AT]) > newest
@@ -82,9 +82,8 @@ def held_out_by(
     The parameters are those of `unseen_by`.
     """
     learned = _Learned(problem, version, snapshot)
-    if version.split == "document":
-        return learned.unseen_documents(documents)
-    return learned.unseen(documents)
+    by: SplitBy = version.split  # type: ignore[assignment]
+    return learned.unseen(documents, copies=has_copies(problem, by))
 
 
 def feedback_learned_by(problem: Problem, version: ModelVersion, snapshot: Snapshot) -> pa.Array:
@@ -118,23 +117,22 @@ class _Learned:
             found = self._today.filter(pa.array(~self._by_rule(problem, version)))
         self.documents = found
 
-    def unseen_documents(self, documents: pa.Table) -> Masks:
-        """Return which documents are not among them, equal ones or not."""
-        return ~contained(documents["id"], self.documents["id"])
-
-    def unseen(self, documents: pa.Table, *, by_group: bool = False) -> Masks:
+    def unseen(self, documents: pa.Table, *, copies: bool, by_group: bool = False) -> Masks:
         """Return which documents are not among them, nor alike, nor of one of their groups."""
-        seen = _is_known(documents, self.documents)
+        seen = contained(documents["id"], self.documents["id"])
+        if copies:
+            seen |= contained(documents[CONTENT], self.documents[CONTENT])
         columns = {GROUP} if by_group or self._by_group else set()
-        if not (columns | {REPRESENTATIVE}) & set(documents.column_names):
+        if not (columns | ({REPRESENTATIVE} if copies else set())) & set(documents.column_names):
             return ~seen
         # What the snapshot of that time did not say of a document, that of today may say.
         today = self._today
         same = today.filter(pa.array(contained(today["id"], self.documents["id"])))
-        copies = today.filter(pa.array(_is_known(today, self.documents)))
-        seen |= contained(alike(documents), alike(copies))
+        if copies:
+            known_today = today.filter(pa.array(_is_known(today, self.documents)))
+            for known in (known_today, self.documents, same):
+                seen |= contained(alike(documents), alike(known))
         for known in (self.documents, same):
-            seen |= contained(alike(documents), alike(known))
             if columns & set(documents.column_names) & set(known.column_names):
                 seen |= contained(documents[GROUP], known[GROUP])
         return ~seen
@@ -155,10 +153,11 @@ class _Learned:
             return found
         if version.split == "group":
             same = problem.split.field == version.split_field and GROUP in documents.column_names
-            keys = side_keys(documents, "group") if same else None
+            copies = has_copies(problem, "group")
+            keys = side_keys(documents, "group", has_copies=copies) if same else None
         else:
-            by, known = version.split, ("content", "document")
-            keys = side_keys(documents, by) if by in known else None  # type: ignore[arg-type]
+            copies, known = version.split == "content", version.split in ("content", "document")
+            keys = side_keys(documents, "content", has_copies=copies) if known else None
         if keys is None:
             return nothing
         unseen = in_holdout(keys, version.holdout or problem.holdout)
@@ -200,7 +199,8 @@ def _rule_of(problem: Problem, version: ModelVersion) -> SplitRule | None:
     if by not in get_args(SplitBy) or (by == "time" and version.split_cut is None):
         return None
     known: SplitBy = by  # type: ignore[assignment]
-    return SplitRule(known, share, version.split_field, version.split_cut)
+    copies = has_copies(problem, known)
+    return SplitRule(known, share, version.split_field, version.split_cut, copies)
 
 
 def _is_known(documents: pa.Table, learned: pa.Table) -> Masks:

@@ -48,12 +48,13 @@ def documents_table(
 
 def split_table(split: SplitSummary, analyzer: AnalyzerChoice | None = None) -> TextTable:
     """Return a table: how the documents were divided, and what a person should know about it."""
-    notes = list(split.notes)
-    if analyzer is not None:
-        notes.append(f"Features are {analyzer.meaning}: {analyzer.reason}.")
     title = split.title[0].upper() + split.title[1:]
-    rows = [("training documents", f"{split.training:,}"), ("holdout", f"{split.holdout:,}")]
-    return TextTable(title, ("documents", "count"), [*rows, *((note, "") for note in notes)])
+    counts = [("training documents", split.training), ("holdout", split.holdout), *split.counts]
+    rows = [(what, f"{count:,}") for what, count in counts]
+    remarks = split.remarks
+    if analyzer is not None:
+        remarks.append(f"Features are {analyzer.meaning}: {analyzer.reason}.")
+    return TextTable(title, ("documents", "count"), [*rows, *((each, "") for each in remarks)])
 
 
 def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> TextTable:

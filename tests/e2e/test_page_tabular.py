@@ -71,16 +71,20 @@ def test_a_file_of_flowers_comes_back_with_their_species(
     open_page: Callable[..., Page],
     site: Site,
 ) -> None:
-    # The third flower lacks a number, which the service says of all rows before it says it of one.
+    # The third flower lacks a number, which is answered; the fourth has a word in its place.
     page = open_page(errors="422")
     head = "number,sepal_length,sepal_width,petal_length,petal_width\n"
 
-    choose(page, head + "1,5.1,3.5,1.4,0.2\n2,6.3,3.3,6,2.5\n3,6.3,,6,2.5\n", name="garden.csv")
-    page.get_by_role("button", name="Classify 3 rows").click()
+    choose(
+        page,
+        head + "1,5.1,3.5,1.4,0.2\n2,6.3,3.3,6,2.5\n3,6.3,,6,2.5\n4,6.3,wide,6,2.5\n",
+        name="garden.csv",
+    )
+    page.get_by_role("button", name="Classify 4 rows").click()
 
     name, text = download(page)
     assert name == "garden-classified.csv"
     found = rows(text)
     place = found[0].index("predicted_label")
-    assert [row[place] for row in found[1:]] == ["setosa", "virginica", ""]
-    assert found[3][-1] == "sepal_width is a text, not a number."
+    assert [row[place] for row in found[1:]] == ["setosa", "virginica", "virginica", ""]
+    assert found[4][-1] == "sepal_width is a text, not a number."

@@ -26,6 +26,7 @@ from flows.history import history
 from flows.monitor import monitor
 from flows.reproduce import reproduce
 from flows.retrain import retrain
+from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.registry.client import Registry
@@ -35,6 +36,7 @@ from perennial.stores.prediction_log import Logged, open_predictions
 from perennial.stores.snapshots import SnapshotStore
 from serving.models.store import ModelStore
 from serving.telemetry.metrics import Metrics
+from tasks.data.ingest import ingest
 from tests.conftest import SMALL_PROBLEM
 from tests.seaweedfs import ACCESS_KEY, SECRET_KEY, open_s3
 
@@ -148,15 +150,22 @@ def test_twenty_texts_are_in_no_stored_byte_after_ten_retrainings_and_everything
     named: list[dict[str, Any]],
     registry: Registry,
     machine: Settings,
+    run_task: Callable[..., Any],
 ) -> None:
     contents: Contents = request.getfixturevalue(place)
+    problem = load_problem(machine.problem_file("reviews"))
+    # Of a retraining S3 has what its ingestion writes, so most of them go no further there.
+    trained = range(_RETRAININGS) if place == "local" else (0, _RETRAININGS - 1)
     for number in range(_RETRAININGS):
         first = 0 if number == 0 else 280 + 6 * (number - 1)
         collection.insert_many(named[first : 280 + 6 * number])
-        retrain("reviews")
+        if number in trained:
+            retrain("reviews")
+        else:
+            run_task(ingest, problem)
     store = SnapshotStore("reviews", get_settings())
     before = [set(store.read(each)["id"].to_pylist()) for each in _snapshots(store)]
-    learned = [_learned(store, number) for number in range(_RETRAININGS)]
+    learned = {version: _learned(store, number) for version, number in enumerate(trained, start=1)}
     gone = _chosen(registry, named)
     keys, texts = {each["_id"] for each in gone}, [each["text"] for each in gone]
     assert (len(before), len(keys)) == (_RETRAININGS, _ERASED)
@@ -184,7 +193,7 @@ def test_twenty_texts_are_in_no_stored_byte_after_ten_retrainings_and_everything
     assert [each.erased for each in after] == [len(ids & keys) for ids in before]
     _require_sound(registry, machine)
     assert history("reviews")
-    counts = {number: len(ids & keys) for number, ids in enumerate(learned, start=1)}
+    counts = {version: len(ids & keys) for version, ids in learned.items()}
     assert {each.version: each.erased for each in registry.versions("reviews")} == counts
     assert done.marked == tuple(number for number, count in counts.items() if count)
     result = retrain("reviews")
@@ -194,7 +203,7 @@ def test_twenty_texts_are_in_no_stored_byte_after_ten_retrainings_and_everything
     monitor("reviews")
     with pytest.raises(OutsideError, match=rf"data: snapshot 0 .*{after[0].erased} were erased"):
         reproduce("reviews", 1)
-    reproduce("reviews", _RETRAININGS + 1)
+    reproduce("reviews", len(trained) + 1)
     _require_nothing_in_prefect(keys)
 
 

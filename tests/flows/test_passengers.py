@@ -76,7 +76,7 @@ def load(machine: Settings, mongodb_server: str) -> Iterator[Callable[..., Probl
         for _ in range(count)
     ]
     for number, row in enumerate(rows):
-        row |= {"_id": number, "created_at": MIDNIGHT + number * MINUTE}
+        row |= {"_id": number, "created_at": MIDNIGHT + number * MINUTE, "party": number % 300}
     with MongoClient(mongodb_server) as client:
         client[database]["passengers"].insert_many(rows)
         yield one
@@ -110,10 +110,11 @@ def test_everybody_counts_and_it_is_said_how_good_anyone_can_be(
     assert retraining.evaluation.metrics["accuracy"].value <= right
 
 
+@pytest.mark.parametrize("split", [{"by": "document"}, {"by": "group", "field": "party"}])
 def test_where_equal_records_are_different_cases_no_model_could_rank_the_holdout_much_better(
-    load: Callable[..., Problem], machine: Settings
+    split: dict[str, str], load: Callable[..., Problem], machine: Settings
 ) -> None:
-    problem = load(split={"by": "document"})
+    problem = load(split=split)
 
     retraining = retrain("passengers")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from flows.migrate import migrate
 from flows.quarantine import quarantine
+from flows.retrain import retrain
+from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
@@ -17,7 +21,7 @@ from perennial.settings import Settings
 from perennial.stores.snapshots import SnapshotStore
 from tasks.data.ingest import bring_up_to_date, ingest
 from tasks.data.quarantine import remedy
-from tests.conftest import HOUR
+from tests.conftest import HOUR, SMALL_PROBLEM
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "machine")
 
@@ -83,18 +87,78 @@ def test_an_empty_field_of_a_record_is_not_a_matter_of_the_limits_of_texts(
 ) -> None:
     records = problem.model_copy(update={"inputs": {"colour": "category"}})
 
-    assert "check inputs.colour in " in remedy(records, Reason(ReasonCode.EMPTY, "colour"))
+    assert "add inputs.colour to problems/reviews.yaml" in remedy(
+        records, Reason(ReasonCode.EMPTY, "colour")
+    )
 
 
 def test_what_was_mended_leaves_at_once_when_it_is_tried_again(
     held: list[dict[str, Any]], collection: Any, write_problem: Callable[..., Problem]
 ) -> None:
     collection.update_many({"label": 7}, {"$set": {"label": 1}})
-    write_problem(limits={"min_words": 1})
 
     assert [each.count for each in quarantine("reviews")] == [3, 1]
+    write_problem(limits={"min_words": 1})
+    # The file of now judges what was read; that documents were corrected has to be read.
+    assert [each.count for each in quarantine("reviews")] == [3]
     assert quarantine("reviews", retry=True) == ()
     assert quarantine("reviews") == ()
+
+
+@pytest.mark.parametrize("limits", [{"min_words": 2}, {"min_words": 20}])
+def test_a_file_that_was_changed_is_judged_by_before_a_retraining(
+    limits: dict[str, int], held: list[dict[str, Any]], write_problem: Callable[..., Problem]
+) -> None:
+    write_problem(limits=limits, labels={"negative": 0, "positive": 7})
+    listed = {each.reason: each.count for each in quarantine("reviews")}
+
+    assert quarantine("reviews", retry=True)
+    assert {each.reason: each.count for each in quarantine("reviews")} == listed
+
+
+def test_a_file_that_reads_documents_in_another_way_says_what_to_run(
+    held: list[dict[str, Any]],
+    write_problem: Callable[..., Problem],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_problem(source={"fields": {"text": "label"}})
+
+    assert [each.count for each in quarantine("reviews")] == [3, 1]
+    assert "`perennial quarantine reviews --retry`" in caplog.text
+
+
+def test_a_retraining_for_which_hardly_anything_is_left_says_where_the_rest_is(
+    collection: Any, documents: Callable[..., Any], problem: Problem
+) -> None:
+    made = documents(12)
+    for document in made[1:]:
+        document["text"] = "Short"
+    collection.insert_many(made)
+
+    with pytest.raises(OutsideError, match="In quarantine are 11 of 12 documents; `perennial qua"):
+        retrain("reviews")
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        (UNKNOWN, r"check labels in problems/bare\.yaml, line \d+\."),
+        (SHORT, r"add limits\.min_words to problems/bare\.yaml\."),
+        (
+            Reason(ReasonCode.MISSING, "label"),
+            r"add source\.fields\.label to problems/bare\.yaml, below source in line \d+\.",
+        ),
+    ],
+)
+def test_what_to_do_names_the_line_only_where_the_key_is_there(
+    reason: Reason, advice: str, problem: Problem, machine: Settings
+) -> None:
+    content = {name: value for name, value in SMALL_PROBLEM.items() if name != "limits"}
+    with (machine.problems_dir / "bare.yaml").open("w") as file:
+        YAML(typ="safe").dump(content | {"source": {"database": "d", "collection": "c"}}, file)
+    bare = load_problem(machine.problems_dir / "bare.yaml")
+
+    assert re.search(advice, remedy(bare, reason))
 
 
 def test_without_a_snapshot_it_says_what_to_run(problem: Problem) -> None:

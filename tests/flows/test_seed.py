@@ -70,6 +70,31 @@ def test_a_file_that_is_loaded_twice_adds_nothing_twice(collection: Any, tmp_pat
     assert kept.items() >= dates.items()
 
 
+def test_a_file_that_was_corrected_is_loaded_again_when_that_is_asked_for(
+    collection: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"_id": f"film-{number}"} | row for number, row in enumerate(ROWS)]
+    file = _write(tmp_path / "texts.csv", rows)
+    seed("reviews", file=file)
+    dates = [each["created_at"] for each in collection.find().sort("_id")]
+    collection.update_one({"_id": "film-0"}, {"$set": {"note": "of somebody"}})
+    corrected = [rows[0] | {"label": 1 - rows[0]["label"]}, rows[1] | {"text": "Edited"}, rows[2]]
+    _write(file, corrected)
+
+    told = seed("reviews", file=file)
+    kept = _pairs(collection)
+    replaced = seed("reviews", file=file, replace=True)
+
+    assert (told.added, told.differing) == (0, 2)
+    assert "--replace takes those of the file" in caplog.text
+    assert kept == sorted((row["text"], row["label"]) for row in rows)
+    assert (replaced.added, replaced.differing) == (0, 2)
+    assert _pairs(collection) == sorted((row["text"], row["label"]) for row in corrected)
+    assert [each["created_at"] for each in collection.find().sort("_id")] == dates
+    assert collection.find_one({"_id": "film-0"})["note"] == "of somebody"
+    assert seed("reviews", file=file).differing == 0
+
+
 def test_equal_texts_in_one_file_become_several_documents(collection: Any, tmp_path: Path) -> None:
     file = _write(tmp_path / "texts.csv", [ROWS[0], ROWS[1], ROWS[0], ROWS[0]])
 

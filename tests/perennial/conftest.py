@@ -16,7 +16,15 @@ from tools.wordnet import ensure_wordnet, nltk_lemmatize
 # Rooms whose tests start servers, draw, or fit whole pipelines; fixtures that start a server, or
 # compare with NLTK.
 _NO_UNITS = {"stores", "registry", "local", "plots", "training"}
-_NEEDED = {"servers", "prefect_api", "mongodb_server", "empty_mlflow", "nltk_data", "reviews"}
+_NEEDED = {
+    "servers",
+    "prefect_api",
+    "mongodb_server",
+    "empty_mlflow",
+    "nltk_data",
+    "reviews",
+    "seaweedfs",
+}
 PROBLEMS = Path(__file__).resolve().parents[2] / "problems"
 # All there is takes minutes of slow peers: `make test-e2e` does that, `make test` takes a sample.
 EVERY = [

@@ -15,6 +15,8 @@ from perennial.config.problem import Problem
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import ServingSettings, Settings
 from serving.api.app import Service
+from serving.runtime.connections import patch_uvicorn
+from serving.runtime.limits import ConnectionLimits
 from tests.conftest import wait_until
 from tests.small_models import fit_small, register_small
 
@@ -33,6 +35,17 @@ def empty_mlflow(tmp_path_factory: pytest.TempPathFactory, models: list[Pipeline
     """Return an MLflow database with three versions of the small problem, and no alias yet."""
     tags = {"holdout.accuracy": "0.8 [0.7, 0.9]", "candidate": "tfidf-logistic"}
     return register_small(tmp_path_factory.mktemp("registered"), models, tags)
+
+
+@pytest.fixture
+def patched(monkeypatch: pytest.MonkeyPatch) -> Callable[[ConnectionLimits], None]:
+    """Return a function that lets servers start as those of the workers do, for one test."""
+    import uvicorn
+    from uvicorn.protocols.http import auto
+
+    monkeypatch.setattr(uvicorn.Server, "startup", uvicorn.Server.startup)
+    monkeypatch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
+    return patch_uvicorn
 
 
 @pytest.fixture

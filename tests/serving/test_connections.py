@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from serving.runtime.connections import OneWrite, listener, patch_uvicorn, reserve
-from tests.conftest import free_port, wait_until
+from serving.runtime.connections import OneWrite, listener, reserve
+from serving.runtime.limits import ConnectionLimits
+from tests.serving.running import served
 
 _TEXT = "a body"
 
@@ -90,32 +87,10 @@ def test_everything_else_is_the_transport_s_own() -> None:
     _in_loop(ask)
 
 
-@contextmanager
-def _served(app: Starlette) -> Iterator[httpx.Client]:
-    """Run a server of uvicorn in a thread, on a reserved address."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    with socket.socket() as shared:
-        reserve(shared, ("127.0.0.1", port))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [shared]}, daemon=True)
-        thread.start()
-        try:
-            wait_until(lambda: server.started, "the server has started")
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join(10)
-
-
 @pytest.fixture
-def well(monkeypatch: pytest.MonkeyPatch) -> None:
+def well(patched: Callable[[ConnectionLimits], None]) -> None:
     """Let servers start as those of the workers do, for one test."""
-    from uvicorn.protocols.http import auto
-
-    monkeypatch.setattr(uvicorn.Server, "startup", uvicorn.Server.startup)
-    monkeypatch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
-    patch_uvicorn()
+    patched(ConnectionLimits(head_bytes=65_536, head_seconds=10.0, connections=100))
 
 
 @pytest.mark.usefixtures("well")
@@ -139,7 +114,7 @@ def test_a_server_answers_every_kind_of_request_as_before() -> None:
             Route("/echo", echo, methods=["POST"]),
         ]
     )
-    with _served(app) as client:
+    with served(app) as client:
         for _ in range(2):
             assert client.get("/text").text == _TEXT
             assert client.head("/text").headers["content-length"] == str(len(_TEXT))

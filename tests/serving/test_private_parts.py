@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from uvicorn.protocols.http import auto
 
 from perennial.errors import OutsideError
 from serving.runtime.connections import patch_uvicorn
+from serving.runtime.limits import ConnectionLimits
 from serving.runtime.supervision import patch_circus
 from serving.telemetry.metrics import MULTIPROCESS_VARIABLE, Metrics
 from tests.fresh import run_fresh
@@ -38,6 +40,9 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(owner, name, getattr(owner, name))
 
 
+LIMITS = ConnectionLimits(head_bytes=65_536, head_seconds=10.0, connections=100)
+
+
 def _other(self: Any, something: Any, *, more: Any) -> None:
     """Take other parameters than the part that this replaces."""
 
@@ -51,8 +56,8 @@ class _OtherProtocol(asyncio.Protocol):
 @pytest.mark.parametrize(
     ("patch", "library", "owner", "name", "other"),
     [
-        (patch_uvicorn, "uvicorn", uvicorn.Server, "startup", _other),
-        (patch_uvicorn, "uvicorn", auto, "AutoHTTPProtocol", _OtherProtocol),
+        (partial(patch_uvicorn, LIMITS), "uvicorn", uvicorn.Server, "startup", _other),
+        (partial(patch_uvicorn, LIMITS), "uvicorn", auto, "AutoHTTPProtocol", _OtherProtocol),
         (patch_circus, "kantoku", Controller, "start", _other),
         (patch_circus, "kantoku", Controller, "__init__", _other),
         (patch_circus, "kantoku", SysHandler, "quit", _other),
@@ -86,7 +91,7 @@ def test_another_protocol_of_the_servers_is_refused(monkeypatch: pytest.MonkeyPa
     with pytest.raises(
         OutsideError, match=r"uvicorn\.config\.HTTP_PROTOCOLS has 'uvicorn\.elsewhere"
     ):
-        patch_uvicorn()
+        patch_uvicorn(LIMITS)
 
 
 @pytest.mark.usefixtures("restored")
@@ -119,7 +124,7 @@ def test_the_installed_versions_are_as_expected() -> None:
     start, startup = Controller.start, uvicorn.Server.startup
 
     patch_circus()
-    patch_uvicorn()
+    patch_uvicorn(LIMITS)
 
     assert Controller.start is not start
     assert uvicorn.Server.startup is not startup

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -239,6 +243,108 @@ def _take_registry_away(machine: Settings) -> None:
     folder.write_text("")
 
 
+def _damage_golden(folder: Path) -> None:
+    golden = folder / "golden.json"
+    content = json.loads(golden.read_text())
+    content["probabilities"] = [row[::-1] for row in content["probabilities"]]
+    golden.write_text(json.dumps(content))
+
+
+def _put_a_file_in_its_place(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
+def _link_it_elsewhere(folder: Path) -> None:
+    moved = folder.with_name("elsewhere")
+    folder.rename(moved)
+    (moved / "model.skops").unlink()
+    folder.symlink_to(moved)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _damage_golden,
+        lambda folder: (folder / "golden.json").write_text("{"),
+        lambda folder: (folder / "model.skops").unlink(),
+        _put_a_file_in_its_place,
+        _link_it_elsewhere,
+        lambda folder: (folder.parent / "aliases.json").write_text("[]"),
+    ],
+    ids=["other golden", "no json", "no model", "a file", "a link", "other state"],
+)
+def test_whatever_is_damaged_on_disk_is_fetched_anew_before_a_version_is_refused(
+    serve: Serve, machine: Settings, production: ModelVersion, damage: Callable[[Path], Any]
+) -> None:
+    first, client = serve()
+    _ready(client)
+    _has_looked_again(first)
+    first.end()
+    (folder,) = (machine.data_dir / "serving" / "models" / "reviews").glob("1-*")
+    damage(folder)
+
+    second, client = serve()
+    _ready(client)
+    _has_looked_again(second)
+
+    assert _version(client) == 1
+    assert metric(client, "perennial_model_cache_up") == 1
+    assert json.loads((folder / "golden.json").read_text())
+    assert sorted(path.name for path in folder.iterdir()) == ["golden.json", "model.skops"]
+
+
+def test_without_a_disk_models_are_served_from_memory_and_it_is_said(
+    serve: Serve, machine: Settings, production: ModelVersion, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = machine.data_dir / "serving" / "models"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("in the way")
+
+    service, client = serve()
+    _ready(client)
+    _has_looked_again(service)
+
+    assert _version(client) == 1
+    assert metric(client, "perennial_registry_up") == 1
+    assert metric(client, "perennial_model_cache_up") == 0
+    said = [each for each in caplog.messages if "cannot be kept on disk" in each]
+    assert len(said) == 1
+    folder.unlink()
+    _has_looked_again(service)
+    assert metric(client, "perennial_model_cache_up") == 1
+    assert len(list(folder.glob("reviews/1-*/model.skops"))) == 1
+
+
+def test_an_alias_that_names_no_version_stops_neither_production_nor_the_next_problem(
+    serve: Serve,
+    registry: Registry,
+    machine: Settings,
+    production: ModelVersion,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    database = machine.data_dir / "mlflow" / "mlflow.db"
+    # The first of the problems in the order of the alphabet.
+    MlflowClient(f"sqlite:///{database}").create_registered_model("adverts")
+    with closing(sqlite3.connect(database)) as opened, opened:
+        # As what removes versions behind MLflow's back leaves them.
+        opened.executemany(
+            "INSERT INTO registered_model_aliases (name, alias, version) VALUES (?, ?, ?)",
+            [("adverts", "production", 7), ("reviews", "canary", 9)],
+        )
+
+    service, asked = serve()
+    _ready(asked)
+    _has_looked_again(service)
+
+    assert asked.post("/classify", json={"model": "reviews", "inputs": [GOOD]}).status_code == 200
+    assert metric(asked, "perennial_registry_up") == 1
+    for name, alias in (("adverts", "production 7"), ("reviews", "canary 9")):
+        said = [each for each in caplog.messages if each.startswith(f"'{name}' is answered as")]
+        assert len(said) == 1
+        assert alias in said[0]
+
+
 def test_an_alias_that_vanishes_does_not_stop_the_service(
     serve: Serve, machine: Settings, production: ModelVersion
 ) -> None:
@@ -345,7 +451,7 @@ def test_old_versions_leave_the_disk(
     promote: Callable[[ModelVersion], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serving.models.store._KEPT_ON_DISK", 0)
+    monkeypatch.setattr("serving.models.cache._KEPT_ON_DISK", 0)
     service, _ = serve()
     for version in versions:
         promote(version)

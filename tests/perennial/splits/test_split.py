@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.config.split import RareLabels
+from perennial.config.split import RareLabels, SplitBy
 from perennial.hashing import digest
 from perennial.inputs.base import content_hash
 from perennial.inputs.documents import in_holdout
@@ -75,7 +75,7 @@ def check_nothing_is_on_both_sides(made: pa.Table, sides: Sides, by: str) -> Non
 def test_by_document_each_one_has_a_side_of_its_own_whatever_it_says(
     rows: list[Any], share: float
 ) -> None:
-    made, rule = table(rows), SplitRule("document", share)
+    made, rule = table(rows), SplitRule("document", share, has_copies=False)
     edited = made.set_column(
         made.schema.get_field_index("content"), "content", pa.array([bytes(16)] * len(made))
     )
@@ -84,6 +84,19 @@ def test_by_document_each_one_has_a_side_of_its_own_whatever_it_says(
 
     assert (sides.training ^ sides.holdout).all()
     assert (sides.holdout == again.holdout).all()
+
+
+@some_examples
+@given(documents, st.sampled_from(["group", "time"]), st.floats(0.05, 0.6))
+def test_equal_records_of_another_group_or_time_are_not_set_aside(
+    rows: list[Any], by: SplitBy, share: float
+) -> None:
+    made = table(rows)
+
+    sides = split_documents(made, SplitRule(by, share, "customer", has_copies=False))
+
+    assert sides.copies == 0
+    assert (sides.training ^ sides.holdout).all()
 
 
 @some_examples

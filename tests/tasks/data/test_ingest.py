@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unicodedata import normalize
 from uuid import UUID
 
 import pymongo.monitoring
@@ -494,3 +495,17 @@ def _contents_after(groups: list[list[dict[str, Any]]], world: dict[str, Any]) -
     snapshot = store.latest()
     assert snapshot is not None
     return set(store.read(snapshot)["text"].to_pylist()), dict(all_rows(store))
+
+
+def test_the_name_of_a_group_is_the_same_however_its_letters_are_encoded(
+    collection: Any, documents: Any, write_problem: Any, run_task: Any, store: SnapshotStore
+) -> None:
+    problem = write_problem(split={"by": "group", "field": "customer"})
+    names = ("Société Générale", normalize("NFD", "Société Générale"), "Société&nbsp;Générale")
+    collection.insert_many(
+        [each | {"customer": names[number % 3]} for number, each in enumerate(documents(9))]
+    )
+
+    ingested = run_task(ingest, problem)
+
+    assert len(set(store.read(ingested.snapshot)["group"].to_pylist())) == 1

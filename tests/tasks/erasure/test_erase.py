@@ -171,7 +171,7 @@ def test_an_erasure_that_was_only_begun_is_left_out_of_the_next_snapshot_and_com
     three_snapshots: list[dict[str, Any]], store: SnapshotStore, ingest_now: Ingest
 ) -> None:
     gone = three_snapshots[5]["_id"]
-    _bury(store, {gone}, _WISH)
+    _bury(store, {gone: ()}, _WISH)
 
     result = ingest_now(rescan=True)
 

@@ -217,8 +217,8 @@ def problem_of(data: Data, labels: Sequence[str]) -> Problem:
         content["inputs"] = dict.fromkeys(fields, "number")
     else:
         counted = choose_analyzer(pa.array(data.rows, pa.large_string())).analyzer
-        # Groups of characters tell more with the punctuation, words without it.
-        steps = {"contractions": "keep"} if counted == "words" else {"punctuation": False}
+        # Beside words, groups of characters tell more with the punctuation.
+        steps = {"punctuation": False} if counted == "both" else {"contractions": "keep"}
         content["preparations"] = {"plain": {"numbers": False, **steps}}
     is_text = "inputs" not in content
     content["candidates"] = candidates_of(

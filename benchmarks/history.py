@@ -57,7 +57,7 @@ PROBLEM: dict[str, Any] = {
             "estimator": "multinomial_naive_bayes",
         }
     },
-    "gates": {"floors": {"accuracy": 0.5}},
+    "gates": {"floors": {"accuracy": 0.5}, "first_version": None},
 }
 Row = dict[str, Any]
 

@@ -216,8 +216,10 @@ def problem_of(data: Data, labels: Sequence[str]) -> Problem:
         fields = [f"field_{place}" for place in range(data.rows.shape[1])]
         content["inputs"] = dict.fromkeys(fields, "number")
     else:
-        # What people express with contractions, negations and numbers.
-        content["preparations"] = {"plain": {"numbers": False, "contractions": "keep"}}
+        counted = choose_analyzer(pa.array(data.rows, pa.large_string())).analyzer
+        # Beside words, groups of characters tell more with the punctuation.
+        steps = {"punctuation": False} if counted == "both" else {"contractions": "keep"}
+        content["preparations"] = {"plain": {"numbers": False, **steps}}
     is_text = "inputs" not in content
     content["candidates"] = candidates_of(
         "text" if is_text else "records", labels=len(classes), rows=len(labels)

@@ -52,7 +52,7 @@ class FirstVersionGate(Gate[FirstVersionKeys, None]):
     """
 
     name = "first_version"
-    position = 25
+    position = 77
     keys = FirstVersionKeys
     examples = (
         (

@@ -24,6 +24,8 @@ FAIR = right_at(0.85, documents=600, seed=2)
 
 
 def asking(problem: Problem, **gates: Any) -> Problem:
+    """Return the problem with these gates alone; what asks by itself is turned off."""
+    gates = {"first_version": None} | gates
     return problem.model_copy(update={"gates": Gates.model_validate(gates)})
 
 
@@ -64,4 +66,6 @@ def named(found: Verdict, name: str) -> Any:
 
 
 def gated(problem: Problem, metric: MetricName = "accuracy", **floors: float) -> Problem:
-    return problem.model_copy(update={"metric": metric, "gates": Gates(floors=floors)})
+    return problem.model_copy(
+        update={"metric": metric, "gates": Gates(floors=floors, first_version=None)}
+    )

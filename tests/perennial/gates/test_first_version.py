@@ -12,9 +12,13 @@ from perennial.config.gates import Gates
 from perennial.config.problem import Problem
 from perennial.metrics import Predictions
 from tests.perennial.examples import right_at
-from tests.perennial.gates.gated import FAIR, GOOD, asking, named, verdict
+from tests.perennial.gates.gated import FAIR, GOOD, named, verdict
 
 SIZE, GAIN = "first version, holdout", "first version, better than a constant answer"
+
+
+def asking(problem: Problem, **gates: Any) -> Problem:
+    return problem.model_copy(update={"gates": Gates.model_validate(gates)})
 
 
 def answering(*counts: tuple[int, int, int]) -> Predictions:

@@ -183,13 +183,6 @@ class Weights:
         """Return the intercept for one class against another one."""
         return self._against(self._intercepts, position, rival)
 
-    def rival(self, document: list[int], position: int) -> int:
-        """Return the class with the highest output for a document beside a given one."""
-        if self.link == "logistic":
-            return 1 - position
-        (outputs,) = self.outputs([document])
-        return next_class(np.array(outputs), position)
-
     def _against(self, outputs: NDArray[np.float64], position: int, rival: int) -> float:
         if self.link == "logistic":
             return float(outputs[0] if position else -outputs[0])
@@ -228,6 +221,13 @@ class WordWeights(Weights):
             self._rows: list[list[float]] = self._weights.tolist()
             self._row_sizes: list[float] = self._sizes.tolist()
             self._constants: list[float] = self._intercepts.tolist()
+
+    def rival(self, document: list[int], position: int) -> int:
+        """Return the class with the highest output for a document beside a given one."""
+        if self.link == "logistic":
+            return 1 - position
+        (outputs,) = self.outputs([document])
+        return next_class(np.array(outputs), position)
 
     def outputs(self, documents: list[list[int]]) -> list[list[float]]:
         """Return the outputs of the linear form for each document."""

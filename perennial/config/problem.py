@@ -205,7 +205,9 @@ class Problem(Schema):
         if self.decision is not None:
             for location, value, allowed in self.decision.invalid_values(self.possible_classes):
                 yield invalid_value(("decision", *location), value, allowed)
-            metrics = self.decision.allowed_metrics
+            number = len(self.possible_classes)
+            allowed_metrics = self.decision.allowed_metrics
+            metrics = [name for name in allowed_metrics if METRICS[name].least_classes <= number]
             if self.metric not in metrics:
                 allowed = f"{join_names(metrics)}, as decision serves no other metric"
                 yield invalid_value(("metric",), self.metric, allowed)

@@ -21,7 +21,7 @@ from typer.models import ParameterInfo
 from perennial.libraries import uses_embedded_prefect
 from perennial.local import embedded
 from perennial.settings import get_settings
-from tasks.orchestration.retries import EXPECTED, quiet_prefect_logs
+from tasks.orchestration.retries import EXPECTED, said_at_the_end
 
 HELP = ["--help", "-h"]
 
@@ -53,9 +53,8 @@ def application(flow: Flow[..., Any]) -> typer.Typer:
 
 def _command(flow: Flow[..., Any]) -> Callable[..., None]:
     def command(*args: Any, **kwargs: Any) -> None:
-        quiet_prefect_logs(said_at_the_end=True)
         try:
-            with _prefect_api():
+            with said_at_the_end(), _prefect_api():
                 flow(*args, **kwargs)
         except EXPECTED as error:
             said = f"{flow.name} failed. {error}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypedDict
 
 from prefect.client.schemas.objects import State, TaskRun
@@ -83,14 +84,18 @@ class _Brief(logging.Filter):
 _BRIEF = _Brief()
 
 
-def quiet_prefect_logs(*, said_at_the_end: bool = False) -> None:
-    """Make Prefect log an expected failure as its sentence alone, and no dead links.
-
-    Parameters
-    ----------
-    said_at_the_end : bool
-        Whether the program says in its last line why it failed, so that the log need not.
-    """
-    _BRIEF.is_said_at_the_end |= said_at_the_end
+def quiet_prefect_logs() -> None:
+    """Make Prefect log an expected failure as its sentence alone, and no dead links."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_BRIEF)
+
+
+@contextmanager
+def said_at_the_end() -> Iterator[None]:
+    """Leave an expected failure out of the log: the program says in its last line why it failed."""
+    quiet_prefect_logs()
+    _BRIEF.is_said_at_the_end = True
+    try:
+        yield
+    finally:
+        _BRIEF.is_said_at_the_end = False

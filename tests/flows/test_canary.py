@@ -58,6 +58,9 @@ class Flipped:
         scores = self._predictor.probabilities(inputs)
         return np.where(scores[:, :1] > 0.5, scores[:, ::-1], scores)
 
+    def assess(self, inputs: Any) -> Any:
+        return self.probabilities(inputs), None
+
     def decide(self, probabilities: Any) -> list[int]:
         decided: list[int] = self._predictor.decide(probabilities)
         return decided

@@ -159,8 +159,10 @@ def test_a_problem_without_a_decision_is_fitted_no_further(
         ),
         (
             {"metric": "accuracy", "decision": {"costs": {"negative": 1, "positive": 5}}},
-            r"line \d+: metric is 'accuracy'; allowed is cost, roc_auc, average_precision, "
-            r"log_loss, brier, as",
+            (
+                r"line \d+: metric is 'accuracy'; allowed is cost, roc_auc, average_precision, "
+                r"log_loss, brier, as"
+            ),
         ),
         (
             {"metric": "cost"},

@@ -224,7 +224,7 @@ def test_documents_that_the_ledger_has_forgotten_are_withdrawn_as_well(
 
     feedback("reviews", withdraw=ALICE, why="answers at random")
     assert _labels(collection) == {"A film of the time before": 1}
-    feedback("reviews", withdraw="unknown", why="nobody knows whose it is")
+    feedback("reviews", withdraw="anonymous", why="nobody knows whose it is")
     assert not _labels(collection)
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from perennial.config.fields import FieldSpec
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.settings import Settings
@@ -265,7 +266,7 @@ def test_values_that_mean_the_same_are_merged_into_a_label_and_split_again(
         {"source": {"fields": {"text": "txet"}}},
         {"source": {"fields": {"created_at": "createdAt"}}},
         {"source": {"query": {"label": {"$gt": 7}}}},
-        {"inputs": {"text": "number"}},
+        {"inputs": {"text": FieldSpec(kind="number")}},
     ],
     ids=["labels", "limits", "the text's name", "the date's name", "query", "kinds of fields"],
 )

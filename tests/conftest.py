@@ -88,12 +88,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     No coverage of `perennial` and `tasks` is measured in other rooms, and none of tests that try
     hundreds of examples or take seconds: to measure it takes more than half of their time again.
+    Of whole flows those are measured that draw their pictures, one of each kind.
     """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
         room = item.path.relative_to(PROJECT / "tests").parts[0]
-        if room in _UNMEASURED or _tries_much(item):
+        whole_flow = room == "flows" and item.get_closest_marker("drawn") is None
+        if room in _UNMEASURED or whole_flow or _tries_much(item):
             item.add_marker(pytest.mark.no_cover)
 
 

@@ -230,7 +230,7 @@ def test_a_failure_of_the_service_is_an_answer_and_its_log_has_no_text(
     def fail(texts: list[str]) -> Any:
         raise ValueError(f"cannot score {texts[0]}")
 
-    monkeypatch.setattr(predictor, "probabilities", fail)
+    monkeypatch.setattr(predictor, "assess", fail)
 
     with caplog.at_level(logging.INFO):
         answer = client.post("/classify", json={"inputs": ["my secret"]})

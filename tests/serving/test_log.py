@@ -64,7 +64,7 @@ def test_a_request_that_a_version_cannot_answer_is_kept_as_its_failure(
 ) -> None:
     service, client = logged()
     predictor = service.store.served["reviews"].production.predictor
-    monkeypatch.setattr(type(predictor), "probabilities", lambda *_: 1 / 0)
+    monkeypatch.setattr(type(predictor), "assess", lambda *_: 1 / 0)
 
     assert client.post("/classify", json={"inputs": [GOOD]}).status_code == 500
     wait_until(lambda: database.failures.count_documents({}) == 1, "kept")

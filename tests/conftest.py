@@ -27,6 +27,8 @@ from uuid import uuid4
 import pytest
 from ruamel.yaml import YAML
 
+from tests import in_memory  # noqa: F401 - before anybody asks for a temporary folder
+
 # Prefect reads this when it is imported. The tests keep nothing in the folder of the project.
 # Worker processes inherit it, and with it the database of the one Prefect API.
 if "PREFECT_HOME" not in os.environ:

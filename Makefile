@@ -71,7 +71,7 @@ dashboards: .venv/dev ## write Grafana's dashboards, and the rules of Prometheus
 test: .venv/dev  ## the tests, against real servers, with coverage of perennial and tasks
 	@$(BIN)/python -m tools.programs
 	@$(BIN)/pytest -n 3 -m "not container and not e2e" --dist loadgroup --no-loadscope-reorder --cov=perennial --cov=tasks --cov-branch \
-	  --cov-report=term:skip-covered --cov-fail-under=80
+	  --cov-report=term:skip-covered --cov-fail-under=75
 
 test-e2e: .venv/dev  ## the whole system: its commands, pages, and what happens when parts are killed
 	@$(BIN)/python -m tools.chromium

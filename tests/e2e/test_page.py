@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("site")]
 
-MOST_BYTES = 44 * 1024
+MOST_BYTES = 48 * 1024
 MARKED = 8
 MINUS = "\N{MINUS SIGN}"
 

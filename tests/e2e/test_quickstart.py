@@ -51,7 +51,8 @@ def test_the_commands_of_the_readme_work_as_they_stand_there(
     readme = (PROJECT / "README.md").read_text()
     commands = re.findall(r"^ *\.venv/bin/python -m flows (.+)$", readme, re.MULTILINE)
     reviews = "".join(
-        f'"{word} film number {number}, {word} indeed",{label}\n'
+        # So short that two of them are no near-copies.
+        f'"{word} film {number}",{label}\n'
         for number in range(200)
         for word, label in (("wonderful", 1), ("terrible", 0))
     )

@@ -24,13 +24,11 @@ def test_the_tutorial_leads_to_a_first_version(
 ) -> None:
     page = (PROJECT / "docs" / "tutorial" / "your-own-problem.md").read_text()
     commands = re.findall(r"^\.venv/bin/python -m flows (.+)$", page, re.MULTILINE)
+    # So short that two of them are no near-copies.
     tickets = "".join(
-        f'"{text} number {number}",{label}\n'
+        f'"{text} {number}",{label}\n'
         for number in range(300)
-        for text, label in (
-            ("the shop is down and nobody can pay", 1),
-            ("please change my address when you have time", 0),
-        )
+        for text, label in (("the shop is down", 1), ("my address, please", 0))
     )
     (tmp_path / "tickets.csv").write_text("body,urgent\n" + tickets)
     (tmp_path / "problems").mkdir()

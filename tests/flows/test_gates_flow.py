@@ -121,7 +121,7 @@ def test_a_challenger_that_fails_a_behavioural_case_is_kept_out_and_the_verdict_
 def test_newer_documents_let_an_equal_challenger_take_over_where_the_problem_says_so(
     one_word_in_production: Any, write_problem: Callable[..., Problem]
 ) -> None:
-    write_problem(candidates=ONE_WORD, gates=FLOOR | {"not_worse": {"margin": 0.5}})
+    write_problem(candidates=ONE_WORD, gates=FLOOR | {"not_worse": {"margin": 0.5}}, split=EACH)
     stale = _verdict()
     one_word_in_production.insert_many([_document(number) for number in range(1000, 1010)])
 

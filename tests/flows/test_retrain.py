@@ -378,19 +378,19 @@ def test_mlflow_that_cannot_be_reached(fails: Any, monkeypatch: pytest.MonkeyPat
 def test_a_limit_on_the_size_of_files_while_a_snapshot_is_written(
     fails: Any, filled: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = SnapshotStore._write
+    append = SnapshotStore.append
 
-    def write_with_a_limit(self: SnapshotStore, *args: Any) -> None:
+    def append_with_a_limit(self: SnapshotStore, *args: Any) -> Snapshot:
         _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
         try:
-            write(self, *args)
+            return append(self, *args)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     filled.insert_many(documents(200, first=400, at=documents(400)[-1]["created_at"]))
     with monkeypatch.context() as patched:
-        patched.setattr(SnapshotStore, "_write", write_with_a_limit)
+        patched.setattr(SnapshotStore, "append", append_with_a_limit)
         fails(r"DATA_URI\) cannot be written")
 
     assert retrain("reviews").ingested.snapshot.documents == 600

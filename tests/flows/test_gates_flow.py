@@ -31,6 +31,7 @@ _LOGISTIC = {
 ONE_WORD = {"one-word": _LOGISTIC | {"features": _TFIDF | {"max_features": 1}}}
 ALL_WORDS = {"all-words": _LOGISTIC | {"features": _TFIDF}}
 FLOOR = {"floors": {"accuracy": 0.3}}
+SLICES = {"margin": 0.05, "fields": ["film.country"]}
 # Its texts are made from one template, and so near-copies of each other.
 EACH = {"near_copies": "ignore"}
 
@@ -61,8 +62,7 @@ def reviews(collection: Any) -> Any:
 @pytest.fixture
 def one_word_in_production(reviews: Any, write_problem: Callable[..., Problem]) -> Any:
     """A machine with these reviews, on which a model that knows one word is in Production."""
-    slices = {"margin": 0.05, "fields": ["film.country"]}
-    write_problem(candidates=ONE_WORD, gates=FLOOR | {"slices": slices}, split=EACH)
+    write_problem(candidates=ONE_WORD, gates=FLOOR | {"slices": SLICES}, split=EACH)
     assert _verdict().outcome == "promoted"
     return reviews
 
@@ -121,7 +121,11 @@ def test_a_challenger_that_fails_a_behavioural_case_is_kept_out_and_the_verdict_
 def test_newer_documents_let_an_equal_challenger_take_over_where_the_problem_says_so(
     one_word_in_production: Any, write_problem: Callable[..., Problem]
 ) -> None:
-    write_problem(candidates=ONE_WORD, gates=FLOOR | {"not_worse": {"margin": 0.5}}, split=EACH)
+    write_problem(
+        candidates=ONE_WORD,
+        gates=FLOOR | {"slices": SLICES, "not_worse": {"margin": 0.5}},
+        split=EACH,
+    )
     stale = _verdict()
     one_word_in_production.insert_many([_document(number) for number in range(1000, 1010)])
 

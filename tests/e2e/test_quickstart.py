@@ -38,13 +38,14 @@ def run_flow(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=280,
+        timeout=600,
         check=False,
     )
     assert done.returncode == status, done.stdout
     return done.stdout
 
 
+@pytest.mark.timeout(900)
 def test_the_commands_of_the_readme_work_as_they_stand_there(
     empty_machine: dict[str, str], empty_prefect: Path, tmp_path: Path
 ) -> None:

@@ -359,7 +359,7 @@ def test_a_run_whose_worker_was_killed_is_marked_and_a_new_one_completes(
     )
     (shown,) = (one["data"] for one in artifact)
     assert "promoted, Production is now version 1" in shown
-    assert f"| in the snapshot | {_DOCUMENTS} |" in shown
+    assert f"| used | {_DOCUMENTS} |" in shown
 
 
 def test_drift_starts_a_retraining(system: System) -> None:

@@ -27,7 +27,7 @@ from tasks.promotion.questions import close_unanswered
 from tasks.reporting.gauges import gauges_of
 from tasks.reporting.retraining import Retraining, report
 from tasks.training.evaluate import evaluate
-from tasks.training.preload import get_ready
+from tasks.training.preload import get_ready, load_candidates
 from tasks.training.register import register
 from tasks.training.train import choose, largest_first, train
 from tasks.training.tune_threshold import decide
@@ -74,6 +74,7 @@ def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Ste
             # Rare labels may be left out: from here on these are the problem's classes.
             spec = dataset.problem
             describe(spec, dataset, run_id)
+        load_candidates(spec)
         with steps("train"), beside(get_ready):
             names = largest_first(spec, dataset)
             futures = [train.submit(spec, name, dataset, run_id) for name in names]

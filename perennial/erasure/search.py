@@ -84,14 +84,24 @@ def _written(text: str) -> tuple[bytes, ...]:
 
 
 def found_in(content: bytes, needles: Iterable[Needle]) -> list[Needle]:
-    """Return what is in the content of a file, as it lies there or unpacked."""
+    """Return what is in the content of a file, as it lies there or unpacked.
+
+    Raises
+    ------
+    OutsideError
+        If a Parquet file is damaged, and nothing is found in it as it lies there.
+    """
     left, found = list(needles), []
-    for view in _views(content):
-        if not left:
-            break
-        seen = [needle for needle in left if needle.is_in(view)]
-        found += seen
-        left = [needle for needle in left if needle not in seen]
+    try:
+        for view in _views(content):
+            seen = [needle for needle in left if needle.is_in(view)]
+            found += seen
+            left = [needle for needle in left if needle not in seen]
+            if not left:
+                break
+    except OutsideError:
+        if not found:
+            raise
     return found
 
 

@@ -80,6 +80,7 @@ def prove(
     folder = Folder(settings.data_dir, leaving_out=(_MONGODB, _SNAPSHOTS))
     left += search.places(folder, folder.all())
     _require(not left, left)
+    _require_searched(search.damaged)
     return Proof(
         len(needles), too_short, len(shared), search.files, search.size, _not_searched(settings)
     )
@@ -105,13 +106,18 @@ class _Search:
     def __init__(self, needles: list[Needle]) -> None:
         self.needles = needles
         self.files = self.size = 0
+        self.damaged: list[str] = []
 
     def look(self, objects: Objects, stored: StoredObject) -> list[Needle]:
-        """Return what is in a file."""
+        """Return what is in a file; nothing of one that cannot be searched, which is noted."""
         content = objects.read(stored)
         self.files += 1
         self.size += len(content)
-        return found_in(content, self.needles)
+        try:
+            return found_in(content, self.needles)
+        except OutsideError:
+            self.damaged.append(f"{objects.address}/{stored}")
+            return []
 
     def places(
         self, objects: Objects, stored: Iterator[StoredObject] | list[StoredObject]
@@ -136,12 +142,23 @@ def _require_no_golden(
 def _require(holds: bool, left: list[str]) -> None:
     if holds:
         return
-    shown = ", ".join(left[:_SHOWN])
-    more = f" and {len(left) - _SHOWN:,} more" if len(left) > _SHOWN else ""
     raise OutsideError(
-        f"Parts of erased documents are still in {shown}{more}. All else is erased; remove what "
+        f"Parts of erased documents are still in {_shown(left)}. All else is erased; remove what "
         "is there, and run the same command again, which searches once more."
     )
+
+
+def _require_searched(damaged: list[str]) -> None:
+    if damaged:
+        raise OutsideError(
+            f"Damaged Parquet files cannot be searched for erased documents: {_shown(damaged)}. "
+            "All else is erased; remove them, and run the same command again."
+        )
+
+
+def _shown(places: list[str]) -> str:
+    more = f" and {len(places) - _SHOWN:,} more" if len(places) > _SHOWN else ""
+    return ", ".join(places[:_SHOWN]) + more
 
 
 def _not_searched(settings: Settings) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
 from perennial.erasure.search import found_in, needles_of_id, needles_of_text
+from perennial.errors import OutsideError
 
 TEXT = 'She said "no", and that\'s it: über alles schön — <b>and</b> 👎 twice, in the year of 1999.'
 
@@ -63,6 +64,7 @@ def test_a_text_is_found_however_a_file_holds_it(way: Callable[[str], bytes]) ->
 
 
 @given(st.text(min_size=60), st.integers(0, 2), st.binary(max_size=50))
+@example("0" * 60, 0, b"PAR1")
 def test_a_third_of_a_text_is_found_wherever_it_was_cut(
     text: str, part: int, around: bytes
 ) -> None:
@@ -98,3 +100,11 @@ def test_what_is_too_short_is_not_looked_for() -> None:
 @pytest.mark.parametrize("beginning", [b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"])
 def test_what_only_begins_like_an_archive_is_searched_as_it_is(beginning: bytes) -> None:
     assert found_in(beginning + TEXT.encode(), needles_of_text(TEXT))
+
+
+def test_a_damaged_parquet_file_hides_nothing() -> None:
+    needles = needles_of_text(TEXT)
+
+    assert found_in(b"PAR1" + TEXT[:45].encode() + b"PAR1", needles) == needles[:1]
+    with pytest.raises(OutsideError, match="a Parquet file is damaged"):
+        found_in(b"PAR1 packed beyond recognition PAR1", needles)

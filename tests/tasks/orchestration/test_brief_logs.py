@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from perennial.errors import OutsideError
-from tasks.orchestration import retries
-from tasks.orchestration.retries import quiet_prefect_logs
+from tasks.orchestration.retries import quiet_prefect_logs, said_at_the_end
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 _WHY = "The collection is empty; load documents."
-
-
-@pytest.fixture(autouse=True)
-def at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget afterwards that a program says at its end why it failed."""
-    monkeypatch.setattr(retries._BRIEF, "is_said_at_the_end", False)
 
 
 @task(cache_policy=NO_CACHE)
@@ -37,9 +32,9 @@ def looking() -> None:
 def test_why_a_run_failed_is_logged_once_unless_its_command_says_it_at_the_end(
     by_a_command: bool, times: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    quiet_prefect_logs(said_at_the_end=by_a_command)
+    command = said_at_the_end() if by_a_command else nullcontext()
 
-    with pytest.raises(OutsideError, match=_WHY):
+    with command, pytest.raises(OutsideError, match=_WHY):
         looking()
 
     assert caplog.text.count(_WHY) == times

@@ -12,10 +12,10 @@ from pymongo import DESCENDING
 from pymongo.collection import Collection
 
 from perennial import paths
-from perennial.config.feedback import FEEDBACK, ID_PREFIX
 from perennial.config.problem import Problem
+from perennial.config.sections.feedback import FEEDBACK, ID_PREFIX
+from perennial.documents.revisions import sender_path
 from perennial.inputs.base import inputs_of
-from perennial.inputs.revisions import sender_path
 from perennial.stores import mongodb
 
 _BATCH = 2_000
@@ -105,7 +105,7 @@ def read_newest(
 
 
 def _not_feedback(problem: Problem) -> dict[str, Any]:
-    """Return a query for what `perennial.inputs.documents.from_feedback` is false of."""
+    """Return a query for what `perennial.documents.documents.from_feedback` is false of."""
     by_id = {"_id": {"$regex": f"^{ID_PREFIX}"}}
     return {"$nor": [by_id, {problem.source.fields.source: FEEDBACK}]}
 

@@ -15,7 +15,7 @@ from perennial.errors import OutsideError
 from perennial.splits.rare_labels import LEAST, Relabelled
 from perennial.splits.split import CREATED_AT, LABEL, Sides
 from perennial.splits.summary import join_some
-from perennial.stores.snapshots import Snapshot
+from perennial.stores.snapshots.store import Snapshot
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,26 +22,26 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from perennial.commands import counted
-from perennial.config.feedback import ID_PREFIX
 from perennial.config.problem import Problem
+from perennial.config.sections.feedback import ID_PREFIX
+from perennial.documents.keys import document_id, document_key
+from perennial.documents.revisions import Found, to_revisions
 from perennial.erasure.models import clean_cache, replace_examples
 from perennial.erasure.objects import objects_at, remove_old_versions
 from perennial.erasure.table import Stored, erase_rows, ids_of_copies, known_keys, stored_of
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
-from perennial.inputs.keys import document_id, document_key
-from perennial.inputs.revisions import Found, to_revisions
 from perennial.registry.client import Registry
 from perennial.registry.tags import ErasureTags
 from perennial.settings import Settings, get_serving_settings
 from perennial.stores import mongodb
-from perennial.stores.delta import SnapshotConflictError
 from perennial.stores.documents import batched, both, open_documents
 from perennial.stores.feedback import delete_statements
 from perennial.stores.prediction_log import delete_predictions, find_inputs
-from perennial.stores.snapshots import HISTORY, SnapshotStore
-from perennial.stores.tombstones import Tombstone, Tombstones, digest_of_id
+from perennial.stores.snapshots.delta import SnapshotConflictError
+from perennial.stores.snapshots.store import HISTORY, SnapshotStore
+from perennial.stores.snapshots.tombstones import Tombstone, Tombstones, digest_of_id
 from tasks.erasure.prove import Proof, prove
 from tasks.orchestration.retries import COMPUTING_SECONDS
 from tasks.promotion.unseen import learned_by

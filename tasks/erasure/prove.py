@@ -13,8 +13,8 @@ from perennial.erasure.table import Stored, stored_of
 from perennial.errors import OutsideError
 from perennial.registry.client import Registry
 from perennial.settings import Settings
-from perennial.stores.snapshots import HISTORY, SnapshotStore
-from perennial.stores.tombstones import Tombstones
+from perennial.stores.snapshots.store import HISTORY, SnapshotStore
+from perennial.stores.snapshots.tombstones import Tombstones
 
 # A database's own files, which it alone can tidy; the page in the documentation says how.
 _MONGODB, _SNAPSHOTS = "mongodb", "snapshots"

@@ -17,10 +17,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from perennial.config.problem import Problem
+from perennial.documents.judgement import judge_documents
 from perennial.files.inputs import InputColumns
 from perennial.files.labelled import LabelledFile
 from perennial.files.table import open_table
-from perennial.inputs.judgement import judge_documents
 
 TEXT_FORMATS = (
     ".csv",

@@ -130,3 +130,12 @@ def test_a_room_has_at_most_fifteen_modules(room: Path) -> None:
     modules = [module for module in room.glob("*.py") if not module.stem.startswith("__")]
 
     assert len(modules) <= 15
+
+
+def test_the_map_of_the_house_names_every_room_and_every_module_of_the_library() -> None:
+    contributing = (PROJECT / "CONTRIBUTING.md").read_text()
+    library = PROJECT / "perennial"
+    rooms = {f"`{room.parent.name}/`" for room in library.glob("*/__init__.py")}
+    modules = {f"`{module.name}`" for module in library.glob("[!_]*.py")}
+
+    assert {name for name in rooms | modules if name not in contributing} == set()

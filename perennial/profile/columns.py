@@ -13,9 +13,8 @@ from typing import Any
 
 from perennial.fields import KINDS
 from perennial.files.storable import read_date
-from perennial.profile.scripts import is_unspaced
 from perennial.profile.table import Column, TableProfile, countable
-from perennial.text.scripts import count_words
+from perennial.text.scripts import MOSTLY, count_words, unspaced_share
 
 
 class Role(StrEnum):
@@ -203,7 +202,8 @@ def _of_texts(texts: Sequence[str], distinct: int) -> tuple[Role, str]:
     words = median(count_words(text, _MANY_WORDS) for text in texts)
     letters = median(map(len, texts))
     is_prose = words >= _WORDS or (
-        letters >= _UNSPACED_LETTERS and is_unspaced("".join(text[:50] for text in texts[:200]))
+        letters >= _UNSPACED_LETTERS
+        and unspaced_share([text[:50] for text in texts[:200]]) >= MOSTLY
     )
     if is_prose and known > max(_REPEATED * len(texts), 20):
         return Role.TEXT, f"{words:.0f} words in the middle"

@@ -40,7 +40,7 @@ from perennial.splits.split import (
 )
 from perennial.splits.summary import SplitSummary
 from perennial.stores.snapshots.store import Snapshot, SnapshotStore
-from perennial.text.scripts import AnalyzerChoice, choose_analyzer
+from perennial.text.analyzer import AnalyzerChoice, choose_analyzer
 from perennial.training.pipelines import Counter, build_counter, build_normalizer
 from perennial.training.validation import Bonds, Fold, validation_folds
 from tasks.data.labels import Divided, require_both_sides, require_common_labels

@@ -6,8 +6,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-# Scripts that put no space between words, by the beginning of the names of their letters.
-_UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"})
 _SHOWN = {"CJK": "Chinese characters", "HIRAGANA": "Japanese", "KATAKANA": "Japanese"}
 _LOOKED_AT = 20_000
 _LEAST_SHARE = 0.05
@@ -28,11 +26,6 @@ def scripts_of(text: str) -> dict[str, float]:
         for script, count in counts.most_common()
         if count >= _LEAST_SHARE * total
     }
-
-
-def is_unspaced(text: str) -> bool:
-    """Return whether most letters are of scripts that put no space between words."""
-    return sum(share for script, share in scripts_of(text).items() if script in _UNSPACED) > 0.5
 
 
 def script_names(text: str) -> list[str]:

@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ _CANDIDATE = {"estimator": "logistic_regression"}
 
 def problem_of(
     labels: dict[str, Any],
-    fields: dict[str, str] | None = None,
+    fields: Mapping[str, str | dict[str, str]] | None = None,
     source_fields: dict[str, str] | None = None,
     min_words: int | None = None,
 ) -> Problem:

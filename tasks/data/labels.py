@@ -135,6 +135,12 @@ def _explain(problem: Problem, divided: Divided, missing: list[str]) -> str:
             f"(split.field {split.field}); load more documents, or write "
             f"{_drop(problem, counts)} in {file}"
         )
+    if problem.split.near_copies == "together" and max(counts.values()) >= LEAST:
+        return (
+            f": {numbers}, all of them near-copies of one another, which stay on one side; write "
+            f"split: {{near_copies: ignore}} in {file} if each is a case of its own, load documents "
+            f"that differ more, or write {_drop(problem, counts)} there"
+        )
     return (
         f": {numbers}, and a label needs {LEAST} different ones, one to learn from and one to be "
         f"judged on; load more documents, or write {_drop(problem, counts)} in {file}"

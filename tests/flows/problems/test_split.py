@@ -113,6 +113,35 @@ def test_a_random_split_of_drifting_classes_overstates_what_the_split_by_time_sa
     assert "is reproduced" in reproduce("reviews", late.verdict.challenger)
 
 
+def test_texts_of_one_template_are_told_from_too_few_documents(
+    write_problem: Callable[..., Problem], collection: Any
+) -> None:
+    write_problem(candidates=BAYES, gates=NO_FLOOR)
+    collection.insert_many(
+        {
+            "_id": f"{label}-{number}",
+            "text": f"{template} The number of my order is {spelled(number)}.",
+            "label": label,
+            "created_at": MIDNIGHT,
+        }
+        for label, template in enumerate(
+            (
+                "Nothing has arrived for weeks and nobody ever answers when I call your office.",
+                "What a lovely parcel, wrapped with such care and here a whole day before the date!",
+            )
+        )
+        for number in range(30)
+    )
+
+    with pytest.raises(OutsideError) as raised:
+        retrain("reviews")
+
+    assert "all of them near-copies of one another" in str(raised.value)
+    assert "write split: {near_copies: ignore} in problems/reviews.yaml" in str(raised.value)
+    write_problem(candidates=BAYES, gates=NO_FLOOR, split={"near_copies": "ignore"})
+    assert retrain("reviews").verdict is not None
+
+
 def news(sizes: list[int], *, first: int = 0) -> list[dict[str, Any]]:
     """Return so many documents about each topic."""
     return [

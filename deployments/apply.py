@@ -32,11 +32,11 @@ from deployments.automations import OURS, apply_automations, automations
 from deployments.blocks import apply_blocks, apply_notification
 from deployments.plan import Planned, plan_problems
 from deployments.pools import apply_pool
-from flows.cli import descriptions
 from perennial.config.loader import load_problems
 from perennial.errors import OutsideError
 from perennial.redaction import redact, split_credentials
 from perennial.settings import OperationSettings, Settings, get_operation_settings, get_settings
+from tasks.orchestration.cli import descriptions
 from tasks.orchestration.retries import EXPECTED
 
 _RETRAIN = "retrain"

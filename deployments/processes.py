@@ -94,7 +94,12 @@ def processes(
     environment = addresses(settings, operation)
     home = settings.data_dir.absolute() / "local"
     rows = [
-        _worker(api, environment, home, has_server=configured_prefect_api() is None),
+        _worker(
+            api,
+            environment | _database_of_mlflow(settings),
+            home,
+            has_server=configured_prefect_api() is None,
+        ),
         _service(serving, environment),
         _exporter(get_exporter_settings(), environment),
     ]
@@ -118,6 +123,12 @@ def addresses(settings: Settings, operation: OperationSettings) -> dict[str, str
     return found
 
 
+def _database_of_mlflow(settings: Settings) -> dict[str, str]:
+    if _has_mlflow(settings):
+        return {}
+    return {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{embedded_database(settings)}"}
+
+
 def _has_mlflow(settings: Settings) -> bool:
     return bool(settings.mlflow_tracking_uri or settings.dagshub_repo_name)
 
@@ -135,6 +146,8 @@ def _prefect(operation: OperationSettings, home: Path) -> Process:
             "PREFECT_HOME": str(home / "prefect"),
             "PREFECT_UI_API_URL": f"http://{LOCAL}:{port}/api",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            # Runs, their logs and events go after 90 days.
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
             # SQLite has one writer at a time; on a busy machine its turn takes a while to come.
             "PREFECT_SERVER_DATABASE_TIMEOUT": _DATABASE_SECONDS,
             "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": _DATABASE_SECONDS,
@@ -157,6 +170,8 @@ def _mlflow(settings: Settings, operation: OperationSettings) -> Process:
         "--workers": "1",
         "--backend-store-uri": f"sqlite:///{database}",
         "--artifacts-destination": str(folder_beside(database)),
+        # A line for every request would be gigabytes a year.
+        "--uvicorn-opts": "--log-level warning",
     }
     arguments = [part for option in options.items() for part in option]
     return Process(
@@ -165,6 +180,7 @@ def _mlflow(settings: Settings, operation: OperationSettings) -> Process:
         is_healthy=lambda: _answers(f"http://{LOCAL}:{port}/health"),
         address=f"http://{LOCAL}:{port}",
         port=(port, "OPERATION_MLFLOW_PORT"),
+        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
 
 

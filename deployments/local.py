@@ -21,6 +21,7 @@ from typing import IO
 import psutil
 from rich.console import Console
 
+from deployments.logs import rotate
 from deployments.processes import Process, addresses, processes
 from perennial.errors import OutsideError
 from perennial.local import embedded
@@ -113,6 +114,7 @@ def supervise(settings: Settings, operation: OperationSettings) -> None:
                     children[name].process.is_healthy() for name in child.process.after
                 ):
                     child.start()
+                rotate(child.log)
             time.sleep(_LOOK_SECONDS)
 
 
@@ -133,7 +135,7 @@ class _Child:
 
     def __init__(self, process: Process, home: Path, settings: Settings) -> None:
         self.process, self._settings = process, settings
-        self._log, self.pid_file = _log(home, process), home / f"{process.name}.pid"
+        self.log, self.pid_file = _log(home, process), home / f"{process.name}.pid"
         self._running: subprocess.Popen[bytes] | None = None
         self._started = self._pause = 0.0
 
@@ -153,7 +155,7 @@ class _Child:
             # What it has started itself may still run, and hold its port.
             _end([self.pid_file], 0.0)
             self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._running = subprocess.Popen(
                 self.process.command,
                 cwd=self._settings.project_dir,

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from deployments.logs import rotate
 from deployments.processes import Process, addresses, processes
+from perennial.config.errors import join_names
 from perennial.errors import OutsideError
 from perennial.local import embedded
 from perennial.local.python import python_environment
@@ -54,8 +55,7 @@ def up(settings: Settings, operation: OperationSettings, console: Console) -> No
     home = _home(settings)
     if not _is_supervised(home):
         _end_leftovers(home)
-        for process in table:
-            process.check_port()
+        _require_free_ports(table)
         _start_supervisor(home, settings)
     for process in table:
         if process.after:
@@ -72,6 +72,20 @@ def up(settings: Settings, operation: OperationSettings, console: Console) -> No
                 f"mongodb   mongodb://127.0.0.1:{port}/?directConnection=true", highlight=False
             )
     console.print(f"logs      {home}/*.log; `perennial down` ends all of it", highlight=False)
+
+
+def _require_free_ports(table: Sequence[Process]) -> None:
+    taken = [process for process in table if process.is_port_taken]
+    if not taken:
+        return
+    named = join_names(
+        f"port {process.port[0]}, where {process.name} would listen ({process.port[1]})"
+        for process in taken
+        if process.port is not None
+    )
+    raise OutsideError(
+        f"Other programs listen on {named}; end them, or set other ports by these settings."
+    )
 
 
 def down(settings: Settings, console: Console) -> None:

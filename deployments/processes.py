@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from perennial.errors import OutsideError
 from perennial.libraries import configured_prefect_api, prefect_headers
 from perennial.registry.artifact_store import embedded_database, folder_beside
 from perennial.settings import (
@@ -67,23 +66,13 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
 
-    def check_port(self) -> None:
-        """Refuse to start beside another program on the same port.
-
-        Raises
-        ------
-        OutsideError
-            If something listens there.
-        """
+    @property
+    def is_port_taken(self) -> bool:
+        """Whether another program listens on its port."""
         if self.port is None:
-            return
-        port, setting = self.port
+            return False
         with socket.socket() as probe:
-            if probe.connect_ex((LOCAL, port)) == 0:
-                raise OutsideError(
-                    f"Another program listens on port {port}, where {self.name} would; "
-                    f"end it, or set {setting}."
-                )
+            return probe.connect_ex((LOCAL, self.port[0])) == 0
 
 
 def processes(

@@ -48,7 +48,7 @@ def retrain(
     force : bool
         Train even when neither documents nor problem have changed.
     urgent : bool
-        Train in any case, and promote a challenger that passes every gate without a confirmation.
+        Promote a challenger that passes every gate without waiting for its confirmation.
     """
     quiet_prefect_logs()
     steps = Steps()
@@ -60,7 +60,7 @@ def retrain(
             close_unanswered(spec)
         with steps("ingest"):
             ingested = ingest(spec, rescan=rescan)
-        if registry.has_finished(spec.name, _identity(spec, ingested)) and not (force or urgent):
+        if registry.has_finished(spec.name, _identity(spec, ingested)) and not force:
             retraining = Retraining(ingested, steps.seconds)
         else:
             retraining = _learn(spec, ingested, registry, steps, urgent=urgent)

@@ -42,7 +42,7 @@ def same_candidate(
     """Yield the earlier versions whose verdicts say something about a challenger, newest first.
 
     They are of the same specification and were compared with the same Production. What happened
-    before the last promotion does not count, even if a rollback has undone that since.
+    before Production was another version does not count, even if a rollback has undone that since.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def same_candidate(
     for other in earlier:
         if other.version >= version.version:
             continue
-        if other.verdict == _PROMOTED:
+        if other.verdict == _PROMOTED or other.compared_with not in (None, production.version):
             return
         if (
             other.compared_with == production.version

@@ -73,7 +73,10 @@ def test_a_challenger_whose_candidate_nobody_wrote_down_is_confirmed_by_none() -
 def test_what_passed_before_a_promotion_that_was_undone_does_not_count() -> None:
     undone = made(4, outcome="promoted")
 
-    assert before(made(6), made(3, "awaited"), undone, made(5)) == [5]
+    by_hand = made(4, against=7)
+
+    for between in (undone, by_hand):
+        assert before(made(6), made(3, "awaited"), between, made(5)) == [5]
 
 
 def test_the_newest_version_of_fewer_documents_decides_and_equal_ones_are_passed_over() -> None:

@@ -36,7 +36,7 @@ _LOGISTIC = {
 # One word says next to nothing about a review.
 WEAK = {"weak": _LOGISTIC | {"features": {"weighting": "tfidf", "max_features": 1}}}
 GOOD = {"good": _LOGISTIC | {"features": {"weighting": "tfidf"}}}
-FLOOR = {"floors": {"accuracy": 0.3}}
+FLOOR = {"floors": {"accuracy": 0.3}, "confirm": "none"}
 ASKED = FLOOR | {"promotion": "approve"}
 
 

@@ -162,7 +162,7 @@ def test_a_challenger_that_passes_its_gates_begins_as_the_canary(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     collection.insert_many(documents(1200))
-    gates = {"floors": {"accuracy": 0.3}}
+    gates = {"floors": {"accuracy": 0.3}, "confirm": "none"}
     for name in ("weak", "good"):
         write_problem(candidates={name: CANDIDATES[name]}, gates=gates, rollout="canary")
         retrain("reviews")

@@ -13,6 +13,7 @@ from perennial.gates.approval import Approval, Promotion, judge_answer
 from perennial.gates.base import Evidence, Gate, GateResult
 from perennial.gates.catalogue import judge
 from perennial.metrics import Predictions
+from perennial.promotion.comparison import MetricPair, compare_metrics
 
 NEVER_AUTOMATIC = "promotion is never automatic"
 VerdictOutcome = Literal["promoted", "kept", "waiting"]
@@ -41,6 +42,10 @@ class Verdict(BaseModel):
         The problem's rule for a challenger that passes every gate.
     until : datetime or None
         End of the time in which a person may answer, if one is asked.
+    compared : tuple of MetricPair
+        Every metric of both versions; empty without Production, and of a verdict that was read.
+    compared_on : int
+        On how many documents.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +56,8 @@ class Verdict(BaseModel):
     production: int | None
     promotion: Promotion = "auto"
     until: datetime | None = None
+    compared: tuple[MetricPair, ...] = ()
+    compared_on: int = 0
 
     @property
     def reason(self) -> str:
@@ -167,5 +174,7 @@ def reach_verdict(
         challenger=version,
         production=production[0] if production else None,
         promotion=policy,
+        compared=compare_metrics(predictions, production[1]) if production else (),
+        compared_on=len(predictions) if production else 0,
     )
     return verdict if approval is None else verdict.answered(approval)

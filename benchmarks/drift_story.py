@@ -12,9 +12,9 @@ from typing import Any
 
 from flows.monitor import monitor
 from flows.retrain import retrain
-from perennial.config.feedback import document_id
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
+from perennial.config.sections.feedback import document_id
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import open_registry
 from perennial.settings import ServingSettings, get_serving_settings, get_settings

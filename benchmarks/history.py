@@ -131,7 +131,7 @@ def ingest_once(name: str, *, rescan: bool = False) -> tuple[float, float]:
 def a_year(make: Callable[[str, int], Collection], documents: int, days: int) -> dict[str, float]:
     """Return how a year of changes slows an ingestion and a read down, and the files it leaves."""
     from perennial.settings import get_settings
-    from perennial.stores.snapshots import SnapshotStore
+    from perennial.stores.snapshots.store import SnapshotStore
 
     collection = make("year", documents)
     ingest_once("year")

@@ -38,7 +38,7 @@ from benchmarks.common import parser, write_json
 from perennial.config.problem import Problem
 from perennial.metrics import Predictions, compute
 from perennial.profile.candidates import candidates_of
-from perennial.text.scripts import choose_analyzer
+from perennial.text.analyzer import choose_analyzer
 from perennial.training.classes import in_terms_of, positions
 from perennial.training.pipelines import (
     assemble,

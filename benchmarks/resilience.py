@@ -38,12 +38,12 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bad import SERVER_ERROR, send_bad
-from benchmarks.clients import Seen, ask_for, ask_times
 from benchmarks.common import read_reviews, write_json
-from benchmarks.in_process import SNIPPETS, read_texts
 from benchmarks.retrain import Ours, write_documents
-from benchmarks.servers import Running, answers, free_port, running
+from benchmarks.service.bad import SERVER_ERROR, send_bad
+from benchmarks.service.clients import Seen, ask_for, ask_times
+from benchmarks.service.in_process import SNIPPETS, read_texts
+from benchmarks.service.servers import Running, answers, free_port, running
 from benchmarks.serving import CANDIDATE, our_command, serving_environment
 from perennial.registry.client import open_registry
 from perennial.registry.model_version import ModelVersion

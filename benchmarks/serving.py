@@ -40,14 +40,23 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import in_process
-from benchmarks.bare import PROBLEM_VARIABLE
 from benchmarks.common import clean_environment, interleave, parser, read_reviews, write_json
-from benchmarks.in_process import BATCH, REVIEWS, SNIPPETS, WORKERS, Alone, Way, batches, read_texts
-from benchmarks.load import Measured, load, require_wrk, write_bodies
 from benchmarks.ours import Project
 from benchmarks.retrain import Ours, write_documents
-from benchmarks.servers import running
+from benchmarks.service import in_process
+from benchmarks.service.bare import PROBLEM_VARIABLE
+from benchmarks.service.in_process import (
+    BATCH,
+    REVIEWS,
+    SNIPPETS,
+    WORKERS,
+    Alone,
+    Way,
+    batches,
+    read_texts,
+)
+from benchmarks.service.load import Measured, load, require_wrk, write_bodies
+from benchmarks.service.servers import running
 from benchmarks.tutorial import pipeline
 from benchmarks.tutorial.nltk_data import ensure_nltk_data
 from perennial.local import embedded
@@ -157,7 +166,14 @@ def _mlflow_command(ours: Ours, port: int) -> list[str]:
 
 def _bare_command(port: int) -> list[str]:
     options = ["--workers", str(WORKERS), "--port", str(port), "--no-access-log"]
-    return [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.bare:create", *options]
+    return [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        "benchmarks.service.bare:create",
+        *options,
+    ]
 
 
 def _start(

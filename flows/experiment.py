@@ -22,7 +22,7 @@ from perennial.config.problem import Problem
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import Gauge, record
-from perennial.stores.snapshots import Snapshot
+from perennial.stores.snapshots.store import Snapshot
 from tasks.data.ingest import ingest
 from tasks.data.prepare import Dataset, prepare
 from tasks.experiment.baseline import write_baseline

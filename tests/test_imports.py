@@ -113,3 +113,29 @@ def test_an_import_upwards_breaks_a_contract_also_where_it_is_lazy(tmp_path: Pat
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "perennial.registry.history -> tasks.orchestration.steps" in done.stdout
+
+
+_ROOMS = sorted(
+    {
+        module.parent
+        for room in ("perennial", "flows", "tasks", "serving", "deployments", "benchmarks", "tools")
+        for module in (PROJECT / room).rglob("*.py")
+    }
+    | {test.parent for test in (PROJECT / "tests").rglob("test_*.py")}
+)
+
+
+@pytest.mark.parametrize("room", _ROOMS, ids=lambda room: str(room.relative_to(PROJECT)))
+def test_a_room_has_at_most_fifteen_modules(room: Path) -> None:
+    modules = [module for module in room.glob("*.py") if not module.stem.startswith("__")]
+
+    assert len(modules) <= 15
+
+
+def test_the_map_of_the_house_names_every_room_and_every_module_of_the_library() -> None:
+    contributing = (PROJECT / "CONTRIBUTING.md").read_text()
+    library = PROJECT / "perennial"
+    rooms = {f"`{room.parent.name}/`" for room in library.glob("*/__init__.py")}
+    modules = {f"`{module.name}`" for module in library.glob("[!_]*.py")}
+
+    assert {name for name in rooms | modules if name not in contributing} == set()

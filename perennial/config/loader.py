@@ -10,9 +10,9 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from perennial.config.candidates import Candidate, TabularCandidate
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names, shorten
 from perennial.config.problem import Problem
+from perennial.config.sections.candidates import Candidate, TabularCandidate
 from perennial.errors import ProblemError
 from perennial.gates.base import READ_FILE
 from perennial.gates.cases import LABELS

@@ -11,7 +11,6 @@ from pydantic import (
     Field,
     PrivateAttr,
     TypeAdapter,
-    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
@@ -20,22 +19,27 @@ from pydantic import (
 from pydantic.main import IncEx
 
 from perennial import paths
-from perennial.config.candidates import Analyzer, Candidate, TabularCandidate
-from perennial.config.decision import DecisionConfig
+from perennial.config.checks import (
+    check_candidates,
+    check_estimators,
+    check_grid,
+    check_paths,
+    check_spaces,
+)
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
-from perennial.config.experiment import Experiment
-from perennial.config.feedback import FeedbackRules
-from perennial.config.fields import FieldSpec
-from perennial.config.gates import Gates
-from perennial.config.labels import check_labels, check_merged_labels
-from perennial.config.monitoring import Monitoring
-from perennial.config.preparation import Preparation
-from perennial.config.rollout import Rollout
-from perennial.config.schedule import Schedule
-from perennial.config.source import Source
-from perennial.config.split import RareLabels, Split, Validation
-from perennial.estimators import ESTIMATORS
-from perennial.estimators.base import Refusal
+from perennial.config.sections.candidates import Analyzer, Candidate, TabularCandidate
+from perennial.config.sections.decision import DecisionConfig
+from perennial.config.sections.experiment import Experiment
+from perennial.config.sections.feedback import FeedbackRules
+from perennial.config.sections.fields import FieldSpec
+from perennial.config.sections.gates import Gates
+from perennial.config.sections.labels import check_labels, check_merged_labels
+from perennial.config.sections.monitoring import Monitoring
+from perennial.config.sections.preparation import Preparation
+from perennial.config.sections.rollout import Rollout
+from perennial.config.sections.schedule import Schedule
+from perennial.config.sections.source import Source
+from perennial.config.sections.split import RareLabels, Split, Validation
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
 from perennial.metrics import METRICS, MetricName
 from perennial.schema import FieldName, Name, Schema, Share
@@ -140,7 +144,7 @@ class Problem(Schema):
         if self.inputs is None:
             if not self.preparations:
                 raise CrossReferenceError(("preparations",), "is missing", "texts need one or more")
-            self._check_paths()
+            check_paths(self.source.fields, None)
             return self
         for location, part in _ONLY_FOR_TEXTS.items():
             found = part(self)
@@ -152,46 +156,17 @@ class Problem(Schema):
             for given in self.inputs:
                 if paths.collision((given, name)):
                     raise invalid_value(("inputs", given), given, "a field that holds nothing else")
-        self._check_paths()
+        check_paths(fields, self.inputs)
         return self
-
-    def _check_paths(self) -> None:
-        """Refuse a field within another one, which no document can have."""
-        names = self.source.fields
-        places: dict[str, tuple[str, ...]] = {
-            names.source: ("source", "fields", "source"),
-            names.created_at: ("source", "fields", "created_at"),
-            names.label: ("source", "fields", "label"),
-        }
-        if self.inputs is None:
-            places[names.text] = ("source", "fields", "text")
-        places |= {name: ("inputs", name) for name in self.inputs or {}}
-        found = paths.collision(places)
-        if found is not None:
-            outer, inner = found
-            problem = f"is {inner!r}" if places[inner][0] == "source" else "is a field"
-            remedy = f"it leads into {'.'.join(places[outer])}, which is {outer!r}"
-            if places[outer][0] == "inputs":
-                remedy = f"it leads into {outer}, another field of inputs"
-            raise CrossReferenceError(places[inner], problem, remedy)
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
-        for name, candidate in self.candidates.items():
-            if isinstance(candidate, TabularCandidate):
-                continue
-            if candidate.preparation not in self.preparations:
-                raise invalid_value(
-                    ("candidates", name, "preparation"),
-                    candidate.preparation,
-                    f"one of the preparations {join_names(self.preparations)}",
-                )
-        if self.baseline is not None and self.baseline not in self.candidates:
-            raise invalid_value(
-                ("baseline",), self.baseline, f"one of the candidates {join_names(self.candidates)}"
-            )
-        self._check_experiment()
-        self._check_estimators()
+        check_candidates(self.candidates, self.preparations, self.baseline)
+        if self.experiment.grid is not None:
+            check_grid(self.experiment.grid, self.preparations)
+        explored = self.for_experiment().candidates
+        check_spaces(self.experiment, explored)
+        check_estimators(self.candidates, explored, self.experiment, n_labels=len(self.labels))
         if len(set(map(repr, self.labels.values()))) < len(self.labels):
             raise invalid_value(
                 ("labels",), dict(self.labels), "a different stored value for each label"
@@ -225,64 +200,6 @@ class Problem(Schema):
             yield CrossReferenceError(("metric",), f"is {self.metric!r}", remedy)
         for location, shown, remedy in find_conflicts(self.gates, has_costs=self.has_costs):
             yield CrossReferenceError(("gates", *location), shown, remedy)
-
-    def _check_experiment(self) -> None:
-        grid = self.experiment.grid
-        for name, cell in grid.cells() if grid is not None else ():
-            try:
-                candidate = Candidate.model_validate(cell)
-            except ValidationError as error:
-                detail = error.errors()[0]
-                key = ".".join(map(str, detail["loc"]))
-                raise CrossReferenceError(
-                    ("experiment", "grid"),
-                    f"makes the candidate {name!r}, whose {key} is {detail['input']!r}",
-                    f"{detail['msg'][:1].lower()}{detail['msg'][1:]}",
-                ) from None
-            if candidate.preparation not in self.preparations:
-                raise invalid_value(
-                    ("experiment", "grid", "preparation"),
-                    candidate.preparation,
-                    f"one of the preparations {join_names(self.preparations)}",
-                )
-        explored = self.for_experiment().candidates
-        known = {*explored, *(candidate.estimator for candidate in explored.values())}
-        for name in self.experiment.spaces:
-            if name not in known:
-                raise invalid_value(
-                    ("experiment", "spaces", name), name, f"one of {join_names(sorted(known))}"
-                )
-
-    def _check_estimators(self) -> None:
-        """Check each candidate, and what is explored of it, against its estimator."""
-        n_labels = len(self.labels)
-        for name, candidate in self.candidates.items():
-            scaled = isinstance(candidate, TabularCandidate) and candidate.features.scale != "none"
-            _require_none(
-                ("candidates", name),
-                ESTIMATORS[candidate.estimator].refusals(
-                    candidate.parameters, n_labels=n_labels, scaled=scaled
-                ),
-            )
-        grid = self.experiment.grid
-        explored = self.for_experiment().candidates
-        for name, cell in grid.estimators.items() if grid is not None else ():
-            _require_none(
-                ("experiment", "grid", "estimators", name),
-                ESTIMATORS[cell.estimator].refusals(cell.parameters, n_labels=n_labels),
-            )
-        for name, candidate in explored.items():
-            found = self.experiment.space_of(name, candidate.estimator)
-            spaces = self.experiment.spaces
-            key = name if name in spaces else candidate.estimator
-            for parameter, values in found.parameters.items() if found is not None else ():
-                for value in values:
-                    _require_none(
-                        ("experiment", "spaces", key),
-                        ESTIMATORS[candidate.estimator].refusals_of(
-                            parameter, value, n_labels=n_labels
-                        ),
-                    )
 
     def for_retraining(self) -> Self:
         """Return the problem with its baseline as its only candidate, if it has one."""
@@ -412,12 +329,6 @@ _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     # How changes are found, which must not change what is found.
     "source": {"dataset": True, "reconcile": True, "fields": {"updated_at": True}},
 }
-
-
-def _require_none(location: tuple[str, ...], refusals: Iterator[Refusal]) -> None:
-    """Raise `CrossReferenceError` for the first refusal below a place in the file."""
-    for refusal in refusals:
-        raise CrossReferenceError((*location, *refusal.location), refusal.problem, refusal.remedy)
 
 
 def _only_for_texts(location: tuple[str, ...]) -> CrossReferenceError:

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from perennial.config.problem import Problem
+from perennial.documents.documents import in_holdout
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
-from perennial.inputs.documents import in_holdout
 from perennial.registry.artifact import GOLDEN_NAME, Golden, read_golden
 from perennial.registry.client import ModelVersion, Registry
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 
 IsErased = Callable[[Any], bool]
 

@@ -66,7 +66,8 @@ def objects_at(address: str, options: Mapping[str, str] | None = None) -> Object
     address : str
         A folder, or ``s3://BUCKET/PREFIX``.
     options : mapping of str to str, optional
-        Credentials, see `perennial.stores.delta.storage_options`; else those of the environment.
+        Credentials, see `perennial.stores.snapshots.delta.storage_options`; else those of the
+        environment.
 
     Raises
     ------

@@ -10,18 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from perennial.documents.accounts import reasons_of
+from perennial.documents.documents import snapshot_digest
+from perennial.documents.judgement import judge
+from perennial.documents.revisions import newest_revisions
 from perennial.errors import OutsideError
-from perennial.inputs.accounts import reasons_of
 from perennial.inputs.base import TextInputs
-from perennial.inputs.documents import snapshot_digest
-from perennial.inputs.judgement import judge
 from perennial.inputs.records import RECORDS
-from perennial.inputs.revisions import newest_revisions
-from perennial.stores import earlier_layout
-from perennial.stores.delta import SnapshotConflictError
-from perennial.stores.snapshot import REVISION, SNAPSHOT, Snapshot, digest_of, row_of
-from perennial.stores.snapshots import FEW_VALUES, SnapshotStore
-from perennial.stores.tombstones import Tombstones
+from perennial.stores.snapshots import earlier_layout
+from perennial.stores.snapshots.delta import SnapshotConflictError
+from perennial.stores.snapshots.snapshot import REVISION, SNAPSHOT, Snapshot, digest_of, row_of
+from perennial.stores.snapshots.store import FEW_VALUES, SnapshotStore
+from perennial.stores.snapshots.tombstones import Tombstones
 
 _CONFLICTS = 5
 _STORED = ("id", "content", "raw", TextInputs.column.name, RECORDS, earlier_layout.INPUTS)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from perennial.reasons import ReasonCode, WrongValueError
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -134,6 +136,29 @@ def describe(value: object) -> str:
 def is_text(value: object) -> bool:
     """Return whether a value is a text; a script of MongoDB's is none, though Python's is."""
     return isinstance(value, str) and not _is_from_mongodb(value)
+
+
+def checked_text(value: Any, *, longest: int) -> str:
+    """Return a value if it is a text that can be stored.
+
+    Raises
+    ------
+    WrongValueError
+        If it is no text, or one that is empty, longer than `longest` characters or not valid UTF-8.
+    """
+    if not is_text(value):
+        raise WrongValueError(ReasonCode.WRONG_TYPE, f"is {describe(value)}, not a text")
+    if not value:
+        raise WrongValueError(ReasonCode.EMPTY)
+    if len(value) > longest:
+        why = f"has {len(value):,} characters, more than {longest:,}"
+        raise WrongValueError(ReasonCode.TOO_LONG, why)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise WrongValueError(ReasonCode.NOT_UTF8) from None
+    text: str = value
+    return text
 
 
 def plain(value: Any) -> Any:

@@ -6,8 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from perennial.fields.base import Kind, describe, is_nan, is_text, plain
-from perennial.reasons import ReasonCode, WrongValueError
+from perennial.fields.base import Kind, checked_text, is_nan, plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,20 +28,7 @@ class Category(Kind):
         value = plain(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             value = _written(value)
-        if not is_text(value):
-            raise WrongValueError(ReasonCode.WRONG_TYPE, f"is {describe(value)}, not a text")
-        if not value:
-            raise WrongValueError(ReasonCode.EMPTY)
-        if len(value) > _LONGEST:
-            why = f"has {len(value):,} characters, more than {_LONGEST:,}"
-            raise WrongValueError(ReasonCode.TOO_LONG, why)
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise WrongValueError(ReasonCode.NOT_UTF8) from None
-        text: str = value
-        return text
+        return checked_text(value, longest=_LONGEST)
 
     def from_file(self, value: Any) -> Any:
         """Return the text as it is written; a number or a date as it would be written."""

@@ -17,10 +17,16 @@ _BEYOND = "is beyond the numbers that models take, up to 3.4e38"
 _WRITTEN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d+([.,'\u2019_\s]\d+)+", re.ASCII)
+# A decimal comma, with points, spaces or apostrophes between thousands.
+_WITH_COMMA = re.compile(
+    r"[+-]?(\d{1,3}([.'\u2019\s]\d{3})+|\d+)?(,\d*)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE
+)
+_SEPARATOR = re.compile(r"[.'\u2019\s]")
 _AMBIGUOUS = (
     "has a decimal comma or a separator of thousands; write it with a decimal point and without "
-    "separators, such as 1234.5"
+    "separators, such as 1234.5, or decimal: ',' for the field in the problem's file"
 )
+_NO_COMMA = "has a decimal point, where the problem's file says that the mark is a comma"
 
 
 class Number(Kind):
@@ -59,9 +65,31 @@ class Number(Kind):
 
     def from_file(self, value: Any) -> Any:
         """Return the number that a text is; see `Kind.from_file`."""
+        return self.read(value)
+
+    def read(self, value: Any, *, decimal: str = ".") -> Any:
+        """Return the number that a text is.
+
+        Parameters
+        ----------
+        value : object
+            A value of a file.
+        decimal : str
+            The decimal mark of texts: a point, or a comma, with which points, spaces and
+            apostrophes separate thousands.
+
+        Raises
+        ------
+        ValueError
+            If it has separators that may mean two things.
+        """
         if not isinstance(value, str):
             return None if is_missing(value) else value
         text = value.strip()
+        if decimal == "," and _WITH_COMMA.fullmatch(text):
+            text = _SEPARATOR.sub("", text).replace(",", ".")
+        elif decimal == "," and "." in text and _WRITTEN.fullmatch(text):
+            raise WrongValueError(ReasonCode.WRONG_TYPE, _NO_COMMA)
         if _WHOLE.fullmatch(text):
             return int(text)
         if _WRITTEN.fullmatch(text):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perennial.fields.base import Kind, describe, is_nan, is_text, plain
+from perennial.fields.base import Kind, checked_text, is_nan, plain
 from perennial.reasons import ReasonCode, WrongValueError
 
 if TYPE_CHECKING:
@@ -22,20 +22,9 @@ class Text(Kind):
 
     def check(self, value: Any) -> str:
         """Return the text: not blank, not overlong, and valid UTF-8."""
-        value = plain(value)
-        if not is_text(value):
-            raise WrongValueError(ReasonCode.WRONG_TYPE, f"is {describe(value)}, not a text")
-        if not value.strip():
+        text = checked_text(plain(value), longest=_LONGEST)
+        if not text.strip():
             raise WrongValueError(ReasonCode.EMPTY)
-        if len(value) > _LONGEST:
-            why = f"has {len(value):,} characters, more than {_LONGEST:,}"
-            raise WrongValueError(ReasonCode.TOO_LONG, why)
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise WrongValueError(ReasonCode.NOT_UTF8) from None
-        text: str = value
         return text
 
     def from_file(self, value: Any) -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from perennial import paths
 from perennial.config.problem import Problem
+from perennial.config.sections.fields import FieldSpec
 from perennial.fields import KINDS
+from perennial.fields.number import KIND as NUMBER
 from perennial.files.rows import Row, TableFile
 from perennial.files.table import column_of
 from perennial.inputs.base import inputs_of
@@ -34,8 +38,7 @@ class InputColumns:
     def __init__(self, problem: Problem, text_column: str | None = None) -> None:
         self._is_named = text_column is not None
         inputs = inputs_of(problem)
-        kinds = inputs.fields or {}
-        self._read = {name: KINDS[kind].from_file for name, kind in kinds.items()}
+        self._read = {name: _reader(spec) for name, spec in (problem.inputs or {}).items()}
         if inputs.fields is None and text_column is not None:
             self._fields = {text_column: inputs.names[0]}
         else:
@@ -73,6 +76,12 @@ class InputColumns:
             except ValueError:
                 found[field] = value
         return found
+
+
+def _reader(spec: FieldSpec) -> Callable[[Any], Any]:
+    if spec.kind == NUMBER.name and spec.decimal != ".":
+        return partial(NUMBER.read, decimal=spec.decimal)
+    return KINDS[spec.kind].from_file
 
 
 def as_text(value: Any) -> Any:

@@ -261,7 +261,9 @@ def _by_value(name: str, column: pa.ChunkedArray | pa.Array) -> Iterator[Slice]:
     import numpy as np
     import pyarrow.compute as pc
 
-    values = np.array(pc.fill_null(column, _ABSENT).to_pylist(), dtype=np.str_)
+    # Composed and decomposed letters are the same to a person.
+    composed = pc.utf8_normalize(pc.fill_null(column, _ABSENT), form="NFC")
+    values = np.array(composed.to_pylist(), dtype=np.str_)
     for value in np.unique(values):
         yield Slice(f"{name} {value}", values == value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.metrics.evaluation.metric import Metric
+from perennial.metrics.evaluation.rankings import mean_of_known
 
 if TYPE_CHECKING:
     from perennial.metrics.evaluation.counting import Counts
@@ -12,14 +13,7 @@ if TYPE_CHECKING:
 
 
 def _roc_auc(p: Predictions, counts: Counts) -> Floats:
-    import numpy as np
-
-    areas = np.array([_area(ranking, counts) for ranking in p.rankings])
-    # A class that no document has, or all have, has no area: the mean is over the others.
-    known = ~np.isnan(areas)
-    with np.errstate(invalid="ignore"):
-        mean: Floats = np.where(known, areas, 0.0).sum(axis=0) / known.sum(axis=0)
-    return mean
+    return mean_of_known([_area(ranking, counts) for ranking in p.rankings])
 
 
 def _area(ranking: Ranking, counts: Counts) -> Floats:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from perennial import times
-from perennial.config.monitoring import Monitoring
+from perennial.config.sections.monitoring import Monitoring
 
 
 @dataclass(frozen=True)

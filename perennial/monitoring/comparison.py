@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from perennial.config.monitoring import Monitoring
+from perennial.config.sections.monitoring import Monitoring
 from perennial.monitoring.domain_classifier import WordShift, tell_apart
 from perennial.monitoring.drift_tests import (
     Column,

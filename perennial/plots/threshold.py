@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
-from perennial.config.decision import GoalMetric
+from perennial.config.sections.decision import GoalMetric
 from perennial.metrics import METRICS, Predictions
 from perennial.thresholds.threshold import HALF, FloorFound, curve
 from perennial.training.threshold_tuning import TuningResult

@@ -12,10 +12,10 @@ from statistics import median
 from typing import Any
 
 from perennial.fields import KINDS
+from perennial.fields.number import KIND as NUMBER
 from perennial.files.storable import read_date
-from perennial.profile.scripts import is_unspaced
 from perennial.profile.table import Column, TableProfile, countable
-from perennial.text.scripts import count_words
+from perennial.text.scripts import MOSTLY, count_words, unspaced_share
 
 
 class Role(StrEnum):
@@ -56,6 +56,9 @@ _MANY_WORDS = 50
 _IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|guid|key|index|nr|no|number)$|[a-z]I[Dd]$|^unnamed")
 _CODE = re.compile(r"zip|postal|postcode|plz|code", re.IGNORECASE)
 _PARTS = re.compile(r"[^\W\d_]{2,}[-_./ ][^\W\d_]{2,}")
+# Numbers that have only one meaning: thousands are separated in threes.
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d*),(\d{1,2}|\d{4,})", re.ASCII)
+_DECIMAL_POINT = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d*)\.(\d{1,2}|\d{4,})", re.ASCII)
 _LEADING_ZERO = re.compile(r"0\d+", re.ASCII)
 
 
@@ -73,12 +76,15 @@ class Described:
         Its different values, in the sample if there are many.
     note : str
         Why it is that, or what is odd about it; a clause, or nothing.
+    decimal : str
+        The decimal mark of numbers that are texts.
     """
 
     column: Column
     role: Role
     distinct: int
     note: str = ""
+    decimal: str = "."
 
     @property
     def name(self) -> str:
@@ -102,8 +108,10 @@ def _describe(column: Column, table: TableProfile) -> Described:
     distinct = len(counted) if counted is not None else len(set(map(countable, present)))
     if counted is not None and len(counted) == 1:
         return Described(column, Role.CONSTANT, 1)
-    role, note = _role(column, thinned(present, _LOOKED_AT), distinct, table)
-    return Described(column, role, distinct, note)
+    some = thinned(present, _LOOKED_AT)
+    decimal = _decimal_mark(some)
+    role, note = _role(column, some, distinct, decimal, table)
+    return Described(column, role, distinct, note, decimal if role is Role.NUMBER else ".")
 
 
 def _listed(value: Any) -> Sequence[Any]:
@@ -111,7 +119,7 @@ def _listed(value: Any) -> Sequence[Any]:
 
 
 def _role(
-    column: Column, present: Sequence[Any], distinct: int, table: TableProfile
+    column: Column, present: Sequence[Any], distinct: int, decimal: str, table: TableProfile
 ) -> tuple[Role, str]:
     if all(isinstance(value, date) for value in present):
         return Role.DATE, ""
@@ -119,7 +127,7 @@ def _role(
         return _of_objects(present)
     if _is_boolean(present, distinct, is_typed=table.is_typed):
         return Role.BOOLEAN, ""
-    numbers = _numbers(present, is_typed=table.is_typed)
+    numbers = _numbers(present, decimal, is_typed=table.is_typed)
     if len(numbers) >= _MOST * len(present):
         return _of_numbers(column, present, numbers, distinct)
     texts = [value for value in present if isinstance(value, str)]
@@ -154,12 +162,18 @@ def _is_boolean(present: Sequence[Any], distinct: int, *, is_typed: bool) -> boo
     return distinct == 2 and all(isinstance(read(value), bool) for value in present)
 
 
-def _numbers(present: Sequence[Any], *, is_typed: bool) -> list[float]:
-    kind = KINDS["number"]
+def _decimal_mark(present: Sequence[Any]) -> str:
+    """Return the comma if it alone is the decimal mark of some numbers that are texts."""
+    texts = [value.strip() for value in present if isinstance(value, str)]
+    has_comma = any(_DECIMAL_COMMA.fullmatch(text) for text in texts)
+    return "," if has_comma and not any(map(_DECIMAL_POINT.fullmatch, texts)) else "."
+
+
+def _numbers(present: Sequence[Any], decimal: str, *, is_typed: bool) -> list[float]:
     found = []
     for value in present:
         try:
-            number = kind.check(value if is_typed else kind.from_file(value))
+            number = NUMBER.check(value if is_typed else NUMBER.read(value, decimal=decimal))
         except ValueError:
             continue
         if isinstance(number, float):
@@ -203,7 +217,8 @@ def _of_texts(texts: Sequence[str], distinct: int) -> tuple[Role, str]:
     words = median(count_words(text, _MANY_WORDS) for text in texts)
     letters = median(map(len, texts))
     is_prose = words >= _WORDS or (
-        letters >= _UNSPACED_LETTERS and is_unspaced("".join(text[:50] for text in texts[:200]))
+        letters >= _UNSPACED_LETTERS
+        and unspaced_share([text[:50] for text in texts[:200]]) >= MOSTLY
     )
     if is_prose and known > max(_REPEATED * len(texts), 20):
         return Role.TEXT, f"{words:.0f} words in the middle"

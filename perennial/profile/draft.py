@@ -11,7 +11,7 @@ from perennial.config.problem import Problem
 from perennial.files.storable import field_name
 from perennial.gates.first_version import FirstVersion
 from perennial.profile.candidates import PREPARATION, candidates_for
-from perennial.profile.columns import KIND_OF
+from perennial.profile.columns import KIND_OF, Described
 from perennial.profile.findings import Findings
 from perennial.profile.labels import label_counts
 
@@ -212,7 +212,12 @@ def _inputs(findings: Findings) -> dict[str, Any]:
         if findings.text.short > _SHORT_TEXTS or findings.text.is_unspaced:
             found["limits"] = {"min_words": 1}
         return found
-    return {"inputs": {field_name(each.name): KIND_OF[each.role] for each in findings.fields}}
+    return {"inputs": {field_name(each.name): _field(each) for each in findings.fields}}
+
+
+def _field(each: Described) -> str | dict[str, str]:
+    kind = KIND_OF[each.role]
+    return kind if each.decimal == "." else {"kind": kind, "decimal": each.decimal}
 
 
 def _split(findings: Findings) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import log2
 from typing import Any
 
-from perennial.config.candidates import Candidate, TabularCandidate
 from perennial.config.problem import Problem
+from perennial.config.sections.candidates import Candidate, TabularCandidate
 
 # Connect, read, evaluate, register and report.
 _BASE_SECONDS = 15.0

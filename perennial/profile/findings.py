@@ -14,6 +14,7 @@ from perennial.files.rows import listed
 from perennial.files.storable import field_name
 from perennial.profile.columns import KIND_OF, Described, Role, date_span, describe_columns
 from perennial.profile.labels import LabelGuess, guess_label, label_counts, require_label
+from perennial.profile.languages import likely_language, script_names
 from perennial.profile.relations import (
     Leak,
     Repeats,
@@ -22,9 +23,8 @@ from perennial.profile.relations import (
     find_repeats,
     near_copies,
 )
-from perennial.profile.scripts import is_unspaced, likely_language, script_names
 from perennial.profile.table import TableProfile
-from perennial.text.scripts import count_words
+from perennial.text.scripts import MOSTLY, count_words, unspaced_share
 
 Task = Literal["text", "record"]
 # Returns the column that is the label, of several that could be.
@@ -320,7 +320,7 @@ def _about(each: Described) -> TextFindings:
         column=each.name,
         scripts=script_names(joined),
         language=likely_language([text[:200] for text in some]),
-        is_unspaced=is_unspaced(joined),
+        is_unspaced=unspaced_share([joined]) >= MOSTLY,
         words=words[len(words) // 2] if words else 0,
         short=sum(count < 3 for count in words) / max(len(words), 1),
         near_copies=near_copies(texts),

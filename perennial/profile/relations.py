@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial.fields import KINDS
 from perennial.fields.base import is_missing
+from perennial.fields.number import KIND as NUMBER
 from perennial.hashing import HASH_BYTES
 from perennial.inputs.identity import CURRENT_IDENTITY, content_hashes
 from perennial.inputs.near_copies import SKETCH_BYTES, representatives, sketches
@@ -70,7 +70,7 @@ def _coded(each: Described) -> list[Any]:
     values = thinned(each.column.sample, _LOOKED_AT)
     if each.role is not Role.NUMBER:
         return _as_texts(values)
-    read = {value: _number(value) for value in set(values)}
+    read = {value: _number(value, each.decimal) for value in set(values)}
     numbers = np.array([read[value] for value in values], np.float64)
     known = numbers[np.isfinite(numbers)]
     bins = max(_BINS, len(known) // _ROWS_PER_BIN)
@@ -88,11 +88,11 @@ def _as_texts(values: Sequence[Any]) -> list[str | None]:
     return [read[value] for value in values]
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, decimal: str) -> float:
     if is_missing(value):
         return np.nan
     try:
-        number = KINDS["number"].check(KINDS["number"].from_file(value))
+        number = NUMBER.check(NUMBER.read(value, decimal=decimal))
     except ValueError:
         return np.nan
     return number if isinstance(number, float) else np.nan

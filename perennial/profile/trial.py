@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.config.problem import Problem
+from perennial.documents.documents import from_feedback
+from perennial.documents.judgement import JUDGED, Rules, judge
+from perennial.documents.revisions import Found, to_revisions
 from perennial.inputs.base import inputs_of
-from perennial.inputs.documents import from_feedback
 from perennial.inputs.identity import CURRENT_IDENTITY
-from perennial.inputs.judgement import JUDGED, Rules, judge
 from perennial.inputs.near_copies import with_representatives
-from perennial.inputs.revisions import Found, to_revisions
 from perennial.profile.estimate import Size
 from perennial.reasons import Reason, ReasonCode
 from perennial.splits.rare_labels import relabel

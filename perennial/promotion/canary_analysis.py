@@ -23,7 +23,7 @@ from datetime import timedelta
 from typing import Literal
 
 from perennial.commands import counted
-from perennial.config.rollout import Rollout
+from perennial.config.sections.rollout import Rollout
 from perennial.metrics import Interval
 from perennial.promotion.confidence_sequences import (
     Bucket,

@@ -300,9 +300,7 @@ class Runs:
         with explained():
             wanted = [experiment(self._client, problem, self._artifacts)]
             while True:
-                page = self._client.search_runs(
-                    wanted, f"metrics.`{metric}` > 0", page_token=token
-                )
+                page = self._client.search_runs(wanted, f"metrics.`{metric}` > 0", page_token=token)
                 found += [str(run.info.run_id) for run in page]
                 token = page.token
                 if not token:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from perennial.config.split import RareLabels
+from perennial.config.sections.split import RareLabels
 from perennial.splits.split import CONTENT, LABEL
 
 # A label needs so many different inputs to be learned and judged.

@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.config.problem import Problem
-from perennial.config.split import SplitBy
+from perennial.config.sections.split import SplitBy
+from perennial.documents.documents import in_holdout
 from perennial.hashing import digest, unit
-from perennial.inputs.documents import in_holdout
 
 Masks = NDArray[np.bool_]
 Side = Literal["training", "holdout"]

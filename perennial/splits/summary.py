@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.commands import counted
-from perennial.config.split import RareLabels
-from perennial.inputs.agreement import best_accuracy
+from perennial.config.sections.split import RareLabels
+from perennial.documents.agreement import best_accuracy
 from perennial.splits.rare_labels import Relabelled
 from perennial.splits.split import (
     CONTENT,

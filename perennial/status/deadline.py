@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import islice
 
 from perennial.config.problem import Problem
-from perennial.config.schedule import Schedule
+from perennial.config.sections.schedule import Schedule
 
 # One run may be missed, or take long, before anybody need look.
 _TIMES = 2

@@ -8,7 +8,7 @@ from bson import json_util
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
-from perennial.inputs.keys import document_key
+from perennial.documents.keys import document_key
 from perennial.stores.mongodb import Document
 
 # How long the server may look for further events before it says that there are none.

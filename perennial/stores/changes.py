@@ -28,9 +28,9 @@ from pymongo.collection import Collection
 
 from perennial import paths, times
 from perennial.config.problem import Problem
-from perennial.inputs.ids import IdIndex
-from perennial.inputs.keys import document_id, document_key
-from perennial.inputs.revisions import Found
+from perennial.documents.ids import IdIndex
+from perennial.documents.keys import document_id, document_key
+from perennial.documents.revisions import Found
 from perennial.stores import mongodb
 from perennial.stores.documents import batched, both, projection_of
 

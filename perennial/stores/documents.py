@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -12,10 +12,10 @@ from pymongo import DESCENDING
 from pymongo.collection import Collection
 
 from perennial import paths
-from perennial.config.feedback import FEEDBACK, ID_PREFIX
 from perennial.config.problem import Problem
+from perennial.config.sections.feedback import FEEDBACK, ID_PREFIX
+from perennial.documents.revisions import sender_path
 from perennial.inputs.base import inputs_of
-from perennial.inputs.revisions import sender_path
 from perennial.stores import mongodb
 
 _BATCH = 2_000
@@ -38,6 +38,13 @@ def read_documents(client: Any, problem: Problem) -> Iterator[mongodb.Document]:
         problem.source.query, projection_of(problem), batch_size=_BATCH
     )
     yield from found
+
+
+def find_documents(client: Any, problem: Problem, ids: Sequence[Any]) -> Iterator[mongodb.Document]:
+    """Yield those of some documents that are in the collection, in whatever order."""
+    for some in batched(ids):
+        query = {"_id": {"$in": some}}
+        yield from _collection(client, problem).find(query, projection_of(problem))
 
 
 def _collection(client: Any, problem: Problem) -> Collection[mongodb.Document]:
@@ -105,7 +112,7 @@ def read_newest(
 
 
 def _not_feedback(problem: Problem) -> dict[str, Any]:
-    """Return a query for what `perennial.inputs.documents.from_feedback` is false of."""
+    """Return a query for what `perennial.documents.documents.from_feedback` is false of."""
     by_id = {"_id": {"$regex": f"^{ID_PREFIX}"}}
     return {"$nor": [by_id, {problem.source.fields.source: FEEDBACK}]}
 

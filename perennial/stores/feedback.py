@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from perennial import paths
-from perennial.config.feedback import FEEDBACK, SENDER, document_id, provenance_field
+from perennial.config.sections.feedback import FEEDBACK, SENDER, document_id, provenance_field
 from perennial.stores.prediction_log import Feedback, Prediction, find_by_id, open_predictions
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from perennial.config.feedback import FEEDBACK, ID_PREFIX, SENDER, provenance_field
 from perennial.config.problem import Problem
+from perennial.config.sections.feedback import FEEDBACK, ID_PREFIX, SENDER, provenance_field
+from perennial.documents.feedback import ANONYMOUS
 from perennial.inputs.base import inputs_of
-from perennial.inputs.feedback import ANONYMOUS
 from perennial.stores.feedback import Decision, open_decisions, open_statements, settle
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Sender:
     Attributes
     ----------
     name : str
-        Digest of the API key, or `perennial.inputs.feedback.ANONYMOUS`.
+        Digest of the API key, or `perennial.documents.feedback.ANONYMOUS`.
     documents : int
         Documents in the collection that bear the sender's label.
     agreeing : int

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from perennial.text.counter import TokenCounter
 from perennial.text.tokens import Tokens, pack, unpack
 
 # Stands before and after each token: an n-gram knows whether it begins or ends a word.
@@ -38,7 +37,7 @@ def ngrams_of(token: str, shortest: int, longest: int) -> list[str]:
     ]
 
 
-class CharacterCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class CharacterCounter(TokenCounter):
     """Count the character n-grams of `Tokens`, none of which goes beyond a token.
 
     They are those of scikit-learn's ``analyzer="char_wb"`` for the same tokens, without n-grams of
@@ -76,11 +75,6 @@ class CharacterCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.min_documents = min_documents
         self.max_features = max_features
         self.binary = binary
-
-    def fit(self, X: Tokens, y: object = None) -> CharacterCounter:
-        """Choose the n-grams from the training documents."""
-        self.fit_transform(X)
-        return self
 
     def fit_transform(self, X: Tokens, y: object = None) -> sparse.csr_array:
         """Choose the n-grams and return the counts of the same documents.
@@ -185,12 +179,6 @@ class CharacterCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         super().__setstate__(dict(state))
         if "ngrams_" in state:
             self._use(unpack(state["ngrams_"]))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
 
 
 def _tokens_in_documents(X: Tokens) -> sparse.csr_array:

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from perennial.text.counter import TokenCounter
 from perennial.text.tokens import Tokens, pack, unpack
 
 
-class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class NgramCounter(TokenCounter):
     """Count unigrams, or unigrams and bigrams, of `Tokens`.
 
     It gives the matrix that scikit-learn's ``CountVectorizer`` gives for the same tokens, from
@@ -54,11 +53,6 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.min_documents = min_documents
         self.max_features = max_features
         self.binary = binary
-
-    def fit(self, X: Tokens, y: object = None) -> NgramCounter:
-        """Choose the features from the training documents."""
-        self.fit_transform(X)
-        return self
 
     def fit_transform(self, X: Tokens, y: object = None) -> sparse.csr_array:
         """Choose the features and return the counts of the same documents.
@@ -161,12 +155,6 @@ class NgramCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if "words_" in state:
             self.words_ = unpack(state["words_"])
             self._index = {word: i for i, word in enumerate(self.words_)}
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
 
 
 def _pair_keys(

@@ -28,7 +28,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
 from perennial.concurrency import ahead
-from perennial.config.preparation import Contractions, Lemmas, Preparation, StopWords
+from perennial.config.sections.preparation import Contractions, Lemmas, Preparation, StopWords
 from perennial.text.arrow import as_texts, substitute, translate, without_surrogates
 from perennial.text.html import BREAK, TAG
 from perennial.text.lemmatizer import load_lemmas

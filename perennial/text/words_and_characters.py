@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from perennial.text.characters import CharacterCounter
+from perennial.text.counter import TokenCounter
 from perennial.text.ngrams import NgramCounter
 from perennial.text.tokens import Tokens
 
 
-class WordAndCharacterCounter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class WordAndCharacterCounter(TokenCounter):
     """Count what `NgramCounter` and `CharacterCounter` do, words first, in one matrix.
 
     Parameters
@@ -56,11 +55,6 @@ class WordAndCharacterCounter(TransformerMixin, BaseEstimator):  # type: ignore[
         self.min_documents = min_documents
         self.max_features = max_features
         self.binary = binary
-
-    def fit(self, X: Tokens, y: object = None) -> WordAndCharacterCounter:
-        """Choose the features from the training documents."""
-        self.fit_transform(X)
-        return self
 
     def fit_transform(self, X: Tokens, y: object = None) -> sparse.csr_array:
         """Choose the features and return the counts of the same documents.
@@ -103,9 +97,3 @@ class WordAndCharacterCounter(TransformerMixin, BaseEstimator):  # type: ignore[
         check_is_fitted(self, "characters_")
         parts = (self.words_, self.characters_)
         return np.concatenate([part.get_feature_names_out() for part in parts])
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags

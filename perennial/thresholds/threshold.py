@@ -9,7 +9,12 @@ from typing import cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.config.decision import DecisionConfig, FloorMetric, GoalMetric, ThresholdMetric
+from perennial.config.sections.decision import (
+    DecisionConfig,
+    FloorMetric,
+    GoalMetric,
+    ThresholdMetric,
+)
 from perennial.thresholds.class_weights import ClassMetric, best_class_weights
 from perennial.thresholds.threshold_search import ThresholdSweep
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
-from perennial.config.candidates import Features, TabularFeatures
-from perennial.config.experiment import Parameters
 from perennial.config.problem import Problem
+from perennial.config.sections.candidates import Features, TabularFeatures
+from perennial.config.sections.experiment import Parameters
 from perennial.metrics import (
     METRICS,
     Interval,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class LabelIssue:
     margin: float
 
 
-def second_opinions(matrix: object, labels: int) -> Iterator[Pipeline]:
+def second_opinions(matrix: Any, labels: int) -> Iterator[Pipeline]:
     """Yield quick models whose errors differ from those of a challenger, not yet fitted.
 
     A model that is flexible enough to be the challenger learns wrong labels by heart; naive Bayes
@@ -60,7 +61,7 @@ def second_opinions(matrix: object, labels: int) -> Iterator[Pipeline]:
 
     Parameters
     ----------
-    matrix : object
+    matrix : sparse array or ndarray, shape (n_documents, n_features)
         The features.
     labels : int
         Number of labels.
@@ -159,7 +160,8 @@ def _standard(scores: Floats) -> Floats:
     """Return scores so that no model is louder than another."""
     centred = scores - scores.mean(axis=1, keepdims=True)
     spread = float(centred.std())
-    return centred / spread if spread > 0 else centred
+    scaled: Floats = centred / spread if spread > 0 else centred
+    return scaled
 
 
 def _probabilities(scores: Floats, truth: Codes) -> Floats:

@@ -66,7 +66,8 @@ class LearningCurve:
             return 0.0
         documents = np.array([each.documents for each in self.points], np.float64)
         slope = float(np.polyfit(np.log2(documents), np.log2(errors), 1)[0])
-        return float(errors[-1]) * (1 - 2.0 ** min(slope, 0.0))
+        shrinks_to = float(2.0 ** min(slope, 0.0))
+        return float(errors[-1]) * (1 - shrinks_to)
 
     @property
     def is_seen(self) -> bool:

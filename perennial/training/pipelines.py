@@ -9,8 +9,13 @@ from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 
-from perennial.config.candidates import Candidate, Features, TabularCandidate, TabularFeatures
 from perennial.config.problem import Problem
+from perennial.config.sections.candidates import (
+    Candidate,
+    Features,
+    TabularCandidate,
+    TabularFeatures,
+)
 from perennial.encoders.imputer import FieldImputer
 from perennial.encoders.target import CategoryTargetEncoder
 from perennial.estimators import ESTIMATORS

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
-from perennial.config.decision import DecisionConfig
 from perennial.config.problem import Problem
+from perennial.config.sections.decision import DecisionConfig
 from perennial.metrics import Interval, MetricName, Predictions, compute, difference
 from perennial.thresholds.calibration import Calibrated, calibrate, probabilities_of
 from perennial.thresholds.class_weights import soft_truth

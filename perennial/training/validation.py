@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial.config.split import Validation
+from perennial.config.sections.split import Validation
 from perennial.hashing import unit
 from perennial.splits.split import contained, newest_cut
 

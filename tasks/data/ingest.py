@@ -17,19 +17,19 @@ from perennial import times
 from perennial.commands import command, counted
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
+from perennial.documents.accounts import Accounts
+from perennial.documents.judgement import Rules
+from perennial.documents.keys import document_key
+from perennial.documents.revisions import Found, deletions, reading_digest, schema_of, to_revisions
 from perennial.errors import OutsideError
-from perennial.inputs.accounts import Accounts
 from perennial.inputs.base import inputs_of
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
-from perennial.inputs.judgement import Rules
-from perennial.inputs.keys import document_key
-from perennial.inputs.revisions import Found, deletions, reading_digest, schema_of, to_revisions
 from perennial.settings import get_settings
 from perennial.stores import mongodb
 from perennial.stores.change_stream import current_token, touched_since
 from perennial.stores.changes import Changes, Known, read_arrivals, read_ids, reconcile
 from perennial.stores.documents import open_documents
-from perennial.stores.snapshots import Draft, Snapshot, SnapshotConflictError, SnapshotStore
+from perennial.stores.snapshots.store import Draft, Snapshot, SnapshotConflictError, SnapshotStore
 from tasks.data.quarantine import explain_quarantine
 from tasks.orchestration.retries import NETWORK
 

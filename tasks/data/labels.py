@@ -15,7 +15,7 @@ from perennial.errors import OutsideError
 from perennial.splits.rare_labels import LEAST, Relabelled
 from perennial.splits.split import CREATED_AT, LABEL, Sides
 from perennial.splits.summary import join_some
-from perennial.stores.snapshots import Snapshot
+from perennial.stores.snapshots.store import Snapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +134,12 @@ def _explain(problem: Problem, divided: Divided, missing: list[str]) -> str:
             f": {numbers}, all in one group or in groups that other labels need "
             f"(split.field {split.field}); load more documents, or write "
             f"{_drop(problem, counts)} in {file}"
+        )
+    if problem.split.near_copies == "together" and max(counts.values()) >= LEAST:
+        return (
+            f": {numbers}, all of them near-copies of one another, which stay on one side; write "
+            f"split: {{near_copies: ignore}} in {file} if each is a case of its own, load documents "
+            f"that differ more, or write {_drop(problem, counts)} there"
         )
     return (
         f": {numbers}, and a label needs {LEAST} different ones, one to learn from and one to be "

@@ -11,12 +11,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from perennial.config.problem import Problem
+from perennial.documents.documents import from_feedback
 from perennial.errors import OutsideError
-from perennial.inputs.documents import from_feedback
 from perennial.inputs.identity import CURRENT_IDENTITY
 from perennial.settings import get_settings
 from perennial.splits.split import SplitRule, split_documents
-from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tasks.data.ingest import bring_up_to_date
 from tasks.orchestration.retries import NETWORK
 

@@ -19,13 +19,13 @@ from prefect.logging import get_run_logger
 from scipy import sparse
 
 from perennial.commands import counted
-from perennial.config.candidates import Candidate, TabularCandidate
 from perennial.config.problem import Problem
+from perennial.config.sections.candidates import Candidate, TabularCandidate
+from perennial.documents.documents import from_feedback
+from perennial.documents.feedback import newest_feedback, within_share
 from perennial.errors import OutsideError
 from perennial.gates.slices import FIELDS, LENGTH, SOURCE
 from perennial.inputs.base import TextInputs, inputs_of
-from perennial.inputs.documents import from_feedback
-from perennial.inputs.feedback import newest_feedback, within_share
 from perennial.settings import get_settings
 from perennial.splits.rare_labels import relabel
 from perennial.splits.split import (
@@ -39,8 +39,8 @@ from perennial.splits.split import (
     without_near_copies,
 )
 from perennial.splits.summary import SplitSummary
-from perennial.stores.snapshots import Snapshot, SnapshotStore
-from perennial.text.scripts import AnalyzerChoice, choose_analyzer
+from perennial.stores.snapshots.store import Snapshot, SnapshotStore
+from perennial.text.analyzer import AnalyzerChoice, choose_analyzer
 from perennial.training.pipelines import Counter, build_counter, build_normalizer
 from perennial.training.validation import Bonds, Fold, validation_folds
 from tasks.data.labels import Divided, require_both_sides, require_common_labels

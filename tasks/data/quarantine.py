@@ -15,13 +15,13 @@ from rich.console import Console
 from perennial.commands import command
 from perennial.config.loader import how_to_change
 from perennial.config.problem import Problem
+from perennial.documents.judgement import Rules
+from perennial.documents.revisions import reading_digest
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
-from perennial.inputs.judgement import Rules
-from perennial.inputs.revisions import reading_digest
 from perennial.reasons import Reason, ReasonCode
 from perennial.settings import get_settings
-from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tasks.orchestration.retries import NETWORK
 from tasks.tables.base import TextTable
 

@@ -22,11 +22,11 @@ from rich.progress import Progress
 
 from perennial.commands import command, counted
 from perennial.config.problem import Problem
+from perennial.documents.forecast import Forecast
 from perennial.errors import OutsideError
 from perennial.fields.base import is_text
 from perennial.files.labelled import content_id
 from perennial.inputs.base import inputs_of
-from perennial.inputs.forecast import Forecast
 from perennial.paths import nest
 from perennial.settings import get_settings
 from perennial.stores import mongodb

@@ -22,26 +22,27 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from perennial.commands import counted
-from perennial.config.feedback import ID_PREFIX
 from perennial.config.problem import Problem
+from perennial.config.sections.feedback import ID_PREFIX
+from perennial.documents.keys import document_id, document_key
+from perennial.documents.revisions import Found, to_revisions
 from perennial.erasure.models import clean_cache, replace_examples
 from perennial.erasure.objects import objects_at, remove_old_versions
 from perennial.erasure.table import Stored, erase_rows, ids_of_copies, known_keys, stored_of
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
-from perennial.inputs.keys import document_id, document_key
-from perennial.inputs.revisions import Found, to_revisions
 from perennial.registry.client import Registry
+from perennial.registry.label_issues import forget_documents
 from perennial.registry.tags import ErasureTags
 from perennial.settings import Settings, get_serving_settings
 from perennial.stores import mongodb
-from perennial.stores.delta import SnapshotConflictError
 from perennial.stores.documents import batched, both, open_documents
 from perennial.stores.feedback import delete_statements
 from perennial.stores.prediction_log import delete_predictions, find_inputs
-from perennial.stores.snapshots import HISTORY, SnapshotStore
-from perennial.stores.tombstones import Tombstone, Tombstones, digest_of_id
+from perennial.stores.snapshots.delta import SnapshotConflictError
+from perennial.stores.snapshots.store import HISTORY, SnapshotStore
+from perennial.stores.snapshots.tombstones import Tombstone, Tombstones, digest_of_id
 from tasks.erasure.prove import Proof, prove
 from tasks.orchestration.retries import COMPUTING_SECONDS
 from tasks.promotion.unseen import learned_by
@@ -86,9 +87,10 @@ class Erasure:
     ----------
     documents : int
         How many documents have a tombstone now that had none.
-    revisions, models, predictions, scores, deleted, versions : int
-        Revisions in the table, models whose golden examples were replaced, predictions in the log,
-        scores, documents deleted in MongoDB, and old versions and files that were removed.
+    revisions, models, lists, predictions, scores, deleted, versions : int
+        Revisions in the table, models whose golden examples were replaced, lists of labels that
+        look wrong which are shorter now, predictions in the log, scores, documents deleted in
+        MongoDB, and old versions and files that were removed.
     marked : tuple of int
         The registered versions that had learned from the documents.
     proof : Proof
@@ -98,6 +100,7 @@ class Erasure:
     documents: int
     revisions: int
     models: int
+    lists: int
     predictions: int
     scores: int
     deleted: int
@@ -197,13 +200,25 @@ def erase_documents(
         predictions = _delete_predictions(log, problem, gone, is_erased)
     models = replace_examples(problem, registry, store, is_erased)
     clean_cache(settings.data_dir / "serving" / "models" / problem.name, is_erased)
+    lists = forget_documents(registry, problem.name, erased.__contains__)
     registry.note_erasure(problem.name, datetime.now(UTC))
     revisions = erase_rows(store, erased)
     versions = _purge(store)
     marked = _mark(problem, registry, erased)
     proof = prove(problem, registry, settings, store, erased, stored, is_erased)
     _audit(problem, wish, added)
-    return Erasure(added, revisions, models, predictions, scores, deleted, versions, marked, proof)
+    return Erasure(
+        documents=added,
+        revisions=revisions,
+        models=models,
+        lists=lists,
+        predictions=predictions,
+        scores=scores,
+        deleted=deleted,
+        versions=versions,
+        marked=marked,
+        proof=proof,
+    )
 
 
 def _gather(

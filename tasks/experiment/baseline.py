@@ -11,8 +11,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from perennial.config.candidates import Candidate, TabularCandidate
 from perennial.config.loader import load_problem
+from perennial.config.sections.candidates import Candidate, TabularCandidate
 from perennial.errors import OutsideError
 
 # Longer than any: a line is not broken where the author did not break it.

@@ -13,9 +13,9 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from perennial.config.candidates import Candidate
-from perennial.config.experiment import Parameters
 from perennial.config.problem import Problem
+from perennial.config.sections.candidates import Candidate
+from perennial.config.sections.experiment import Parameters
 from perennial.errors import OutsideError
 from perennial.metrics import MetricName
 from perennial.registry.client import open_registry

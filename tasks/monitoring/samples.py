@@ -16,10 +16,10 @@ from sklearn.pipeline import Pipeline
 
 from perennial import times
 from perennial.config.problem import Problem
-from perennial.inputs.accounts import reasons_of
+from perennial.documents.accounts import reasons_of
+from perennial.documents.documents import from_feedback
+from perennial.documents.judgement import judge_documents
 from perennial.inputs.base import inputs_of
-from perennial.inputs.documents import from_feedback
-from perennial.inputs.judgement import judge_documents
 from perennial.monitoring.comparison import TEXT, Sample
 from perennial.reasons import Reason
 from perennial.registry.client import ModelVersion, open_registry
@@ -27,7 +27,7 @@ from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import open_documents, read_newest
 from perennial.stores.prediction_log import Prediction, find_newest
-from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion.unseen import held_out_by
 from tasks.training.train import predict

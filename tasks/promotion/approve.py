@@ -21,7 +21,7 @@ from perennial.metrics import intervals
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry
 from perennial.settings import get_settings
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 from perennial.thresholds.threshold import FloorFound
 from tasks.data.prepare import Holdout, hold_out
 from tasks.orchestration.retries import NETWORK

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from perennial.config.problem import Problem
-from perennial.config.rollout import Rollout
+from perennial.config.sections.rollout import Rollout
 from perennial.errors import OutsideError
 from perennial.registry.client import CANARY, ModelVersion, Registry, StaleComparisonError
 from perennial.registry.model_version import TAKEN_BACK

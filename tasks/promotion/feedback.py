@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from perennial.config.feedback import SENDER
 from perennial.config.problem import Problem
+from perennial.config.sections.feedback import SENDER
 from perennial.gates.base import FeedbackAgreement
 from perennial.inputs.base import inputs_of
 from perennial.registry.client import ModelVersion

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.config.problem import Problem
-from perennial.config.split import RareLabels, SplitBy
+from perennial.config.sections.split import RareLabels, SplitBy
+from perennial.documents.documents import from_feedback, in_holdout
 from perennial.errors import OutsideError
-from perennial.inputs.documents import from_feedback, in_holdout
 from perennial.registry.client import ModelVersion
 from perennial.settings import get_settings
 from perennial.splits.rare_labels import relabel
@@ -32,7 +32,7 @@ from perennial.splits.split import (
     split_documents,
     without_near_copies,
 )
-from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 
 Masks = NDArray[np.bool_]
 

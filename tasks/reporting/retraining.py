@@ -19,7 +19,7 @@ from perennial.promotion.verdict import Verdict
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 from perennial.splits.summary import SplitSummary
-from perennial.text.scripts import AnalyzerChoice
+from perennial.text.analyzer import AnalyzerChoice
 from tasks.data.ingest import IngestResult
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary

@@ -8,7 +8,7 @@ from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.metrics import METRICS, MetricName
 from perennial.splits.summary import SplitSummary
-from perennial.text.scripts import AnalyzerChoice
+from perennial.text.analyzer import AnalyzerChoice
 from tasks.data.ingest import IngestResult
 from tasks.tables.base import TextTable
 from tasks.training.evaluate import Evaluation

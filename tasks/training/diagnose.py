@@ -133,7 +133,7 @@ def _tried(what: str, find: Callable[[], T | None]) -> T | None:
 
 def _issues(problem: Problem, dataset: Dataset, challenger: Challenger) -> LabelIssues | None:
     counts = Counter(dataset.labels[dataset.judged].tolist())
-    if len(counts) < 2 or min(counts.values()) < _LEAST_OF_LABEL:
+    if min(counts[label] for label in problem.classes) < _LEAST_OF_LABEL:
         return None
     name, classes = challenger.result.name, problem.classes
     matrix = dataset.counts_of(problem.candidates[name]).matrix
@@ -171,7 +171,8 @@ def _curve(
 
     return learning_curve(
         problem.metric,
-        unit(dataset.bonds.keys, 0),
+        # The other half of each digest keeps documents in the holdout.
+        unit(dataset.bonds.keys, 1),
         full,
         fit_and_predict,
         confidence=problem.gates.confidence,

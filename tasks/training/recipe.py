@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from perennial.config.feedback import FeedbackRules
-from perennial.config.preparation import Preparation
 from perennial.config.problem import Problem
+from perennial.config.sections.feedback import FeedbackRules
+from perennial.config.sections.preparation import Preparation
 from perennial.errors import OutsideError
 from perennial.metrics import Predictions
 from perennial.registry.client import ModelVersion, Registry

@@ -21,7 +21,7 @@ from perennial.metrics import Predictions
 from perennial.registry.artifact import TOLERANCE
 from perennial.registry.client import ModelVersion
 from perennial.settings import get_settings
-from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tasks.orchestration.retries import NETWORK
 from tasks.tables.base import TextTable
 from tasks.training.recipe import Recipe, Surroundings

@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 
 from perennial.settings import PROJECT
 from tests.conftest import MIDNIGHT, copy_prefect, free_port, wait_until
-from tests.e2e.page import DESKTOP
+from tests.e2e.service_page.page import DESKTOP
 from tools.chromium import find
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from perennial.settings import PROJECT, Settings, get_settings
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 from tasks.scoring.classify import classify
 from tests.conftest import MIDNIGHT, forget_mlflow
 from tests.e2e.conftest import CONFIGURATION

@@ -33,7 +33,7 @@ from perennial.registry.client import Registry
 from perennial.settings import PROJECT, Settings, get_serving_settings, get_settings
 from perennial.splits.split import SplitRule, split_documents
 from perennial.stores.prediction_log import Logged, open_predictions
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 from serving.models.store import ModelStore
 from serving.telemetry.metrics import Metrics
 from tasks.data.ingest import ingest

@@ -18,8 +18,8 @@ from flows.experiment import experiment
 from flows.retrain import retrain
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
+from perennial.documents.documents import in_holdout
 from perennial.errors import OutsideError
-from perennial.inputs.documents import in_holdout
 from perennial.inputs.identity import CURRENT_IDENTITY, content_hash
 from perennial.settings import PROJECT, Settings
 from perennial.stores import mongodb

@@ -12,14 +12,14 @@ from ruamel.yaml import YAML
 from flows.migrate import migrate
 from flows.quarantine import quarantine
 from flows.retrain import retrain
-from perennial.config.fields import FieldSpec
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
+from perennial.config.sections.fields import FieldSpec
 from perennial.errors import OutsideError
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
 from perennial.reasons import Reason, ReasonCode
 from perennial.settings import Settings
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 from tasks.data.ingest import bring_up_to_date, ingest
 from tasks.data.quarantine import remedy
 from tests.conftest import HOUR, SMALL_PROBLEM

@@ -24,7 +24,7 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError, ProblemError
 from perennial.registry.client import Registry, open_registry
 from perennial.settings import PROJECT, Settings, get_settings
-from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tests.conftest import forget_mlflow, free_port
 from tests.flows.prepared import Prepared
 from tests.mongodb_users import Guarded, guarded_mongodb

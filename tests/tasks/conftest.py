@@ -9,7 +9,7 @@ import pytest
 
 from perennial.config.problem import Problem
 from perennial.settings import Settings
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 from tasks.data.ingest import IngestResult, ingest
 
 Ingest = Callable[..., IngestResult]

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from perennial.reasons import Reason, ReasonCode
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 from tasks.data.ingest import IngestResult
 
 MISSING = object()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perennial.config.gates import Gates
+from perennial.config.sections.gates import Gates
 from tools.gates_page import DOCUMENT, insert, table
 
 

@@ -15,8 +15,8 @@ from skops import io as skops
 
 from perennial.classifiers.linear_form import linear_form
 from perennial.classifiers.nb_svm import NbSvm
-from perennial.config.candidates import Candidate
 from perennial.config.problem import Problem
+from perennial.config.sections.candidates import Candidate
 from perennial.inference.compiling import compile_text_predictor
 from perennial.registry.artifact import TRUSTED_TYPES
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer

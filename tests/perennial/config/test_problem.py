@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from perennial.config.loader import load_problem
-from perennial.config.preparation import Preparation
 from perennial.config.problem import Problem
+from perennial.config.sections.preparation import Preparation
 from perennial.errors import ProblemError
 from tests.perennial.conftest import PROBLEMS
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.config.candidates import TabularCandidate
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
-from perennial.config.split import Validation
+from perennial.config.sections.candidates import TabularCandidate
+from perennial.config.sections.split import Validation
+from perennial.documents.documents import in_validation
 from perennial.errors import ProblemError
 from perennial.inputs.base import TextInputs, inputs_of
-from perennial.inputs.documents import in_validation
 from perennial.inputs.records import TabularInputs
 from perennial.training.pipelines import build_classifier, parameters_of
 from perennial.training.validation import validation_parts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perennial.config.candidates import Candidate
 from perennial.config.problem import Problem
+from perennial.config.sections.candidates import Candidate
 from perennial.inference.compiled_text import CompiledTextPredictor
 from perennial.inference.predictor import build_predictor
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer

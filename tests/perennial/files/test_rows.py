@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.inputs.forecast import Forecast
+from perennial.documents.forecast import Forecast
 from perennial.reasons import Reason
 from tests.perennial.examples import some_examples
 from tests.perennial.files.written import judged, labelled, loaded, problem_of, write, write_xlsx

@@ -85,6 +85,45 @@ def test_a_number_that_may_mean_two_things_keeps_its_own_row_out(word: str, tmp_
     assert judged(problem, documents) == [None, f"age is a text, not a number: {word!r}"]
 
 
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [
+        ("3,5", 3.5),
+        (",5", 0.5),
+        ("-0,25", -0.25),
+        ("1.234,5", 1234.5),
+        ("1.234", 1234),
+        ("12.345.678,9", 12345678.9),
+        ("1 234,5", 1234.5),
+        ("1'234", 1234),
+        ("17", 17),
+        ("1,5e3", 1500),
+        ("", None),
+        ("k.A.", "k.A."),
+    ],
+)
+def test_a_decimal_comma_is_read_where_the_problem_names_it(
+    word: str, number: object, tmp_path: Path
+) -> None:
+    problem = problem_of(LABELS, {"price": {"kind": "number", "decimal": ","}})
+    rows = [{"price": price, "label": 1} for price in ("7", word)]
+
+    documents = loaded(problem, write(tmp_path / "table.csv", rows))
+
+    assert [each["price"] for each in documents] == [7, number]
+
+
+@pytest.mark.parametrize("word", ["3.5", "0.25", "1.23456", "1e5.0"])
+def test_a_decimal_point_is_no_guess_where_the_mark_is_a_comma(word: str, tmp_path: Path) -> None:
+    problem = problem_of(LABELS, {"price": {"kind": "number", "decimal": ","}})
+    rows = [{"price": price, "label": 1} for price in ("7", word)]
+
+    documents = loaded(problem, write(tmp_path / "table.csv", rows))
+
+    assert [each["price"] for each in documents] == [7, word]
+    assert judged(problem, documents)[1] is not None
+
+
 @given(value=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**17), 10**17))
 @many_examples
 def test_every_number_is_read_as_it_is_written(value: float) -> None:

@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from perennial.config.problem import Problem
+from perennial.documents.judgement import judge_documents
 from perennial.files.inputs import InputColumns
 from perennial.files.labelled import LabelledFile
 from perennial.files.table import open_table
-from perennial.inputs.judgement import judge_documents
 
 TEXT_FORMATS = (
     ".csv",
@@ -42,7 +42,7 @@ _CANDIDATE = {"estimator": "logistic_regression"}
 
 def problem_of(
     labels: dict[str, Any],
-    fields: dict[str, str] | None = None,
+    fields: Mapping[str, str | dict[str, str]] | None = None,
     source_fields: dict[str, str] | None = None,
     min_words: int | None = None,
 ) -> Problem:

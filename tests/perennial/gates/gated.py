@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from perennial.config.gates import Gates
 from perennial.config.problem import Problem
+from perennial.config.sections.gates import Gates
 from perennial.gates.approval import Approval
 from perennial.gates.slices import Slice
 from perennial.metrics import MetricName, Predictions

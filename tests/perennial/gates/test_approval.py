@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from perennial.config.gates import Gates
 from perennial.config.problem import Problem
+from perennial.config.sections.gates import Gates
 from perennial.gates.approval import Approval
 from tests.perennial.gates.gated import PRODUCTION, WORSE_ON_SHORT, asking, named, verdict
 

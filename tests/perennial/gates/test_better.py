@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from perennial.config.gates import Gates
 from perennial.config.problem import Problem
+from perennial.config.sections.gates import Gates
 from perennial.gates.better import has_newer_documents
 from perennial.metrics import MetricName, difference
 from perennial.registry.model_version import ModelVersion

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import perennial.gates
-from perennial.config.gates import Gates
+from perennial.config.sections.gates import Gates
 from perennial.gates.base import ModelOnHoldout
 from perennial.gates.catalogue import find_gates, measure
 from perennial.settings import PROJECT
@@ -58,7 +58,7 @@ import json, sys
 import perennial.gates
 perennial.gates.__path__.append(sys.argv[1])
 from perennial.config.loader import load_problem
-from perennial.config.gates import Gates
+from perennial.config.sections.gates import Gates
 from perennial.errors import ProblemError
 from pathlib import Path
 """

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perennial.config.gates import Gates
 from perennial.config.problem import Problem
+from perennial.config.sections.gates import Gates
 from perennial.metrics import Predictions
 from tests.perennial.examples import right_at
 from tests.perennial.gates.gated import FAIR, GOOD, named, verdict

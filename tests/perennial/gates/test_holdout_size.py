@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from perennial.config.gates import Gates
 from perennial.config.problem import Problem
+from perennial.config.sections.gates import Gates
 from perennial.metrics import Predictions
 from tests.perennial.gates.gated import FAIR, GOOD, asking, named, verdict
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from perennial.config.gates import Gates
 from perennial.config.problem import Problem
+from perennial.config.sections.gates import Gates
 from perennial.gates.latency import MeasuredLatency, measure_latency
 from tests.perennial.gates.gated import PRODUCTION, asking, named, verdict
 

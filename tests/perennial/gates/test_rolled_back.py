@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from perennial.config.gates import Gates
 from perennial.config.problem import Problem
+from perennial.config.sections.gates import Gates
 from perennial.gates.base import Comparison
 from perennial.gates.catalogue import look_up
 from perennial.registry.history import Change, Note, following

@@ -110,6 +110,14 @@ def table(lengths: Sequence[int], sources: Sequence[str | None], fields: Sequenc
     )
 
 
+def test_a_value_is_one_slice_however_its_letters_are_composed() -> None:
+    traits = table([1, 2], ["caf\u00e9", "cafe\u0301"], [None, None])
+
+    (only,) = slices_of(Slices(margin=0.1, source=True), traits)
+
+    assert only.rows.tolist() == [True, True]
+
+
 def test_documents_are_sliced_by_length_by_source_and_by_field() -> None:
     traits = table(
         [10, 499, 500, 9000],

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perennial.config.gates import Gates
 from perennial.config.problem import Problem
+from perennial.config.sections.gates import Gates
 from perennial.gates.base import FeedbackAgreement
 from perennial.gates.slices import Slice
 from perennial.gates.sources import Sources

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from perennial.config.gates import Gates
 from perennial.config.problem import Problem
+from perennial.config.sections.gates import Gates
 from perennial.gates.base import ModelOnHoldout
 from perennial.gates.catalogue import measure
 from perennial.gates.threshold_floor import FloorOnHoldout

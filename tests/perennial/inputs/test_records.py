@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from skops.io import dumps, get_untrusted_types, loads
 
 from perennial.config.problem import Problem
+from perennial.documents.judgement import judge_documents
 from perennial.fields import FieldKind
 from perennial.fields.base import LARGEST
 from perennial.inference.predictor import build_predictor
 from perennial.inference.tabular import TabularPredictor
 from perennial.inputs.encoder import FieldEncoder, FieldReader, fields_of
-from perennial.inputs.judgement import judge_documents
 from perennial.inputs.records import TabularInputs, check_record
 from perennial.inputs.validation import UnusableError
 from perennial.registry.artifact import TRUSTED_TYPES

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.config.monitoring import Monitoring
+from perennial.config.sections.monitoring import Monitoring
 from perennial.monitoring.alarm import Alarm, advance
 from perennial.monitoring.quality import estimate_accuracy, share_right
 from tests.conftest import MIDNIGHT

@@ -54,6 +54,25 @@ def test_a_column_is_taken_for_what_it_holds(name: str, values: Any, role: Role)
     assert found.columns[name].role is role
 
 
+@pytest.mark.parametrize(
+    ("values", "decimal"),
+    [
+        (["3,5", "1.234,75", "1.234", "7"], ","),
+        (["3.5", "1,234.75", "7"], "."),
+        (["3,5", "3.5", "7"], "."),
+        (["1,234", "5,678"], "."),
+        (["1.5", "?", "7"], "."),
+    ],
+)
+def test_a_decimal_comma_is_found_where_no_number_has_another_mark(
+    values: list[str], decimal: str
+) -> None:
+    found = draft({"price": choices(values, N), "size": numbers(N), "label": labels(N)})
+
+    written = (found.problem.inputs or {}).get("price")
+    assert (written.decimal if written is not None else ".") == decimal
+
+
 LABELS: list[tuple[dict[str, Any], str]] = [
     ({"x": numbers(N), "label": labels(N), "city": choices(["Ulm", "Bern"], N)}, "label"),
     ({"target": labels(N), "old": choices("01", N), "x": numbers(N)}, "target"),

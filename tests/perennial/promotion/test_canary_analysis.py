@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.config.rollout import Rollout
+from perennial.config.sections.rollout import Rollout
 from perennial.promotion.canary_analysis import RequestCounts, choose_outcome, compute_checks
 from perennial.promotion.confidence_sequences import (
     Bucket,

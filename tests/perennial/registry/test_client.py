@@ -28,7 +28,7 @@ from perennial.errors import OutsideError, UnavailableError
 from perennial.registry.artifact import Golden
 from perennial.registry.client import ModelVersion, Registry, StaleComparisonError, open_registry
 from perennial.settings import Settings, get_settings
-from perennial.stores.snapshots import Snapshot
+from perennial.stores.snapshots.store import Snapshot
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
 from tests.conftest import free_port, stored_at
 

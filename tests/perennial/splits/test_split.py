@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.config.split import RareLabels, SplitBy
+from perennial.config.sections.split import RareLabels, SplitBy
+from perennial.documents.documents import in_holdout
 from perennial.hashing import digest
 from perennial.inputs.base import content_hash
-from perennial.inputs.documents import in_holdout
 from perennial.splits.rare_labels import relabel
 from perennial.splits.split import Sides, SplitRule, side_keys, split_documents
 from perennial.splits.summary import SplitSummary

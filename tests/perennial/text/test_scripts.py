@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from perennial.text.scripts import choose_analyzer, count_words
+from perennial.text.analyzer import choose_analyzer
+from perennial.text.scripts import count_words
 
 
 @pytest.mark.parametrize(

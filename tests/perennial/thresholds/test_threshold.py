@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from perennial.config.decision import DecisionConfig
+from perennial.config.sections.decision import DecisionConfig
 from perennial.metrics import Predictions, compute
 from perennial.thresholds.threshold import (
     best_threshold,

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.metrics import accuracy_score
 
-from perennial.config.candidates import Features
-from perennial.config.experiment import Experiment, Space
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
+from perennial.config.sections.candidates import Features
+from perennial.config.sections.experiment import Experiment, Space
 from perennial.text.ngrams import NgramCounter
 from perennial.training.cross_validation import (
     NO_FOLD,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from skops import io as skops
 
-from perennial.config.candidates import Candidate, Features
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
+from perennial.config.sections.candidates import Candidate, Features
 from perennial.estimators import ESTIMATORS
 from perennial.registry.artifact import TRUSTED_TYPES
 from perennial.training.pipelines import (

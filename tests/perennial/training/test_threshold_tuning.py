@@ -13,9 +13,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from perennial.config.decision import DecisionConfig
-from perennial.config.gates import Gates
 from perennial.config.problem import Problem
+from perennial.config.sections.decision import DecisionConfig
+from perennial.config.sections.gates import Gates
 from perennial.gates.threshold_floor import FloorOnHoldout, judge_floor
 from perennial.metrics import Interval, Predictions, compute, difference, intervals, metrics_of
 from perennial.plots.threshold import decision_plots

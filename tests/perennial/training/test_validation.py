@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
-from perennial.config.split import Validation
+from perennial.config.sections.split import Validation
 from perennial.hashing import digest
 from perennial.training.classes import in_terms_of
 from perennial.training.cross_validation import experiment_folds

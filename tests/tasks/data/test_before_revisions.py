@@ -19,7 +19,7 @@ from pymongo import MongoClient
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.settings import PROJECT, Settings
-from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tasks.data.ingest import ingest
 
 _STORED = PROJECT / "tests" / "data"
@@ -31,7 +31,7 @@ _NAMES = ["reviews", "flowers"]
 _OPEN_AT_ONCE = """
 import sys
 from perennial.settings import get_settings
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 store = SnapshotStore(sys.argv[1], get_settings())
 print("ready", flush=True)
 sys.stdin.readline()

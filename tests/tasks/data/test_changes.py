@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from perennial.config.fields import FieldSpec
 from perennial.config.problem import Problem
+from perennial.config.sections.fields import FieldSpec
 from perennial.errors import OutsideError
 from perennial.settings import Settings
-from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tasks.data.ingest import IngestResult, ingest
 from tests.conftest import HOUR, MIDNIGHT, MINUTE
 from tests.tasks.conftest import Ingest
@@ -359,7 +359,7 @@ def _apply(collection: Any, texts: list[str], what: str, key: int, text: int, la
 
 def _lose_a_commit(problem: Problem, run_task: Any) -> None:
     """Let an ingestion die when its rows are made, before they are committed."""
-    from perennial.stores import delta
+    from perennial.stores.snapshots import delta
 
     def die(*args: Any, **options: Any) -> None:
         for _ in args[1]:

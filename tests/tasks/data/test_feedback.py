@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 
 from perennial.config.problem import Problem
+from perennial.documents.documents import from_feedback, in_holdout
 from perennial.errors import OutsideError
-from perennial.inputs.documents import from_feedback, in_holdout
 from perennial.registry.client import ModelVersion, open_registry
 from perennial.registry.tags import TAG
 from perennial.settings import Settings
-from perennial.stores.snapshots import Snapshot, SnapshotStore
+from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tasks.data.ingest import IngestResult, ingest
 from tasks.data.prepare import Dataset, prepare
 from tasks.promotion.promote import promote

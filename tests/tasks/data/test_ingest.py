@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perennial.config.problem import Problem
+from perennial.documents.keys import document_key
 from perennial.errors import OutsideError
-from perennial.inputs.keys import document_key
 from perennial.reasons import Reason, ReasonCode
 from perennial.settings import Settings
 from perennial.stores import mongodb
 from perennial.stores.documents import open_documents
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 from tasks.data.ingest import ingest
 from tests.conftest import HOUR, MIDNIGHT, MINUTE
 from tests.tasks.conftest import Ingest

@@ -13,10 +13,10 @@ from bson import Binary, Code, Decimal128, Int64, Regex, Timestamp, json_util
 from bson.datetime_ms import DatetimeMS
 
 from perennial.config.problem import Problem
-from perennial.inputs.judgement import judge_documents
+from perennial.documents.judgement import judge_documents
 from perennial.reasons import Reason, ReasonCode
 from perennial.stores.documents import open_documents
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 from tests.conftest import CONFIGURED_MONGODB, HOUR, MIDNIGHT
 from tests.tasks.conftest import Ingest
 from tests.tasks.contents import MISSING, all_rows, reasons_of, spoil, used_ids

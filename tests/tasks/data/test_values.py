@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perennial.config.problem import Problem
-from perennial.inputs.judgement import judge_documents
+from perennial.documents.judgement import judge_documents
 from perennial.query import read_query
 from perennial.reasons import Reason, ReasonCode
 from perennial.settings import Settings
 from perennial.stores.documents import open_documents, read_newest
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 from tasks.data.ingest import ingest
 from tests.conftest import MIDNIGHT
 from tests.tasks.contents import reasons_of

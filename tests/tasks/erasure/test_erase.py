@@ -22,8 +22,8 @@ from perennial.erasure.table import erase_rows, ids_of_copies, stored_of
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.settings import Settings
-from perennial.stores.snapshots import SnapshotStore
-from perennial.stores.tombstones import Tombstone, Tombstones, digest_of_id
+from perennial.stores.snapshots.store import SnapshotStore
+from perennial.stores.snapshots.tombstones import Tombstone, Tombstones, digest_of_id
 from tasks.data.ingest import ingest
 from tasks.erasure.erase import Wish, _bury, _gather, _purge, _recognise, find_keys
 from tests.conftest import HOUR, MIDNIGHT

@@ -7,7 +7,7 @@ from typing import Any
 
 from perennial.config.problem import Problem
 from perennial.settings import Settings
-from perennial.stores.snapshots import SnapshotStore
+from perennial.stores.snapshots.store import SnapshotStore
 from tasks.data.ingest import ingest
 from tasks.data.prepare import prepare
 

@@ -19,11 +19,11 @@ from perennial.hashing import digest
 from perennial.registry.model_version import ModelVersion
 from perennial.registry.tags import TAG, VersionTags
 from perennial.splits.split import SplitRule, split_documents
-from perennial.stores.snapshots import Snapshot
+from perennial.stores.snapshots.store import Snapshot
 from tasks.promotion import unseen
 from tasks.promotion.unseen import held_out_by, unseen_by
 from tests.conftest import SMALL_PROBLEM
-from tests.flows.test_passengers import PROBLEM as PASSENGERS
+from tests.flows.problems.test_passengers import PROBLEM as PASSENGERS
 from tests.perennial.examples import some_examples
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

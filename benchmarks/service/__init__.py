@@ -1,0 +1,1 @@
+"""What the benchmarks of the service start, ask and compare with."""

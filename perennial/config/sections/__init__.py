@@ -1,0 +1,1 @@
+"""The sections of a problem file, one module each."""

@@ -1,0 +1,1 @@
+"""Documents as a collection has them: their revisions, labels, copies and accounts."""

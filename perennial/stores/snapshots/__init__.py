@@ -1,0 +1,1 @@
+"""Snapshots of a collection: a history of revisions in a Delta table."""

@@ -44,10 +44,8 @@ from tasks.training.train import Challenger, predict
 
 BY_LABEL_FILE, CURVE_FILE = "by_label.csv", "learning_curve.csv"
 MOST_ISSUES = 100
-# Three folds of two thirds are the least work from which every document is predicted.
-_FOLDS = 3
-_LEAST_OF_LABEL = 2 * _FOLDS
-# All of this is about three more fits; of a model that takes long nobody would wait for them.
+_FOLDS = 5
+# All of this is about five more fits; of a model that takes long nobody would wait for them.
 LONGEST_FIT = 60.0
 T = TypeVar("T")
 
@@ -133,7 +131,7 @@ def _tried(what: str, find: Callable[[], T | None]) -> T | None:
 
 def _issues(problem: Problem, dataset: Dataset, challenger: Challenger) -> LabelIssues | None:
     counts = Counter(dataset.labels[dataset.judged].tolist())
-    if min(counts[label] for label in problem.classes) < _LEAST_OF_LABEL:
+    if min(counts[label] for label in problem.classes) < _FOLDS:
         return None
     name, classes = challenger.result.name, problem.classes
     matrix = dataset.counts_of(problem.candidates[name]).matrix

@@ -132,6 +132,11 @@ def _tried(what: str, find: Callable[[], T | None]) -> T | None:
 def _issues(problem: Problem, dataset: Dataset, challenger: Challenger) -> LabelIssues | None:
     counts = Counter(dataset.labels[dataset.judged].tolist())
     if min(counts[label] for label in problem.classes) < _FOLDS:
+        get_run_logger().info(
+            "Labels that look wrong are not looked for: a label has fewer than %d training "
+            "documents.",
+            _FOLDS,
+        )
         return None
     name, classes = challenger.result.name, problem.classes
     matrix = dataset.counts_of(problem.candidates[name]).matrix
@@ -209,9 +214,8 @@ def _say(problem: Problem, found: Diagnosis) -> None:
     logger = get_run_logger()
     if found.issues is not None and found.issues.count:
         logger.info(
-            "%s of %s; `%s` lists the clearest of them.",
-            counted(found.issues.count, "label looks wrong", "labels look wrong"),
-            counted(found.issues.documents, "training document"),
+            "The labels of %s look wrong to models that have not seen them; `%s` lists them.",
+            f"{found.issues.count:,} of {counted(found.issues.documents, 'training document')}",
             command("check", problem.name, "--labels"),
         )
     if found.curve is not None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.artifacts import load_text
 from typer.testing import CliRunner, Result
 
 from deployments.cli import app
@@ -17,6 +14,7 @@ from flows.erase import erase
 from flows.retrain import retrain
 from perennial.config.problem import Problem
 from perennial.registry.client import Registry
+from perennial.registry.label_issues import read_issues
 from tasks.reporting.retraining import Retraining
 from tests.conftest import SMALL_PROBLEM
 from tests.flows.prepared import Prepared
@@ -28,12 +26,15 @@ DOCUMENTS, WRONG = 600, 30
 
 @pytest.fixture
 def some_wrong(documents: Any, collection: Any) -> set[str]:
-    """Reviews, of which some have the wrong label; the ids of these."""
+    """Reviews that say plainly what they think, of which some are labelled otherwise; their ids."""
     made = documents(DOCUMENTS)
-    for document in made[:: DOCUMENTS // WRONG]:
+    for document in made:
+        document["text"] += (" It is dreadful.", " It is wonderful.")[document["label"]]
+    wrong = made[:: DOCUMENTS // WRONG]
+    for document in wrong:
         document["label"] = 1 - document["label"]
     collection.insert_many(made)
-    return {document["_id"] for document in made[:: DOCUMENTS // WRONG]}
+    return {document["_id"] for document in wrong}
 
 
 @pytest.fixture
@@ -54,23 +55,20 @@ def _check(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["check", *arguments], env={"COLUMNS": "250", "TERM": "dumb"})
 
 
-def _listed(client: MlflowClient, retraining: Retraining) -> list[str]:
-    run = client.get_run(retraining.run_id or "")
-    text = load_text(f"{run.info.artifact_uri}/label_issues.csv")
-    return [row["id"] for row in csv.DictReader(io.StringIO(text))]
+def _listed(registry: Registry, retraining: Retraining) -> list[str]:
+    return [each.id for each in read_issues(registry, retraining.run_id or "") or []]
 
 
-def test_wrong_labels_are_listed_with_the_run_more_often_than_chance(
+def test_wrong_labels_are_listed_with_the_run_the_clearest_first(
     retrained: Retraining, some_wrong: set[str], client: MlflowClient, registry: Registry
 ) -> None:
     issues = retrained.diagnosis.issues if retrained.diagnosis is not None else None
     assert issues is not None
 
-    listed = _listed(client, retrained)
+    listed = _listed(registry, retrained)
 
     assert listed == [each.id for each in issues.first]
-    chance = WRONG / DOCUMENTS
-    assert len(some_wrong.intersection(listed)) > 1.5 * chance * len(listed)
+    assert len(some_wrong.intersection(listed[:10])) >= 8
     assert issues.count == client.get_run(retrained.run_id or "").data.metrics["label_issues"]
     assert sum(issues.pairs.values()) == issues.count
 
@@ -99,12 +97,12 @@ def test_the_command_shows_the_documents_and_leaves_out_what_was_corrected(
     assert f" {third.id} " in shown
 
 
-def test_erased_documents_leave_the_list(retrained: Retraining, client: MlflowClient) -> None:
-    before = _listed(client, retrained)
+def test_erased_documents_leave_the_list(retrained: Retraining, registry: Registry) -> None:
+    before = _listed(registry, retrained)
 
-    erase("reviews", id=[before[0]], why="it was asked for", yes=True)
+    erase("reviews", ids=[before[0]], why="it was asked for", yes=True)
 
-    assert _listed(client, retrained) == before[1:]
+    assert _listed(registry, retrained) == before[1:]
 
 
 def test_what_prefect_keeps_of_the_report_names_no_document(

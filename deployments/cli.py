@@ -38,6 +38,7 @@ _PANELS = {
     "feedback": _WATCH,
     "quarantine": _WATCH,
     "migrate": _SYSTEM,
+    "tidy": _SYSTEM,
     "score": _WATCH,
 }
 _OTHERS = "Other flows"

@@ -124,6 +124,6 @@ def _identity(spec: Problem, ingested: IngestResult) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(retrain)

@@ -91,7 +91,7 @@ Uri = Annotated[str, AfterValidator(require_encoded)]
 class Settings(Environment):
     """The settings of this machine, read from environment variables of the same names."""
 
-    secrets_of = frozenset({"mongodb_uri", "dagshub_token"})
+    secrets_of = frozenset({"mongodb_uri", "dagshub_token", "mlflow_backend_store_uri"})
 
     project_dir: Folder = Field(
         default_factory=_default_project,
@@ -127,6 +127,12 @@ class Settings(Environment):
     problems_dir: Folder = Field(
         default_factory=lambda known: known["project_dir"] / "problems",
         description="folder of the problem files; default `problems` in PROJECT_DIR",
+    )
+
+    mlflow_backend_store_uri: SecretStr | None = Field(
+        default=None,
+        description="the MLflow server's database, where `perennial tidy` removes what MLflow only "
+        "marks as deleted; not needed for an embedded MLflow",
     )
 
     @field_validator("mlflow_ui_url")

@@ -36,6 +36,7 @@ from perennial.config.sections.gates import Gates
 from perennial.config.sections.labels import check_labels, check_merged_labels
 from perennial.config.sections.monitoring import Monitoring
 from perennial.config.sections.preparation import Preparation
+from perennial.config.sections.retention import Retention
 from perennial.config.sections.rollout import Rollout
 from perennial.config.sections.schedule import Schedule
 from perennial.config.sections.source import Source
@@ -94,6 +95,7 @@ class Problem(Schema):
     rollout: Rollout = Rollout()
     schedule: Schedule = Schedule()
     monitoring: Monitoring = Monitoring()
+    retention: Retention = Retention()
     seed: int = 42
     baseline: Name | None = Field(
         default=None, description="the candidate that retrainings fit; absent, they try all"
@@ -324,6 +326,7 @@ _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "description": True,
     "experiment": True,
     "monitoring": True,
+    "retention": True,
     "rollout": True,
     "schedule": True,
     # How changes are found, which must not change what is found.

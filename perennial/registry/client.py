@@ -27,7 +27,6 @@ from perennial.registry.artifact import (
     open_model,
     read_golden,
 )
-from perennial.registry.examples import Examples
 from perennial.registry.history import Change, Note
 from perennial.registry.model_version import (
     CANARY,
@@ -39,6 +38,7 @@ from perennial.registry.model_version import (
     Question,
 )
 from perennial.registry.provenance import SnapshotLike
+from perennial.registry.removal import Removal
 from perennial.registry.runs import ensure_model, explained, open_client
 from perennial.registry.tags import ERASURE, HISTORY, TAG, CanaryTags, FileTags, VersionKey
 from perennial.settings import Settings
@@ -66,7 +66,7 @@ class StaleComparisonError(Exception):
     """Production has changed since the challenger was compared with it; compare again."""
 
 
-class Registry(Examples):
+class Registry(Removal):
     """MLflow as this project uses it: runs, versions and aliases; `connect` makes one."""
 
     def register(
@@ -354,6 +354,7 @@ def _version(entity: Any) -> ModelVersion:
     return ModelVersion(
         problem=entity.name,
         version=int(entity.version),
-        run_id=entity.run_id,
+        # A version that a person made of a file has no run.
+        run_id=entity.run_id or "",
         tags=dict(entity.tags),
     )

@@ -247,6 +247,11 @@ class ModelVersion:
         return self._text(VersionKey.ROLLED_BACK)
 
     @property
+    def is_kept(self) -> bool:
+        """Whether a person wants to keep it, whatever its age."""
+        return VersionKey.KEEP.tag in self.tags
+
+    @property
     def verdict(self) -> str | None:
         """The outcome of its last comparison with Production."""
         return self._text(VersionKey.VERDICT)

@@ -59,6 +59,8 @@ class VersionKey(StrEnum):
     ANSWER = "question.answer"
     ANSWERED = "question.answered"
     ROLLED_BACK = "rolled-back"
+    # Written by people.
+    KEEP = "keep"
     CANARY_SHARE = "canary.share"
     CANARY_MODE = "canary.mode"
     CANARY_STEP = "canary.step"

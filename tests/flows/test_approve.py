@@ -14,7 +14,6 @@ from prefect.client.orchestration import get_client
 
 import tasks.promotion.approve
 from flows.approve import approve
-from flows.cli import main
 from flows.monitor import monitor
 from flows.retrain import retrain
 from flows.rollback import rollback
@@ -23,6 +22,7 @@ from perennial.errors import OutsideError
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry
 from perennial.settings import Settings
+from tasks.orchestration.cli import main
 from tests.conftest import wait_until
 from tests.flows.prepared import Prepared
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.cli import application
 from flows.feedback import feedback
 from flows.retrain import retrain
 from perennial.config.problem import Problem
@@ -23,6 +22,7 @@ from perennial.stores.feedback import open_decisions, open_statements, settle, w
 from perennial.stores.feedback_review import Sender
 from perennial.stores.prediction_log import Feedback, Logged, open_predictions
 from tasks.data.seed import read_file, reviews_file
+from tasks.orchestration.cli import application
 from tests.conftest import MIDNIGHT
 from tests.perennial.gates.gated import named
 

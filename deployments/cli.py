@@ -131,9 +131,13 @@ def check(
     encoding: Annotated[
         str | None, typer.Option(help="The encoding of the file; found unless given.")
     ] = None,
+    labels: Annotated[
+        bool,
+        typer.Option("--labels", help="List the labels that looked wrong to the last retraining."),
+    ] = False,
 ) -> None:
     """Check the files of problems, and the data of one: nothing is written, nothing is trained."""
-    from deployments.check import check_data, complaints, files_of, unread
+    from deployments.check import check_data, complaints, files_of, show_suspects, unread
 
     folder, names = get_settings().problems_dir, problems or []
     wrong = [] if names else list(unread(folder))
@@ -147,7 +151,9 @@ def check(
         typer.secho(complaint, fg="red", err=True)
     if wrong:
         raise typer.Exit(1)
-    if not check_data(files, names, file, encoding=encoding, documents=documents):
+    if labels:
+        show_suspects(files, names)
+    elif not check_data(files, names, file, encoding=encoding, documents=documents):
         raise typer.Exit(1)
 
 

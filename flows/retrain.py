@@ -26,6 +26,7 @@ from tasks.promotion.promote import announce, promote
 from tasks.promotion.questions import close_unanswered
 from tasks.reporting.gauges import gauges_of
 from tasks.reporting.retraining import Retraining, report
+from tasks.training.diagnose import diagnose
 from tasks.training.evaluate import evaluate
 from tasks.training.preload import get_ready, load_candidates
 from tasks.training.register import register
@@ -91,6 +92,8 @@ def _learn(
                 challenger = decide(spec, dataset, challenger)
         with steps("evaluate"):
             evaluation = evaluate(spec, dataset, challenger)
+        with steps("diagnose"):
+            diagnosis = diagnose(spec, dataset, challenger, evaluation, run_id)
         with steps("register"):
             version = register(spec, dataset, challenger, evaluation)
         with steps("promote"):
@@ -114,6 +117,7 @@ def _learn(
         dataset.split,
         dataset.feedback_left_out,
         dataset.analyzer,
+        diagnosis,
     )
 
 

@@ -14,6 +14,7 @@ from perennial.gates.base import Evidence, Gate, GateResult
 from perennial.gates.catalogue import judge
 from perennial.gates.confirmation import CONFIRMATION
 from perennial.metrics import Predictions
+from perennial.promotion.comparison import MetricPair, compare_metrics
 
 NEVER_AUTOMATIC = "promotion is never automatic"
 VerdictOutcome = Literal["promoted", "kept", "waiting"]
@@ -46,6 +47,10 @@ class Verdict(BaseModel):
     confirmation : Confirmation or None
         Whether a challenger that has passed every other gate is confirmed; None for the others,
         and where none is asked for.
+    compared : tuple of MetricPair
+        Every metric of both versions; empty without Production, and of a verdict that was read.
+    compared_on : int
+        On how many documents.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +62,8 @@ class Verdict(BaseModel):
     promotion: Promotion = "auto"
     until: datetime | None = None
     confirmation: Confirmation | None = None
+    compared: tuple[MetricPair, ...] = ()
+    compared_on: int = 0
 
     @property
     def reason(self) -> str:
@@ -194,5 +201,7 @@ def reach_verdict(
         challenger=version,
         production=production[0] if production else None,
         promotion=policy,
+        compared=compare_metrics(predictions, production[1]) if production else (),
+        compared_on=len(predictions) if production else 0,
     )
     return verdict if approval is None else verdict.answered(approval)

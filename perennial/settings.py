@@ -25,15 +25,15 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from perennial.environment import Environment, complaints
+from perennial.environment import SHA256, Environment, complaints
 from perennial.errors import OutsideError
 from perennial.redaction import split_credentials
+from perennial.schema import Name
 
 # The folder of this code: the source tree, or where its packages are installed.
 PROJECT = Path(__file__).parents[1]
 
 
-_SHA256 = "^[0-9a-f]{64}$"
 # What an API key may be allowed, and how that stands behind its hash.
 SCOPES = ("classify", "feedback", "refresh", "metrics")
 _API_KEY = re.compile(rf"[0-9a-f]{{64}}(:(?:{'|'.join(SCOPES)})(\+(?:{'|'.join(SCOPES)}))*)?")
@@ -82,7 +82,7 @@ def _absolute(folder: Path) -> Path:
 
 # Programs that are started in other folders read the same settings.
 Folder = Annotated[Path, AfterValidator(_absolute)]
-Hash = Annotated[str, StringConstraints(pattern=_SHA256)]
+Hash = Annotated[str, StringConstraints(pattern=SHA256)]
 ApiKeyEntry = Annotated[str, AfterValidator(_require_api_key)]
 ApiKeyEntries = Annotated[tuple[ApiKeyEntry, ...], NoDecode, BeforeValidator(_by_commas)]
 Uri = Annotated[str, AfterValidator(require_encoded)]
@@ -217,6 +217,11 @@ class ServingSettings(Environment):
         description="characters scored in one go; larger requests let others pass in between",
     )
 
+    default_model: Name | None = Field(
+        default=None,
+        description="problem that answers a request which names none; default the only one, so "
+        "that such a request is refused as soon as a second problem is served",
+    )
     poll_seconds: float = Field(
         default=5.0, gt=0, description="how often a worker looks at the registry"
     )

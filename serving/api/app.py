@@ -42,6 +42,7 @@ from serving.api.static import INDEX, File, page_file, read_files
 from serving.models.loaded import Loaded, Served
 from serving.models.store import ModelStore
 from serving.models.watcher import Watcher
+from serving.problem_files import ProblemFiles
 from serving.telemetry.log import PredictionLog
 from serving.telemetry.metrics import METRICS_TYPE, Metrics, MetricsPort
 
@@ -68,7 +69,7 @@ class Service:
         self._problems_dir = settings.problems_dir
         folder = settings.data_dir / "serving"
         self.metrics = Metrics()
-        self.store = ModelStore(folder / "models", self.metrics)
+        self.store = ModelStore(folder / "models", self.metrics, ProblemFiles(settings))
         self.watcher = Watcher(self.store, folder, self.metrics, serving.poll_seconds)
         self.log = PredictionLog(settings, serving, self.metrics)
         self._keys = ApiKeys(serving.api_key_hashes, serving.refresh_token_hash)

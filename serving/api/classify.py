@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic, perf_counter, time
+from typing import NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
@@ -16,11 +17,11 @@ from perennial.settings import ServingSettings
 from perennial.stores.prediction_log import Failure
 from serving.api.answer import Answer, join
 from serving.api.auth import ApiKeys
-from serving.api.errors import ApiError
+from serving.api.errors import ApiError, InputError
 from serving.api.inputs import Checked, check_inputs, leave_out_unanswered, measure
 from serving.api.middleware import read_body, send_json
 from serving.api.parsing import decode, parse, require_json
-from serving.api.schemas import Input, classify_request
+from serving.api.schemas import ClassifyRequest, Input, classify_request
 from serving.models import routing
 from serving.models.loaded import Loaded, Served
 from serving.models.store import ModelStore
@@ -35,6 +36,24 @@ _ROUNDS = 3
 # Cost of an explained answer, relative to an answer without explanation.
 _EXPLAIN_WEIGHT = 16
 _MOST_SHADOWS = 4
+
+
+class Answered(NamedTuple):
+    """The predictions for a request.
+
+    Attributes
+    ----------
+    answer : Answer
+        The predictions, in the order of the inputs that can be classified.
+    ids : list of str
+        Identifier of each prediction.
+    errors : sequence of InputError
+        What is wrong with each other input, in their order.
+    """
+
+    answer: Answer
+    ids: list[str]
+    errors: Sequence[InputError]
 
 
 class Classify:
@@ -72,20 +91,44 @@ class Classify:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        settings = self._settings
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        request = parse(self._request, await self.read(headers, receive))
+        answered = await self.answer(request, headers)
+        await send_json(send, answered.answer.body(answered.ids, answered.errors))
+
+    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """Return the body of a request that may classify, unpacked.
+
+        Raises
+        ------
+        ApiError
+            If its key may not, or it is no body of JSON within the limits.
+        DisconnectedError
+            If the client disconnects before.
+        """
         if self._keys:
             self._keys.require(headers, "classify")
         require_json(headers)
-        body = await read_body(
-            headers, receive, most=settings.max_body_bytes, seconds=settings.body_seconds
-        )
-        request = parse(self._request, decode(headers, body, settings.max_body_bytes))
-        served = self._served(request.model)
+        most = self._settings.max_body_bytes
+        body = await read_body(headers, receive, most=most, seconds=self._settings.body_seconds)
+        return decode(headers, body, most)
+
+    async def answer(self, request: ClassifyRequest, headers: Mapping[bytes, bytes]) -> Answered:
+        """Return the predictions for a request, counted and logged.
+
+        Raises
+        ------
+        ApiError
+            If the model is not served, no input can be classified, or not each one where
+            `on_error` says so, or it takes too long.
+        """
+        is_strict = request.on_error == "refuse"
+        served = self.served(request.model)
         key = headers.get(b"x-request-key")
         loaded = routing.choose(served, key)
-        checked = check_inputs(request.inputs, loaded, max_characters=settings.max_characters)
-        self._require_any(served.problem, checked)
+        most = self._settings.max_characters
+        checked = check_inputs(request.inputs, loaded, max_characters=most)
+        self._require(served.problem, checked, all_=is_strict)
         characters = measure(checked.usable, loaded)
         start = perf_counter()
         try:
@@ -96,35 +139,59 @@ class Classify:
         seconds = perf_counter() - start
         if loaded.fields is not None:
             answer, checked = leave_out_unanswered(answer, checked, loaded)
-            self._require_any(served.problem, checked)
-        inputs = checked.usable
+            self._require(served.problem, checked, all_=is_strict)
+        if served.abstain is not None:
+            answer = answer.judged(served.abstain)
+        ids = self._record(loaded, checked, answer, characters, seconds)
+        shadow = routing.shadow(served, key)
+        if shadow is not None:
+            self._show(shadow, checked.usable, answer.labels)
+        return Answered(answer, ids, checked.errors if checked.refused else ())
+
+    def _record(
+        self,
+        loaded: Loaded,
+        checked: Checked,
+        answer: Answer,
+        characters: Sequence[int],
+        seconds: float,
+    ) -> list[str]:
+        """Count and log what was answered, and return the ids of the predictions."""
+        inputs, problem = checked.usable, loaded.version.problem
         if checked.refused:
-            self._metrics.refused(served.problem, [error.code for error in checked.errors])
+            self._metrics.refused(problem, [error.code for error in checked.errors])
         self._count(loaded, characters, answer)
         is_logged = self._is_logged() and self._log.takes(len(inputs))
         number = loaded.version.version
-        ids = self._log.signing.issue(served.problem, number, len(inputs), logged=is_logged)
+        ids = self._log.signing.issue(problem, number, len(inputs), logged=is_logged)
         if is_logged:
             self._log.add(answer.logged(ids, inputs, seconds))
-        shadow = routing.shadow(served, key)
-        if shadow is not None:
-            self._show(shadow, inputs, answer.labels)
-        await send_json(send, answer.body(ids, checked.errors if checked.refused else ()))
+        return ids
 
-    def _require_any(self, problem: str, checked: Checked) -> None:
-        """Refuse a request of which no input can be classified, and count its inputs."""
-        if not checked.usable:
+    def _require(self, problem: str, checked: Checked, *, all_: bool) -> None:
+        """Refuse a request if no input, or not each one, can be classified; count what cannot."""
+        if not checked.usable or (all_ and checked.refused):
             self._metrics.refused(problem, [error.code for error in checked.errors])
-            checked.require_any()
+            raise checked.refusal()
 
     def end(self) -> None:
         """Shut down the thread pools."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._shadow_pool.shutdown(wait=False, cancel_futures=True)
 
-    def _served(self, name: str | None) -> Served:
-        """Return the versions of a problem, which needs no name if it is the only one."""
+    def served(self, given: str | None) -> Served:
+        """Return the versions of a problem.
+
+        Without a name it is the one of SERVING_DEFAULT_MODEL, else the only one.
+
+        Raises
+        ------
+        ApiError
+            503 if there is no model yet, 404 if not this one, 422 if there are several to choose
+            from.
+        """
         served = self._store.served
+        name = given or self._settings.default_model
         if not served:
             raise ApiError(
                 503,
@@ -139,16 +206,14 @@ class Classify:
             raise ApiError(
                 422,
                 "missing",
-                f"model is required when several are served; known models: {known}.",
+                f"model is required when several are served and SERVING_DEFAULT_MODEL is not set; "
+                f"known models: {known}.",
                 field="model",
             )
         if name not in served:
-            raise ApiError(
-                404,
-                "unknown_model",
-                f"This model is not served; known models: {known}.",
-                field="model",
-            )
+            which = "This model" if given else f"SERVING_DEFAULT_MODEL, {name},"
+            message = f"{which} is not served; known models: {known}."
+            raise ApiError(404, "unknown_model", message, field="model")
         return served[name]
 
     async def _answer(
@@ -230,6 +295,11 @@ class Classify:
         if loaded.fields is None:
             self._metrics.lengths(problem, characters)
         classes, decided = answer.classes, answer.decided
+        if answer.abstained is not None:
+            for reason, count in Counter(filter(None, answer.abstained)).items():
+                self._metrics.abstained(problem, number, reason, count)
+            pairs = zip(decided, answer.abstained, strict=True)
+            decided = [position for position, why in pairs if why is None]
         if len(decided) == 1:
             self._metrics.predicted(problem, number, classes[decided[0]], 1)
             return
@@ -265,7 +335,7 @@ class Classify:
 
 def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -> Answer:
     predictor, version = loaded.predictor, loaded.version
-    scores, warnings = predictor.assess(inputs)
+    scores, warnings, known = predictor.assess(inputs)
     classes = predictor.classes
     decided = predictor.decide(scores)
     explanations = None
@@ -274,7 +344,7 @@ def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -
             predictor.explain(each, classes[position]) if row[0] >= 0 else []
             for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
         ]
-    return Answer(version, classes, decided, scores, explanations, warnings)
+    return Answer(version, classes, decided, scores, known, explanations, warnings)
 
 
 def _too_much_work(seconds: float) -> ApiError:

@@ -51,6 +51,7 @@ _PREDICTION = Prediction(
     label="positive",
     probabilities={"negative": 0.03, "positive": 0.97},
     version=3,
+    known=0.75,
 )
 
 

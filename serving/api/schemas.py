@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema, create_model
 
+from perennial.config.sections.abstain import Abstention
 from perennial.fields import FieldKind
 from perennial.settings import ServingSettings
 
@@ -14,6 +15,7 @@ _LONGEST_NAME = 200
 _MOST_FIELDS = 10_000
 
 Alias = Literal["production", "previous", "canary"]
+OnError = Literal["report", "refuse"]
 # Inputs are looked at when the model is known, one by one: what is wrong with one does not concern
 # the others, and pydantic would list each wrong value, a million of which cost gigabytes.
 Fields = Annotated[
@@ -44,6 +46,11 @@ class ClassifyRequest(_Schema):
     )
     inputs: list[Input] = Field(description="texts, or objects for a tabular model")
     explain: bool = Field(default=False, description="whether to explain each prediction")
+    on_error: OnError = Field(
+        default="report",
+        description="what becomes of the other inputs if one cannot be classified: report, they "
+        "are answered, and errors says why that one is not; refuse, none is, with status 422",
+    )
 
 
 def classify_request(settings: ServingSettings) -> type[ClassifyRequest]:
@@ -93,9 +100,22 @@ class Prediction(_Schema):
     """The answer for one input."""
 
     prediction_id: str = Field(description="identifier for POST /feedback")
-    label: str
+    label: str | None = Field(
+        description="null where the problem asks for no label then; abstained says why"
+    )
     probabilities: dict[str, float]
     version: int = Field(description="number of the model version that answered")
+    known: float = Field(
+        ge=0,
+        le=1,
+        description="how much of the input the model knows: the share of the words of a text, or "
+        "of the model's fields of a record",
+    )
+    abstained: Abstention | None = Field(
+        default=None,
+        description="why there is no label: too little of the input is known, or the probability "
+        "is too small; absent if there is one",
+    )
     explanation: list[Contribution] | None = None
     warnings: list[AnswerWarning] | None = Field(
         default=None, description="what the model could not go by; absent if there is nothing"

@@ -32,6 +32,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
+from perennial.config.sections.abstain import ABSTENTIONS
 from perennial.private_parts import PrivatePart
 from perennial.prometheus import SERVICE
 from perennial.reasons import INPUT_CODES
@@ -103,6 +104,7 @@ class Metrics:
         self._latency = self._histogram(Histogram, "app_request_latency_seconds", _LATENCY_BUCKETS)
         self._predictions = self._counter("model_prediction_count")
         self._refused = self._counter("perennial_refused_inputs")
+        self._abstained = self._counter("perennial_abstained_predictions")
         self._characters = self._histogram(
             _BatchHistogram, "perennial_input_characters", _LENGTH_BUCKETS
         )
@@ -154,6 +156,8 @@ class Metrics:
         """Let the counts of a version's predictions, and of feedback on them, start at zero."""
         for label in classes:
             self._predictions.labels(problem, str(version), label)
+        for reason in ABSTENTIONS:
+            self._abstained.labels(problem, str(version), reason)
         for agreement in _AGREEMENTS:
             self._feedback.labels(problem, str(version), agreement)
         if takes_texts:
@@ -192,6 +196,10 @@ class Metrics:
         """Count inputs that could not be classified."""
         for code in codes:
             self._refused.labels(problem, code).inc()
+
+    def abstained(self, problem: str, version: int, reason: str, count: int) -> None:
+        """Count predictions whose label was not given."""
+        self._abstained.labels(problem, str(version), reason).inc(count)
 
     def lengths(self, problem: str, characters: Sequence[int]) -> None:
         """Count the characters of each input."""

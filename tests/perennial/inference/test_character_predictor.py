@@ -147,7 +147,7 @@ def test_a_text_of_which_nothing_is_known_says_so(counter: Any, compiled: bool) 
     assert said == [[], *[[WarningCode.NOTHING_KNOWN]] * 3]
     np.testing.assert_allclose(probabilities[1:], np.tile(predictor.probabilities([""]), (3, 1)))
     assert known[1:] == [0.0, 0.0, 0.0]
-    assert known[0] == 1.0
+    assert known[0] > 0
     assert predictor.assess(["a film"]).warnings is None
     assert [each.code for each in predictor.warnings("😀")] == [WarningCode.NOTHING_KNOWN]
 

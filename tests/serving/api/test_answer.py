@@ -47,7 +47,8 @@ def answers(draw: st.DrawFn) -> Answer:
     found = [[Contribution("100%", 0.25, ((0, 4),))] for _ in rows] if explained else None
     version = ModelVersion(draw(st.sampled_from(["reviews", "a%b"])), 7, "run", {})
     scores = np.array(rows)
-    return Answer(version, classes, scores.argmax(axis=1).tolist(), scores, found)
+    known = [draw(st.floats(0, 1)) for _ in rows]
+    return Answer(version, classes, scores.argmax(axis=1).tolist(), scores, known, found)
 
 
 @given(answers())
@@ -60,6 +61,7 @@ def test_the_body_holds_every_value_of_the_answer(answer: Answer) -> None:
             "label": answer.labels[number],
             "probabilities": dict(zip(answer.classes, row.tolist(), strict=True)),
             "version": 7,
+            "known": round(answer.known[number], 4),
         }
         if answer.explanations is not None:
             prediction["explanation"] = [
@@ -100,6 +102,7 @@ def test_portions_joined_are_the_answer_of_the_whole(answer: Answer) -> None:
             answer.classes,
             [position],
             answer.probabilities[[number]],
+            [answer.known[number]],
             None if explained is None else [explained[number]],
         )
         for number, position in enumerate(answer.decided)
@@ -226,6 +229,7 @@ def test_the_documented_example_is_what_is_sent() -> None:
         classes,
         [classes.index(prediction["label"])],
         np.array([list(prediction["probabilities"].values())]),
+        [prediction["known"]],
         None,
     )
 

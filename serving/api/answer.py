@@ -76,6 +76,14 @@ class Answer:
         return [classes[position] for position in self.decided]
 
     @property
+    def given(self) -> list[str | None]:
+        """The label of each input that is given; None where the model abstains."""
+        if self.abstained is None:
+            return list(self.labels)
+        pairs = zip(self.labels, self.abstained, strict=True)
+        return [label if why is None else None for label, why in pairs]
+
+    @property
     def answered(self) -> list[bool]:
         """Whether each input has probabilities; others were beyond what the model computes with."""
         answered: list[bool] = (self.probabilities[:, 0] >= 0).tolist()

@@ -5,36 +5,32 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from time import monotonic, perf_counter, time
-from typing import NamedTuple
+from time import perf_counter, time
+from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
 from perennial.settings import ServingSettings
 from perennial.stores.prediction_log import Failure
-from serving.api.answer import Answer, join
+from serving.api import scoring
+from serving.api.answer import Answer
 from serving.api.auth import ApiKeys
 from serving.api.errors import ApiError, InputError
 from serving.api.inputs import Checked, check_inputs, leave_out_unanswered, measure
-from serving.api.middleware import read_body, send_json
-from serving.api.parsing import decode, parse, require_json
+from serving.api.middleware import read_body
 from serving.api.schemas import ClassifyRequest, Input, classify_request
+from serving.api.scoring import Scorer
+from serving.api.wire.answers import send_json
+from serving.api.wire.parsing import decode, parse, require_json
 from serving.models import routing
 from serving.models.loaded import Loaded, Served
 from serving.models.store import ModelStore
 from serving.telemetry.log import PredictionLog
 from serving.telemetry.metrics import Metrics
 
-# Factor for the size of a portion if calls of the predictor have a high overhead; such portions run
-# in a thread.
-_TIMES_AS_LARGE = 10
-# Turns of the event loop between two portions: as many as a small request needs for its answer.
-_ROUNDS = 3
-# Cost of an explained answer, relative to an answer without explanation.
-_EXPLAIN_WEIGHT = 16
 _MOST_SHADOWS = 4
 
 
@@ -84,8 +80,7 @@ class Classify:
         self._store, self._log, self._metrics = store, log, metrics
         self._settings, self._keys = settings, keys
         self._request = classify_request(settings)
-        self._pool = ThreadPoolExecutor(1, "classify")
-        self._turn = asyncio.Lock()
+        self._scorer = Scorer(settings)
         self._shadow_pool = ThreadPoolExecutor(1, "shadow")
         self._shadows = 0
 
@@ -94,7 +89,7 @@ class Classify:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request = parse(self._request, await self.read(headers, receive))
         answered = await self.answer(request, headers)
-        await send_json(send, answered.answer.body(answered.ids, answered.errors))
+        await send_json(send, answered.answer.body(answered.ids, answered.errors), headers)
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """Return the body of a request that may classify, unpacked.
@@ -122,17 +117,68 @@ class Classify:
             If the model is not served, no input can be classified, or not each one where
             `on_error` says so, or it takes too long.
         """
-        is_strict = request.on_error == "refuse"
         served = self.served(request.model)
+        return await self._answer_served(
+            served,
+            request.inputs,
+            headers,
+            explain=request.explain,
+            is_strict=request.on_error == "refuse",
+        )
+
+    async def answer_all(
+        self,
+        served: Served,
+        inputs: Sequence[Any],
+        headers: Mapping[bytes, bytes],
+        pinned: Loaded | None = None,
+    ) -> Answered:
+        """Return the predictions for inputs that came by another protocol: all, or none.
+
+        Parameters
+        ----------
+        served : Served
+            The problem.
+        inputs : sequence
+            The inputs, not looked at yet.
+        headers : mapping of bytes to bytes
+            Of the request.
+        pinned : Loaded, optional
+            The version that answers; default Production, or for its share the canary.
+
+        Raises
+        ------
+        ApiError
+            If there are none or too many, one of them cannot be classified, or it takes too long.
+        """
+        most = self._settings.max_inputs
+        if not inputs:
+            raise ApiError(422, "empty", "inputs must not be empty.", field="inputs")
+        if len(inputs) > most:
+            message = f"inputs has more than the {most:,} entries that are allowed."
+            raise ApiError(422, "too_many", message, field="inputs")
+        return await self._answer_served(
+            served, inputs, headers, explain=False, is_strict=True, pinned=pinned
+        )
+
+    async def _answer_served(
+        self,
+        served: Served,
+        given: Sequence[Any],
+        headers: Mapping[bytes, bytes],
+        *,
+        explain: bool,
+        is_strict: bool,
+        pinned: Loaded | None = None,
+    ) -> Answered:
         key = headers.get(b"x-request-key")
-        loaded = routing.choose(served, key)
-        most = self._settings.max_characters
-        checked = check_inputs(request.inputs, loaded, max_characters=most)
+        loaded = pinned or routing.choose(served, key)
+        checked = check_inputs(given, loaded, max_characters=self._settings.max_characters)
         self._require(served.problem, checked, all_=is_strict)
         characters = measure(checked.usable, loaded)
         start = perf_counter()
         try:
-            answer = await self._answer(loaded, checked.usable, characters, request.explain)
+            answer = await self._scorer.answer(loaded, checked.usable, characters, explain)
         except Exception:
             self._log_failure(loaded)
             raise
@@ -144,7 +190,7 @@ class Classify:
             answer = answer.judged(served.abstain)
         ids = self._record(loaded, checked, answer, characters, seconds)
         shadow = routing.shadow(served, key)
-        if shadow is not None:
+        if shadow is not None and pinned is None:
             self._show(shadow, checked.usable, answer.labels)
         return Answered(answer, ids, checked.errors if checked.refused else ())
 
@@ -176,7 +222,7 @@ class Classify:
 
     def end(self) -> None:
         """Shut down the thread pools."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._scorer.end()
         self._shadow_pool.shutdown(wait=False, cancel_futures=True)
 
     def served(self, given: str | None) -> Served:
@@ -216,70 +262,6 @@ class Classify:
             raise ApiError(404, "unknown_model", message, field="model")
         return served[name]
 
-    async def _answer(
-        self,
-        loaded: Loaded,
-        inputs: Sequence[Input],
-        characters: Sequence[int],
-        explain: bool,
-    ) -> Answer:
-        """Answer a small request at once, and a large one without keeping others waiting."""
-        if explain:
-            characters = [_EXPLAIN_WEIGHT * count for count in characters]
-        if sum(characters) <= self._settings.inline_characters:
-            return _answer(loaded, inputs, explain=explain)
-        return await self._answer_in_turns(loaded, inputs, characters, explain)
-
-    async def _answer_in_turns(
-        self,
-        loaded: Loaded,
-        inputs: Sequence[Input],
-        characters: Sequence[int],
-        explain: bool,
-    ) -> Answer:
-        """Answer a large request in portions, so that other requests are answered in between.
-
-        A worker scores one portion at a time, whichever request it belongs to. Most are scored on
-        the event loop: the way to a thread and back takes a fifth as long as the scoring.
-        """
-        deadline = monotonic() + self._settings.answer_seconds
-        portions = []
-        for portion, size in self._portions(loaded, inputs, characters):
-            async with self._turn:
-                if monotonic() > deadline:
-                    raise _too_much_work(self._settings.answer_seconds)
-                portions.append(await self._answer_portion(loaded, portion, size, explain))
-        return join(portions)
-
-    async def _answer_portion(
-        self, loaded: Loaded, inputs: Sequence[Input], size: int, explain: bool
-    ) -> Answer:
-        if size > self._settings.inline_characters:
-            answer = partial(_answer, loaded, inputs, explain=explain)
-            return await asyncio.get_running_loop().run_in_executor(self._pool, answer)
-        answered = _answer(loaded, inputs, explain=explain)
-        for _ in range(_ROUNDS):
-            await asyncio.sleep(0)
-        return answered
-
-    def _portions(
-        self, loaded: Loaded, inputs: Sequence[Input], characters: Sequence[int]
-    ) -> Iterator[tuple[Sequence[Input], int]]:
-        """Yield runs of inputs, in order, each with about as many characters as are scored at once.
-
-        Predictors with high call overhead get long runs, scored in a thread like one long text.
-        """
-        most = self._settings.inline_characters
-        if not loaded.predictor.has_low_call_overhead:
-            most *= _TIMES_AS_LARGE
-        begin = size = 0
-        for index, count in enumerate(characters):
-            if size and size + count > most:
-                yield inputs[begin:index], size
-                begin, size = index, 0
-            size += count
-        yield inputs[begin:], size
-
     def _is_logged(self) -> bool:
         share = self._settings.log_share
         return share == 1 or random.random() < share  # noqa: S311
@@ -312,7 +294,7 @@ class Classify:
             return
         self._shadows += 1
         loop = asyncio.get_running_loop()
-        done = loop.run_in_executor(self._shadow_pool, _answer, shadow, inputs)
+        done = loop.run_in_executor(self._shadow_pool, scoring.answer, shadow, inputs)
         done.add_done_callback(partial(self._compare, shadow, answered))
 
     def _compare(
@@ -331,27 +313,3 @@ class Classify:
             agreeing=agreeing,
             differing=len(answered) - agreeing,
         )
-
-
-def _answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -> Answer:
-    predictor, version = loaded.predictor, loaded.version
-    scores, warnings, known = predictor.assess(inputs)
-    classes = predictor.classes
-    decided = predictor.decide(scores)
-    explanations = None
-    if explain:
-        explanations = [
-            predictor.explain(each, classes[position]) if row[0] >= 0 else []
-            for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
-        ]
-    return Answer(version, classes, decided, scores, known, explanations, warnings)
-
-
-def _too_much_work(seconds: float) -> ApiError:
-    return ApiError(
-        429,
-        "too_much_work",
-        f"The inputs could not be classified within {seconds:g} s; send fewer at once, or try "
-        "again later.",
-        headers={"Retry-After": "1"},
-    )

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, cast
 from perennial.reasons import ReasonCode, UnusableError
 from serving.api.answer import Answer
 from serving.api.errors import ApiError, InputError
-from serving.api.parsing import BrokenText
 from serving.api.schemas import Input
+from serving.api.wire.parsing import BrokenText
 from serving.models.loaded import Loaded
 
 # Cost of one field of a tabular model, in characters of a text model.

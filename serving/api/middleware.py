@@ -7,14 +7,15 @@ import logging
 import re
 import secrets
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 
-import orjson
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.api.errors import ApiError, DisconnectedError
+from serving.api.wire.answers import error_answer
 from serving.telemetry.metrics import OTHER, Metrics
 
 _log = logging.getLogger(__name__)
@@ -23,21 +24,8 @@ GONE = 499
 REQUEST_ID = "perennial.request_id"
 _VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _REQUEST_ID_HEADER = b"x-request-id"
+_CORRELATION = ("X-Request-Id", "traceparent", "tracestate")
 _FRAMES = 6
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-_JSON_HEADERS = {"Content-Type": "application/json", **SECURITY_HEADERS}
-_RAW_HEADERS = tuple(
-    (name.lower().encode(), value.encode()) for name, value in _JSON_HEADERS.items()
-)
-
-
 FAILED = ApiError(500, "internal", "The service failed; the reason is in its log.")
 
 
@@ -57,6 +45,8 @@ class RequestGuard:
         Names of paths in the metrics; a path that ends in ``/`` includes all paths below it.
     max_concurrency : int
         Maximum number of concurrent requests with a body.
+    posted : mapping of str to str
+        Names in the metrics of what is posted to a route -> that of the route.
     """
 
     def __init__(
@@ -66,11 +56,12 @@ class RequestGuard:
         routes: Mapping[str, str],
         max_concurrency: int,
         direct: Mapping[tuple[str, str], ASGIApp],
+        posted: Mapping[str, str],
     ) -> None:
         self._app = app
         self._direct = dict(direct)
         self._metrics = metrics
-        self._routes = dict(routes)
+        self._routes, self._posted = dict(routes), dict(posted)
         self._folders = tuple(path for path in routes if path.endswith("/") and path != "/")
         self._free = max_concurrency
 
@@ -91,10 +82,12 @@ class RequestGuard:
             await send(message)
 
         app = self._direct.get((method, path))
+        if method == "POST":
+            route = self._posted.get(route, route)
         if method != "POST":
             await self._answer(scope, receive, counted)
         elif self._free == 0:
-            await error_answer(_busy())(scope, receive, counted)
+            await error_answer(_busy(), scope)(scope, receive, counted)
         else:
             self._free -= 1
             try:
@@ -118,18 +111,35 @@ class RequestGuard:
         try:
             await app(scope, receive, send)
         except ApiError as error:
-            await error_answer(error)(scope, receive, send)
+            await error_answer(error, scope)(scope, receive, send)
         except DisconnectedError:
             await Response(status_code=GONE)(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - a failure is logged and answered
             _log_failure(self._routes[scope["path"]], scope[REQUEST_ID], error)
-            await error_answer(FAILED)(scope, receive, send)
+            await error_answer(FAILED, scope)(scope, receive, send)
 
     def _folder(self, path: str) -> str:
         for folder in self._folders:
             if path.startswith(folder):
                 return self._routes[folder]
         return OTHER
+
+
+def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Let pages of other origins ask, and read what an answer says about itself."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "X-API-Key",
+            *_CORRELATION,
+            "X-Request-Key",
+        ],
+        expose_headers=["X-Request-Id", "Retry-After"],
+    )
 
 
 async def read_body(
@@ -198,25 +208,6 @@ def _too_large(most: int) -> ApiError:
         f"The request body is larger than the {most:,} bytes that are allowed.",
         headers={"Connection": "close"},
     )
-
-
-async def send_json(send: Send, body: bytes) -> None:
-    """Send a JSON answer of success, with nothing in between."""
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": 200, "headers": [length, *_RAW_HEADERS]})
-    await send({"type": "http.response.body", "body": body})
-
-
-def json_answer(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON answer."""
-    return Response(body, status, headers={**_JSON_HEADERS, **(headers or {})})
-
-
-def error_answer(error: ApiError) -> Response:
-    """Return the JSON answer to a request that fails."""
-    detail = {"code": error.code, "message": error.message, "field": error.field}
-    body = {"error": detail, **({"errors": error.errors} if error.errors else {})}
-    return json_answer(error.status, orjson.dumps(body), error.headers)
 
 
 def _request_id(scope: Scope) -> str:

@@ -42,14 +42,18 @@ class ClassifyRequest(_Schema):
     """Inputs to classify."""
 
     model: Name | None = Field(
-        default=None, description="name of the problem; optional if only one is served"
+        default=None,
+        description="name of the problem; default that of SERVING_DEFAULT_MODEL, else the only one",
     )
     inputs: list[Input] = Field(description="texts, or objects for a tabular model")
-    explain: bool = Field(default=False, description="whether to explain each prediction")
+    explain: bool = Field(
+        default=False, description="whether to explain each prediction; default false"
+    )
     on_error: OnError = Field(
         default="report",
         description="what becomes of the other inputs if one cannot be classified: report, they "
-        "are answered, and errors says why that one is not; refuse, none is, with status 422",
+        "are answered, and errors says why that one is not; refuse, none is, with status 422; "
+        "default report",
     )
 
 
@@ -80,7 +84,7 @@ class Contribution(_Schema):
         description="positive if the feature speaks for the predicted label"
     )
     spans: list[tuple[int, int]] = Field(
-        description="positions in the input, in Unicode code points"
+        description="positions in the input, of a feature that it has often the first 200"
     )
 
 
@@ -192,6 +196,12 @@ class FeedbackAnswer(_Schema):
     request_id: str = Field(description="X-Request-Id of the request, or one that was made for it")
 
 
+class LiveAnswer(_Schema):
+    """Whether the worker runs."""
+
+    alive: bool
+
+
 class ReadyModel(_Schema):
     """A model that answers."""
 
@@ -219,9 +229,9 @@ class RefreshAnswer(_Schema):
 class ErrorDetail(_Schema):
     """Reason why a request failed."""
 
-    code: str
-    message: str
-    field: str | None
+    code: str = Field(description="stable name of the error, for programs")
+    message: str = Field(description="one sentence for people")
+    field: str | None = Field(description="part of the request that is wrong, if it is one")
 
 
 class ErrorAnswer(_Schema):
@@ -231,4 +241,18 @@ class ErrorAnswer(_Schema):
     errors: list[InputError] | None = Field(
         default=None,
         description="what is wrong with each input, if there are several and all are wrong",
+    )
+
+
+class ProblemAnswer(_Schema):
+    """The answer to a request that fails and accepts application/problem+json (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="one sentence for people")
+    code: str = Field(description="stable name of the error, for programs")
+    field: str | None = Field(description="part of the request that is wrong")
+    errors: list[InputError] | None = Field(
+        default=None, description="what is wrong with each input; absent unless there are several"
     )

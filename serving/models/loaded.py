@@ -46,6 +46,17 @@ class Served:
     canary: Loaded | None = None
     abstain: Abstain | None = None
 
+    @property
+    def loaded(self) -> tuple[Loaded, ...]:
+        """The versions, Production first."""
+        named = (self.production, self.canary, self.previous)
+        return tuple({each.version.version: each for each in named if each}.values())
+
+    def find(self, number: int) -> Loaded | None:
+        """Return the version of a number; None if it is not in memory."""
+        found = (each for each in self.loaded if each.version.version == number)
+        return next(found, None)
+
 
 def load(version: ModelVersion, file: ModelFile, origin: Origin) -> Loaded:
     """Verify a model, compile its predictor, and use it once.

@@ -47,9 +47,7 @@ def abstaining(
 
 
 def test_an_answer_says_how_much_of_a_text_is_known(client: TestClient) -> None:
-    good, strange, emoji, chinese, empty = _predictions(
-        client, [GOOD, STRANGE, EMOJI, CHINESE, ""]
-    )
+    good, strange, emoji, chinese, empty = _predictions(client, [GOOD, STRANGE, EMOJI, CHINESE, ""])
 
     assert good["known"] > 0.5
     assert strange["known"] == 0.25

@@ -17,8 +17,9 @@ from perennial.inference.contribution import Contribution
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import ServingSettings
 from serving.api import answer as answer_module
-from serving.api import openapi, schemas
+from serving.api import schemas
 from serving.api.answer import Answer, join
+from serving.api.description.openapi import openapi
 from serving.api.errors import InputError
 from serving.api.schemas import ClassifyAnswer, Prediction
 from serving.api.schemas import Contribution as Documented
@@ -218,7 +219,7 @@ def test_the_fields_of_an_answer_have_the_order_of_the_schema(answer: Answer) ->
 
 
 def test_the_documented_example_is_what_is_sent() -> None:
-    description = json.loads(openapi.openapi(ServingSettings()))
+    description = json.loads(openapi(ServingSettings()))
     documented = description["paths"]["/classify"]["post"]["responses"]["200"]
     example = documented["content"]["application/json"]["example"]
     (prediction,) = example["predictions"]

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 from ipaddress import ip_address
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -139,6 +139,12 @@ class ServingSettings(Environment):
         "same for all pods; default one that is kept in the log's database",
     )
 
+    access_log: bool = Field(
+        default=False, description="write a line into the service's log for each request"
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="how the lines of the service's log are written"
+    )
     log_share: float = Field(default=1.0, ge=0, le=1, description="share of the requests logged")
     log_texts: bool = Field(
         default=True, description="keep texts in the log; feedback needs them for new documents"

@@ -21,7 +21,7 @@ from serving.api.description.openapi import VERSION, openapi
 from serving.api.description.page import html
 from serving.api.errors import ApiError, DisconnectedError
 from serving.api.feedback import FeedbackEndpoint
-from serving.api.middleware import FAILED, GONE, RequestGuard, allow_origins
+from serving.api.middleware import FAILED, GONE, Observe, RequestGuard, allow_origins
 from serving.api.outcomes import CLASSIFY, announce
 from serving.api.protocols.mlflow import MlflowScoring
 from serving.api.protocols.open_inference import OpenInference
@@ -41,8 +41,11 @@ from serving.models.loaded import Loaded, Served
 from serving.models.store import ModelStore
 from serving.models.watcher import Watcher
 from serving.problem_files import ProblemFiles
+from serving.telemetry.exchange import Exchange
 from serving.telemetry.log import PredictionLog
+from serving.telemetry.logs import write_access
 from serving.telemetry.metrics import METRICS_TYPE, Metrics, MetricsPort
+from serving.telemetry.tracing import Tracing, is_wanted
 
 _INFORMED_SECONDS = 10.0
 _REFRESH_SECONDS = 3.5
@@ -73,6 +76,7 @@ class Service:
         self._keys = ApiKeys(serving.api_key_hashes, serving.refresh_token_hash)
         self._classify = Classify(self.store, self.log, self.metrics, serving, self._keys)
         self._port = MetricsPort(serving.metrics_host, serving.metrics_port)
+        self._tracing = Tracing() if is_wanted() else None
         self._files = read_files()
         description = openapi(serving)
         self._description = page_file("openapi.json", description)
@@ -103,6 +107,8 @@ class Service:
         self._port.end()
         self._classify.end()
         self.log.end()
+        if self._tracing is not None:
+            self._tracing.end()
 
     def _build(self) -> ASGIApp:
         versioned = self._versioned()
@@ -149,10 +155,23 @@ class Service:
             self._serving.max_concurrency,
             direct={("POST", path): self._classify for path in paths},
             posted={f"{INFERENCE}/*": CLASSIFY},
+            observe=self._observer(),
         )
         if self._serving.cors_origins:
             return allow_origins(guard, self._serving.cors_origins)
         return guard
+
+    def _observer(self) -> Observe | None:
+        """Return what is told about each request; None if nobody wants to know."""
+        record = None if self._tracing is None else self._tracing.record
+        if not self._serving.access_log:
+            return record
+
+        def observe(exchange: Exchange) -> str | None:
+            write_access(exchange)
+            return None if record is None else record(exchange)
+
+        return observe
 
     def _versioned(self) -> list[Route]:
         """Return the routes of our own API, which stand below its version and without it."""

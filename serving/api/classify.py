@@ -238,7 +238,7 @@ class Classify:
         """
         served = self._store.served
         name = given or self._settings.default_model
-        if not served:
+        if not self._store.knows(name):
             raise ApiError(
                 503,
                 "no_model",

@@ -57,11 +57,30 @@ class ModelStore:
         self._troubles: dict[str, str] = {}
         self._erasures: dict[str, str] = {}
         self.served: Mapping[str, Served] = {}
+        self._is_restored = self._has_looked = False
 
     def restore(self) -> None:
         """Load what was served last on this machine, without asking the registry."""
         for problem, versions in self._cache.states():
             self._serve(problem, versions, "cache", self._cache.read)
+        self._is_restored = bool(self.served)
+
+    def note_look(self) -> None:
+        """Note that the registry was asked, whether or not it answers."""
+        self._has_looked = True
+
+    def knows(self, problem: str | None) -> bool:
+        """Return whether it is certain which model answers, and that a missing one is not to come.
+
+        Parameters
+        ----------
+        problem : str or None
+            Name of the problem; None for the only one.
+        """
+        served = self.served
+        if self._has_looked:
+            return bool(served)
+        return bool(served) and self._is_restored if problem is None else problem in served
 
     def update(self, registry: Registry) -> None:
         """Serve what the registry's aliases name now.

@@ -6,13 +6,14 @@ the project. What a *problem* needs stands in ``problems/NAME.yaml`` instead.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -43,6 +44,18 @@ WEB = ("http://", "https://")
 
 def _by_commas(value: object) -> object:
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _json_object(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"must be a JSON object: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError("must be a JSON object, with a value for each name")
+    return found
 
 
 def require_encoded(uri: str) -> str:
@@ -284,6 +297,11 @@ class OperationSettings(Environment):
     run_namespace: str = Field(default="perennial", description="namespace of runs on Kubernetes")
     job_template: Path | None = Field(
         default=None, description="the work pool's job template; default the one of its type"
+    )
+    run_variables: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)] = Field(
+        default={},
+        description="other defaults of the job template's variables, as a JSON object, such as "
+        '`{"cpu_request": "500m"}`',
     )
     prefect_port: int = Field(
         default=4200, ge=1, le=65535, description="port of the Prefect server of `make up`"

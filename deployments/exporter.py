@@ -14,7 +14,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -278,7 +278,9 @@ def _state(run: dict[str, str]) -> str:
     return (name or _UNKNOWN).lower()
 
 
-def _pages(client: httpx.Client, path: str, wanted: dict[str, object]) -> Iterator[dict[str, str]]:
+def _pages(
+    client: httpx.Client, path: str, wanted: Mapping[str, object]
+) -> Iterator[dict[str, str]]:
     offset = 0
     while True:
         page = client.post(path, json={**wanted, "limit": _RUNS_PER_PAGE, "offset": offset})

@@ -55,6 +55,8 @@ def _kind(annotation: Any) -> str:
         (annotation,) = (part for part in get_args(annotation) if part is not type(None))
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
+    if get_origin(annotation) is dict:
+        return "JSON object"
     if get_origin(annotation) is Literal:
         return ", ".join(get_args(annotation))
     names = {
@@ -68,7 +70,7 @@ def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "" if field.annotation is Path else "number of CPUs"
     value = field.default
-    if value is None or value == ():
+    if value is None or value in ((), {}):
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

@@ -12,7 +12,7 @@ kube() { kubectl --namespace "$space" "$@"; }
 work=$(mktemp -d)
 finish() {
   status=$?
-  [ $status = 0 ] || { kube get pods; kube get events --sort-by=.lastTimestamp | tail -30; } >&2 || true
+  [ $status = 0 ] || { kube get pods >&2; why "$space"; } || true
   kubectl delete namespace "$space" --ignore-not-found --wait --timeout=180s
   rm -rf "$work"
 }
@@ -24,10 +24,6 @@ kube create configmap reviews --from-file="$work/reviews.csv" --dry-run=client -
   kube apply --server-side -f -
 kubectl apply -k k8s/overlays/local
 kube wait --for=condition=complete job/first-model --timeout=600s
-kube rollout status deployment/serving --timeout=180s
-# The autoscaler wants metrics of the cluster that a small one may not have; two pods do without.
-kube delete horizontalpodautoscaler serving
-kube scale deployment/serving --replicas=2
 kube rollout status deployment/serving --timeout=180s
 
 # Requests come from within the cluster, through the Service: a forwarded port would stay at one pod.

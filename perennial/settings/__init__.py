@@ -6,10 +6,11 @@ the project. What a *problem* needs stands in ``problems/NAME.yaml`` instead.
 
 from __future__ import annotations
 
+import json
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +32,18 @@ PROJECT = Path(__file__).parents[2]
 
 
 WEB = ("http://", "https://")
+
+
+def _json_object(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"must be a JSON object: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError("must be a JSON object, with a value for each name")
+    return found
 
 
 def require_encoded(uri: str) -> str:
@@ -153,6 +166,11 @@ class OperationSettings(Environment):
     run_namespace: str = Field(default="perennial", description="namespace of runs on Kubernetes")
     job_template: Path | None = Field(
         default=None, description="the work pool's job template; default the one of its type"
+    )
+    run_variables: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)] = Field(
+        default={},
+        description="other defaults of the job template's variables, as a JSON object, such as "
+        '`{"cpu_request": "500m"}`',
     )
     prefect_port: int = Field(
         default=4200, ge=1, le=65535, description="port of the Prefect server of `make up`"

@@ -5,12 +5,13 @@ perennial retrain sentiment
 
 from __future__ import annotations
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from perennial.concurrency import beside
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.registry.client import Registry
+from perennial.registry.lost import why_lost
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
@@ -61,7 +62,11 @@ def retrain(
             close_unanswered(spec)
         with steps("ingest"):
             ingested = ingest(spec, rescan=rescan)
-        if registry.has_finished(spec.name, _identity(spec, ingested)) and not force:
+        lost = why_lost(registry, spec.name)
+        if lost is not None:
+            get_run_logger().warning("%s The challenger takes its place by the floors.", lost)
+        is_known = registry.has_finished(spec.name, _identity(spec, ingested))
+        if is_known and lost is None and not force:
             retraining = Retraining(ingested, steps.seconds)
         else:
             retraining = _learn(spec, ingested, registry, steps, urgent=urgent)

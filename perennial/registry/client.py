@@ -283,8 +283,9 @@ class Registry(Removal):
         if current is not None and current.version == version.version:
             return
         _require(current, expected)
+        is_usable = current is not None and self.is_stored(current)
         with explained():
-            aliases.promote(self._client, version, current, note or Note())
+            aliases.promote(self._client, version, current, note or Note(), can_go_back=is_usable)
 
     def roll_back(
         self, version: ModelVersion, *, expected: ModelVersion | None, note: Note

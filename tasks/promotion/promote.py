@@ -81,6 +81,10 @@ def promote(
         if production is not None and production.version == version.version:
             # An earlier try moved the alias and then lost MLflow: its opponent is previous now.
             production = registry.alias(problem.name, PREVIOUS)
+        named = production
+        if production is not None and not registry.is_stored(production):
+            # Its model was deleted: there is nothing left to compare with.
+            production = None
         verdict = _judge(problem, holdout, registry, version, evaluation, production, approval)
         if production is not None and verdict.is_passed:
             if approval is not None:
@@ -90,7 +94,7 @@ def promote(
                     problem, holdout, registry, version, production, verdict, urgent=urgent
                 )
         try:
-            verdict = _act(problem, registry, version, production, verdict, approval)
+            verdict = _act(problem, registry, version, named, verdict, approval)
         except StaleComparisonError:
             get_run_logger().info("Production changed during the comparison; comparing again.")
         else:
@@ -199,7 +203,8 @@ def _move(
     approval: Approval | None,
 ) -> None:
     """Let the version follow Production, or begin as a canary."""
-    if canary.is_wanted(problem, production):
+    # Where the verdict had no opponent, the one that the alias names is lost.
+    if verdict.production is not None and canary.is_wanted(problem, production):
         canary.start(problem, registry, version, production)
         return
     why = note(verdict.reason)

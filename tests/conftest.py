@@ -24,10 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from ruamel.yaml import YAML
 
 from tests import in_memory  # noqa: F401 - before anybody asks for a temporary folder
+
+# The same examples in every run, however long one of them takes on a busy machine.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 # Prefect reads this when it is imported. The tests keep nothing in the folder of the project.
 # Worker processes inherit it, and with it the database of the one Prefect API.

@@ -30,10 +30,6 @@ from ruamel.yaml import YAML
 
 from tests import in_memory  # noqa: F401 - before anybody asks for a temporary folder
 
-# The same examples in every run, however long one of them takes on a busy machine.
-hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("tests")
-
 # Prefect reads this when it is imported. The tests keep nothing in the folder of the project.
 # Worker processes inherit it, and with it the database of the one Prefect API.
 if "PREFECT_HOME" not in os.environ:
@@ -46,6 +42,10 @@ from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.settings import PROJECT, Settings, get_settings
 from tests.seaweedfs import s3_uri, seaweedfs  # noqa: F401 - fixtures
+
+# The same examples in every run, however long one of them takes on a busy machine.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

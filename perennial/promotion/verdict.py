@@ -46,6 +46,9 @@ class Verdict(BaseModel):
     confirmation : Confirmation or None
         Whether a challenger that has passed every other gate is confirmed; None for the others,
         and where none is asked for.
+    anchor : int or None
+        The best version so far, if ``not_worse`` is asked for and the challenger is not proved to
+        be better than that one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +60,7 @@ class Verdict(BaseModel):
     promotion: Promotion = "auto"
     until: datetime | None = None
     confirmation: Confirmation | None = None
+    anchor: int | None = None
 
     @property
     def reason(self) -> str:

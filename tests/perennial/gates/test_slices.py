@@ -24,6 +24,7 @@ from tests.perennial.gates.gated import (
     WORSE_ON_SHORT,
     asking,
     named,
+    right_in,
     verdict,
 )
 

@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from perennial.commands import counted
 from perennial.gates.base import Anchor, Comparison, Evidence, Gate, GateResult, format_gain
 from perennial.schema import Schema, Share
 
@@ -140,11 +141,25 @@ class BetterGate(Gate[BetterKeys, Freshness]):
         yield GateResult(
             name=BETTER if not_worse is None else NOT_WORSE,
             passed=gain.low > limit,
-            found=f"{evidence.metric} {format_gain(gain)}",
+            found=f"{evidence.metric} {format_gain(gain)}{_meaning(asked, evidence, gain)}",
             required=f"{asked.confidence * 100:g}% interval above {limit:g}",
         )
         if not_worse is not None and measured is not None and measured.anchor is not None:
             yield _judge_anchor(asked, not_worse, evidence, measured.anchor)
+
+
+def _meaning(asked: BetterKeys, evidence: Evidence, gain: Interval) -> str:
+    """Return what a gain that is not proved means, and which one could have been."""
+    from perennial.metrics import METRICS, compute, conclusion, provable
+
+    if gain.low > 0 or evidence.production is None:
+        return ""
+    value = compute(evidence.metric, evidence.production)
+    left = 1 - value if METRICS[evidence.metric].more_is_better else value
+    meaning = conclusion(gain, asked.confidence, left)
+    could = provable(gain, asked.confidence)
+    documents = counted(len(evidence.production), "document")
+    return f", {meaning} ({documents} can prove a gain of about {could:.2g})"
 
 
 def gain_over(anchor: Anchor, metric: MetricName, confidence: float, seed: int) -> Interval | None:

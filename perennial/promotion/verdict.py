@@ -51,6 +51,9 @@ class Verdict(BaseModel):
         Every metric of both versions; empty without Production, and of a verdict that was read.
     compared_on : int
         On how many documents.
+    anchor : int or None
+        The best version so far, if ``not_worse`` is asked for and the challenger is not proved to
+        be better than that one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,6 +67,7 @@ class Verdict(BaseModel):
     confirmation: Confirmation | None = None
     compared: tuple[MetricPair, ...] = ()
     compared_on: int = 0
+    anchor: int | None = None
 
     @property
     def reason(self) -> str:

@@ -282,6 +282,11 @@ class ModelVersion:
         return self._text(VersionKey.CONFIRMATION)
 
     @property
+    def anchor(self) -> int:
+        """The best version when its verdict was reached: an earlier one, or this one."""
+        return self._count(VersionKey.ANCHOR) or self.version
+
+    @property
     def waits(self) -> bool:
         """Whether a person has not said yet if this version becomes Production."""
         return self.verdict == WAITING

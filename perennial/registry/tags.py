@@ -56,6 +56,7 @@ class VersionKey(StrEnum):
     VERDICT_GATES = "verdict.gates"
     COMPARED_WITH = "verdict.compared_with"
     CONFIRMATION = "verdict.confirmation"
+    ANCHOR = "verdict.anchor"
     ASKED = "question.asked"
     UNTIL = "question.until"
     ANSWER = "question.answer"
@@ -245,6 +246,8 @@ class VerdictTags:
         Every gate with the figure that was found.
     confirmation : str or None
         Whether a version that has passed every other gate is confirmed; None for the others.
+    anchor : int or None
+        The best version so far, below which it and its successors may not sink; None for itself.
     """
 
     outcome: str
@@ -252,6 +255,7 @@ class VerdictTags:
     compared_with: int | None
     gates: Sequence[Mapping[str, Any]]
     confirmation: str | None = None
+    anchor: int | None = None
 
     def as_tags(self) -> dict[str, str]:
         """Return keys, without the prefix, and values; the outcome last."""
@@ -261,6 +265,7 @@ class VerdictTags:
                 VersionKey.COMPARED_WITH: str(self.compared_with),
                 VersionKey.VERDICT_GATES: self.gates,
                 VersionKey.CONFIRMATION: self.confirmation,
+                VersionKey.ANCHOR: self.anchor,
                 VersionKey.VERDICT: self.outcome,
             }
         )

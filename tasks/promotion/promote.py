@@ -31,6 +31,7 @@ from tasks.data.prepare import Holdout
 from tasks.orchestration.events import Kind, emit
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary, questions
+from tasks.promotion.anchor import find_anchor, with_anchor
 from tasks.promotion.confirm import confirm, keep_confirmation
 from tasks.promotion.feedback import feedback_agreements
 from tasks.promotion.history import note
@@ -154,17 +155,21 @@ def _judge(
     opponent = predict(problem, model, holdout.holdout_inputs, holdout.holdout_labels)
     traits = holdout.holdout_traits.filter(pa.array(unseen))
     agreements = feedback_agreements(problem, holdout, production, model)
-    newer = None
+    newer = anchor = None
     if problem.gates.not_worse is not None:
         newer = has_newer_documents(problem, production, holdout.snapshot)
-    comparison = Comparison(registry, version, production, traits, agreements, newer)
-    return reach_verdict(
+        anchor = find_anchor(problem, holdout, registry, production, evaluation.predictions)
+    comparison = Comparison(registry, version, production, traits, agreements, newer, anchor)
+    verdict = reach_verdict(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),
         production=(production.version, opponent.take(unseen)),
         measured={**evaluation.measured, **look_up(problem.gates, comparison)},
         approval=approval,
     )
+    if problem.gates.not_worse is None:
+        return verdict
+    return with_anchor(problem, production, anchor, verdict)
 
 
 def _act(

@@ -41,6 +41,7 @@ def write_verdict(
                 compared_with=verdict.production,
                 gates=[gate.model_dump() for gate in verdict.gates],
                 confirmation=verdict.confirmation,
+                anchor=verdict.anchor,
             ).as_tags(),
         },
     )

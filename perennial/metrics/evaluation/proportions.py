@@ -91,6 +91,16 @@ def paired_interval(
     return _settled(float(low[0]), float(high[0])), _settled(float(low[1]), float(high[1]))
 
 
+def mid_p_value(wins: int, losses: int) -> float:
+    """Return how likely two equally good models are told apart so clearly (McNemar's mid-p test).
+
+    Of `paired_interval` the lower end is above 0 exactly when this is less than the tail below it.
+    """
+    from scipy.special import betainc
+
+    return float(betainc(wins + 1, losses + 1, 0.5))
+
+
 def _settled(low: float, high: float) -> float:
     """Return the end of an interval between two bounds: 0 if it lies between them."""
     return 0.0 if low <= 0 <= high else (low + high) / 2

@@ -123,7 +123,7 @@ def test_newer_documents_let_an_equal_challenger_take_over_where_the_problem_say
 ) -> None:
     write_problem(
         candidates=ONE_WORD,
-        gates=FLOOR | {"slices": SLICES, "not_worse": {"margin": 0.5}},
+        gates=FLOOR | {"slices": SLICES, "not_worse": {"margin": 0.5, "budget": 0.5}},
         split=EACH,
     )
     stale = _verdict()

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from perennial.metrics import Predictions, difference, intervals, metrics_of
-from perennial.metrics.evaluation.proportions import paired_interval, proportion_interval
+from perennial.metrics.evaluation.proportions import (
+    mid_p_value,
+    paired_interval,
+    proportion_interval,
+)
 from tests.perennial.examples import predictions, right_at, some_examples
 
 counts = st.integers(0, 40)
@@ -42,6 +46,7 @@ def test_a_gain_is_proved_exactly_when_the_mid_p_test_of_mcnemar_proves_it(
     by_chance = binom.sf(wins, different, 0.5) + binom.pmf(wins, different, 0.5) / 2
     if abs(by_chance - tail) > 1e-9:
         assert (low > 0) == (different > 0 and by_chance < tail)
+        assert mid_p_value(wins, losses) == pytest.approx(by_chance, abs=1e-9)
     assert -1 <= low <= high <= 1
 
 

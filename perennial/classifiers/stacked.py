@@ -13,7 +13,9 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import Tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from perennial.classifiers.threshold_classifier import scores_of
 
@@ -72,9 +74,25 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Counts, and vectors behind them.
         y : array-like, shape (n_samples,)
             Labels.
+
+        Raises
+        ------
+        ValueError
+            If there is one class alone, or no column beside the vectors.
         """
-        counts, vectors, labels = X[:, : -self.width], _dense(X[:, -self.width :]), np.asarray(y)
+        columns, labels = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
+        check_classification_targets(labels)
+        if columns.shape[1] <= self.width:
+            raise ValueError(
+                f"StackedClassifier: n_features={columns.shape[1]}; there must be more than the "
+                f"{self.width} of a vector."
+            )
+        counts, vectors = self._divided(columns)
         self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"StackedClassifier needs two classes, y has only one class: {self.classes_[0]}."
+            )
         self.weights_ = self._weigh(counts, vectors, labels, codes)
         self.lexical_ = clone(self.lexical).fit(counts, labels)
         self.coef_, self.intercept_ = _linear(vectors, labels)
@@ -83,15 +101,27 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each class, shape (n_samples, n_classes)."""
         check_is_fitted(self)
-        lexical = _scores(self.lexical_, X[:, : -self.width])
-        vectors = _outputs(_dense(X[:, -self.width :]), self.coef_, self.intercept_)
+        columns = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
+        counts, vectors = self._divided(columns)
+        lexical = _scores(self.lexical_, counts)
+        vectors = _outputs(vectors, self.coef_, self.intercept_)
         found: Floats = softmax(self.weights_[0] * lexical + self.weights_[1] * vectors, axis=1)
         return found
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable label of each sample, shape (n_samples,)."""
-        found: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        # It says that nothing was fitted, where that is so.
+        likely = self.predict_proba(X).argmax(axis=1)
+        found: NDArray[Any] = self.classes_[likely]
         return found
+
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _divided(self, columns: Any) -> tuple[Any, Floats]:
+        return columns[:, : -self.width], _dense(columns[:, -self.width :])
 
     def _weigh(
         self, counts: Any, vectors: Floats, labels: NDArray[Any], codes: NDArray[np.int64]

@@ -41,11 +41,11 @@ def _stack() -> StackedClassifier:
 def test_whichever_part_tells_the_labels_the_stack_does(
     labels: int, counts: bool, vectors: bool
 ) -> None:
-    X, y = _samples(labels, counts=counts, vectors=vectors)
-    model = _stack().fit(X[:160], y[:160])
+    rows, y = _samples(labels, counts=counts, vectors=vectors)
+    model = _stack().fit(rows[:160], y[:160])
 
-    assert model.score(X[160:], y[160:]) > 0.85
-    probabilities = model.predict_proba(X[160:])
+    assert model.score(rows[160:], y[160:]) > 0.85
+    probabilities = model.predict_proba(rows[160:])
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert list(model.classes_) == sorted(set(y))
     of_counts, of_vectors = model.weights_
@@ -54,20 +54,20 @@ def test_whichever_part_tells_the_labels_the_stack_does(
 
 
 def test_a_label_of_one_sample_is_learned_and_weighs_nothing() -> None:
-    X, y = _samples(2, counts=True, vectors=True)
+    rows, y = _samples(2, counts=True, vectors=True)
     y = y.astype("<U9")
     y[7] = "only once"
 
-    model = _stack().fit(X, y)
+    model = _stack().fit(rows, y)
 
     assert list(model.classes_) == ["a", "b", "only once"]
-    assert model.score(X, y) > 0.9
+    assert model.score(rows, y) > 0.9
 
 
 def test_two_samples_are_enough_to_fit() -> None:
-    X, y = _samples(2, counts=True, vectors=True)
+    rows, y = _samples(2, counts=True, vectors=True)
 
-    model = _stack().fit(X[:2], y[:2])
+    model = _stack().fit(rows[:2], y[:2])
 
     assert model.weights_.tolist() == [1.0, 1.0]
-    assert np.isfinite(model.predict_proba(X)).all()
+    assert np.isfinite(model.predict_proba(rows)).all()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn.pipeline import Pipeline
 
-from perennial.config.errors import ProblemError
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.embeddings.static import WIDTH
+from perennial.errors import ProblemError
 from perennial.inference.predictor import build_predictor
 from perennial.registry.artifact import TRUSTED_TYPES, load_model
 from perennial.training.cross_validation import fold_counts

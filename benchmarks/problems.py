@@ -39,7 +39,7 @@ from benchmarks.common import parser, write_json
 from perennial.config.problem import Problem
 from perennial.extras import missing_for
 from perennial.metrics import Predictions, compute
-from perennial.profile.candidates import candidates_of
+from perennial.profile.candidates import PREPARATION, STEPS, candidates_of
 from perennial.text.analyzer import choose_analyzer
 from perennial.training.classes import in_terms_of, positions
 from perennial.training.pipelines import (
@@ -264,10 +264,7 @@ def problem_of(data: Data, labels: Sequence[str]) -> Problem:
         fields = [f"field_{place}" for place in range(data.rows.shape[1])]
         content["inputs"] = dict.fromkeys(fields, "number")
     else:
-        counted = choose_analyzer(pa.array(data.rows, pa.large_string())).analyzer
-        # Beside words, groups of characters tell more with the punctuation.
-        steps = {"punctuation": False} if counted == "both" else {"contractions": "keep"}
-        content["preparations"] = {"plain": {"numbers": False, **steps}}
+        content["preparations"] = {PREPARATION: dict(STEPS)}
     is_text = "inputs" not in content
     content["candidates"] = candidates_of(
         "text" if is_text else "records",

@@ -12,6 +12,14 @@ from perennial.profile.labels import label_counts
 Candidates = dict[str, dict[str, Any]]
 
 PREPARATION = "plain"
+# What people express: negations, ratings, ! and ?
+STEPS = {
+    "stop_words": "keep",
+    "lemmas": "none",
+    "numbers": False,
+    "contractions": "keep",
+    "emphasis": True,
+}
 _FEW_ROWS, _MANY_ROWS = 5_000, 50_000
 _FEW_LABELS, _SOME_LABELS = 2, 20
 _SVM_ROWS = 2_000
@@ -65,6 +73,10 @@ def _of_texts(labels: int, rows: int, *, embeddings: bool) -> Candidates:
     else:
         found["bayes"] = _text_model("counts", "complement_naive_bayes", {"alpha": 0.3}, **pairs)
     found["svm"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs)
+    if labels > _FEW_LABELS and rows < _MANY_ROWS:
+        # Groups of characters see what few examples of each label have in common.
+        pairs["analyzer"] = "both"
+        found["svm-both"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs)
     if embeddings and rows < _MANY_ROWS:
         found["embedded"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs, embedding="static")
     return found

@@ -14,7 +14,8 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,8 +37,9 @@ from sklearn.svm import LinearSVC
 
 from benchmarks.common import parser, write_json
 from perennial.config.problem import Problem
+from perennial.extras import missing_for
 from perennial.metrics import Predictions, compute
-from perennial.profile.candidates import candidates_of
+from perennial.profile.candidates import PREPARATION, STEPS, candidates_of
 from perennial.text.analyzer import choose_analyzer
 from perennial.training.classes import in_terms_of, positions
 from perennial.training.pipelines import (
@@ -77,12 +79,24 @@ class Data:
         Fits on training rows and labels, and returns labels for test rows.
     metric : str
         By what both are judged.
+    test : int or None
+        How many rows at the end are its own test part; a share is drawn if it has none.
+    learned : int or None
+        Of how many of the other rows both learn; of all unless given.
+    embeddings : bool
+        Whether our candidates may have vectors.
+    seed : int
+        Of what is drawn.
     """
 
     rows: Any
     labels: Sequence[str]
     expert: Callable[[Any, Labels, Any], Labels]
     metric: str = "accuracy"
+    test: int | None = None
+    learned: int | None = None
+    embeddings: bool = False
+    seed: int = 0
 
 
 def _by_words(rows: Any, labels: Labels, asked: Any) -> Labels:
@@ -167,6 +181,27 @@ def snippets() -> Data:
     )
 
 
+def few_snippets(*, embeddings: bool, seed: int) -> Data:
+    """Return the same, of which a hundred are learned from."""
+    return replace(snippets(), learned=100, embeddings=embeddings, seed=seed)
+
+
+def intents(folder: Path, *, embeddings: bool) -> Data:
+    """Return questions of bank customers with 77 intents, and the test part of their own.
+
+    They are Banking77 (Casanueva et al., 2020; CC BY 4.0), as ``train.csv`` and ``test.csv``.
+    """
+    pairs: list[tuple[str, str]] = []
+    for name in ("train", "test"):
+        path = folder / f"{name}.csv"
+        if not path.is_file():
+            raise NotInstalledError(f"--banking77 with {name}.csv in it")
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [(row["text"], row["category"]) for row in csv.DictReader(file)]
+        pairs += rows
+    return Data(*_columns(pairs), _by_words, test=len(rows), embeddings=embeddings)
+
+
 def caravan() -> Data:
     """Return customers of an insurance, of whom 6 % buy another one."""
     path = _package("ISLP") / "data" / "Caravan.csv"
@@ -184,6 +219,19 @@ SETS: dict[str, Callable[[], Data]] = {
     "film reviews, short": snippets,
     "caravan, 6 % positive": caravan,
 }
+for _seed in range(5):
+    for _name, _with in (("without", False), ("with", True)):
+        SETS[f"a hundred film reviews, {_name} embeddings, seed {_seed}"] = partial(
+            few_snippets, embeddings=_with, seed=_seed
+        )
+
+
+def with_intents(folder: Path) -> dict[str, Callable[[], Data]]:
+    """Return all data sets, also those that lie in a folder."""
+    return SETS | {
+        f"bank questions, {name} embeddings": partial(intents, folder, embeddings=embeddings)
+        for name, embeddings in (("without", False), ("with", True))
+    }
 
 
 def _package(name: str) -> Path:
@@ -216,13 +264,13 @@ def problem_of(data: Data, labels: Sequence[str]) -> Problem:
         fields = [f"field_{place}" for place in range(data.rows.shape[1])]
         content["inputs"] = dict.fromkeys(fields, "number")
     else:
-        counted = choose_analyzer(pa.array(data.rows, pa.large_string())).analyzer
-        # Beside words, groups of characters tell more with the punctuation.
-        steps = {"punctuation": False} if counted == "both" else {"contractions": "keep"}
-        content["preparations"] = {"plain": {"numbers": False, **steps}}
+        content["preparations"] = {PREPARATION: dict(STEPS)}
     is_text = "inputs" not in content
     content["candidates"] = candidates_of(
-        "text" if is_text else "records", labels=len(classes), rows=len(labels)
+        "text" if is_text else "records",
+        labels=len(classes),
+        rows=len(labels),
+        embeddings=data.embeddings,
     )
     return Problem.model_validate(content)
 
@@ -281,7 +329,14 @@ def measure(data: Data) -> dict[str, Any]:
     """Return what both sides reach on one data set, and how long they take."""
     labels = np.array(data.labels)
     places = np.arange(len(labels))
-    train, test = train_test_split(places, test_size=_TEST, random_state=0, stratify=labels)
+    if data.test is None:
+        train, test = train_test_split(
+            places, test_size=_TEST, random_state=data.seed, stratify=labels
+        )
+    else:
+        train, test = places[: -data.test], places[-data.test :]
+    if data.learned is not None:
+        train = np.random.default_rng(data.seed).permutation(train)[: data.learned]
     texts = not isinstance(data.rows, np.ndarray)
     rows, asked = (
         [data.rows[place] for place in part] if texts else data.rows[part] for part in (train, test)
@@ -303,11 +358,13 @@ def measure(data: Data) -> dict[str, Any]:
     }
 
 
-def _measured(only: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, load in SETS.items():
+def _measured(only: str | None, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, load in with_intents(folder).items():
         if only is None or only in name:
             try:
                 data = load()
+                if data.embeddings and (lacking := missing_for("embeddings")):
+                    raise NotInstalledError(" and ".join(lacking))
             except NotInstalledError as missing:
                 print(f"{name}: skipped, {missing} is not installed")
                 continue
@@ -318,10 +375,11 @@ def main() -> None:
     """Measure every data set that is installed, and print the table."""
     options = parser(__doc__, rounds=1)
     options.add_argument("--only", help="part of the name of a data set")
+    options.add_argument("--banking77", type=Path, default=Path("banking77"), help="its folder")
     arguments = options.parse_args()
     table = Table("data", "rows", "labels", "metric", "ours", "expert", "challenger", "s", "s")
     results: dict[str, Any] = {}
-    for name, found in _measured(arguments.only):
+    for name, found in _measured(arguments.only, arguments.banking77):
         results[name] = found
         print(f"{name}: ours {found['ours']:.4f}, expert {found['expert']:.4f}", flush=True)
         table.add_row(

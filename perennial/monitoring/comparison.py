@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.config.sections.monitoring import Monitoring
+from perennial.embeddings.counter import EmbeddedCounter
 from perennial.monitoring.domain_classifier import WordShift, tell_apart
 from perennial.monitoring.drift_tests import (
     Column,
@@ -35,7 +36,7 @@ _OWN = frozenset(
 )
 
 
-_COUNTERS = (NgramCounter, CharacterCounter, WordAndCharacterCounter)
+_COUNTERS = (NgramCounter, CharacterCounter, WordAndCharacterCounter, EmbeddedCounter)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from perennial.extras import missing_for
 from perennial.profile.columns import Role
 from perennial.profile.findings import Findings
 from perennial.profile.labels import label_counts
@@ -11,9 +12,18 @@ from perennial.profile.labels import label_counts
 Candidates = dict[str, dict[str, Any]]
 
 PREPARATION = "plain"
+# What people express: negations, ratings, ! and ?
+STEPS = {
+    "stop_words": "keep",
+    "lemmas": "none",
+    "numbers": False,
+    "contractions": "keep",
+    "emphasis": True,
+}
 _FEW_ROWS, _MANY_ROWS = 5_000, 50_000
 _FEW_LABELS, _SOME_LABELS = 2, 20
 _SVM_ROWS = 2_000
+_LANGUAGE = "English"
 
 
 def candidates_for(findings: Findings) -> Candidates:
@@ -21,10 +31,17 @@ def candidates_for(findings: Findings) -> Candidates:
     labels = len(label_counts(findings.label) or ())
     has_texts = any(each.role is Role.TEXT for each in findings.fields)
     rows = findings.table.rows
-    return candidates_of(findings.task, labels=labels, rows=rows, has_texts=has_texts)
+    text = findings.text
+    # The vectors that come with the extra know little of other languages.
+    embeddings = text is not None and text.language == _LANGUAGE and not missing_for("embeddings")
+    return candidates_of(
+        findings.task, labels=labels, rows=rows, has_texts=has_texts, embeddings=embeddings
+    )
 
 
-def candidates_of(task: str, *, labels: int, rows: int, has_texts: bool = False) -> Candidates:
+def candidates_of(
+    task: str, *, labels: int, rows: int, has_texts: bool = False, embeddings: bool = False
+) -> Candidates:
     """Return the candidates that suit texts, or records, of so many labels and rows.
 
     Parameters
@@ -35,13 +52,15 @@ def candidates_of(task: str, *, labels: int, rows: int, has_texts: bool = False)
         How many there are.
     has_texts : bool
         Whether a field of the records is a text.
+    embeddings : bool
+        Whether texts have vectors.
     """
     if task == "text":
-        return _of_texts(labels, rows)
+        return _of_texts(labels, rows, embeddings=embeddings)
     return _of_records_with_texts() if has_texts else _of_records(rows)
 
 
-def _of_texts(labels: int, rows: int) -> Candidates:
+def _of_texts(labels: int, rows: int, *, embeddings: bool) -> Candidates:
     pairs = {"analyzer": "auto", "bigrams": True, "min_documents": 2 if rows < _MANY_ROWS else 3}
     found: Candidates = {}
     if labels <= _SOME_LABELS:
@@ -54,6 +73,12 @@ def _of_texts(labels: int, rows: int) -> Candidates:
     else:
         found["bayes"] = _text_model("counts", "complement_naive_bayes", {"alpha": 0.3}, **pairs)
     found["svm"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs)
+    if labels > _FEW_LABELS and rows < _MANY_ROWS:
+        # Groups of characters see what few examples of each label have in common.
+        pairs["analyzer"] = "both"
+        found["svm-both"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs)
+    if embeddings and rows < _MANY_ROWS:
+        found["embedded"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs, embedding="static")
     return found
 
 

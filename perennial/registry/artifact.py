@@ -32,7 +32,9 @@ GOLDEN_FILE = f"extra_files/{GOLDEN_NAME}"
 REQUIREMENTS = ("numpy", "pyarrow", "scikit-learn", "scipy", "skops", "xgboost-cpu")
 # The steps of a model beside its estimator.
 _STEPS = (
+    "perennial.classifiers.stacked.StackedClassifier",
     "perennial.classifiers.threshold_classifier.ThresholdClassifier",
+    "perennial.embeddings.counter.EmbeddedCounter",
     "perennial.encoders.categories.CategoryEncoder",
     "perennial.encoders.imputer.FieldImputer",
     "perennial.encoders.target.CategoryTargetEncoder",

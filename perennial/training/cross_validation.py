@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from perennial.config.problem import Problem
 from perennial.config.sections.candidates import Features, TabularFeatures
 from perennial.config.sections.experiment import Parameters
+from perennial.embeddings.static import WIDTH
 from perennial.metrics import (
     METRICS,
     Interval,
@@ -161,6 +162,15 @@ def fold_counts(
     if isinstance(features, TabularFeatures):
         return counts[training], counts[predicted]
     assert isinstance(counts, sparse.csr_array)
+    if features.embedding != "none":
+        # Vectors are made of each document alone, and stay as they are.
+        plain = features.model_copy(update={"embedding": "none"})
+        parts = fold_counts(counts[:, :-WIDTH], plain, training, predicted)
+        rows = (counts[part][:, -WIDTH:] for part in (training, predicted))
+        learned, others = (
+            sparse.hstack(pair, format="csr") for pair in zip(parts, rows, strict=True)
+        )
+        return learned, others
     learned, others = counts[training], counts[predicted]
     if features.binary:
         learned.data.fill(1.0)

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 
+from perennial.classifiers.stacked import StackedClassifier
 from perennial.config.problem import Problem
 from perennial.config.sections.candidates import (
     Candidate,
@@ -16,6 +17,8 @@ from perennial.config.sections.candidates import (
     TabularCandidate,
     TabularFeatures,
 )
+from perennial.embeddings.counter import EmbeddedCounter
+from perennial.embeddings.static import WIDTH
 from perennial.encoders.imputer import FieldImputer
 from perennial.encoders.target import CategoryTargetEncoder
 from perennial.estimators import ESTIMATORS
@@ -28,7 +31,8 @@ from perennial.text.normalizer import TextNormalizer
 from perennial.text.words_and_characters import WordAndCharacterCounter
 
 Normalizer = TextNormalizer | FieldReader
-Counter = NgramCounter | CharacterCounter | WordAndCharacterCounter | FieldEncoder
+TextCounter = NgramCounter | CharacterCounter | WordAndCharacterCounter
+Counter = TextCounter | EmbeddedCounter | FieldEncoder
 
 
 def build_normalizer(problem: Problem, candidate: Candidate | TabularCandidate) -> Normalizer:
@@ -48,6 +52,11 @@ def build_counter(features: Features | TabularFeatures) -> Counter:
             max_categories=features.max_categories,
             texts=features.texts.model_dump(),
         )
+    counter = _build_text_counter(features)
+    return counter if features.embedding == "none" else EmbeddedCounter(counter)
+
+
+def _build_text_counter(features: Features) -> TextCounter:
     limits: dict[str, Any] = {
         "min_documents": features.min_documents,
         "max_features": features.max_features,
@@ -75,6 +84,9 @@ def build_classifier(problem: Problem, name: str) -> Pipeline:
     elif candidate.features.weighting == "tfidf":
         steps.append(("weigh", TfidfTransformer(sublinear_tf=candidate.features.sublinear)))
     steps.append(("classify", _estimator(problem, candidate)))
+    if isinstance(candidate, Candidate) and candidate.features.embedding != "none":
+        stacked = StackedClassifier(Pipeline(steps), width=WIDTH, random_state=problem.seed)
+        return Pipeline([("classify", stacked)])
     return Pipeline(steps)
 
 

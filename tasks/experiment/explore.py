@@ -90,7 +90,7 @@ def counted(problem: Problem) -> Problem:
 
     def kind_of(each: Candidate) -> Hashable:
         f = each.features
-        return each.preparation, f.analyzer, f.bigrams, f.character_lengths
+        return each.preparation, f.analyzer, f.bigrams, f.character_lengths, f.embedding
 
     for each in texts.values():
         kind = kind_of(each)

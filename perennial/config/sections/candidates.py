@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from perennial.config.sections.experiment import Parameters
 from perennial.estimators import EstimatorName
+from perennial.extras import missing_for
 from perennial.schema import Name, Schema
 
 
@@ -68,7 +69,8 @@ Analyzer = Literal["words", "characters", "both", "auto"]
 # Longer groups of characters are mostly whole words.
 _LONGEST = 10
 Length = Annotated[int, Field(ge=1, le=_LONGEST)]
-_ADDED_LATER = ("analyzer", "character_lengths")
+Embedding = Literal["none", "static"]
+_ADDED_LATER = ("analyzer", "character_lengths", "embedding")
 
 
 class Features(Schema):
@@ -102,6 +104,23 @@ class Features(Schema):
         default=False,
         description="1 + log(count) instead of the count: sublinear_tf of scikit-learn",
     )
+    embedding: Embedding = Field(
+        default="none",
+        description="static: beside what is counted the mean vector of the words, from weights "
+        "that know English best; the estimator and a linear model of the vectors are stacked",
+    )
+
+    @field_validator("embedding")
+    @classmethod
+    def _is_installed(cls, embedding: Embedding) -> Embedding:
+        if embedding != "none" and (lacking := missing_for("embeddings")):
+            raise PydanticCustomError(
+                "extra",
+                "input needs {packages}, which the extra embeddings installs: pip install "
+                "'perennial[embeddings]'; or write none",
+                {"packages": " and ".join(lacking)},
+            )
+        return embedding
 
     @field_validator("character_lengths")
     @classmethod
@@ -152,6 +171,7 @@ class Candidate(Schema):
         return (
             self.preparation,
             (f.analyzer, bigrams, lengths, f.min_documents, f.max_features, f.binary),
+            f.embedding,
         )
 
 

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from perennial import classifiers
 from perennial.classifiers.calibrated_svc import CalibratedSVC
 from perennial.classifiers.nb_svm import NbSvm
+from perennial.classifiers.stacked import StackedClassifier
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.classifiers.xgboost import XGBoostClassifier
 
@@ -22,6 +24,7 @@ from perennial.classifiers.xgboost import XGBoostClassifier
 OURS = [
     CalibratedSVC(folds=2),
     NbSvm(),
+    StackedClassifier(make_pipeline(LogisticRegression()), width=1),
     ThresholdClassifier(LogisticRegression()),
     XGBoostClassifier(n_estimators=5),
 ]

@@ -1,4 +1,4 @@
-"""The table of all settings in docs/production.md, written from settings.py.
+"""The table of all settings in docs/production.md, written from perennial/settings/.
 
 `make settings-table` writes it; a test compares the document with it.
 """
@@ -20,12 +20,11 @@ from perennial.settings import PROJECT
 from tools import marked
 
 DOCUMENT = PROJECT / "docs" / "production.md"
-GROUPS: tuple[type[BaseSettings], ...] = tuple(
-    group
-    for group in vars(settings).values()
-    if isinstance(group, type)
-    and issubclass(group, BaseSettings)
-    and group.__module__ == settings.__name__
+GROUPS: tuple[type[BaseSettings], ...] = (
+    settings.Settings,
+    settings.ServingSettings,
+    settings.OperationSettings,
+    settings.ExporterSettings,
 )
 HEAD = ("| variable | kind | default | what it says |", "|---|---|---|---|")
 

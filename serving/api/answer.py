@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _MOST_TEMPLATES = 256
 _SCHEMA = AnswerSchema(ClassifyAnswer)
 # What varies in every prediction, in the order of its slots.
-_EACH = tuple(name for name in _SCHEMA.order if name in {"prediction_id", "probabilities", "known"})
+_IN_EACH = ("prediction_id", "probabilities", "known")
+_EACH = tuple(name for name in _SCHEMA.order if name in _IN_EACH)
 # More of the places of one feature make an answer larger, and tell nobody more.
 _MOST_SPANS = 200
 _DIGITS = 4
@@ -123,14 +124,14 @@ class Answer:
         # long as all the rest.
         numbers = orjson.dumps(self.probabilities.ravel(), option=_NUMPY)[1:-1].decode().split(",")
         known = [repr(round(share, _DIGITS)) for share in self.known]
-        cells = {"prediction_id": ids, "probabilities": numbers, "known": known}
-        if self.warnings is not None or self.abstained is not None:
-            return self._body_of_rows(templates, cells, errors)
-        if len(ids) == 1 and self.explanations is None and not errors:
+        is_plain = self.warnings is None and self.abstained is None
+        if is_plain and len(ids) == 1 and self.explanations is None and not errors:
             # Most requests are so: one prediction needs no columns.
-            whole = templates.single[self.decided[0]]
-            return (whole % tuple([cell for name in _EACH for cell in cells[name]])).encode()
-        return self._body_of_columns(templates, cells, errors)
+            return (templates.single[self.decided[0]] % _cells(ids, numbers, known)).encode()
+        cells = {"prediction_id": ids, "probabilities": numbers, "known": known}
+        if is_plain:
+            return self._body_of_columns(templates, cells, errors)
+        return self._body_of_rows(templates, cells, errors)
 
     def _body_of_columns(
         self,
@@ -245,6 +246,14 @@ def _joined_warnings(portions: Sequence[Answer]) -> Sequence[Sequence[InputWarni
         for part in portions
         for found in ([()] * len(part.decided) if part.warnings is None else part.warnings)
     ]
+
+
+def _cells(ids: Sequence[str], numbers: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of a single prediction, in the order of its slots."""
+    if _EACH == _IN_EACH:
+        return (*ids, *numbers, *known)
+    values = dict(zip(_IN_EACH, (ids, numbers, known), strict=True))
+    return tuple(cell for name in _EACH for cell in values[name])
 
 
 def _explanation(found: Sequence[Contribution]) -> str:

@@ -21,7 +21,7 @@ from serving.api.auth import ApiKeys
 from serving.api.errors import ApiError, InputError
 from serving.api.inputs import Checked, check_inputs, leave_out_unanswered, measure
 from serving.api.middleware import read_body
-from serving.api.schemas import ClassifyRequest, Input, classify_request
+from serving.api.schemas import Input, classify_request
 from serving.api.scoring import Scorer
 from serving.api.wire.answers import send_json
 from serving.api.wire.parsing import decode, parse, require_json
@@ -88,8 +88,14 @@ class Classify:
         """Answer one request."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request = parse(self._request, await self.read(headers, receive))
-        answered = await self.answer(request, headers)
-        await send_json(send, answered.answer.body(answered.ids, answered.errors), headers)
+        answer, ids, errors = await self._answer(
+            self.served(request.model),
+            request.inputs,
+            headers,
+            explain=request.explain,
+            is_strict=request.on_error == "refuse",
+        )
+        await send_json(send, answer.body(ids, errors), headers)
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """Return the body of a request that may classify, unpacked.
@@ -107,24 +113,6 @@ class Classify:
         most = self._settings.max_body_bytes
         body = await read_body(headers, receive, most=most, seconds=self._settings.body_seconds)
         return decode(headers, body, most)
-
-    async def answer(self, request: ClassifyRequest, headers: Mapping[bytes, bytes]) -> Answered:
-        """Return the predictions for a request, counted and logged.
-
-        Raises
-        ------
-        ApiError
-            If the model is not served, no input can be classified, or not each one where
-            `on_error` says so, or it takes too long.
-        """
-        served = self.served(request.model)
-        return await self._answer_served(
-            served,
-            request.inputs,
-            headers,
-            explain=request.explain,
-            is_strict=request.on_error == "refuse",
-        )
 
     async def answer_all(
         self,
@@ -157,11 +145,11 @@ class Classify:
         if len(inputs) > most:
             message = f"inputs has more than the {most:,} entries that are allowed."
             raise ApiError(422, "too_many", message, field="inputs")
-        return await self._answer_served(
+        return await self._answer(
             served, inputs, headers, explain=False, is_strict=True, pinned=pinned
         )
 
-    async def _answer_served(
+    async def _answer(
         self,
         served: Served,
         given: Sequence[Any],
@@ -171,6 +159,7 @@ class Classify:
         is_strict: bool,
         pinned: Loaded | None = None,
     ) -> Answered:
+        """Return the predictions for inputs, counted and logged; all or none if it is strict."""
         key = headers.get(b"x-request-key")
         loaded = pinned or routing.choose(served, key)
         checked = check_inputs(given, loaded, max_characters=self._settings.max_characters)

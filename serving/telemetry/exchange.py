@@ -13,6 +13,7 @@ _VALID_PARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
 _ID, _PARENT, _STATE = b"x-request-id", b"traceparent", b"tracestate"
+_NAMES = frozenset({_ID, _PARENT, _STATE})
 
 
 class Correlation(NamedTuple):
@@ -38,15 +39,16 @@ class Correlation(NamedTuple):
 
 def correlate(headers: Iterable[tuple[bytes, bytes]]) -> Correlation:
     """Return what the headers of a request say, or an id that is made for it."""
-    request_id = parent = state = None
-    for name, value in headers:
-        if name == _ID and _VALID_ID.fullmatch(value):
-            request_id = str(value, "ascii")
-        elif name == _PARENT and _VALID_PARENT.fullmatch(value):
-            parent = str(value, "ascii")
-        elif name == _STATE:
-            state = str(value, "latin-1")
-    return Correlation(request_id or secrets.token_hex(16), parent, state if parent else None)
+    found = {name: value for name, value in headers if name in _NAMES}
+    if not found:
+        return Correlation(secrets.token_hex(16))
+    given, parent = found.get(_ID, b""), found.get(_PARENT, b"")
+    request_id = str(given, "ascii") if _VALID_ID.fullmatch(given) else secrets.token_hex(16)
+    if not _VALID_PARENT.fullmatch(parent):
+        return Correlation(request_id)
+    state = found.get(_STATE)
+    shown = None if state is None else str(state, "latin-1")
+    return Correlation(request_id, str(parent, "ascii"), shown)
 
 
 class Exchange(NamedTuple):

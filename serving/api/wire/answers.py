@@ -38,8 +38,8 @@ async def send_json(send: Send, body: bytes, headers: Mapping[bytes, bytes]) -> 
     if len(body) >= _WORTH_PACKING and takes_packed(headers.get(b"accept-encoding", b"")):
         body, more = await pack(body), _PACKED_HEADERS
     length = (b"content-length", b"%d" % len(body))
-    start = {"type": "http.response.start", "status": 200}
-    await send({**start, "headers": [length, *_RAW_HEADERS, *more]})
+    sent = [length, *_RAW_HEADERS, *more]
+    await send({"type": "http.response.start", "status": 200, "headers": sent})
     await send({"type": "http.response.body", "body": body})
 
 

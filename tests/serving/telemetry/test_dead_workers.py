@@ -74,7 +74,7 @@ def test_deaths_in_any_order_lose_and_double_nothing(
 
     for more in deaths:
         dead |= more
-        DeadWorkers(folder, is_alive=lambda pid, dead=frozenset(dead): pid not in dead).gather()
+        DeadWorkers(folder, is_alive=lambda pid, dead=dead: pid not in dead).gather()
         assert _read(folder)["asked_total", (("route", "/a"),)] == expected
 
 

@@ -98,16 +98,20 @@ class Cluster:
 @contextmanager
 def _answering(cluster: Cluster) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
-        def _send(self, content: Yaml) -> None:
-            body = json.dumps(content).encode()
+        def _send(self, content: Yaml | str) -> None:
+            body = (content if isinstance(content, str) else json.dumps(content)).encode()
             self.send_response(200)
-            self.send_header("Content-Type", "application/json")
+            kind = "text/plain" if isinstance(content, str) else "application/json"
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def do_GET(self) -> None:
-            self._send(cluster.answer(self.path))
+            if urlsplit(self.path).path.endswith("/log"):
+                self._send("Unable to connect to ws://prefect:4200/api: timed out\n")
+            else:
+                self._send(cluster.answer(self.path))
 
         def do_DELETE(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -204,16 +208,37 @@ def test_a_volume_that_is_missing_and_a_pod_that_is_refused_are_named_by_their_l
 
 
 def test_a_run_that_may_still_start_or_has_started_is_left_alone(prefect_api: str) -> None:
-    cluster, young, running, ended = Cluster(), _pending(), _pending(), _pending()
+    cluster, young, ended, moved = Cluster(), _pending(), _pending(), _pending()
+    running = asyncio.run(_run(Running())).id
     cluster.add(young, seconds=600, status=ROOM)
     cluster.add(running, seconds=9000, status={}, phase="Running")
+    cluster.add(moved, seconds=9000, status={}, phase="Running")
+    cluster.pods[-1]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     over = [{"type": "Complete", "status": "True"}]
     cluster.add(ended, seconds=9000, status=None, conditions=over)
 
     _look(cluster)
 
     assert cluster.deleted == []
-    assert all(asyncio.run(_state(run)).is_pending() for run in (young, running, ended))
+    assert all(asyncio.run(_state(run)).is_pending() for run in (young, ended, moved))
+    assert asyncio.run(_state(running)).is_running()
+
+
+def test_a_run_whose_pod_does_not_reach_prefect_is_crashed_with_the_end_of_its_log(
+    prefect_api: str,
+) -> None:
+    cluster, run = Cluster(), _pending()
+    job = cluster.add(run, seconds=800, status={}, phase="Running")
+
+    _look(cluster)
+
+    state = asyncio.run(_state(run))
+    assert state.is_crashed()
+    assert state.message == (
+        "The run did not begin within 720 s: its pod runs and does not reach Prefect: "
+        "Unable to connect to ws://prefect:4200/api: timed out"
+    )
+    assert cluster.deleted == [job]
 
 
 @pytest.mark.parametrize("state", [Completed(), Running()])

@@ -23,7 +23,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 from prefect.variables import Variable
@@ -32,11 +32,11 @@ from deployments.automations import OURS, apply_automations, automations
 from deployments.blocks import apply_blocks, apply_notification
 from deployments.plan import Planned, plan_problems
 from deployments.pools import apply_pool
-from flows.cli import descriptions
 from perennial.config.loader import load_problems
 from perennial.errors import OutsideError
 from perennial.redaction import redact, split_credentials
 from perennial.settings import OperationSettings, Settings, get_operation_settings, get_settings
+from tasks.orchestration.cli import descriptions
 from tasks.orchestration.retries import EXPECTED
 
 _RETRAIN = "retrain"
@@ -106,10 +106,20 @@ def _retrain_of(deployments: Mapping[str, UUID]) -> dict[str, UUID]:
 def _apply_deployment(client: SyncPrefectClient, planned: Planned) -> UUID:
     flow, definition = planned.load(), planned.definition
     limit = definition.concurrency_limit
+    earlier = _find(client, planned)
+    is_paused = earlier is not None and earlier.paused
     schedules = []
     if planned.cron is not None:
         cron = CronSchedule(cron=planned.cron, timezone=planned.timezone)
-        schedules.append(DeploymentScheduleCreate(schedule=cron, active=True, slug=planned.flow))
+        is_active = earlier is None or all(each.active for each in earlier.schedules)
+        schedules.append(
+            DeploymentScheduleCreate(schedule=cron, active=is_active, slug=planned.flow)
+        )
+        if is_paused or not is_active:
+            _log.warning(
+                "The schedule of %s is paused in Prefect, and stays so until it is resumed there.",
+                planned.name,
+            )
     return client.create_deployment(
         flow_id=client.create_flow_from_name(flow.name),
         name=planned.problem,
@@ -124,11 +134,19 @@ def _apply_deployment(client: SyncPrefectClient, planned: Planned) -> UUID:
         parameter_openapi_schema=_form(planned, flow),
         enforce_parameter_schema=definition.enforce_parameter_schema,
         schedules=schedules,
+        paused=is_paused,
         concurrency_limit=limit.limit,
         concurrency_options=ConcurrencyOptions(
             collision_strategy=ConcurrencyLimitStrategy(limit.collision_strategy)
         ),
     )
+
+
+def _find(client: SyncPrefectClient, planned: Planned) -> DeploymentResponse | None:
+    try:
+        return client.read_deployment_by_name(planned.name)
+    except ObjectNotFound:
+        return None
 
 
 def _form(planned: Planned, flow: Flow[..., Any]) -> dict[str, Any]:

@@ -108,6 +108,35 @@ def check_data(
     return trial.obstacle is None
 
 
+def show_suspects(files: Sequence[Path], names: Sequence[str]) -> None:
+    """List the documents of one problem whose labels looked wrong to its last retraining.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The files of the problems that were checked.
+    names : sequence of str
+        The problems that were named.
+
+    Raises
+    ------
+    OutsideError
+        If not one problem is named, or if there is no such list.
+    """
+    if len(names) != 1:
+        raise OutsideError("--labels is for one problem: name it, as `perennial check tickets`.")
+    from rich.console import Console
+
+    from tasks.profiling.labels import suspects_of, suspects_sentences, suspects_table
+
+    problem, console = load_problem(files[0]), Console()
+    suspects = suspects_of(problem, get_settings())
+    if suspects:
+        console.print(suspects_table(problem, suspects).rich())
+    for sentence in suspects_sentences(problem, suspects):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
 def _has_documents(settings: Settings) -> bool:
     """Return whether there is a MongoDB to look at: a configured one, or one that was used here."""
     return settings.mongodb_uri is not None or (settings.data_dir / "mongodb").is_dir()

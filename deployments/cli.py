@@ -38,6 +38,7 @@ _PANELS = {
     "feedback": _WATCH,
     "quarantine": _WATCH,
     "migrate": _SYSTEM,
+    "tidy": _SYSTEM,
     "score": _WATCH,
 }
 _OTHERS = "Other flows"
@@ -130,9 +131,13 @@ def check(
     encoding: Annotated[
         str | None, typer.Option(help="The encoding of the file; found unless given.")
     ] = None,
+    labels: Annotated[
+        bool,
+        typer.Option("--labels", help="List the labels that looked wrong to the last retraining."),
+    ] = False,
 ) -> None:
     """Check the files of problems, and the data of one: nothing is written, nothing is trained."""
-    from deployments.check import check_data, complaints, files_of, unread
+    from deployments.check import check_data, complaints, files_of, show_suspects, unread
 
     folder, names = get_settings().problems_dir, problems or []
     wrong = [] if names else list(unread(folder))
@@ -146,7 +151,9 @@ def check(
         typer.secho(complaint, fg="red", err=True)
     if wrong:
         raise typer.Exit(1)
-    if not check_data(files, names, file, encoding=encoding, documents=documents):
+    if labels:
+        show_suspects(files, names)
+    elif not check_data(files, names, file, encoding=encoding, documents=documents):
         raise typer.Exit(1)
 
 
@@ -188,6 +195,32 @@ def status(
 
     if show(problems or [], as_json=as_json):
         raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=_SYSTEM)
+def backup(
+    place: Annotated[
+        str, typer.Argument(help="A folder or s3://BUCKET/PREFIX, in which a folder is made.")
+    ],
+    documents: Annotated[
+        bool | None,
+        typer.Option(help="Save the labelled documents; if not said, an embedded MongoDB's."),
+    ] = None,
+) -> None:
+    """Save models, snapshots, logs, feedback and problems, consistent with each other."""
+    from deployments.backup import run_backup
+
+    run_backup(place, documents=documents)
+
+
+@app.command(rich_help_panel=_SYSTEM)
+def restore(
+    place: Annotated[str, typer.Argument(help="The folder that `perennial backup` has made.")],
+) -> None:
+    """Restore a backup where there is nothing yet; its files are verified before."""
+    from deployments.backup import run_restore
+
+    run_restore(place)
 
 
 @app.command(rich_help_panel=_SYSTEM, context_settings=_ANYTHING)

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pkgutil import iter_modules
 
 # Flows of more than one problem, and what is no flow.
-_UNDEPLOYED = {"__init__", "__main__", "cli", "history", "quickstart", "steps"}
+_UNDEPLOYED = {"__init__", "__main__", "history", "quickstart"}
 
 
 def deployed_flows() -> set[str]:

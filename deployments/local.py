@@ -21,7 +21,9 @@ from typing import IO
 import psutil
 from rich.console import Console
 
+from deployments.logs import rotate
 from deployments.processes import Process, addresses, processes
+from perennial.config.errors import join_names
 from perennial.errors import OutsideError
 from perennial.local import embedded
 from perennial.local.python import python_environment
@@ -53,8 +55,7 @@ def up(settings: Settings, operation: OperationSettings, console: Console) -> No
     home = _home(settings)
     if not _is_supervised(home):
         _end_leftovers(home)
-        for process in table:
-            process.check_port()
+        _require_free_ports(table)
         _start_supervisor(home, settings)
     for process in table:
         if process.after:
@@ -71,6 +72,20 @@ def up(settings: Settings, operation: OperationSettings, console: Console) -> No
                 f"mongodb   mongodb://127.0.0.1:{port}/?directConnection=true", highlight=False
             )
     console.print(f"logs      {home}/*.log; `perennial down` ends all of it", highlight=False)
+
+
+def _require_free_ports(table: Sequence[Process]) -> None:
+    taken = [process for process in table if process.is_port_taken]
+    if not taken:
+        return
+    named = join_names(
+        f"port {process.port[0]}, where {process.name} would listen ({process.port[1]})"
+        for process in taken
+        if process.port is not None
+    )
+    raise OutsideError(
+        f"Other programs listen on {named}; end them, or set other ports by these settings."
+    )
 
 
 def down(settings: Settings, console: Console) -> None:
@@ -113,6 +128,7 @@ def supervise(settings: Settings, operation: OperationSettings) -> None:
                     children[name].process.is_healthy() for name in child.process.after
                 ):
                     child.start()
+                rotate(child.log)
             time.sleep(_LOOK_SECONDS)
 
 
@@ -133,7 +149,7 @@ class _Child:
 
     def __init__(self, process: Process, home: Path, settings: Settings) -> None:
         self.process, self._settings = process, settings
-        self._log, self.pid_file = _log(home, process), home / f"{process.name}.pid"
+        self.log, self.pid_file = _log(home, process), home / f"{process.name}.pid"
         self._running: subprocess.Popen[bytes] | None = None
         self._started = self._pause = 0.0
 
@@ -153,7 +169,7 @@ class _Child:
             # What it has started itself may still run, and hold its port.
             _end([self.pid_file], 0.0)
             self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._running = subprocess.Popen(
                 self.process.command,
                 cwd=self._settings.project_dir,

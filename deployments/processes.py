@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from perennial.errors import OutsideError
 from perennial.libraries import configured_prefect_api, prefect_headers
 from perennial.registry.artifact_store import embedded_database, folder_beside
 from perennial.settings import (
@@ -67,23 +66,13 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
 
-    def check_port(self) -> None:
-        """Refuse to start beside another program on the same port.
-
-        Raises
-        ------
-        OutsideError
-            If something listens there.
-        """
+    @property
+    def is_port_taken(self) -> bool:
+        """Whether another program listens on its port."""
         if self.port is None:
-            return
-        port, setting = self.port
+            return False
         with socket.socket() as probe:
-            if probe.connect_ex((LOCAL, port)) == 0:
-                raise OutsideError(
-                    f"Another program listens on port {port}, where {self.name} would; "
-                    f"end it, or set {setting}."
-                )
+            return probe.connect_ex((LOCAL, self.port[0])) == 0
 
 
 def processes(
@@ -94,7 +83,12 @@ def processes(
     environment = addresses(settings, operation)
     home = settings.data_dir.absolute() / "local"
     rows = [
-        _worker(api, environment, home, has_server=configured_prefect_api() is None),
+        _worker(
+            api,
+            environment | _database_of_mlflow(settings),
+            home,
+            has_server=configured_prefect_api() is None,
+        ),
         _service(serving, environment),
         _exporter(get_exporter_settings(), environment),
     ]
@@ -118,6 +112,12 @@ def addresses(settings: Settings, operation: OperationSettings) -> dict[str, str
     return found
 
 
+def _database_of_mlflow(settings: Settings) -> dict[str, str]:
+    if _has_mlflow(settings):
+        return {}
+    return {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{embedded_database(settings)}"}
+
+
 def _has_mlflow(settings: Settings) -> bool:
     return bool(settings.mlflow_tracking_uri or settings.dagshub_repo_name)
 
@@ -135,6 +135,8 @@ def _prefect(operation: OperationSettings, home: Path) -> Process:
             "PREFECT_HOME": str(home / "prefect"),
             "PREFECT_UI_API_URL": f"http://{LOCAL}:{port}/api",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            # Runs, their logs and events go after 90 days.
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
             # SQLite has one writer at a time; on a busy machine its turn takes a while to come.
             "PREFECT_SERVER_DATABASE_TIMEOUT": _DATABASE_SECONDS,
             "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": _DATABASE_SECONDS,
@@ -157,6 +159,8 @@ def _mlflow(settings: Settings, operation: OperationSettings) -> Process:
         "--workers": "1",
         "--backend-store-uri": f"sqlite:///{database}",
         "--artifacts-destination": str(folder_beside(database)),
+        # A line for every request would be gigabytes a year.
+        "--uvicorn-opts": "--log-level warning",
     }
     arguments = [part for option in options.items() for part in option]
     return Process(
@@ -165,6 +169,7 @@ def _mlflow(settings: Settings, operation: OperationSettings) -> Process:
         is_healthy=lambda: _answers(f"http://{LOCAL}:{port}/health"),
         address=f"http://{LOCAL}:{port}",
         port=(port, "OPERATION_MLFLOW_PORT"),
+        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
 
 

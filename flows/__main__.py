@@ -21,7 +21,7 @@ from perennial.libraries import uses_embedded_prefect
 from perennial.local import embedded
 from perennial.settings import get_settings
 
-_NO_FLOWS = {"__main__", "cli", "steps"}
+_NO_FLOWS = {"__main__"}
 # Python's own thresholds are for programs that stay small: by these a retraining would look through
 # all its documents again and again, for half a second in all.
 _COLLECT_AFTER = (50_000, 20, 20)
@@ -61,7 +61,7 @@ def _run(name: str, arguments: Sequence[str], program: str, leave: Callable[[], 
             # threads that hold nothing; the others, which are imported later, send what they hold.
             import_module("pymongo")
             atexit.register(leave)
-            module, cli = import_module(f"flows.{name}"), import_module("flows.cli")
+            module, cli = import_module(f"flows.{name}"), import_module("tasks.orchestration.cli")
         cli.main(getattr(module, name), arguments, program)
 
 

@@ -85,6 +85,6 @@ def _person(by: str | None) -> str:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(approve)

@@ -99,6 +99,6 @@ def _confirm(documents: int, problem: str) -> None:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(erase)

@@ -149,6 +149,6 @@ def _clock(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(experiment)

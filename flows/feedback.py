@@ -72,6 +72,6 @@ def feedback(
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(feedback)

@@ -30,6 +30,6 @@ def history(problem: str = "sentiment") -> tuple[Change, ...]:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(history)

@@ -33,6 +33,6 @@ def migrate(problem: str = "sentiment") -> Migration | None:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(migrate)

@@ -67,6 +67,6 @@ def monitor(problem: str = "sentiment") -> MonitorResult | None:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(monitor)

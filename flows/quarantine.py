@@ -46,6 +46,6 @@ def quarantine(
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(quarantine)

@@ -43,6 +43,6 @@ def _bring_problem(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(quickstart)

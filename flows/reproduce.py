@@ -63,6 +63,6 @@ def _make(
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(reproduce)

@@ -26,6 +26,7 @@ from tasks.promotion.promote import announce, promote
 from tasks.promotion.questions import close_unanswered
 from tasks.reporting.gauges import gauges_of
 from tasks.reporting.retraining import Retraining, report
+from tasks.training.diagnose import diagnose
 from tasks.training.evaluate import evaluate
 from tasks.training.preload import get_ready, load_candidates
 from tasks.training.register import register
@@ -34,7 +35,9 @@ from tasks.training.tune_threshold import decide
 
 
 @flow(name="retrain", flow_run_name="retrain {problem}")
-def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = False) -> Retraining:
+def retrain(
+    problem: str = "sentiment", *, rescan: bool = False, force: bool = False, urgent: bool = False
+) -> Retraining:
     """Retrain one problem on everything that is in MongoDB by now.
 
     Parameters
@@ -45,6 +48,8 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
         Look for unread documents of any age, not only within the problem's late window.
     force : bool
         Train even when neither documents nor problem have changed.
+    urgent : bool
+        Promote a challenger that passes every gate without waiting for its confirmation.
     """
     quiet_prefect_logs()
     steps = Steps()
@@ -59,13 +64,15 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
         if registry.has_finished(spec.name, _identity(spec, ingested)) and not force:
             retraining = Retraining(ingested, steps.seconds)
         else:
-            retraining = _learn(spec, ingested, registry, steps)
+            retraining = _learn(spec, ingested, registry, steps, urgent=urgent)
         report(spec, retraining)
         record("retrain", spec, gauges_of(retraining))
     return retraining
 
 
-def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Steps) -> Retraining:
+def _learn(
+    spec: Problem, ingested: IngestResult, registry: Registry, steps: Steps, *, urgent: bool
+) -> Retraining:
     # It is this run's turn: another one that counts as running was killed.
     registry.end_abandoned(spec.name, "retrain")
     with registry.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
@@ -85,10 +92,12 @@ def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Ste
                 challenger = decide(spec, dataset, challenger)
         with steps("evaluate"):
             evaluation = evaluate(spec, dataset, challenger)
+        with steps("diagnose"):
+            diagnosis = diagnose(spec, dataset, challenger, evaluation, run_id)
         with steps("register"):
             version = register(spec, dataset, challenger, evaluation)
         with steps("promote"):
-            verdict = promote(spec, dataset, version, evaluation)
+            verdict = promote(spec, dataset, version, evaluation, urgent=urgent)
         if verdict.waits:
             with steps("approve"):
                 answer = ask_in_terminal(spec, verdict)
@@ -108,6 +117,7 @@ def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Ste
         dataset.split,
         dataset.feedback_left_out,
         dataset.analyzer,
+        diagnosis,
     )
 
 
@@ -120,6 +130,6 @@ def _identity(spec: Problem, ingested: IngestResult) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(retrain)

@@ -56,6 +56,6 @@ def _reason(change: Change) -> str:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(rollback)

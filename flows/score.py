@@ -104,6 +104,6 @@ def _gauges(scored: ScoreResult) -> list[Gauge]:
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(score)

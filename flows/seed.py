@@ -71,6 +71,6 @@ def seed(
 
 
 if __name__ == "__main__":
-    from flows.cli import main
+    from tasks.orchestration.cli import main
 
     main(seed)

@@ -39,7 +39,10 @@ def _loaded_by(*modules: str) -> set[str]:
         (["perennial.stores.mongodb"], {"prefect", "mlflow", "tasks", "numpy", "sklearn"}),
         (["perennial.registry.client"], {"prefect", "pymongo", "bson", "deltalake", "tasks"}),
         (["serving.api.app"], {"prefect", "mlflow", "pymongo", "sklearn", "skops", "tasks"}),
-        (["flows.retrain", "flows.cli"], {"matplotlib", "skops", "deployments", "serving"}),
+        (
+            ["flows.retrain", "tasks.orchestration.cli"],
+            {"matplotlib", "skops", "deployments", "serving"},
+        ),
     ],
     ids=["settings", "config", "embedded", "mongodb", "registry", "serving", "retrain"],
 )

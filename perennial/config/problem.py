@@ -27,6 +27,7 @@ from perennial.config.checks import (
     check_spaces,
 )
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
+from perennial.config.sections.abstain import Abstain
 from perennial.config.sections.candidates import Analyzer, Candidate, TabularCandidate
 from perennial.config.sections.decision import DecisionConfig
 from perennial.config.sections.experiment import Experiment
@@ -36,6 +37,7 @@ from perennial.config.sections.gates import Gates
 from perennial.config.sections.labels import check_labels, check_merged_labels
 from perennial.config.sections.monitoring import Monitoring
 from perennial.config.sections.preparation import Preparation
+from perennial.config.sections.retention import Retention
 from perennial.config.sections.rollout import Rollout
 from perennial.config.sections.schedule import Schedule
 from perennial.config.sections.source import Source
@@ -88,12 +90,16 @@ class Problem(Schema):
     )
     metric: MetricName = "accuracy"
     decision: DecisionConfig | None = None
+    abstain: Abstain | None = Field(
+        default=None, description="when the service gives no label; absent, it always gives one"
+    )
     preparations: dict[Name, Preparation] = Field(default={}, description="of texts")
     candidates: dict[Name, Candidate | TabularCandidate]
     gates: Gates = Gates()
     rollout: Rollout = Rollout()
     schedule: Schedule = Schedule()
     monitoring: Monitoring = Monitoring()
+    retention: Retention = Retention()
     seed: int = 42
     baseline: Name | None = Field(
         default=None, description="the candidate that retrainings fit; absent, they try all"
@@ -321,9 +327,11 @@ _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = 
 _ADDED_LATER = ("split", "rare_labels", "merge_labels")
 # Parts of a file that say nothing about what a retraining makes.
 _SHAPES_NOTHING: dict[str, IncEx | bool] = {
+    "abstain": True,
     "description": True,
     "experiment": True,
     "monitoring": True,
+    "retention": True,
     "rollout": True,
     "schedule": True,
     # How changes are found, which must not change what is found.

@@ -163,6 +163,8 @@ class Comparison:
         Traits of the documents that both predict; None without a Production version.
     feedback : sequence of FeedbackAgreement
         What senders of feedback that is not judged on say of Production, each with documents.
+    has_newer_documents : bool or None
+        Whether the challenger has seen newer documents than Production; None if nobody has looked.
     """
 
     registry: Registry
@@ -170,6 +172,7 @@ class Comparison:
     production: ModelVersion | None = None
     traits: pa.Table | None = None
     feedback: Sequence[FeedbackAgreement] = ()
+    has_newer_documents: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

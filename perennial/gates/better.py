@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from perennial.gates.base import Comparison, Evidence, Gate, GateResult, format_gain
 from perennial.schema import Schema, Share
-
-if TYPE_CHECKING:
-    from perennial.registry.model_version import ModelVersion
 
 BETTER = "better than Production"
 NOT_WORSE = "not worse than Production, on newer documents"
@@ -66,9 +62,7 @@ class BetterGate(Gate[BetterKeys, bool]):
 
     def look_up(self, asked: BetterKeys, comparison: Comparison) -> bool | None:
         """Return whether the challenger has learned from newer documents than Production."""
-        if comparison.production is None:
-            return None
-        return has_newer_documents(comparison.version, comparison.production)
+        return comparison.has_newer_documents
 
     def judge(
         self, asked: BetterKeys, evidence: Evidence, measured: bool | None
@@ -93,14 +87,6 @@ class BetterGate(Gate[BetterKeys, bool]):
             found=f"{evidence.metric} {format_gain(gain)}",
             required=f"{asked.confidence * 100:g}% interval above {limit:g}",
         )
-
-
-def has_newer_documents(challenger: ModelVersion, production: ModelVersion) -> bool:
-    """Return whether the challenger's snapshot is a later one, with other documents in it."""
-    one, other = challenger.snapshot, production.snapshot
-    if one is None or other is None:
-        return False
-    return one[0] > other[0] and one[1] != other[1]
 
 
 GATE = BetterGate()

@@ -35,6 +35,8 @@ STARTED_BY = "PERENNIAL_STARTED_BY"
 _START_SECONDS = 120.0
 _POLL_SECONDS = 0.05
 _SUPERVISE_SECONDS = 1.0
+# A server that ends sooner cannot run here.
+_STABLE_SECONDS = 5.0
 _END_SECONDS, _END_TRIES = 15.0, 2
 
 
@@ -88,7 +90,7 @@ def _ensure_started(settings: Settings, home: Path, name: Name) -> None:
                 return
             # A server without a port is ending; its files are free when it has let go of the lock.
             fcntl.flock(running, fcntl.LOCK_EX)
-        port = _free_port()
+        port = _free_port(home)
         command = [
             sys.executable,
             "-m",
@@ -110,7 +112,8 @@ def _ensure_started(settings: Settings, home: Path, name: Name) -> None:
                 start_new_session=True,
                 pass_fds=[running.fileno()],
             )
-        (home / "port").write_text(str(port))
+        for file in ("port", "last_port"):
+            (home / file).write_text(str(port))
 
 
 def _unmarked(environment: Mapping[str, str]) -> dict[str, str]:
@@ -135,19 +138,30 @@ def _wait(home: Path, name: Name) -> int:
 
 
 def supervise(name: Name, home: Path, port: int, lock: int) -> None:
-    """Run a server until no process uses it any more."""
+    """Run a server until no process uses it any more.
+
+    One that ends by itself is started again at the same port, unless it has only just started.
+    """
+    process, started = _start(name, home, port, lock), time.monotonic()
+    try:
+        while _in_use(home):
+            if process.poll() is not None:
+                if time.monotonic() - started < _STABLE_SECONDS:
+                    break
+                process, started = _start(name, home, port, lock), time.monotonic()
+            time.sleep(_SUPERVISE_SECONDS)
+    finally:
+        _end(process)
+
+
+def _start(name: Name, home: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
     program = _PROGRAMS[name]
     # The server inherits the lock: were the supervisor killed, it would still count as running.
-    process = subprocess.Popen(
+    return subprocess.Popen(
         program.arguments(home, port),
         env={**os.environ, **program.environment(home)},
         pass_fds=[lock],
     )
-    try:
-        while process.poll() is None and _in_use(home):
-            time.sleep(_SUPERVISE_SECONDS)
-    finally:
-        _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -233,9 +247,18 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _free_port() -> int:
+def _free_port(home: Path) -> int:
+    """Return the port of the last time if it is free: people keep addresses."""
+    with suppress(FileNotFoundError, ValueError, OSError):
+        return _bind(int((home / "last_port").read_text()))
+    return _bind(0)
+
+
+def _bind(port: int) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        # As the servers do, which do not wait for old connections to be forgotten.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
         return int(probe.getsockname()[1])
 
 

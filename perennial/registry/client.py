@@ -6,7 +6,7 @@ module is, as the packages `flows` and `tasks` do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,6 @@ from perennial.registry.artifact import (
     open_model,
     read_golden,
 )
-from perennial.registry.examples import Examples
 from perennial.registry.history import Change, Note
 from perennial.registry.model_version import (
     CANARY,
@@ -39,6 +38,7 @@ from perennial.registry.model_version import (
     Question,
 )
 from perennial.registry.provenance import SnapshotLike
+from perennial.registry.removal import Removal
 from perennial.registry.runs import ensure_model, explained, open_client
 from perennial.registry.tags import ERASURE, HISTORY, TAG, CanaryTags, FileTags, VersionKey
 from perennial.settings import Settings
@@ -61,12 +61,14 @@ __all__ = [
     "open_registry",
 ]
 
+_VERSIONS_AT_ONCE = 50
+
 
 class StaleComparisonError(Exception):
     """Production has changed since the challenger was compared with it; compare again."""
 
 
-class Registry(Examples):
+class Registry(Removal):
     """MLflow as this project uses it: runs, versions and aliases; `connect` makes one."""
 
     def register(
@@ -226,6 +228,22 @@ class Registry(Examples):
         """Return all versions of a problem."""
         return self._search([f"name = '{problem}'"])
 
+    def newest_first(self, problem: str) -> Iterator[ModelVersion]:
+        """Yield the versions of a problem, the one that was registered last first."""
+        token: str | None = None
+        while True:
+            with explained():
+                page = self._client.search_model_versions(
+                    f"name = '{problem}'",
+                    max_results=_VERSIONS_AT_ONCE,
+                    order_by=["version_number DESC"],
+                    page_token=token,
+                )
+            yield from map(_version, page)
+            token = page.token
+            if not token:
+                return
+
     def newest(self, problem: str) -> ModelVersion | None:
         """Return the version of a problem that was registered last, if there is one."""
         with explained():
@@ -354,6 +372,7 @@ def _version(entity: Any) -> ModelVersion:
     return ModelVersion(
         problem=entity.name,
         version=int(entity.version),
-        run_id=entity.run_id,
+        # A version that a person made of a file has no run.
+        run_id=entity.run_id or "",
         tags=dict(entity.tags),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mlflow.entities import LoggedModel
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -22,16 +24,18 @@ class Examples(Runs):
 
     def stored_models(self, problem: str) -> tuple[str, ...]:
         """Return the ids of all models that retrainings of a problem stored, registered or not."""
-        found: list[str] = []
+        return tuple(model.model_id for model in self._stored(problem))
+
+    def _stored(self, problem: str) -> Iterator[LoggedModel]:
         token: str | None = None
         with explained():
             wanted = [experiment(self._client, problem, self._artifacts)]
             while True:
                 page = self._client.search_logged_models(wanted, page_token=token)
-                found += [model.model_id for model in page]
+                yield from page
                 token = page.token
                 if not token:
-                    return tuple(found)
+                    return
 
     def golden(self, model_id: str) -> Golden | None:
         """Return the golden examples of a stored model; None if it was never stored completely.

@@ -247,6 +247,11 @@ class ModelVersion:
         return self._text(VersionKey.ROLLED_BACK)
 
     @property
+    def is_kept(self) -> bool:
+        """Whether a person wants to keep it, whatever its age."""
+        return VersionKey.KEEP.tag in self.tags
+
+    @property
     def verdict(self) -> str | None:
         """The outcome of its last comparison with Production."""
         return self._text(VersionKey.VERDICT)
@@ -265,6 +270,16 @@ class ModelVersion:
         """Return the gates of its last comparison with Production, each as a value of a type."""
         gates: TypeAdapter[tuple[T, ...]] = TypeAdapter(tuple[kind, ...])  # type: ignore[valid-type]
         return self._parsed(VersionKey.VERDICT_GATES, gates) or ()
+
+    @property
+    def specification(self) -> str | None:
+        """Digest of what its candidate is; versions of the same one are made alike."""
+        return self._text(VersionKey.SPECIFICATION)
+
+    @property
+    def confirmation(self) -> str | None:
+        """Whether its gain is confirmed, if it has passed every other gate; see `VerdictTags`."""
+        return self._text(VersionKey.CONFIRMATION)
 
     @property
     def waits(self) -> bool:

@@ -293,6 +293,19 @@ class Runs:
             )
             return str(runs[0].info.run_id) if runs else None
 
+    def runs_with(self, problem: str, metric: str) -> tuple[str, ...]:
+        """Return the ids of all runs of a problem, finished or not, with a metric above 0."""
+        found: list[str] = []
+        token: str | None = None
+        with explained():
+            wanted = [experiment(self._client, problem, self._artifacts)]
+            while True:
+                page = self._client.search_runs(wanted, f"metrics.`{metric}` > 0", page_token=token)
+                found += [str(run.info.run_id) for run in page]
+                token = page.token
+                if not token:
+                    return tuple(found)
+
 
 def _pages(address: str) -> str | None:
     """Return the address of MLflow's pages: DagsHub and a server show them where they answer."""

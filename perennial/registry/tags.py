@@ -34,6 +34,7 @@ class VersionKey(StrEnum):
     BYTES = "bytes"
     MODEL_ID = "model_id"
     CANDIDATE = "candidate"
+    SPECIFICATION = "specification"
     PROBLEM_DIGEST = "problem_digest"
     HOLDOUT = "holdout"
     SPLIT = "split"
@@ -54,11 +55,14 @@ class VersionKey(StrEnum):
     VERDICT_REASON = "verdict.reason"
     VERDICT_GATES = "verdict.gates"
     COMPARED_WITH = "verdict.compared_with"
+    CONFIRMATION = "verdict.confirmation"
     ASKED = "question.asked"
     UNTIL = "question.until"
     ANSWER = "question.answer"
     ANSWERED = "question.answered"
     ROLLED_BACK = "rolled-back"
+    # Written by people.
+    KEEP = "keep"
     CANARY_SHARE = "canary.share"
     CANARY_MODE = "canary.mode"
     CANARY_STEP = "canary.step"
@@ -100,6 +104,8 @@ class VersionTags:
     ----------
     candidate : str or None
         Name of the candidate that became the challenger.
+    specification : str or None
+        Digest of what that candidate is, by which a later retraining finds the same again.
     problem_digest : str or None
         Digest of the problem's file.
     holdout : float or None
@@ -131,6 +137,7 @@ class VersionTags:
     """
 
     candidate: str | None = None
+    specification: str | None = None
     problem_digest: str | None = None
     holdout: float | None = None
     split: str | None = None
@@ -152,6 +159,7 @@ class VersionTags:
         number, digest = self.snapshot or (None, None)
         values = {
             VersionKey.CANDIDATE: self.candidate,
+            VersionKey.SPECIFICATION: self.specification,
             VersionKey.PROBLEM_DIGEST: self.problem_digest,
             VersionKey.HOLDOUT: self.holdout,
             VersionKey.SPLIT: self.split,
@@ -235,12 +243,15 @@ class VerdictTags:
         The version that was Production.
     gates : sequence of mapping
         Every gate with the figure that was found.
+    confirmation : str or None
+        Whether a version that has passed every other gate is confirmed; None for the others.
     """
 
     outcome: str
     reason: str
     compared_with: int | None
     gates: Sequence[Mapping[str, Any]]
+    confirmation: str | None = None
 
     def as_tags(self) -> dict[str, str]:
         """Return keys, without the prefix, and values; the outcome last."""
@@ -249,6 +260,7 @@ class VerdictTags:
                 VersionKey.VERDICT_REASON: self.reason,
                 VersionKey.COMPARED_WITH: str(self.compared_with),
                 VersionKey.VERDICT_GATES: self.gates,
+                VersionKey.CONFIRMATION: self.confirmation,
                 VersionKey.VERDICT: self.outcome,
             }
         )

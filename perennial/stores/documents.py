@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -38,6 +38,13 @@ def read_documents(client: Any, problem: Problem) -> Iterator[mongodb.Document]:
         problem.source.query, projection_of(problem), batch_size=_BATCH
     )
     yield from found
+
+
+def find_documents(client: Any, problem: Problem, ids: Sequence[Any]) -> Iterator[mongodb.Document]:
+    """Yield those of some documents that are in the collection, in whatever order."""
+    for some in batched(ids):
+        query = {"_id": {"$in": some}}
+        yield from _collection(client, problem).find(query, projection_of(problem))
 
 
 def _collection(client: Any, problem: Problem) -> Collection[mongodb.Document]:

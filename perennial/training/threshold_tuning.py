@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
-from perennial.classifiers.threshold_classifier import ThresholdClassifier, scores_of
+from perennial.classifiers.threshold_classifier import ThresholdClassifier
 from perennial.config.problem import Problem
 from perennial.config.sections.decision import DecisionConfig
 from perennial.metrics import Interval, MetricName, Predictions, compute, difference
 from perennial.thresholds.calibration import Calibrated, calibrate, probabilities_of
 from perennial.thresholds.class_weights import soft_truth
 from perennial.thresholds.threshold import FloorFound, best_weights, decide, threshold_of
-from perennial.training.classes import scores_in_order
-from perennial.training.validation import Bonds, Fold, folds_without, past_folds
+from perennial.training.out_of_fold import out_of_fold, stratified_folds
+from perennial.training.validation import Bonds
 
 Floats = NDArray[np.float64]
 
@@ -47,6 +42,8 @@ class TuningResult:
         The Brier scores without and with calibration; None if it was not tried.
     out_of_fold : Predictions
         The training documents, out of fold: calibrated probabilities, labels by the weights.
+    asked : ndarray of bool, shape (n_documents,)
+        Which training documents these are.
     """
 
     goal: DecisionConfig
@@ -54,6 +51,7 @@ class TuningResult:
     floor: FloorFound | None
     calibrated: Calibrated | None
     out_of_fold: Predictions
+    asked: NDArray[np.bool_]
 
     @property
     def threshold(self) -> float | None:
@@ -142,7 +140,7 @@ def tune(
             "least 2 of each label; load more documents, write rare_labels to drop or merge it, or "
             "remove decision from the problem's file"
         )
-    parts = _folds(labels, judged, bonds, folds=folds, seed=problem.seed)
+    parts = stratified_folds(labels, judged, bonds, folds=folds, seed=problem.seed)
     scores, asked = out_of_fold(classifier, matrix, labels, classes, parts, judged)
     truth = (labels[asked, None] == classes).argmax(axis=1)
     folds = min(folds, int(np.bincount(truth, minlength=len(classes)).min()))
@@ -163,66 +161,7 @@ def tune(
     )
     soft = soft_truth(truth, probabilities) if goal.calibrate == "auto" else None
     weights, floor = _best(problem, goal, plain, soft)
-    return TuningResult(goal, weights, floor, tried, _with(plain, weights))
-
-
-def out_of_fold(
-    classifier: Pipeline,
-    matrix: object,
-    labels: NDArray[np.str_],
-    classes: NDArray[np.str_],
-    folds: Sequence[Fold],
-    judged: NDArray[np.bool_],
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the scores that documents get from a model which has not seen them, and which do.
-
-    Returns
-    -------
-    tuple of ndarray, shape (n_asked, len(classes)), and ndarray of bool, shape (n_documents,)
-        As `scores_of` gives them, in the order of `classes`; the documents that a fold predicts.
-    """
-    scores = np.empty((len(labels), len(classes)))
-
-    def score(fold: Fold) -> None:
-        rows = np.flatnonzero(fold.learned)
-        # Some estimators depend on the order: judged documents come first, as they always have.
-        rows = rows[np.argsort(~judged[rows], kind="stable")]
-        model = clone(classifier).fit(matrix[rows], labels[rows])  # type: ignore[index]
-        left_out = matrix[fold.predicted]  # type: ignore[index]
-        inputs = model[:-1].transform(left_out) if len(model) > 1 else left_out
-        found = scores_of(model[-1], inputs)
-        scores[fold.predicted] = scores_in_order(found, model.classes_, classes.tolist())
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        list(threads.map(score, folds))
-    asked: NDArray[np.bool_] = np.any([fold.predicted for fold in folds], axis=0)
-    return scores[asked], asked
-
-
-def _folds(
-    labels: NDArray[np.str_],
-    judged: NDArray[np.bool_],
-    bonds: Bonds | None,
-    *,
-    folds: int,
-    seed: int,
-) -> list[Fold]:
-    """Return stratified folds of the judged documents, which tear nothing apart."""
-    if bonds is not None and bonds.times is not None:
-        return past_folds(bonds, folds, judged)
-    asked = np.flatnonzero(judged)
-    truth = labels[asked]
-    if bonds is None or len(bonds.keys.unique()) == len(bonds.keys):
-        split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth)
-    else:
-        keys = bonds.keys.dictionary_encode().indices.to_numpy()[asked]
-        split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(
-            truth, truth, keys
-        )
-    parts = [np.isin(np.arange(len(labels)), asked[predicted]) for _, predicted in split]
-    if bonds is None:
-        return [Fold(~part, part) for part in parts]
-    return folds_without(bonds.keys, parts)
+    return TuningResult(goal, weights, floor, tried, _with(plain, weights), asked)
 
 
 def _fewest(

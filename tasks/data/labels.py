@@ -138,8 +138,8 @@ def _explain(problem: Problem, divided: Divided, missing: list[str]) -> str:
     if problem.split.near_copies == "together" and max(counts.values()) >= LEAST:
         return (
             f": {numbers}, all of them near-copies of one another, which stay on one side; write "
-            f"split: {{near_copies: ignore}} in {file} if each is a case of its own, load documents "
-            f"that differ more, or write {_drop(problem, counts)} there"
+            f"split: {{near_copies: ignore}} in {file} if each is a case of its own, load "
+            f"documents that differ more, or write {_drop(problem, counts)} there"
         )
     return (
         f": {numbers}, and a label needs {LEAST} different ones, one to learn from and one to be "

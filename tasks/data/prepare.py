@@ -100,6 +100,8 @@ class Dataset(Holdout):
 
     Attributes
     ----------
+    ids : Array of str, shape (n_training,)
+        Ids of the training documents, see `perennial.inputs.keys.document_key`.
     inputs : Array, shape (n_training,)
         The raw inputs of the training documents: texts, or records of fields.
     labels : ndarray of str, shape (n_training,)
@@ -127,6 +129,7 @@ class Dataset(Holdout):
         What is counted by candidates that leave it to the documents; None if none does.
     """
 
+    ids: pa.Array
     inputs: pa.Array
     labels: NDArray[np.str_]
     content: pa.BinaryArray
@@ -182,6 +185,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         problem = problem.with_analyzer(analyzer.analyzer)
     dataset = Dataset(
         **{**vars(holdout), "problem": problem},
+        ids=training["id"].combine_chunks(),
         inputs=inputs,
         labels=labels,
         content=training[CONTENT].combine_chunks(),
@@ -228,6 +232,18 @@ def hold_out(problem: Problem, snapshot: Snapshot) -> Holdout:
         If the snapshot cannot be read, or if a label is not on both sides.
     """
     return _holdout(snapshot, _split(problem, snapshot))
+
+
+def read_judged(problem: Problem, snapshot: Snapshot) -> pa.Table:
+    """Return all documents of a snapshot that models may be judged by, whichever side they are on.
+
+    Raises
+    ------
+    OutsideError
+        If the snapshot cannot be read, or if a label is not on both sides.
+    """
+    split = _split(problem, snapshot)
+    return pa.concat_tables([split.training.filter(pa.array(split.judged)), split.holdout])
 
 
 @dataclass(frozen=True, eq=False)

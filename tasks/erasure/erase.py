@@ -33,6 +33,7 @@ from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
 from perennial.registry.client import Registry
+from perennial.registry.label_issues import forget_documents
 from perennial.registry.tags import ErasureTags
 from perennial.settings import Settings, get_serving_settings
 from perennial.stores import mongodb
@@ -86,9 +87,10 @@ class Erasure:
     ----------
     documents : int
         How many documents have a tombstone now that had none.
-    revisions, models, predictions, scores, deleted, versions : int
-        Revisions in the table, models whose golden examples were replaced, predictions in the log,
-        scores, documents deleted in MongoDB, and old versions and files that were removed.
+    revisions, models, lists, predictions, scores, deleted, versions : int
+        Revisions in the table, models whose golden examples were replaced, lists of labels that
+        look wrong which are shorter now, predictions in the log, scores, documents deleted in
+        MongoDB, and old versions and files that were removed.
     marked : tuple of int
         The registered versions that had learned from the documents.
     proof : Proof
@@ -98,6 +100,7 @@ class Erasure:
     documents: int
     revisions: int
     models: int
+    lists: int
     predictions: int
     scores: int
     deleted: int
@@ -197,13 +200,25 @@ def erase_documents(
         predictions = _delete_predictions(log, problem, gone, is_erased)
     models = replace_examples(problem, registry, store, is_erased)
     clean_cache(settings.data_dir / "serving" / "models" / problem.name, is_erased)
+    lists = forget_documents(registry, problem.name, erased.__contains__)
     registry.note_erasure(problem.name, datetime.now(UTC))
     revisions = erase_rows(store, erased)
     versions = _purge(store)
     marked = _mark(problem, registry, erased)
     proof = prove(problem, registry, settings, store, erased, stored, is_erased)
     _audit(problem, wish, added)
-    return Erasure(added, revisions, models, predictions, scores, deleted, versions, marked, proof)
+    return Erasure(
+        documents=added,
+        revisions=revisions,
+        models=models,
+        lists=lists,
+        predictions=predictions,
+        scores=scores,
+        deleted=deleted,
+        versions=versions,
+        marked=marked,
+        proof=proof,
+    )
 
 
 def _gather(

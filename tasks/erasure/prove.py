@@ -12,6 +12,7 @@ from perennial.erasure.search import Needle, found_in, needles_of_id, needles_of
 from perennial.erasure.table import Stored, stored_of
 from perennial.errors import OutsideError
 from perennial.registry.client import Registry
+from perennial.registry.label_issues import LABEL_ISSUES_FILE, still_listed
 from perennial.settings import Settings
 from perennial.stores.snapshots.store import HISTORY, SnapshotStore
 from perennial.stores.snapshots.tombstones import Tombstones
@@ -65,6 +66,8 @@ def prove(
     """
     _require(not stored_of(store, erased).keys, [f"the table at {store.uri}/{HISTORY}"])
     _require_no_golden(problem, registry, is_erased)
+    listed = still_listed(registry, problem.name, erased.__contains__)
+    _require(not listed, [f"{LABEL_ISSUES_FILE} of the run {run_id}" for run_id in listed])
     needles, too_short = _needles(stored)
     objects = objects_at(store.uri, store.table.options)
     live = _live_files(store)
@@ -164,5 +167,7 @@ def _shown(places: list[str]) -> str:
 def _not_searched(settings: Settings) -> tuple[str, ...]:
     left_out = ["the collections of MongoDB and its own files, also its log of changes"]
     if settings.mlflow_tracking_uri or settings.dagshub_repo_name:
-        left_out.append("the storage of the MLflow server, beyond the examples of each model")
+        left_out.append(
+            "the storage of the MLflow server, beyond the examples of models and lists of labels"
+        )
     return tuple(left_out)

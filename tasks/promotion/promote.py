@@ -31,10 +31,11 @@ from tasks.data.prepare import Holdout
 from tasks.orchestration.events import Kind, emit
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary, questions
+from tasks.promotion.confirm import confirm, keep_confirmation
 from tasks.promotion.feedback import feedback_agreements
 from tasks.promotion.history import note
 from tasks.promotion.lock import production_lock
-from tasks.promotion.unseen import unseen_by
+from tasks.promotion.unseen import has_newer_documents, unseen_by
 from tasks.promotion.verdicts import write_verdict
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import predict
@@ -55,6 +56,8 @@ def promote(
     version: ModelVersion,
     evaluation: Evaluation,
     approval: Approval | None = None,
+    *,
+    urgent: bool = False,
 ) -> Verdict:
     """Compare the challenger with Production on this holdout, now, and act on the verdict.
 
@@ -63,6 +66,8 @@ def promote(
     Two retrainings that finish together both compare with the Production they see; one moves the
     alias, the other finds that Production has changed, and compares again with the new one. So
     does a challenger that a person has approved, whose Production may have changed meanwhile.
+
+    One that passes is confirmed before it takes over, unless it is `urgent`.
 
     Raises
     ------
@@ -77,6 +82,13 @@ def promote(
             # An earlier try moved the alias and then lost MLflow: its opponent is previous now.
             production = registry.alias(problem.name, PREVIOUS)
         verdict = _judge(problem, holdout, registry, version, evaluation, production, approval)
+        if production is not None and verdict.is_passed:
+            if approval is not None:
+                verdict = keep_confirmation(registry, version, verdict)
+            else:
+                verdict = confirm(
+                    problem, holdout, registry, version, production, verdict, urgent=urgent
+                )
         try:
             verdict = _act(problem, registry, version, production, verdict, approval)
         except StaleComparisonError:
@@ -138,7 +150,10 @@ def _judge(
     opponent = predict(problem, model, holdout.holdout_inputs, holdout.holdout_labels)
     traits = holdout.holdout_traits.filter(pa.array(unseen))
     agreements = feedback_agreements(problem, holdout, production, model)
-    comparison = Comparison(registry, version, production, traits, agreements)
+    newer = None
+    if problem.gates.not_worse is not None:
+        newer = has_newer_documents(problem, production, holdout.snapshot)
+    comparison = Comparison(registry, version, production, traits, agreements, newer)
     return reach_verdict(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),

@@ -29,6 +29,7 @@ def erasure_table(problem: str, erasure: Erasure) -> TextTable:
         ("documents with a new tombstone", erasure.documents),
         ("revisions taken out of the table", erasure.revisions),
         ("models with other golden examples", erasure.models),
+        ("shorter lists of labels that look wrong", erasure.lists),
         ("predictions taken out of the log", erasure.predictions),
         ("scores removed", erasure.scores),
         ("documents deleted in MongoDB", erasure.deleted),

@@ -24,6 +24,7 @@ from tasks.data.ingest import IngestResult
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary
 from tasks.promotion.questions import describe
+from tasks.reporting.diagnosis import compared_table, diagnosis_tables
 from tasks.reporting.tables import (
     candidates_table,
     decision_table,
@@ -35,6 +36,7 @@ from tasks.reporting.tables import (
 )
 from tasks.tables.base import TextTable
 from tasks.tables.promotion import gates_table
+from tasks.training.diagnose import Diagnosis
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import CandidateResult
 
@@ -71,6 +73,8 @@ class Retraining:
         How many of them were more than their share of the training documents.
     analyzer : AnalyzerChoice or None
         What was counted in texts, where that was left to the documents.
+    diagnosis : Diagnosis or None
+        What holds the challenger back; None when there was nothing to do.
     """
 
     ingested: IngestResult
@@ -83,6 +87,7 @@ class Retraining:
     split: SplitSummary | None = None
     feedback_left_out: int = 0
     analyzer: AnalyzerChoice | None = None
+    diagnosis: Diagnosis | None = None
 
 
 @task(name="report", cache_policy=NO_CACHE, **NETWORK)
@@ -180,6 +185,11 @@ def outcome(problem: Problem, verdict: Verdict) -> str:
         )
     if verdict.outcome == "promoted":
         return f"{problem.name}: promoted, Production is now version {verdict.challenger}"
+    if verdict.is_unconfirmed:
+        return (
+            f"{problem.name}: kept, version {verdict.challenger} has passed every gate and waits "
+            f"to be confirmed; {_production(verdict)} until then ({verdict.reason})"
+        )
     kept = "kept" if verdict.production is not None else "kept out"
     return f"{problem.name}: {kept}, {_production(verdict)} ({verdict.reason})"
 
@@ -207,6 +217,10 @@ def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
         tables.append(holdout_table(retraining.evaluation))
         decision = decision_table(retraining.evaluation)
         tables += [decision] if decision is not None else []
+    if retraining.diagnosis is not None:
+        tables += diagnosis_tables(problem, retraining.diagnosis)
     if retraining.verdict is not None:
+        beside = compared_table(retraining.verdict)
+        tables += [beside] if beside is not None else []
         tables.append(gates_table(retraining.verdict))
     return [*tables, durations_table(retraining.seconds)]

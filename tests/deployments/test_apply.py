@@ -84,6 +84,40 @@ def test_a_deployment_is_what_the_files_say(
     assert set(answer["required"]) == {"version", "why"}
 
 
+def test_a_schedule_that_a_person_has_paused_stays_paused_until_it_is_resumed(
+    client: SyncPrefectClient,
+    write_problem: Callable[..., Problem],
+    machine: Settings,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_problem()
+    apply(machine, HERE)
+    paused = client.read_deployment_by_name("retrain/reviews")
+    client.pause_deployment(paused.id)
+    (schedule,) = client.read_deployment_by_name("monitor/reviews").schedules
+    off = client.read_deployment_by_name("monitor/reviews").id
+    client.update_deployment_schedule(off, schedule.id, active=False)
+
+    write_problem(schedule={"retrain": "7 2 * * *"})
+    apply(machine, HERE)
+
+    (changed,) = client.read_deployment_by_name("retrain/reviews").schedules
+    assert changed.schedule.cron == "7 2 * * *"
+    assert client.read_deployment_by_name("retrain/reviews").paused
+    assert [
+        each.active for each in client.read_deployment_by_name("monitor/reviews").schedules
+    ] == [False]
+    assert not client.read_deployment_by_name("score/reviews").paused
+    assert "The schedule of retrain/reviews is paused in Prefect" in caplog.text
+    assert "The schedule of monitor/reviews is paused in Prefect" in caplog.text
+
+    client.resume_deployment(paused.id)
+    caplog.clear()
+    apply(machine, HERE)
+    assert not client.read_deployment_by_name("retrain/reviews").paused
+    assert "retrain/reviews is paused" not in caplog.text
+
+
 def test_a_changed_file_changes_its_deployment_and_a_removed_one_removes_it(
     client: SyncPrefectClient, write_problem: Callable[..., Problem], machine: Settings
 ) -> None:

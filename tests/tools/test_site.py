@@ -188,7 +188,7 @@ def _check_module(module: str, arguments: list[str]) -> None:
 
 
 def _check_flow(words: list[str]) -> None:
-    from flows.cli import application
+    from tasks.orchestration.cli import application
 
     name, *arguments = words
     command = typer.main.get_command(application(flows()[name]))

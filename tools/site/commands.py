@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from prefect import Flow
 
 from flows.__main__ import flow_names
-from flows.cli import descriptions
 from perennial.settings import PROJECT
+from tasks.orchestration.cli import descriptions
 from tools.site.markdown import code, first_line, table
 
 _INTRODUCTION = """\

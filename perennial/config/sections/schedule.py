@@ -121,6 +121,9 @@ class Schedule(Schema):
     monitor: Cron | None = Field(
         default="*/15 * * * *", description="five fields of cron, or a word such as @hourly"
     )
+    tidy: Cron | None = Field(
+        default="30 4 * * 0", description="five fields of cron, or a word such as @weekly"
+    )
     timezone: Annotated[str, AfterValidator(_check_timezone)] = Field(
         default="UTC", description="in which the hours are meant"
     )

@@ -28,7 +28,7 @@ MANY = BAYES | {
 }
 # Texts made from one template are all near-copies of each other.
 BY_TIME = {"by": "time", "near_copies": "ignore"}
-NO_FLOOR = {"floors": {"accuracy": 0.01}}
+NO_FLOOR = {"floors": {"accuracy": 0.01}, "confirm": "none"}
 
 
 def spelled(number: int) -> str:
@@ -127,7 +127,7 @@ def test_texts_of_one_template_are_told_from_too_few_documents(
         for label, template in enumerate(
             (
                 "Nothing has arrived for weeks and nobody ever answers when I call your office.",
-                "What a lovely parcel, wrapped with such care and here a whole day before the date!",
+                "What a lovely parcel, wrapped with such care and here a day before the date!",
             )
         )
         for number in range(30)

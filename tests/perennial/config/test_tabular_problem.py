@@ -122,7 +122,8 @@ def test_a_problem_without_inputs_is_about_texts() -> None:
             "width: number",
             "width: {kind: number, optional: true}",
             5,
-            "inputs.width.optional is not a key of the schema; allowed here are kind, required.",
+            "inputs.width.optional is not a key of the schema; allowed here are kind, required, "
+            "decimal.",
             id="an unknown key of a field",
         ),
         pytest.param(

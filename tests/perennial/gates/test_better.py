@@ -10,10 +10,7 @@ from pydantic import ValidationError
 
 from perennial.config.problem import Problem
 from perennial.config.sections.gates import Gates
-from perennial.gates.better import has_newer_documents
 from perennial.metrics import MetricName, difference
-from perennial.registry.model_version import ModelVersion
-from perennial.registry.tags import TAG
 from tests.perennial.examples import right_at
 from tests.perennial.gates.gated import (
     FAIR,
@@ -141,33 +138,6 @@ def test_a_challenger_that_may_be_worse_by_more_than_the_margin_is_kept(problem:
     found = verdict(asked, worse, PRODUCTION, {"better": True})
 
     assert found.outcome == "kept"
-
-
-def _version(number: int, snapshot: str | None, digest: str | None) -> ModelVersion:
-    facts = {"snapshot_version": snapshot, "snapshot_digest": digest}
-    tags = {TAG + name: value for name, value in facts.items() if value is not None}
-    return ModelVersion("reviews", number, "run", tags)
-
-
-@pytest.mark.parametrize(
-    ("challenger", "production", "newer"),
-    [
-        (("4", "b"), ("3", "a"), True),
-        (("10", "b"), ("9", "a"), True),
-        (("3", "a"), ("3", "a"), False),
-        (("4", "a"), ("3", "a"), False),
-        (("3", "a"), ("4", "b"), False),
-        ((None, None), ("3", "a"), False),
-        (("4", "b"), (None, None), False),
-    ],
-    ids=["later", "by number", "same", "nothing usable came", "earlier", "unknown", "unknown too"],
-)
-def test_newer_documents_are_those_of_a_later_snapshot_with_another_content(
-    challenger: tuple[str | None, str | None],
-    production: tuple[str | None, str | None],
-    newer: bool,
-) -> None:
-    assert has_newer_documents(_version(2, *challenger), _version(1, *production)) is newer
 
 
 def test_a_margin_of_everything_is_refused() -> None:

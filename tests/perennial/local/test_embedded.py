@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from pymongo import MongoClient
 
@@ -93,6 +95,36 @@ def test_what_was_written_is_there_when_the_server_is_started_again(settings: Se
         client["a"]["b"].insert_one({"_id": 1})
     with mongodb.connect(settings) as client:
         assert client["a"]["b"].find_one() == {"_id": 1}
+
+
+def test_a_server_comes_back_at_the_port_that_it_had(settings: Settings) -> None:
+    with embedded.server(settings, "mongodb") as first:
+        pass
+    wait_until(lambda: not embedded.is_running(settings, "mongodb"), "the server has ended")
+
+    with embedded.server(settings, "mongodb") as again:
+        assert again == first
+
+
+def test_a_server_that_was_killed_is_started_again_at_the_same_port_with_its_documents(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with embedded.server(settings, "mongodb") as port:
+        assert _can_write(port)
+        (server,) = [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if {"--port", str(port)} <= set(process.info["cmdline"] or ())
+        ]
+        wait_until(
+            lambda: time.time() - server.create_time() > embedded._STABLE_SECONDS + 1, "it is old"
+        )
+        server.kill()
+        server.wait()
+
+        wait_until(lambda: embedded._answers(port), "the server is back")
+        with MongoClient(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
+            assert client["a"]["b"].count_documents({}) == 1
 
 
 def test_a_server_that_is_not_installed_is_told_in_one_sentence(

@@ -14,7 +14,6 @@ from prefect.client.orchestration import get_client
 
 import tasks.promotion.approve
 from flows.approve import approve
-from flows.cli import main
 from flows.monitor import monitor
 from flows.retrain import retrain
 from flows.rollback import rollback
@@ -23,6 +22,7 @@ from perennial.errors import OutsideError
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry
 from perennial.settings import Settings
+from tasks.orchestration.cli import main
 from tests.conftest import wait_until
 from tests.flows.prepared import Prepared
 
@@ -36,7 +36,7 @@ _LOGISTIC = {
 # One word says next to nothing about a review.
 WEAK = {"weak": _LOGISTIC | {"features": {"weighting": "tfidf", "max_features": 1}}}
 GOOD = {"good": _LOGISTIC | {"features": {"weighting": "tfidf"}}}
-FLOOR = {"floors": {"accuracy": 0.3}}
+FLOOR = {"floors": {"accuracy": 0.3}, "confirm": "none"}
 ASKED = FLOOR | {"promotion": "approve"}
 
 

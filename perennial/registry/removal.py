@@ -1,0 +1,157 @@
+"""Removal of versions, models and runs, for good where their database can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from perennial.private_parts import PrivatePart
+from perennial.registry import artifact_store
+from perennial.registry.examples import Examples
+from perennial.registry.leftovers import PastRun
+from perennial.registry.model_version import ModelVersion
+from perennial.registry.runs import experiment, explained
+from perennial.registry.tags import RunKey
+from perennial.settings import Settings
+
+_MODULE = "mlflow.store.tracking.sqlalchemy_store"
+_PARTS = (
+    PrivatePart("mlflow", _MODULE, "SqlAlchemyStore._hard_delete_run", ("self", "run_id")),
+    PrivatePart(
+        "mlflow", _MODULE, "SqlAlchemyStore._hard_delete_logged_model", ("self", "model_id")
+    ),
+)
+_GONE = "RESOURCE_DOES_NOT_EXIST"
+
+
+class Removal(Examples):
+    """Removes what retrainings left in MLflow."""
+
+    def __init__(self, client: MlflowClient, settings: Settings) -> None:
+        super().__init__(client, settings)
+        self._database = _database(client, settings)
+
+    @property
+    def removes_rows(self) -> bool:
+        """Whether rows of MLflow's database are removed, or only marked as deleted there."""
+        return self._database is not None
+
+    def past_runs(self, problem: str) -> tuple[PastRun, ...]:
+        """Return all runs of a problem, in any order."""
+        with explained():
+            return tuple(map(_past, self._all_runs(problem)))
+
+    def models_stored_before(self, problem: str, moment: datetime) -> tuple[str, ...]:
+        """Return the ids of the models that were stored before a moment, registered or not."""
+        return tuple(
+            model.model_id
+            for model in self._stored(problem)
+            if _time(model.creation_timestamp) < moment
+        )
+
+    def remove_version(self, version: ModelVersion) -> None:
+        """Remove a version with its model; its run stays.
+
+        The version goes first: whenever the process ends, no version names a model that is gone.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails.
+        """
+        with explained(), _unless_gone():
+            self._client.delete_model_version(version.problem, str(version.version))
+        if version.model_id is not None:
+            self.remove_model(version.model_id)
+
+    def remove_model(self, model_id: str) -> None:
+        """Remove a stored model and its files.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails.
+        """
+        with explained(), _unless_gone():
+            self._files(model_id).delete_artifacts()
+            self._client.delete_logged_model(model_id)
+            if self._store is not None:
+                self._store._hard_delete_logged_model(model_id)  # noqa: SLF001
+
+    def remove_run(self, run_id: str) -> None:
+        """Remove a run and its files.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails.
+        """
+        with explained(), _unless_gone():
+            place = self._client.get_run(run_id).info.artifact_uri
+            get_artifact_repository(
+                place, tracking_uri=self._client.tracking_uri
+            ).delete_artifacts()
+            self._client.delete_run(run_id)
+            if self._store is not None:
+                self._store._hard_delete_run(run_id)  # noqa: SLF001
+
+    def _all_runs(self, problem: str) -> Iterator[Run]:
+        wanted = [experiment(self._client, problem, self._artifacts)]
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(wanted, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    @cached_property
+    def _store(self) -> Any:
+        """The database behind MLflow, if it can be reached."""
+        if self._database is None:
+            return None
+        for part in _PARTS:
+            part.require()
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        return SqlAlchemyStore(self._database, artifact_store.ROOT)
+
+
+def _database(client: MlflowClient, settings: Settings) -> str | None:
+    if client.tracking_uri.startswith("sqlite:"):
+        return str(client.tracking_uri)
+    named = settings.mlflow_backend_store_uri
+    return None if named is None else named.get_secret_value()
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Let what somebody else has removed already be removed."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != _GONE:
+            raise
+
+
+def _past(run: Run) -> PastRun:
+    return PastRun(
+        run_id=run.info.run_id,
+        kind=run.data.tags.get(RunKey.KIND.tag),
+        parent=run.data.tags.get(MLFLOW_PARENT_RUN_ID),
+        started=_time(run.info.start_time),
+        is_running=run.info.status in ("RUNNING", "SCHEDULED"),
+    )
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

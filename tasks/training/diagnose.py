@@ -1,0 +1,234 @@
+"""Diagnose: what holds the challenger back, by label, by wrong labels and by their number.
+
+None of it decides anything, and none of it ends a retraining.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from sklearn.pipeline import Pipeline
+
+from perennial.commands import command, counted
+from perennial.config.problem import Problem
+from perennial.hashing import unit
+from perennial.metrics import METRICS, Predictions
+from perennial.metrics.evaluation.by_label import LabelResult, results_by_label
+from perennial.registry.client import open_registry
+from perennial.registry.label_issues import (
+    LABEL_ISSUES_FILE,
+    LABEL_ISSUES_METRIC,
+    StoredIssue,
+    written,
+)
+from perennial.settings import get_settings
+from perennial.training.label_issues import label_issues, opinion, second_opinions
+from perennial.training.learning_curve import LearningCurve, learning_curve
+from perennial.training.out_of_fold import stratified_folds
+from perennial.training.pipelines import build_classifier
+from perennial.training.threshold_tuning import with_decision
+from tasks.data.prepare import Dataset
+from tasks.orchestration.retries import COMPUTING_SECONDS
+from tasks.training.evaluate import Evaluation
+from tasks.training.train import Challenger, predict
+
+BY_LABEL_FILE, CURVE_FILE = "by_label.csv", "learning_curve.csv"
+MOST_ISSUES = 100
+_FOLDS = 5
+# All of this is about five more fits; of a model that takes long nobody would wait for them.
+LONGEST_FIT = 60.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LabelIssues:
+    """The training documents whose labels look wrong.
+
+    Attributes
+    ----------
+    first : tuple of StoredIssue
+        The clearest of them, at most `MOST_ISSUES`.
+    pairs : mapping of (str, str) to int
+        How often a label looks like another one, the most frequent pair first.
+    count : int
+        How many there are.
+    documents : int
+        How many documents were looked at.
+    """
+
+    first: tuple[StoredIssue, ...]
+    pairs: dict[tuple[str, str], int]
+    count: int
+    documents: int
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What holds the challenger back.
+
+    Attributes
+    ----------
+    by_label : tuple of LabelResult
+        What it shows on each label of the holdout.
+    issues : LabelIssues or None
+        The labels that look wrong; None if they were not looked for.
+    curve : LearningCurve or None
+        What it is with fewer documents; None if that was not tried.
+    """
+
+    by_label: tuple[LabelResult, ...]
+    issues: LabelIssues | None = None
+    curve: LearningCurve | None = None
+
+
+@task(name="diagnose", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
+def diagnose(
+    problem: Problem, dataset: Dataset, challenger: Challenger, evaluation: Evaluation, run_id: str
+) -> Diagnosis:
+    """Return figures by label, labels that look wrong and the learning curve; keep them with runs.
+
+    The list of labels belongs to the retraining's run, the rest to the challenger's.
+    """
+    found = Diagnosis(by_label=tuple(results_by_label(evaluation.predictions)))
+    if challenger.seconds <= LONGEST_FIT:
+        issues = _tried("Labels that look wrong", lambda: _issues(problem, dataset, challenger))
+        curve = _tried(
+            "The learning curve",
+            lambda: _curve(problem, dataset, challenger, evaluation.predictions),
+        )
+        found = Diagnosis(found.by_label, issues, curve)
+    else:
+        get_run_logger().info(
+            "Labels that look wrong and the learning curve are left out: a fit of %s takes %.0f s, "
+            "more than %.0f s.",
+            challenger.result.name,
+            challenger.seconds,
+            LONGEST_FIT,
+        )
+    _keep(challenger.result.run_id, run_id, found)
+    _say(problem, found)
+    return found
+
+
+def _tried(what: str, find: Callable[[], T | None]) -> T | None:
+    """Return what is found; None if a library cannot, which is said."""
+    try:
+        return find()
+    except Exception as error:  # noqa: BLE001 - whatever a library raises, the retraining goes on
+        get_run_logger().warning("%s could not be found out: %s", what, error)
+        return None
+
+
+def _issues(problem: Problem, dataset: Dataset, challenger: Challenger) -> LabelIssues | None:
+    counts = Counter(dataset.labels[dataset.judged].tolist())
+    if min(counts[label] for label in problem.classes) < _FOLDS:
+        get_run_logger().info(
+            "Labels that look wrong are not looked for: a label has fewer than %d training "
+            "documents.",
+            _FOLDS,
+        )
+        return None
+    name, classes = challenger.result.name, problem.classes
+    matrix = dataset.counts_of(problem.candidates[name]).matrix
+    folds = stratified_folds(
+        dataset.labels, dataset.judged, dataset.bonds, folds=_FOLDS, seed=problem.seed
+    )
+    models = [build_classifier(problem, name), *second_opinions(matrix, len(classes))]
+    probabilities, asked = opinion(models, matrix, dataset.labels, classes, folds)
+    found = label_issues(probabilities, dataset.labels[asked], classes)
+    ids = dataset.ids.filter(asked).to_pylist()
+    return LabelIssues(
+        first=tuple(
+            StoredIssue(ids[each.position], each.label, each.likely_label, round(each.margin, 4))
+            for each in found[:MOST_ISSUES]
+        ),
+        pairs=dict(Counter((each.label, each.likely_label) for each in found).most_common()),
+        count=len(found),
+        documents=len(ids),
+    )
+
+
+def _curve(
+    problem: Problem, dataset: Dataset, challenger: Challenger, full: Predictions
+) -> LearningCurve | None:
+    name = challenger.result.name
+    matrix = dataset.counts_of(problem.candidates[name]).matrix
+    # Counted once: what is left are the steps that learn from labels.
+    holdout = challenger.model[:2].transform(dataset.holdout_inputs)
+
+    def fit_and_predict(part: NDArray[np.bool_]) -> Predictions:
+        model: Pipeline = build_classifier(problem, name).fit(matrix[part], dataset.labels[part])
+        if challenger.tuned is not None:
+            model = with_decision(model, challenger.tuned)
+        return predict(problem, model, holdout, dataset.holdout_labels)
+
+    return learning_curve(
+        problem.metric,
+        # The other half of each digest keeps documents in the holdout.
+        unit(dataset.bonds.keys, 1),
+        full,
+        fit_and_predict,
+        confidence=problem.gates.confidence,
+        seed=problem.seed,
+    )
+
+
+def _keep(challenger_run: str, run_id: str, found: Diagnosis) -> None:
+    registry = open_registry(get_settings())
+    registry.attach(challenger_run, {BY_LABEL_FILE: _csv([asdict(e) for e in found.by_label])})
+    if found.curve is not None:
+        points = [asdict(each) for each in found.curve.points]
+        registry.attach(challenger_run, {CURVE_FILE: _csv(points)})
+        registry.log(
+            challenger_run,
+            metrics={
+                "learning_curve.last_doubling": found.curve.last_doubling.value,
+                "learning_curve.next_doubling": found.curve.next_doubling,
+            },
+        )
+    if found.issues is not None:
+        # First the figure by which an erasure finds the list.
+        registry.log(run_id, metrics={LABEL_ISSUES_METRIC: found.issues.count})
+        registry.attach(run_id, {LABEL_ISSUES_FILE: written(found.issues.first)})
+
+
+def _csv(rows: Sequence[dict[str, object]]) -> bytes:
+    file = io.StringIO()
+    table = csv.DictWriter(file, list(rows[0]))
+    table.writeheader()
+    table.writerows(rows)
+    return file.getvalue().encode("utf-8", "surrogatepass")
+
+
+def _say(problem: Problem, found: Diagnosis) -> None:
+    logger = get_run_logger()
+    if found.issues is not None and found.issues.count:
+        logger.info(
+            "The labels of %s look wrong to models that have not seen them; `%s` lists them.",
+            f"{found.issues.count:,} of {counted(found.issues.documents, 'training document')}",
+            command("check", problem.name, "--labels"),
+        )
+    if found.curve is not None:
+        logger.info("%s.", forecast(found.curve))
+
+
+def forecast(curve: LearningCurve) -> str:
+    """Return what more labels would bring, as a sentence without its full stop."""
+    amount = curve.next_doubling * METRICS[curve.metric].sign
+    if not curve.is_seen or curve.next_doubling <= 0:
+        return (
+            "Twice the labels would bring nothing that this holdout shows: the last doubling "
+            f"changed {curve.metric} by {curve.last_doubling.value:+.4f} "
+            f"[{curve.last_doubling.low:+.4f}, {curve.last_doubling.high:+.4f}]"
+        )
+    return f"Twice the labels would change {curve.metric} by about {amount:+.4f}"

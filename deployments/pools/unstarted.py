@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +38,8 @@ _RUN = "prefect.io/flow-run-id"
 _STARTING = {"ContainerCreating", "PodInitializing"}
 _AWAY = (kubernetes.ApiException, aiohttp.ClientError, httpx.HTTPError, PrefectHTTPStatusError,
          TimeoutError)  # fmt: skip
+# The probes of k8s/base/worker/deployment.yaml look at it.
+LOOKED = "unstarted-looked"
 _log = logging.getLogger(__name__)
 
 
@@ -171,15 +175,34 @@ async def look(
         await end(api, prefect, operation.run_namespace, found, message)
 
 
-async def watch(operation: OperationSettings) -> None:
-    """Look for such runs again and again; servers that are away are asked again."""
+async def watch(
+    api: kubernetes.ApiClient, prefect: PrefectClient, operation: OperationSettings, looked: Path
+) -> None:
+    """Look for such runs again and again; servers that are away are asked again.
+
+    Parameters
+    ----------
+    api : ApiClient
+        Kubernetes.
+    prefect : PrefectClient
+        Prefect.
+    operation : OperationSettings
+        How long a run may take to begin, and where runs are.
+    looked : Path
+        A file that is touched after each look: the probes of Kubernetes go by its age.
+    """
+    while True:
+        try:
+            await look(api, prefect, operation)
+        except _AWAY as error:
+            _log.warning("Kubernetes or Prefect does not answer: %s", error)
+        looked.touch()
+        await asyncio.sleep(_INTERVAL_SECONDS)
+
+
+async def _watch_from_within(operation: OperationSettings) -> None:
     async with kubernetes.ApiClient() as api, get_client() as prefect:
-        while True:
-            try:
-                await look(api, prefect, operation)
-            except _AWAY as error:
-                _log.warning("Kubernetes or Prefect does not answer: %s", error)
-            await asyncio.sleep(_INTERVAL_SECONDS)
+        await watch(api, prefect, operation, Path(tempfile.gettempdir()) / LOOKED)
 
 
 def main() -> None:
@@ -188,7 +211,7 @@ def main() -> None:
     # Each look would be a line.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config.load_incluster_config()
-    asyncio.run(watch(get_operation_settings()))
+    asyncio.run(_watch_from_within(get_operation_settings()))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
@@ -20,8 +21,10 @@ from prefect import flow, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Pending, Running
 
-from deployments.pools.unstarted import look
+from deployments.pools.unstarted import LOOKED, look, watch
 from perennial.settings import OperationSettings
+from tests.conftest import free_port
+from tests.manifests import find, render
 
 SPACE = "perennial-test"
 OPERATION = OperationSettings(run_namespace=SPACE, start_seconds=900)
@@ -262,3 +265,31 @@ def test_the_job_of_a_run_that_was_deleted_in_prefect_goes_too(prefect_api: str)
     _look(cluster)
 
     assert cluster.deleted == [job]
+
+
+def test_the_watch_goes_on_while_kubernetes_is_away_and_shows_its_probes_that_it_does(
+    prefect_api: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    looked = tmp_path / LOOKED
+
+    async def until_looked() -> None:
+        configuration = Configuration(host=f"http://127.0.0.1:{free_port()}")
+        async with ApiClient(configuration) as api, get_client() as prefect:
+            watching = asyncio.create_task(watch(api, prefect, OPERATION, looked))
+            async with asyncio.timeout(60):
+                while not looked.exists():
+                    await asyncio.sleep(0.05)
+            assert not watching.done()
+            watching.cancel()
+
+    asyncio.run(until_looked())
+
+    assert "Kubernetes or Prefect does not answer" in caplog.text
+
+
+def test_the_probes_look_at_the_file_that_is_touched() -> None:
+    worker = find(render("staging"), "Deployment", "worker")["spec"]["template"]["spec"]
+    (watcher,) = (each for each in worker["containers"] if each["name"] == "unstarted")
+
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert f"/tmp/{LOOKED}" in " ".join(watcher[probe]["exec"]["command"])

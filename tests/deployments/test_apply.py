@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +22,7 @@ from deployments.blocks import NOTIFICATION, SNAPSHOTS, apply_blocks
 from deployments.pools import TEMPLATES, apply_pool, job_template
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.settings import OperationSettings, Settings, read
+from perennial.settings import PROJECT, OperationSettings, Settings, read
 from tools.manifests.render_job import prepare_job
 
 HERE = OperationSettings()
@@ -284,3 +288,21 @@ def test_without_a_server_a_sentence_says_what_to_set(machine: Settings) -> None
         pytest.raises(OutsideError, match="set PREFECT_API_URL"),
     ):
         apply(machine, HERE)
+
+
+def test_a_fresh_checkout_hears_nothing_of_a_folder_that_nobody_needs_yet(tmp_path: Path) -> None:
+    hidden = ("PREFECT_", "DATA_DIR")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments.apply"],
+        cwd=PROJECT,
+        env={**environment, "DATA_DIR": str(tmp_path / "none" / "yet")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "set PREFECT_API_URL" in done.stderr
+    assert "Prefect home" not in done.stderr

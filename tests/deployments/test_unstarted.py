@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
@@ -20,8 +21,10 @@ from prefect import flow, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Pending, Running
 
-from deployments.pools.unstarted import look
+from deployments.pools.unstarted import LOOKED, look, watch
 from perennial.settings import OperationSettings
+from tests.conftest import free_port
+from tests.manifests import find, render
 
 SPACE = "perennial-test"
 OPERATION = OperationSettings(run_namespace=SPACE, start_seconds=900)
@@ -98,16 +101,20 @@ class Cluster:
 @contextmanager
 def _answering(cluster: Cluster) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
-        def _send(self, content: Yaml) -> None:
-            body = json.dumps(content).encode()
+        def _send(self, content: Yaml | str) -> None:
+            body = (content if isinstance(content, str) else json.dumps(content)).encode()
             self.send_response(200)
-            self.send_header("Content-Type", "application/json")
+            kind = "text/plain" if isinstance(content, str) else "application/json"
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def do_GET(self) -> None:
-            self._send(cluster.answer(self.path))
+            if urlsplit(self.path).path.endswith("/log"):
+                self._send("Unable to connect to ws://prefect:4200/api: timed out\n")
+            else:
+                self._send(cluster.answer(self.path))
 
         def do_DELETE(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -204,16 +211,37 @@ def test_a_volume_that_is_missing_and_a_pod_that_is_refused_are_named_by_their_l
 
 
 def test_a_run_that_may_still_start_or_has_started_is_left_alone(prefect_api: str) -> None:
-    cluster, young, running, ended = Cluster(), _pending(), _pending(), _pending()
+    cluster, young, ended, moved = Cluster(), _pending(), _pending(), _pending()
+    running = asyncio.run(_run(Running())).id
     cluster.add(young, seconds=600, status=ROOM)
     cluster.add(running, seconds=9000, status={}, phase="Running")
+    cluster.add(moved, seconds=9000, status={}, phase="Running")
+    cluster.pods[-1]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     over = [{"type": "Complete", "status": "True"}]
     cluster.add(ended, seconds=9000, status=None, conditions=over)
 
     _look(cluster)
 
     assert cluster.deleted == []
-    assert all(asyncio.run(_state(run)).is_pending() for run in (young, running, ended))
+    assert all(asyncio.run(_state(run)).is_pending() for run in (young, ended, moved))
+    assert asyncio.run(_state(running)).is_running()
+
+
+def test_a_run_whose_pod_does_not_reach_prefect_is_crashed_with_the_end_of_its_log(
+    prefect_api: str,
+) -> None:
+    cluster, run = Cluster(), _pending()
+    job = cluster.add(run, seconds=800, status={}, phase="Running")
+
+    _look(cluster)
+
+    state = asyncio.run(_state(run))
+    assert state.is_crashed()
+    assert state.message == (
+        "The run did not begin within 720 s: its pod runs and does not reach Prefect: "
+        "Unable to connect to ws://prefect:4200/api: timed out"
+    )
+    assert cluster.deleted == [job]
 
 
 @pytest.mark.parametrize("state", [Completed(), Running()])
@@ -237,3 +265,31 @@ def test_the_job_of_a_run_that_was_deleted_in_prefect_goes_too(prefect_api: str)
     _look(cluster)
 
     assert cluster.deleted == [job]
+
+
+def test_the_watch_goes_on_while_kubernetes_is_away_and_shows_its_probes_that_it_does(
+    prefect_api: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    looked = tmp_path / LOOKED
+
+    async def until_looked() -> None:
+        configuration = Configuration(host=f"http://127.0.0.1:{free_port()}")
+        async with ApiClient(configuration) as api, get_client() as prefect:
+            watching = asyncio.create_task(watch(api, prefect, OPERATION, looked))
+            async with asyncio.timeout(60):
+                while not looked.exists():
+                    await asyncio.sleep(0.05)
+            assert not watching.done()
+            watching.cancel()
+
+    asyncio.run(until_looked())
+
+    assert "Kubernetes or Prefect does not answer" in caplog.text
+
+
+def test_the_probes_look_at_the_file_that_is_touched() -> None:
+    worker = find(render("staging"), "Deployment", "worker")["spec"]["template"]["spec"]
+    (watcher,) = (each for each in worker["containers"] if each["name"] == "unstarted")
+
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert f"/tmp/{LOOKED}" in " ".join(watcher[probe]["exec"]["command"])

@@ -520,8 +520,8 @@ def test_the_default_model_answers_what_names_none_however_many_there_are(
     _ready(client)
     (served,) = service.store.served.values()
     service.store.served = {"another": replace(served, problem="another"), "reviews": served}
-    _, other = serve(default_model="gone")
-    _ready(other)
+    another, other = serve(default_model="gone")
+    _has_looked_again(another)
 
     answer = client.post("/classify", json={"inputs": [GOOD]})
     refused = other.post("/classify", json={"inputs": [GOOD]})

@@ -132,7 +132,8 @@ def simulate(story: Story, confirm: Confirm, rng: np.random.Generator) -> Year:
     def rates(quality: float) -> NDArray[np.float32]:
         """Return how often a fit of this quality is right about each document."""
         mu = ndtri(quality) * np.sqrt(1 + SPREAD**2)
-        return ndtr(mu + difficulty).astype(np.float32)
+        found: NDArray[np.float32] = ndtr(mu + difficulty).astype(np.float32)
+        return found
 
     def side(quality: float) -> Side:
         right = rng.random(len(difficulty), np.float32) < rates(quality)

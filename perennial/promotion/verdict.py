@@ -49,6 +49,8 @@ class Verdict(BaseModel):
     anchor : int or None
         The best version so far, if ``not_worse`` is asked for and the challenger is not proved to
         be better than that one.
+    steps : int or None
+        How many versions, with the challenger, follow that one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,6 +63,7 @@ class Verdict(BaseModel):
     until: datetime | None = None
     confirmation: Confirmation | None = None
     anchor: int | None = None
+    steps: int | None = None
 
     @property
     def reason(self) -> str:

@@ -118,6 +118,16 @@ class BetterGate(Gate[BetterKeys, Freshness]):
         ),
     )
 
+    section = """\
+## Not worse, on newer documents
+`not_worse: {margin: 0.002, budget: 0.005}` lets a challenger take over that has seen newer documents and is not worse by
+more than the margin. Many small steps down would add up, and on one holdout they would not show: what passes is what
+was lucky there. So each step costs its margin, whatever it seems to lose; the steps since the best version so far may
+cost the budget (without one, the margin: one step), and on today's holdout the challenger may not be below that version
+by more than the budget. Then the next one has to be better than Production; what is proved better than the best version
+so far takes its place, and the steps begin anew. The tags `perennial.verdict.anchor` and `.steps` of a version keep it.
+"""
+
     def look_up(self, asked: BetterKeys, comparison: Comparison) -> Freshness | None:
         """Return whether newer documents are a reason, and what a series of versions may lose."""
         if comparison.has_newer_documents is None:

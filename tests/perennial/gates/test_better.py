@@ -193,7 +193,7 @@ def test_steps_that_are_small_enough_may_not_add_up_to_more_than_the_budget(
 
     assert found.outcome == outcome
     gate = named(found, "not worse than version 3, the best so far")
-    assert gate.required == ("95% interval above -0.05, whatever the versions in between have lost")
+    assert gate.required == ("95% interval above -0.05, and steps of 0.05 in all")
 
 
 def test_what_is_proved_better_than_production_needs_no_budget(problem: Problem) -> None:

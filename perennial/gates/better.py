@@ -126,7 +126,7 @@ was lucky there. So each step costs its margin, whatever it seems to lose; the s
 cost the budget (without one, the margin: one step), and on today's holdout the challenger may not be below that version
 by more than the budget. Then the next one has to be better than Production; what is proved better than the best version
 so far takes its place, and the steps begin anew. The tags `perennial.verdict.anchor` and `.steps` of a version keep it.
-"""
+"""  # noqa: E501
 
     def look_up(self, asked: BetterKeys, comparison: Comparison) -> Freshness | None:
         """Return whether newer documents are a reason, and what a series of versions may lose."""

@@ -31,11 +31,17 @@ so that their verdicts agree more often than here, while the rate of each stays 
 
 `--rounds` says how many retrainings have a challenger of equal quality; a quarter as many are made
 for each gain and for the loss.
+
+`--part` names what is measured: single `looks` as above, which is the default; `years` of daily
+looks at one growing holdout, with and without a confirmation (`benchmarks.trust.years`); the
+`coverage` of intervals (`benchmarks.trust.coverage`); the `ratchet` of challengers that are each a
+little worse (`benchmarks.trust.ratchet`). Only single looks need the film reviews.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -50,6 +56,7 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from benchmarks.common import parser, read_reviews, write_json
+from benchmarks.trust import coverage, ratchet, years
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.gates.catalogue import find_gates
@@ -76,6 +83,8 @@ GAINS = {
 ROUNDS = 4_000
 FEWER = 4
 CONFIDENCE = 0.95
+# Intervals of so many samples each tell their coverage to about two points.
+FEWER_FOR_COVERAGE = 10
 
 Floats = NDArray[np.float64]
 
@@ -272,14 +281,49 @@ def show(figures: Mapping[str, float]) -> None:
     )
 
 
+def measure_years(_: Problem, options: Namespace) -> dict[str, Any]:
+    """Simulate years of promotions and print them."""
+    rows = years.measure(options.years, options.seed)
+    years.show(rows)
+    return {"years": rows}
+
+
+def measure_coverage(_: Problem, options: Namespace) -> dict[str, Any]:
+    """Measure how often intervals hold the truth and print it."""
+    rounds = max(1, options.rounds // FEWER_FOR_COVERAGE)
+    rows = coverage.measure(rounds, options.seed)
+    slices = coverage.measure_slices(rounds, options.seed)
+    coverage.show(rows, slices)
+    return {"coverage": rows, "slices": slices}
+
+
+def measure_ratchet(problem: Problem, options: Namespace) -> dict[str, Any]:
+    """Let a year of slightly worse challengers pass and print what is lost."""
+    rows = ratchet.measure(problem, options.seed)
+    ratchet.show(rows)
+    return {"ratchet": rows}
+
+
+PARTS: Mapping[str, Callable[[Problem, Namespace], dict[str, Any]]] = {
+    "years": measure_years,
+    "coverage": measure_coverage,
+    "ratchet": measure_ratchet,
+}
+
+
 def main() -> None:
     """Measure and print."""
     arguments = parser(__doc__, rounds=ROUNDS)
     arguments.add_argument("--candidate", help="of problems/sentiment.yaml; default: its baseline")
     arguments.add_argument("--documents", type=int, help="how many reviews; default: all")
     arguments.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    arguments.add_argument("--part", choices=["looks", *PARTS], default="looks")
+    arguments.add_argument("--years", type=int, default=200, help="of each kind; default: 200")
     options = arguments.parse_args()
     problem = load_problem(PROJECT / "problems" / "sentiment.yaml")
+    if options.part != "looks":
+        write_json(options.json, PARTS[options.part](problem, options))
+        return
     candidate = options.candidate or problem.baseline or list(problem.candidates)[-1]
     population = populate(problem, candidate, options.documents, options.seed)
     figures = measure(problem, population, options.rounds, options.seed)

@@ -155,12 +155,15 @@ class Anchor:
     ----------
     version : int
         Its number.
+    steps : int
+        How many versions have followed since that were not proved to be better than it.
     challenger, anchor : Predictions or None
         The challenger's predictions and its own for documents that neither has learned from; None
         if there are too few, or if it is not there any more.
     """
 
     version: int
+    steps: int = 1
     challenger: Predictions | None = None
     anchor: Predictions | None = None
 

@@ -22,6 +22,8 @@ from perennial.schema import Schema, Share
 if TYPE_CHECKING:
     from perennial.metrics import Interval, MetricName
 
+# Sums of margins differ from a budget in the last bits alone.
+_ROUNDING = 1e-12
 BETTER = "better than Production"
 NOT_WORSE = "not worse than Production, on newer documents"
 
@@ -91,8 +93,10 @@ class BetterGate(Gate[BetterKeys, Freshness]):
     A model ages, so a problem may accept a challenger with newer documents that is not worse by
     more than a margin (non-inferiority; Piaggio et al., Reporting of Noninferiority and Equivalence
     Randomized Trials, JAMA 308, 2012). Many such steps would add up, so each is compared with an
-    anchor, too: the last version that was proved better than every one before it. Below that all
-    steps together lose the budget at most, and the anchor moves only to what is proved better.
+    anchor, too: the last version that was proved better than every one before it. Each step costs
+    its margin, whatever it seems to lose: on a holdout that is the same for all of them, a series
+    of lucky steps looks like none. When the budget is spent, the next version has to be better than
+    Production, and the anchor moves only to what is proved better than the anchor.
     """
 
     name = "better"
@@ -113,6 +117,16 @@ class BetterGate(Gate[BetterKeys, Freshness]):
             ),
         ),
     )
+
+    section = """\
+## Not worse, on newer documents
+`not_worse: {margin: 0.002, budget: 0.005}` lets a challenger take over that has seen newer documents and is not worse by
+more than the margin. Many small steps down would add up, and on one holdout they would not show: what passes is what
+was lucky there. So each step costs its margin, whatever it seems to lose; the steps since the best version so far may
+cost the budget (without one, the margin: one step), and on today's holdout the challenger may not be below that version
+by more than the budget. Then the next one has to be better than Production; what is proved better than the best version
+so far takes its place, and the steps begin anew. The tags `perennial.verdict.anchor` and `.steps` of a version keep it.
+"""  # noqa: E501
 
     def look_up(self, asked: BetterKeys, comparison: Comparison) -> Freshness | None:
         """Return whether newer documents are a reason, and what a series of versions may lose."""
@@ -175,14 +189,17 @@ def _judge_anchor(
     asked: BetterKeys, not_worse: NotWorse, evidence: Evidence, anchor: Anchor
 ) -> GateResult:
     gain = gain_over(anchor, evidence.metric, asked.confidence, evidence.seed)
+    spent = (anchor.steps + 1) * not_worse.margin
+    is_left = spent <= not_worse.in_all + _ROUNDING
+    lost = f"{counted(anchor.steps + 1, 'step')} of {not_worse.margin:g}"
     return GateResult(
         name=f"not worse than version {anchor.version}, the best so far",
-        passed=gain is not None and gain.low > -not_worse.in_all,
+        passed=is_left and gain is not None and gain.low > -not_worse.in_all,
         found="it cannot be compared any more"
         if gain is None
-        else f"{evidence.metric} {format_gain(gain)}",
-        required=f"{asked.confidence * 100:g}% interval above {-not_worse.in_all:g}, whatever the "
-        "versions in between have lost",
+        else f"{evidence.metric} {format_gain(gain)}; it is {lost}",
+        required=f"{asked.confidence * 100:g}% interval above {-not_worse.in_all:g}, and steps of "
+        f"{not_worse.in_all:g} in all",
     )
 
 

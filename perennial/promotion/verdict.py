@@ -54,6 +54,8 @@ class Verdict(BaseModel):
     anchor : int or None
         The best version so far, if ``not_worse`` is asked for and the challenger is not proved to
         be better than that one.
+    steps : int or None
+        How many versions, with the challenger, follow that one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,6 +70,7 @@ class Verdict(BaseModel):
     compared: tuple[MetricPair, ...] = ()
     compared_on: int = 0
     anchor: int | None = None
+    steps: int | None = None
 
     @property
     def reason(self) -> str:

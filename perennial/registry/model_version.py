@@ -287,6 +287,11 @@ class ModelVersion:
         return self._count(VersionKey.ANCHOR) or self.version
 
     @property
+    def steps(self) -> int:
+        """How many versions have followed its anchor, with this one."""
+        return self._count(VersionKey.STEPS) or 0
+
+    @property
     def waits(self) -> bool:
         """Whether a person has not said yet if this version becomes Production."""
         return self.verdict == WAITING

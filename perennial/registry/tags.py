@@ -57,6 +57,7 @@ class VersionKey(StrEnum):
     COMPARED_WITH = "verdict.compared_with"
     CONFIRMATION = "verdict.confirmation"
     ANCHOR = "verdict.anchor"
+    STEPS = "verdict.steps"
     ASKED = "question.asked"
     UNTIL = "question.until"
     ANSWER = "question.answer"
@@ -248,6 +249,8 @@ class VerdictTags:
         Whether a version that has passed every other gate is confirmed; None for the others.
     anchor : int or None
         The best version so far, below which it and its successors may not sink; None for itself.
+    steps : int or None
+        How many versions, with this one, have followed that anchor.
     """
 
     outcome: str
@@ -256,6 +259,7 @@ class VerdictTags:
     gates: Sequence[Mapping[str, Any]]
     confirmation: str | None = None
     anchor: int | None = None
+    steps: int | None = None
 
     def as_tags(self) -> dict[str, str]:
         """Return keys, without the prefix, and values; the outcome last."""
@@ -266,6 +270,7 @@ class VerdictTags:
                 VersionKey.VERDICT_GATES: self.gates,
                 VersionKey.CONFIRMATION: self.confirmation,
                 VersionKey.ANCHOR: self.anchor,
+                VersionKey.STEPS: self.steps,
                 VersionKey.VERDICT: self.outcome,
             }
         )

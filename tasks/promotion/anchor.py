@@ -49,18 +49,18 @@ def find_anchor(
         return None
     version = registry.find(problem.name, number)
     if version is None:
-        return Anchor(number)
+        return Anchor(number, production.steps)
     try:
         model = registry.load(version)
         unseen = unseen_by(problem, version, holdout.snapshot, holdout.holdout_keys)
     except OutsideError as error:
         get_run_logger().warning("Version %s cannot be compared any more: %s", number, error)
-        return Anchor(number)
+        return Anchor(number, production.steps)
     if int(unseen.sum()) < LEAST_UNSEEN:
-        return Anchor(number)
+        return Anchor(number, production.steps)
     inputs = holdout.holdout_inputs.filter(pa.array(unseen))
     answers = predict(problem, model, inputs, holdout.holdout_labels[unseen])
-    return Anchor(number, challenger.take(unseen), answers)
+    return Anchor(number, production.steps, challenger.take(unseen), answers)
 
 
 def with_anchor(
@@ -77,4 +77,6 @@ def with_anchor(
         gates = problem.gates
         gain = gain_over(anchor, problem.metric, gates.confidence, problem.seed)
         proved, number = gain is not None and gain.low > 0, anchor.version
-    return verdict.model_copy(update={"anchor": None if proved else number})
+    if proved:
+        return verdict
+    return verdict.model_copy(update={"anchor": number, "steps": production.steps + 1})

@@ -42,6 +42,7 @@ def write_verdict(
                 gates=[gate.model_dump() for gate in verdict.gates],
                 confirmation=verdict.confirmation,
                 anchor=verdict.anchor,
+                steps=verdict.steps,
             ).as_tags(),
         },
     )

@@ -156,12 +156,26 @@ def test_a_budget_for_all_steps_together_that_is_less_than_one_step_is_refused()
 
 def test_without_a_budget_all_steps_together_may_lose_as_much_as_one(problem: Problem) -> None:
     asked = asking(problem, not_worse={"margin": 0.03})
-    anchor = Anchor(3, EQUAL, PRODUCTION)
+    anchor = Anchor(3, 1, EQUAL, PRODUCTION)
 
     found = verdict(asked, EQUAL, PRODUCTION, {"better": Freshness(newer=True, anchor=anchor)})
 
     gate = named(found, "not worse than version 3, the best so far")
-    assert gate.required.startswith("95% interval above -0.03, ")
+    assert gate.required == "95% interval above -0.03, and steps of 0.03 in all"
+    assert gate.found.endswith("; it is 2 steps of 0.03")
+    assert found.outcome == "kept"
+
+
+@pytest.mark.parametrize(("steps", "outcome"), [(1, "promoted"), (3, "promoted"), (4, "kept")])
+def test_each_step_costs_its_margin_whatever_it_seems_to_lose(
+    problem: Problem, steps: int, outcome: str
+) -> None:
+    asked = asking(problem, not_worse={"margin": 0.03, "budget": 0.12})
+    anchor = Anchor(3, steps, EQUAL, PRODUCTION)
+
+    found = verdict(asked, EQUAL, PRODUCTION, {"better": Freshness(newer=True, anchor=anchor)})
+
+    assert found.outcome == outcome
 
 
 # A first version of 700 documents, and three more that each lose a little.
@@ -173,18 +187,18 @@ def test_steps_that_are_small_enough_may_not_add_up_to_more_than_the_budget(
     problem: Problem, best: Predictions, outcome: str
 ) -> None:
     asked = asking(problem, not_worse=NOT_WORSE)
-    anchor = Anchor(3, EQUAL, best)
+    anchor = Anchor(3, 0, EQUAL, best)
 
     found = verdict(asked, EQUAL, PRODUCTION, {"better": Freshness(newer=True, anchor=anchor)})
 
     assert found.outcome == outcome
     gate = named(found, "not worse than version 3, the best so far")
-    assert gate.required == ("95% interval above -0.05, whatever the versions in between have lost")
+    assert gate.required == ("95% interval above -0.05, and steps of 0.05 in all")
 
 
 def test_what_is_proved_better_than_production_needs_no_budget(problem: Problem) -> None:
     asked = asking(problem, not_worse=NOT_WORSE)
-    anchor = Anchor(3, GOOD, right_at(1.0, documents=600, seed=1))
+    anchor = Anchor(3, 0, GOOD, right_at(1.0, documents=600, seed=1))
 
     found = verdict(asked, GOOD, FAIR, {"better": Freshness(newer=True, anchor=anchor)})
 

@@ -74,8 +74,8 @@ class World:
         return self.retrain()
 
     def retrain(self) -> Verdict:
-        """Retrain on what is there, as the automation does on the event."""
-        verdict = retrain(self.problem.name).verdict
+        """Retrain on what is there, as somebody does who has no time for a confirmation."""
+        verdict = retrain(self.problem.name, urgent=True).verdict
         if verdict is None:
             raise AssertionError("a retraining on new documents gave no verdict")
         return verdict

@@ -197,6 +197,32 @@ def status(
         raise typer.Exit(1)
 
 
+@app.command(rich_help_panel=_SYSTEM)
+def backup(
+    place: Annotated[
+        str, typer.Argument(help="A folder or s3://BUCKET/PREFIX, in which a folder is made.")
+    ],
+    documents: Annotated[
+        bool | None,
+        typer.Option(help="Save the labelled documents; if not said, an embedded MongoDB's."),
+    ] = None,
+) -> None:
+    """Save models, snapshots, logs, feedback and problems, consistent with each other."""
+    from deployments.backup import run_backup
+
+    run_backup(place, documents=documents)
+
+
+@app.command(rich_help_panel=_SYSTEM)
+def restore(
+    place: Annotated[str, typer.Argument(help="The folder that `perennial backup` has made.")],
+) -> None:
+    """Restore a backup where there is nothing yet; its files are verified before."""
+    from deployments.backup import run_restore
+
+    run_restore(place)
+
+
 @app.command(rich_help_panel=_SYSTEM, context_settings=_ANYTHING)
 def serve(context: typer.Context) -> None:
     """Answer requests with the Production model; further options are those of `bentoml serve`."""

@@ -14,7 +14,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +42,7 @@ _WINDOW = timedelta(hours=1)
 _RUNS_PER_PAGE = 200
 _ANSWER_SECONDS = 5.0
 _UNKNOWN = "unknown"
+_PENDING = "PENDING"
 _STATES = (
     "scheduled", "late", "pending", "running", "retrying", "awaitingretry", "paused", "suspended",
     "cancelling", "cancelled", "completed", "failed", "crashed", "timedout",
@@ -227,7 +228,8 @@ def production(settings: Settings) -> Iterator[Sample]:
 def flow_runs(api: str) -> Iterator[Sample]:
     """Yield how many flow runs of the last hour are in which state.
 
-    A run that should have started counts as late, whatever it does later.
+    Every state in which a worker has a run that does not run yet is pending, whatever its name, and
+    counts for as long as it lasts.
 
     Raises
     ------
@@ -247,13 +249,17 @@ def flow_runs(api: str) -> Iterator[Sample]:
             # Nor can a flow that has not run yet, of which Prefect does not know.
             known = {*flows.values(), *deployed_flows()}
             counts = {(flow, state): 0 for flow in sorted(known) for state in _STATES}
-            wanted: dict[str, object] = {
-                "flow_runs": {"expected_start_time": {"after_": since}},
-                "sort": "EXPECTED_START_TIME_DESC",
-            }
-            for run in _pages(client, "/flow_runs/filter", wanted):
-                key = (flows.get(run["flow_id"], _UNKNOWN), (run["state_name"] or _UNKNOWN).lower())
-                counts[key] = counts.get(key, 0) + 1
+            for chosen in (
+                {"expected_start_time": {"after_": since}},
+                {
+                    "expected_start_time": {"before_": since},
+                    "state": {"type": {"any_": [_PENDING]}},
+                },
+            ):
+                wanted = {"flow_runs": chosen, "sort": "EXPECTED_START_TIME_DESC"}
+                for run in _pages(client, "/flow_runs/filter", wanted):
+                    key = (flows.get(run["flow_id"], _UNKNOWN), _state(run))
+                    counts[key] = counts.get(key, 0) + 1
     except httpx.HTTPStatusError as error:
         raise OutsideError(
             f"Prefect at PREFECT_API_URL answers with status {error.response.status_code}; "
@@ -267,7 +273,14 @@ def flow_runs(api: str) -> Iterator[Sample]:
         yield sample("flow_runs_last_hour", count, flow=flow, state=state)
 
 
-def _pages(client: httpx.Client, path: str, wanted: dict[str, object]) -> Iterator[dict[str, str]]:
+def _state(run: dict[str, str]) -> str:
+    name = _PENDING if run["state_type"] == _PENDING else run["state_name"]
+    return (name or _UNKNOWN).lower()
+
+
+def _pages(
+    client: httpx.Client, path: str, wanted: Mapping[str, object]
+) -> Iterator[dict[str, str]]:
     offset = 0
     while True:
         page = client.post(path, json={**wanted, "limit": _RUNS_PER_PAGE, "offset": offset})

@@ -5,12 +5,13 @@ perennial retrain sentiment
 
 from __future__ import annotations
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from perennial.concurrency import beside
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.registry.client import Registry
+from perennial.registry.lost import why_lost
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
@@ -35,7 +36,9 @@ from tasks.training.tune_threshold import decide
 
 
 @flow(name="retrain", flow_run_name="retrain {problem}")
-def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = False) -> Retraining:
+def retrain(
+    problem: str = "sentiment", *, rescan: bool = False, force: bool = False, urgent: bool = False
+) -> Retraining:
     """Retrain one problem on everything that is in MongoDB by now.
 
     Parameters
@@ -46,6 +49,8 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
         Look for unread documents of any age, not only within the problem's late window.
     force : bool
         Train even when neither documents nor problem have changed.
+    urgent : bool
+        Promote a challenger that passes every gate without waiting for its confirmation.
     """
     quiet_prefect_logs()
     steps = Steps()
@@ -57,16 +62,22 @@ def retrain(problem: str = "sentiment", *, rescan: bool = False, force: bool = F
             close_unanswered(spec)
         with steps("ingest"):
             ingested = ingest(spec, rescan=rescan)
-        if registry.has_finished(spec.name, _identity(spec, ingested)) and not force:
+        lost = why_lost(registry, spec.name)
+        if lost is not None:
+            get_run_logger().warning("%s The challenger takes its place by the floors.", lost)
+        is_known = registry.has_finished(spec.name, _identity(spec, ingested))
+        if is_known and lost is None and not force:
             retraining = Retraining(ingested, steps.seconds)
         else:
-            retraining = _learn(spec, ingested, registry, steps)
+            retraining = _learn(spec, ingested, registry, steps, urgent=urgent)
         report(spec, retraining)
         record("retrain", spec, gauges_of(retraining))
     return retraining
 
 
-def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Steps) -> Retraining:
+def _learn(
+    spec: Problem, ingested: IngestResult, registry: Registry, steps: Steps, *, urgent: bool
+) -> Retraining:
     # It is this run's turn: another one that counts as running was killed.
     registry.end_abandoned(spec.name, "retrain")
     with registry.run(spec.name, f"retrain {spec.name}", tags=_identity(spec, ingested)) as run_id:
@@ -91,7 +102,7 @@ def _learn(spec: Problem, ingested: IngestResult, registry: Registry, steps: Ste
         with steps("register"):
             version = register(spec, dataset, challenger, evaluation)
         with steps("promote"):
-            verdict = promote(spec, dataset, version, evaluation)
+            verdict = promote(spec, dataset, version, evaluation, urgent=urgent)
         if verdict.waits:
             with steps("approve"):
                 answer = ask_in_terminal(spec, verdict)

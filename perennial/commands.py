@@ -12,6 +12,7 @@ Name = Literal[
     "init",
     "migrate",
     "quarantine",
+    "restore",
     "retrain",
     "rollback",
     "score",

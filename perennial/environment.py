@@ -20,6 +20,10 @@ _SERVICE_VARIABLE = re.compile(
 )
 
 
+# What a digest of a key or a token looks like.
+SHA256 = "^[0-9a-f]{64}$"
+
+
 class Environment(BaseSettings):
     """Settings that are read from environment variables.
 
@@ -97,10 +101,12 @@ def _complaint(kind: type[Environment], detail: Any) -> str:
     if not detail["loc"]:
         return message
     name = str(detail["loc"][0])
-    if detail["type"] == "string_pattern_mismatch":
+    pattern = detail.get("ctx", {}).get("pattern")
+    if pattern == SHA256:
         wanted = "must be SHA-256 in hexadecimal, 64 of 0-9 and a-f, and not what it is made of"
     else:
         wanted = message.replace("Input should be", "must be")
+        wanted = wanted.replace("String should", "must")
     return f"{_variable(kind, name)} {wanted}{_shown(kind, name, detail['input'])}"
 
 

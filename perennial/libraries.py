@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from base64 import b64encode
 from types import TracebackType
 
@@ -48,6 +49,9 @@ def prepare_environment() -> None:
     }
     if not os.environ.keys() & {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"}:
         defaults["PREFECT_HOME"] = _embedded_prefect_home()
+        if not get_settings().data_dir.exists():
+            # Prefect makes no folder but the last one, and warns; what stores anything makes it.
+            warnings.filterwarnings("ignore", "Failed to create the Prefect home", UserWarning)
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 

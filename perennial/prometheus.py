@@ -83,6 +83,13 @@ SERVICE = _by_name(
         "problem",
         "code",
     ),
+    _counter(
+        "perennial_abstained_predictions",
+        "Predictions without a label, by reason",
+        "problem",
+        "version",
+        "reason",
+    ),
     _histogram("perennial_input_characters", "Characters per input", "problem"),
     _gauge(
         "perennial_model_info",

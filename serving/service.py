@@ -21,6 +21,7 @@ from perennial.settings import get_serving_settings, get_settings
 from serving.runtime.connections import patch_uvicorn, require_uvicorn
 from serving.runtime.limits import ConnectionLimits
 from serving.runtime.supervision import patch_circus
+from serving.telemetry.logs import configure
 
 _STACK = PrivatePart("starlette", "starlette.applications", "Starlette.middleware_stack")
 # BentoML's own limit is the last one: what is slower has been answered here before.
@@ -38,6 +39,7 @@ class BypassMiddleware:
         from serving.api.app import Service
 
         self._bentoml = app
+        configure(get_serving_settings().log_format)
         self._service = Service(get_settings(), get_serving_settings())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from ruamel.yaml import YAML
 
@@ -41,6 +42,10 @@ from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.settings import PROJECT, Settings, get_settings
 from tests.seaweedfs import s3_uri, seaweedfs  # noqa: F401 - fixtures
+
+# The same examples in every run, however long one of them takes on a busy machine.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

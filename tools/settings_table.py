@@ -1,4 +1,4 @@
-"""The table of all settings in docs/production.md, written from settings.py.
+"""The table of all settings in docs/production.md, written from perennial/settings/.
 
 `make settings-table` writes it; a test compares the document with it.
 """
@@ -20,12 +20,11 @@ from perennial.settings import PROJECT
 from tools import marked
 
 DOCUMENT = PROJECT / "docs" / "production.md"
-GROUPS: tuple[type[BaseSettings], ...] = tuple(
-    group
-    for group in vars(settings).values()
-    if isinstance(group, type)
-    and issubclass(group, BaseSettings)
-    and group.__module__ == settings.__name__
+GROUPS: tuple[type[BaseSettings], ...] = (
+    settings.Settings,
+    settings.ServingSettings,
+    settings.OperationSettings,
+    settings.ExporterSettings,
 )
 HEAD = ("| variable | kind | default | what it says |", "|---|---|---|---|")
 
@@ -55,6 +54,8 @@ def _kind(annotation: Any) -> str:
         (annotation,) = (part for part in get_args(annotation) if part is not type(None))
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
+    if get_origin(annotation) is dict:
+        return "JSON object"
     if get_origin(annotation) is Literal:
         return ", ".join(get_args(annotation))
     names = {
@@ -68,7 +69,7 @@ def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "" if field.annotation is Path else "number of CPUs"
     value = field.default
-    if value is None or value == ():
+    if value is None or value in ((), {}):
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

@@ -3,13 +3,15 @@
 Each type has its job template: ``process.json`` for this machine, ``ecs.json`` for AWS ECS, and
 ``kubernetes.json``, which is ``k8s/base/worker/job-template.json``, since kustomize hands it to the
 cluster. They are the templates of Prefect's workers with this project's defaults; the names in
-capitals are filled in when the pool is made. A run on this machine starts in the folder of its
+capitals are filled in when the pool is made, and ``OPERATION_RUN_VARIABLES`` may give the variables
+other defaults. A run on this machine starts in the folder of its
 worker, wherever that is by then.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,8 @@ def job_template(operation: OperationSettings) -> dict[str, Any]:
     Raises
     ------
     OutsideError
-        If the template needs an image and none is set, or its file cannot be read.
+        If the template needs an image and none is set, its file cannot be read, or
+        OPERATION_RUN_VARIABLES names a variable that it does not have.
     """
     file = operation.job_template or TEMPLATES[operation.work_pool_type]
     try:
@@ -53,7 +56,20 @@ def job_template(operation: OperationSettings) -> dict[str, Any]:
                 f"set OPERATION_{name}."
             )
         text = text.replace(placeholder, json.dumps(value))
-    return _parse(text, file)
+    template = _parse(text, file)
+    _set_defaults(template, operation.run_variables, file)
+    return template
+
+
+def _set_defaults(template: dict[str, Any], defaults: Mapping[str, Any], file: Path) -> None:
+    known = template.get("variables", {}).get("properties", {})
+    for name, value in defaults.items():
+        if name not in known:
+            raise OutsideError(
+                f"The job template {file} has no variable {name!r}, which OPERATION_RUN_VARIABLES "
+                f"gives a value; it has {', '.join(sorted(known))}."
+            )
+        known[name]["default"] = value
 
 
 def _parse(text: str, file: Path) -> dict[str, Any]:

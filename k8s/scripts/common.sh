@@ -16,3 +16,8 @@ tools() {
     command -v "$name" >/dev/null || { echo "$0 needs the command $name." >&2; exit 1; }
   done
 }
+
+# Why pods of a namespace are not ready, and its last warnings.
+why() {
+  kubectl --namespace "$1" get pods,events -o json | python3 k8s/scripts/why.py >&2 || true
+}

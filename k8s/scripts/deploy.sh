@@ -16,8 +16,7 @@ attempt() {
 
 if ! attempt; then
   echo "The deployment to $OVERLAY failed and is taken back." >&2
-  kubectl --namespace "$space" get events --field-selector type=Warning --sort-by=.lastTimestamp |
-    tail -20 >&2 || true
+  why "$space"
   k8s/scripts/undo.sh
   exit 1
 fi

@@ -27,6 +27,7 @@ from perennial.config.checks import (
     check_spaces,
 )
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
+from perennial.config.sections.abstain import Abstain
 from perennial.config.sections.candidates import Analyzer, Candidate, TabularCandidate
 from perennial.config.sections.decision import DecisionConfig
 from perennial.config.sections.experiment import Experiment
@@ -89,6 +90,9 @@ class Problem(Schema):
     )
     metric: MetricName = "accuracy"
     decision: DecisionConfig | None = None
+    abstain: Abstain | None = Field(
+        default=None, description="when the service gives no label; absent, it always gives one"
+    )
     preparations: dict[Name, Preparation] = Field(default={}, description="of texts")
     candidates: dict[Name, Candidate | TabularCandidate]
     gates: Gates = Gates()
@@ -323,6 +327,7 @@ _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = 
 _ADDED_LATER = ("split", "rare_labels", "merge_labels")
 # Parts of a file that say nothing about what a retraining makes.
 _SHAPES_NOTHING: dict[str, IncEx | bool] = {
+    "abstain": True,
     "description": True,
     "experiment": True,
     "monitoring": True,

@@ -148,6 +148,24 @@ class FeedbackAgreement:
 
 
 @dataclass(frozen=True, eq=False)
+class Anchor:
+    """The best version so far, below which a series of versions may not sink.
+
+    Attributes
+    ----------
+    version : int
+        Its number.
+    challenger, anchor : Predictions or None
+        The challenger's predictions and its own for documents that neither has learned from; None
+        if there are too few, or if it is not there any more.
+    """
+
+    version: int
+    challenger: Predictions | None = None
+    anchor: Predictions | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Two registered versions that are about to be compared.
 
@@ -163,6 +181,10 @@ class Comparison:
         Traits of the documents that both predict; None without a Production version.
     feedback : sequence of FeedbackAgreement
         What senders of feedback that is not judged on say of Production, each with documents.
+    has_newer_documents : bool or None
+        Whether the challenger has seen newer documents than Production; None if nobody has looked.
+    anchor : Anchor or None
+        The best version so far, if it is not Production itself.
     """
 
     registry: Registry
@@ -170,6 +192,8 @@ class Comparison:
     production: ModelVersion | None = None
     traits: pa.Table | None = None
     feedback: Sequence[FeedbackAgreement] = ()
+    has_newer_documents: bool | None = None
+    anchor: Anchor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -140,11 +140,10 @@ def compare_slices(
     """Return the challenger's gain on each slice, with intervals that hold for all slices at once.
 
     The more slices are looked at, the more often one of them seems worse by chance. The share of
-    errors is divided by the number of slices that are judged (Bonferroni; Dunn, Multiple
-    Comparisons Among Means, JASA 56, 1961), however they overlap. Holm's method (A Simple
-    Sequentially Rejective Multiple Test Procedure, Scand. J. Statist. 6, 1979) finds more of the
-    worse slices once it has found one, but it finds a first one exactly when this does: whether a
-    challenger is kept out would be the same, and these intervals can be shown.
+    errors is divided by the number of slices that are judged, however they overlap; once a slice is
+    proved to be worse, the others share it anew (Holm, A Simple Sequentially Rejective Multiple
+    Test Procedure, Scand. J. Statist. 6, 1979). A first one is found exactly when Bonferroni's
+    correction finds it, and then more of the others are.
 
     Parameters
     ----------
@@ -159,16 +158,30 @@ def compare_slices(
     """
     from perennial.metrics import difference
 
-    judged = sum(len(part) >= slices.min_documents for part in parts)
-    confidence = 1 - (1 - evidence.confidence) / max(judged, 1)
+    gains: dict[str, Interval]
+    open_, gains = _judged(slices, parts, evidence), {}
+    while open_:
+        confidence = 1 - (1 - evidence.confidence) / len(open_)
+        for part in open_:
+            one, other = evidence.challenger.take(part.rows), production.take(part.rows)
+            gains[part.name] = difference(
+                evidence.metric, one, other, confidence=confidence, seed=evidence.seed
+            )
+        worse = [part for part in open_ if gains[part.name].high < -slices.margin]
+        if not worse:
+            break
+        open_ = [part for part in open_ if part not in worse]
+    return tuple(SliceGain(part.name, len(part), gains.get(part.name)) for part in parts)
 
-    def gain(part: Slice) -> Interval | None:
-        one, other = evidence.challenger.take(part.rows), production.take(part.rows)
-        if len(part) < slices.min_documents or not _exists(evidence.metric, one):
-            return None
-        return difference(evidence.metric, one, other, confidence=confidence, seed=evidence.seed)
 
-    return tuple(SliceGain(part.name, len(part), gain(part)) for part in parts)
+def _judged(slices: Slices, parts: Sequence[Slice], evidence: Evidence) -> list[Slice]:
+    """Return the slices that can be judged."""
+    return [
+        part
+        for part in parts
+        if len(part) >= slices.min_documents
+        and _exists(evidence.metric, evidence.challenger.take(part.rows))
+    ]
 
 
 class SlicesGate(Gate[SlicesKeys, Sequence[Slice]]):
@@ -192,8 +205,8 @@ documents, `text_length: [0, 500, 2000]` one from each number of characters to t
 of equal size). Slices with fewer than `min_documents` holdout documents are listed as not judged. A field is kept in
 snapshots from the moment the problem names it; documents that were read earlier are in the slice `(none)`.
 
-The intervals are corrected for the number of slices (Bonferroni), so more slices mean wider intervals: name those
-that matter.
+The intervals are corrected for the number of slices (Holm), so more slices mean wider intervals: name those that
+matter.
 """  # noqa: E501
 
     def look_up(self, asked: SlicesKeys, comparison: Comparison) -> Sequence[Slice] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,25 @@ from perennial.thresholds.threshold import decide
 
 # Of each input, none of most.
 Warnings = Sequence[Sequence[InputWarning]]
+
+
+class Assessment(NamedTuple):
+    """What a model says about inputs.
+
+    Attributes
+    ----------
+    probabilities : ndarray of float64, shape (n_inputs, n_classes)
+        Probability of each class.
+    warnings : sequence or None
+        What of each input the model could not go by; None if no input has a warning.
+    known : sequence of float
+        How much of each input the model knows, from 0 to 1: the share of the words of a text, or
+        of the fields of a record, that it could go by.
+    """
+
+    probabilities: NDArray[np.float64]
+    warnings: Warnings | None
+    known: Sequence[float]
 
 
 class Predictor(Protocol):
@@ -35,8 +54,8 @@ class Predictor(Protocol):
         """
         ...
 
-    def assess(self, inputs: Sequence[Any]) -> tuple[NDArray[np.float64], Warnings | None]:
-        """Return what `probabilities` and `warnings` do; None if no input has a warning."""
+    def assess(self, inputs: Sequence[Any]) -> Assessment:
+        """Return what `probabilities` and `warnings` do, and how much of each input is known."""
         ...
 
     def beyond(self, given: Any) -> str | None:
@@ -93,12 +112,12 @@ class DecidingPredictor(ABC):
 
     def warnings(self, given: Any) -> Sequence[InputWarning]:
         """Return that nothing of a text was recognised, if it is so."""
-        found = self.assess([given])[1]
+        found = self.assess([given]).warnings
         return () if found is None else found[0]
 
     @abstractmethod
-    def assess(self, inputs: Sequence[Any]) -> tuple[NDArray[np.float64], Warnings | None]:
-        """Return probabilities and warnings; see `Predictor`."""
+    def assess(self, inputs: Sequence[Any]) -> Assessment:
+        """Return probabilities, warnings and known shares; see `Predictor`."""
 
 
 class PipelinePredictor(DecidingPredictor):
@@ -116,9 +135,10 @@ class PipelinePredictor(DecidingPredictor):
             return np.empty((0, len(self.classes)))
         return np.asarray(self._model.predict_proba(inputs), np.float64)
 
-    def assess(self, inputs: Sequence[Any]) -> tuple[NDArray[np.float64], Warnings | None]:
-        """Return probabilities and warnings; see `Predictor`."""
-        return self.probabilities(inputs), warnings_of(recognised(self._model, inputs))
+    def assess(self, inputs: Sequence[Any]) -> Assessment:
+        """Return probabilities, warnings and known shares; see `Predictor`."""
+        known = recognised(self._model, inputs)
+        return Assessment(self.probabilities(inputs), warnings_of(known), known)
 
     def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what changes without each word; see `perennial.inference.occlusion`."""
@@ -128,15 +148,15 @@ class PipelinePredictor(DecidingPredictor):
         return found[:limit]
 
 
-def recognised(model: Pipeline, texts: Sequence[str]) -> list[bool]:
-    """Return whether a model has a feature for anything in each text."""
+def recognised(model: Pipeline, texts: Sequence[str]) -> list[float]:
+    """Return for which share of each text's tokens a model has a feature; 0 without tokens."""
     if not len(texts):
         return []
     tokens = model[0].transform(texts)
     known, _ = model[1].recognised(tokens.vocabulary)
     documents = np.repeat(np.arange(len(tokens)), tokens.lengths)
     counts = np.bincount(documents, weights=known[tokens.ids], minlength=len(tokens))
-    found: list[bool] = (counts > 0).tolist()
+    found: list[float] = (counts / np.maximum(tokens.lengths, 1)).tolist()
     return found
 
 

@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline
 from perennial.classifiers.linear_form import probabilities_of
 from perennial.estimators.base import next_class
 from perennial.inference.base import (
+    Assessment,
     DecidingPredictor,
-    Warnings,
     require_class,
     require_several,
 )
@@ -136,15 +136,15 @@ class CompiledCharacterPredictor(DecidingPredictor):
 
     def probabilities(self, inputs: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability of each class for raw texts, shape (n_inputs, n_classes)."""
-        return self.assess(inputs)[0]
+        return self.assess(inputs).probabilities
 
-    def assess(self, inputs: Sequence[str]) -> tuple[NDArray[np.float64], Warnings | None]:
-        """Return probabilities, and which texts have no n-gram that the model knows."""
+    def assess(self, inputs: Sequence[str]) -> Assessment:
+        """Return probabilities, and which share of each text's words has a known n-gram."""
         require_several(inputs)
         answers = [self._assess(text) for text in inputs]
         rows = np.array([row for row, _ in answers], np.float64)
         known = [known for _, known in answers]
-        return rows.reshape(len(answers), len(self.classes)), warnings_of(known)
+        return Assessment(rows.reshape(len(answers), len(self.classes)), warnings_of(known), known)
 
     def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what moves the decision on this text most; see `CompiledTextPredictor.explain`."""
@@ -168,12 +168,12 @@ class CompiledCharacterPredictor(DecidingPredictor):
         """Forget the words seen so far, to give back memory; answers stay the same."""
         self._memo.forget()
 
-    def _assess(self, text: str) -> tuple[tuple[float, ...], bool]:
+    def _assess(self, text: str) -> tuple[tuple[float, ...], float]:
         words = self._normalizer.raw_words(text)
         found = list(map(self._memo.__getitem__, words))
         occurrences = self._vocabulary.occurrences(found)
         row = probabilities_of(self._weights.summed(occurrences), self._weights.link)
-        return row, any(each.knows for each in found)
+        return row, sum(each.knows for each in found) / max(len(found), 1)
 
     def _occurrences(self, tokens: Sequence[Located]) -> Iterator[Occurrence]:
         if self._vocabulary.words is not None:

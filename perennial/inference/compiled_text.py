@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import probabilities_of
 from perennial.inference.base import (
+    Assessment,
     DecidingPredictor,
-    Warnings,
     require_class,
     require_several,
 )
@@ -75,20 +75,20 @@ class CompiledTextPredictor(DecidingPredictor):
         TypeError
             If `inputs` is one text instead of a sequence of them.
         """
-        return self.assess(inputs)[0]
+        return self.assess(inputs).probabilities
 
-    def assess(self, inputs: Sequence[str]) -> tuple[NDArray[np.float64], Warnings | None]:
-        """Return probabilities, and which texts have no word that the model knows."""
+    def assess(self, inputs: Sequence[str]) -> Assessment:
+        """Return probabilities, and which share of each text's words the model knows."""
         require_several(inputs)
         link, nothing = self._weights.link, self._vocabulary.nothing
         rows: list[tuple[float, ...]] = []
-        known: list[bool] = []
+        known: list[float] = []
         for start in range(0, len(inputs), _BLOCK):
             documents = [self._ids(text) for text in inputs[start : start + _BLOCK]]
             rows += [probabilities_of(each, link) for each in self._weights.outputs(documents)]
-            known += [ids.count(nothing) < len(ids) for ids in documents]
+            known += [1 - ids.count(nothing) / len(ids) if ids else 0.0 for ids in documents]
         found = np.array(rows, np.float64).reshape(len(rows), len(self.classes))
-        return found, warnings_of(known)
+        return Assessment(found, warnings_of(known), known)
 
     def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
         """Return what moves the decision on this text most; see `Predictor.explain`.

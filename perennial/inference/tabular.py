@@ -15,7 +15,7 @@ from perennial.encoders.blocks import Matrix
 from perennial.estimators import spec_of
 from perennial.estimators.base import towards
 from perennial.fields.base import LARGEST
-from perennial.inference.base import PipelinePredictor, Warnings, require_class
+from perennial.inference.base import Assessment, PipelinePredictor, require_class
 from perennial.inference.contribution import Contribution
 from perennial.inference.occlusion import occlude_fields
 from perennial.inference.warnings import InputWarning
@@ -79,10 +79,15 @@ class TabularPredictor(PipelinePredictor):
         beyond = np.flatnonzero(~self._within(matrix[0]))
         return self._fields[int(beyond[0])]
 
-    def assess(self, inputs: Sequence[Any]) -> tuple[Floats, Warnings | None]:
-        """Return probabilities and warnings; see `Predictor`."""
+    def assess(self, inputs: Sequence[Any]) -> Assessment:
+        """Return probabilities, warnings and known shares; see `Predictor`.
+
+        Each field that is missing, or has a category that training has not seen, has one warning.
+        """
         found = [self.warnings(each) for each in inputs]
-        return self.probabilities(inputs), found if any(found) else None
+        n_fields = len(self._reader.fields)
+        known = [1 - len(each) / n_fields for each in found]
+        return Assessment(self.probabilities(inputs), found if any(found) else None, known)
 
     def warnings(self, given: Any) -> list[InputWarning]:
         """Return which fields are missing, and which categories the model does not know."""

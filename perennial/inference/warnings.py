@@ -38,8 +38,8 @@ NOTHING_KNOWN = InputWarning(
 )
 
 
-def warnings_of(recognised: Sequence[bool]) -> list[tuple[InputWarning, ...]] | None:
-    """Return the warnings of each text, given what was recognised; None if there are none."""
-    if all(recognised):
+def warnings_of(known: Sequence[float]) -> list[tuple[InputWarning, ...]] | None:
+    """Return the warnings of each text, given how much of it is known; None if there are none."""
+    if all(known):
         return None
-    return [() if known else (NOTHING_KNOWN,) for known in recognised]
+    return [() if share else (NOTHING_KNOWN,) for share in known]

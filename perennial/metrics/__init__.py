@@ -14,6 +14,7 @@ from perennial.metrics.evaluation.bootstrap import (
     metrics_of,
 )
 from perennial.metrics.evaluation.metric import Metric
+from perennial.metrics.evaluation.power import conclusion, provable
 from perennial.metrics.evaluation.predictions import Predictions, Ranking, join
 from perennial.metrics.evaluation.registry import METRICS, MetricName
 
@@ -25,9 +26,11 @@ __all__ = [
     "Predictions",
     "Ranking",
     "compute",
+    "conclusion",
     "difference",
     "interval",
     "intervals",
     "join",
     "metrics_of",
+    "provable",
 ]

@@ -12,11 +12,13 @@ from perennial.config.problem import Problem
 from perennial.gates.approval import Approval, Promotion, judge_answer
 from perennial.gates.base import Evidence, Gate, GateResult
 from perennial.gates.catalogue import judge
+from perennial.gates.confirmation import CONFIRMATION
 from perennial.metrics import Predictions
 from perennial.promotion.comparison import MetricPair, compare_metrics
 
 NEVER_AUTOMATIC = "promotion is never automatic"
 VerdictOutcome = Literal["promoted", "kept", "waiting"]
+Confirmation = Literal["awaited", "confirmed"]
 # The outcome for a challenger that has passed every gate, by the problem's rule of promotion.
 _OUTCOMES: dict[Promotion, VerdictOutcome] = {
     "auto": "promoted",
@@ -42,10 +44,16 @@ class Verdict(BaseModel):
         The problem's rule for a challenger that passes every gate.
     until : datetime or None
         End of the time in which a person may answer, if one is asked.
+    confirmation : Confirmation or None
+        Whether a challenger that has passed every other gate is confirmed; None for the others,
+        and where none is asked for.
     compared : tuple of MetricPair
         Every metric of both versions; empty without Production, and of a verdict that was read.
     compared_on : int
         On how many documents.
+    anchor : int or None
+        The best version so far, if ``not_worse`` is asked for and the challenger is not proved to
+        be better than that one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,8 +64,10 @@ class Verdict(BaseModel):
     production: int | None
     promotion: Promotion = "auto"
     until: datetime | None = None
+    confirmation: Confirmation | None = None
     compared: tuple[MetricPair, ...] = ()
     compared_on: int = 0
+    anchor: int | None = None
 
     @property
     def reason(self) -> str:
@@ -71,7 +81,8 @@ class Verdict(BaseModel):
             return f"every gate is passed, but {NEVER_AUTOMATIC}"
         if self.production is None:
             return "every gate is passed, and there was no Production version"
-        return "every gate is passed"
+        confirmed = [gate.found for gate in self.gates if gate.name == CONFIRMATION]
+        return "; ".join(["every gate is passed", *confirmed])
 
     @property
     def failed(self) -> tuple[GateResult, ...]:
@@ -87,6 +98,26 @@ class Verdict(BaseModel):
     def waits(self) -> bool:
         """Whether every gate is passed, and only a person's answer is missing."""
         return self.outcome == "waiting"
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether every gate is passed, and only the confirmation is missing."""
+        return {gate.name for gate in self.failed} == {CONFIRMATION}
+
+    def confirmed(self, result: GateResult) -> Verdict:
+        """Return the verdict with the result of its confirmation, after every other gate.
+
+        Raises
+        ------
+        ValueError
+            If another gate is not passed: nothing has to be confirmed then.
+        """
+        if not self.is_passed:
+            raise ValueError("only a challenger that has passed every gate is confirmed")
+        changed: dict[str, Any] = {"gates": (*self.gates, result), "confirmation": "confirmed"}
+        if not result.passed:
+            changed |= {"outcome": "kept", "confirmation": "awaited"}
+        return self.model_copy(update=changed)
 
     def answered(self, approval: Approval) -> Verdict:
         """Return the verdict with a person's answer as its last gate."""

@@ -27,15 +27,20 @@ def read_history(
 
 
 def promote(
-    client: MlflowClient, version: ModelVersion, before: ModelVersion | None, note: Note
+    client: MlflowClient,
+    version: ModelVersion,
+    before: ModelVersion | None,
+    note: Note,
+    *,
+    can_go_back: bool,
 ) -> None:
-    """Let a version follow Production, which becomes ``previous``.
+    """Let a version follow Production, which becomes ``previous`` if one can go back to it.
 
     MLflow moves one alias at a time, atomically. ``previous`` moves first: whenever the process
     ends, both aliases name versions that work.
     """
     _write_down(client, "promotion", version, before, note)
-    if before is not None:
+    if before is not None and can_go_back:
         give_alias(client, before, PREVIOUS)
     give_alias(client, version, PRODUCTION)
 

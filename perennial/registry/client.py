@@ -6,7 +6,7 @@ module is, as the packages `flows` and `tasks` do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,6 +60,8 @@ __all__ = [
     "StaleComparisonError",
     "open_registry",
 ]
+
+_VERSIONS_AT_ONCE = 50
 
 
 class StaleComparisonError(Exception):
@@ -226,6 +228,22 @@ class Registry(Removal):
         """Return all versions of a problem."""
         return self._search([f"name = '{problem}'"])
 
+    def newest_first(self, problem: str) -> Iterator[ModelVersion]:
+        """Yield the versions of a problem, the one that was registered last first."""
+        token: str | None = None
+        while True:
+            with explained():
+                page = self._client.search_model_versions(
+                    f"name = '{problem}'",
+                    max_results=_VERSIONS_AT_ONCE,
+                    order_by=["version_number DESC"],
+                    page_token=token,
+                )
+            yield from map(_version, page)
+            token = page.token
+            if not token:
+                return
+
     def newest(self, problem: str) -> ModelVersion | None:
         """Return the version of a problem that was registered last, if there is one."""
         with explained():
@@ -265,8 +283,9 @@ class Registry(Removal):
         if current is not None and current.version == version.version:
             return
         _require(current, expected)
+        is_usable = current is not None and self.is_stored(current)
         with explained():
-            aliases.promote(self._client, version, current, note or Note())
+            aliases.promote(self._client, version, current, note or Note(), can_go_back=is_usable)
 
     def roll_back(
         self, version: ModelVersion, *, expected: ModelVersion | None, note: Note

@@ -9,10 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow.entities import LoggedModel
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from perennial.registry.artifact import GOLDEN_FILE, Golden, read_golden
+from perennial.registry.artifact import GOLDEN_FILE, MODEL_FILE, Golden, read_golden
+from perennial.registry.model_version import ModelVersion
 from perennial.registry.runs import Runs, experiment, explained
 
 # What MLflow makes of the example that `log_model` gives it.
@@ -36,6 +38,19 @@ class Examples(Runs):
                 token = page.token
                 if not token:
                     return
+
+    def is_stored(self, version: ModelVersion) -> bool:
+        """Return whether the files of a version's model are where they were put."""
+        if version.model_id is None:
+            return False
+        with explained():
+            try:
+                files = self._files(version.model_id).list_artifacts()
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return False
+                raise
+        return MODEL_FILE in {file.path for file in files}
 
     def golden(self, model_id: str) -> Golden | None:
         """Return the golden examples of a stored model; None if it was never stored completely.

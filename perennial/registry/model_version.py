@@ -272,6 +272,21 @@ class ModelVersion:
         return self._parsed(VersionKey.VERDICT_GATES, gates) or ()
 
     @property
+    def specification(self) -> str | None:
+        """Digest of what its candidate is; versions of the same one are made alike."""
+        return self._text(VersionKey.SPECIFICATION)
+
+    @property
+    def confirmation(self) -> str | None:
+        """Whether its gain is confirmed, if it has passed every other gate; see `VerdictTags`."""
+        return self._text(VersionKey.CONFIRMATION)
+
+    @property
+    def anchor(self) -> int:
+        """The best version when its verdict was reached: an earlier one, or this one."""
+        return self._count(VersionKey.ANCHOR) or self.version
+
+    @property
     def waits(self) -> bool:
         """Whether a person has not said yet if this version becomes Production."""
         return self.verdict == WAITING

@@ -34,6 +34,7 @@ class VersionKey(StrEnum):
     BYTES = "bytes"
     MODEL_ID = "model_id"
     CANDIDATE = "candidate"
+    SPECIFICATION = "specification"
     PROBLEM_DIGEST = "problem_digest"
     HOLDOUT = "holdout"
     SPLIT = "split"
@@ -54,6 +55,8 @@ class VersionKey(StrEnum):
     VERDICT_REASON = "verdict.reason"
     VERDICT_GATES = "verdict.gates"
     COMPARED_WITH = "verdict.compared_with"
+    CONFIRMATION = "verdict.confirmation"
+    ANCHOR = "verdict.anchor"
     ASKED = "question.asked"
     UNTIL = "question.until"
     ANSWER = "question.answer"
@@ -102,6 +105,8 @@ class VersionTags:
     ----------
     candidate : str or None
         Name of the candidate that became the challenger.
+    specification : str or None
+        Digest of what that candidate is, by which a later retraining finds the same again.
     problem_digest : str or None
         Digest of the problem's file.
     holdout : float or None
@@ -133,6 +138,7 @@ class VersionTags:
     """
 
     candidate: str | None = None
+    specification: str | None = None
     problem_digest: str | None = None
     holdout: float | None = None
     split: str | None = None
@@ -154,6 +160,7 @@ class VersionTags:
         number, digest = self.snapshot or (None, None)
         values = {
             VersionKey.CANDIDATE: self.candidate,
+            VersionKey.SPECIFICATION: self.specification,
             VersionKey.PROBLEM_DIGEST: self.problem_digest,
             VersionKey.HOLDOUT: self.holdout,
             VersionKey.SPLIT: self.split,
@@ -237,12 +244,18 @@ class VerdictTags:
         The version that was Production.
     gates : sequence of mapping
         Every gate with the figure that was found.
+    confirmation : str or None
+        Whether a version that has passed every other gate is confirmed; None for the others.
+    anchor : int or None
+        The best version so far, below which it and its successors may not sink; None for itself.
     """
 
     outcome: str
     reason: str
     compared_with: int | None
     gates: Sequence[Mapping[str, Any]]
+    confirmation: str | None = None
+    anchor: int | None = None
 
     def as_tags(self) -> dict[str, str]:
         """Return keys, without the prefix, and values; the outcome last."""
@@ -251,6 +264,8 @@ class VerdictTags:
                 VersionKey.VERDICT_REASON: self.reason,
                 VersionKey.COMPARED_WITH: str(self.compared_with),
                 VersionKey.VERDICT_GATES: self.gates,
+                VersionKey.CONFIRMATION: self.confirmation,
+                VersionKey.ANCHOR: self.anchor,
                 VersionKey.VERDICT: self.outcome,
             }
         )

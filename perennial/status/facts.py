@@ -11,6 +11,7 @@ from perennial.config.loader import LoadedProblems, load_problems
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.registry.client import Registry, open_registry
+from perennial.registry.lost import why_lost
 from perennial.registry.model_version import CANARY, PRODUCTION, Aliases, ModelVersion
 from perennial.settings import Settings
 from perennial.status.deadline import deadline
@@ -174,11 +175,7 @@ def _of(registry: Registry, aliases: Aliases, waiting: Sequence[ModelVersion]) -
     number = aliases.versions.get(PRODUCTION)
     production = None if number is None else registry.find(problem, number)
     canary = aliases.versions.get(CANARY)
-    lost = ""
-    if number is not None and production is None:
-        lost = f"Version {number} of {problem!r} is Production, and has been deleted from MLflow."
-    elif production is None and aliases.had_production:
-        lost = f"{problem!r} has no Production any more, though it had one."
+    lost = why_lost(registry, problem, aliases) or ""
     return Versions(
         production,
         None if canary is None else registry.find(problem, canary),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from time import time
 from typing import TYPE_CHECKING
@@ -14,18 +15,24 @@ from perennial.registry.model_version import ModelVersion
 from perennial.stores.prediction_log import Logged
 from serving.api.errors import AnswerWarning, InputError
 from serving.api.schemas import ClassifyAnswer, Input
-from serving.api.templates import AnswerSchema, Templates
+from serving.api.templates import ABSTAINED, AnswerSchema, Templates
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from perennial.config.sections.abstain import Abstain, Abstention
     from perennial.inference.contribution import Contribution
     from perennial.inference.warnings import InputWarning
 
 _MOST_TEMPLATES = 256
 _SCHEMA = AnswerSchema(ClassifyAnswer)
-_ID_FIRST = _SCHEMA.order.index("prediction_id") < _SCHEMA.order.index("probabilities")
+# What varies in every prediction, in the order of its slots.
+_IN_EACH = ("prediction_id", "probabilities", "known")
+_EACH = tuple(name for name in _SCHEMA.order if name in _IN_EACH)
+# More of the places of one feature make an answer larger, and tell nobody more.
+_MOST_SPANS = 200
+_DIGITS = 4
 _NO_PREDICTION = "null"
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
@@ -44,24 +51,38 @@ class Answer:
         The position in `classes` of each input's label.
     probabilities : ndarray of float64, shape (n_inputs, n_classes)
         Probability of each class.
+    known : sequence of float
+        How much of each input the model knows, from 0 to 1.
     explanations : sequence or None
         Contributions to each prediction, if requested.
     warnings : sequence or None
         What the model could not go by in each input; None if there is nothing in any.
+    abstained : sequence or None
+        Why each label is not given, None for one that is; None if all are given.
     """
 
     version: ModelVersion
     classes: tuple[str, ...]
     decided: list[int]
     probabilities: NDArray[np.float64]
+    known: Sequence[float]
     explanations: Sequence[Sequence[Contribution]] | None
     warnings: Sequence[Sequence[InputWarning]] | None = None
+    abstained: Sequence[Abstention | None] | None = None
 
     @property
     def labels(self) -> list[str]:
-        """The label of each input."""
+        """The label that the model decides on for each input, whether or not it is given."""
         classes = self.classes
         return [classes[position] for position in self.decided]
+
+    @property
+    def given(self) -> list[str | None]:
+        """The label of each input that is given; None where the model abstains."""
+        if self.abstained is None:
+            return list(self.labels)
+        pairs = zip(self.labels, self.abstained, strict=True)
+        return [label if why is None else None for label, why in pairs]
 
     @property
     def answered(self) -> list[bool]:
@@ -77,9 +98,16 @@ class Answer:
             self.classes,
             [self.decided[row] for row in rows],
             self.probabilities[list(rows)],
+            [self.known[row] for row in rows],
             None if explained is None else [explained[row] for row in rows],
             None if warned is None else [warned[row] for row in rows],
         )
+
+    def judged(self, rule: Abstain) -> Answer:
+        """Return the answer without the labels that a rule keeps back."""
+        sure = self.probabilities[range(len(self.decided)), self.decided].tolist()
+        why = [rule.judge(*each) for each in zip(self.known, sure, strict=True)]
+        return replace(self, abstained=why) if any(why) else self
 
     def body(self, ids: Sequence[str], errors: Sequence[InputError] = ()) -> bytes:
         """Return the answer as JSON, the size of which is mostly the same each time.
@@ -95,68 +123,81 @@ class Answer:
         # orjson writes the numbers at once; to make objects of them for it takes three times as
         # long as all the rest.
         numbers = orjson.dumps(self.probabilities.ravel(), option=_NUMPY)[1:-1].decode().split(",")
-        if self.warnings is not None:
-            return self._body_with_warnings(templates, ids, numbers, errors, self.warnings)
-        if len(ids) == 1 and self.explanations is None and not errors:
+        known = [repr(round(share, _DIGITS)) for share in self.known]
+        is_plain = self.warnings is None and self.abstained is None
+        if is_plain and len(ids) == 1 and self.explanations is None and not errors:
             # Most requests are so: one prediction needs no columns.
-            whole = templates.single[self.decided[0]]
-            values = (*ids, *numbers) if _ID_FIRST else (*numbers, *ids)
-            return (whole % values).encode()
-        return self._body_of_columns(templates, ids, numbers, errors)
+            return (templates.single[self.decided[0]] % _cells(ids, numbers, known)).encode()
+        cells = {"prediction_id": ids, "probabilities": numbers, "known": known}
+        if is_plain:
+            return self._body_of_columns(templates, cells, errors)
+        return self._body_of_rows(templates, cells, errors)
 
     def _body_of_columns(
         self,
         templates: Templates,
-        ids: Sequence[str],
-        numbers: Sequence[str],
+        each: Mapping[str, Sequence[str]],
         errors: Sequence[InputError],
     ) -> bytes:
-        parts, width = templates.plain, len(self.classes)
+        """Return the answer of predictions that have the same parts."""
+        width, kinds = len(self.classes), frozenset[str]()
+        numbers = each["probabilities"]
         columns: dict[str, list[Sequence[str]]] = {
-            "prediction_id": [ids],
+            "prediction_id": [each["prediction_id"]],
             "probabilities": [numbers[column::width] for column in range(width)],
-            "explanation": [],
+            "known": [each["known"]],
         }
         if self.explanations is not None:
-            parts = templates.explained
-            columns["explanation"] = [[orjson.dumps(each).decode() for each in self.explanations]]
+            kinds = frozenset({"explanation"})
+            columns["explanation"] = [list(map(_explanation, self.explanations))]
         ordered = [column for name in _SCHEMA.order for column in columns.get(name, ())]
-        cells = [""] * (len(ids) * len(ordered))
+        cells = [""] * (len(self.decided) * len(ordered))
         for place, column in enumerate(ordered):
             cells[place :: len(ordered)] = column
+        parts = templates.predictions[kinds]
         written = [parts[position] for position in self.decided]
         for error in errors:
             written.insert(error.position, _NO_PREDICTION)
         return self._whole(templates, ",".join(written) % tuple(cells), errors)
 
-    def _body_with_warnings(
+    def _body_of_rows(
         self,
         templates: Templates,
-        ids: Sequence[str],
-        numbers: Sequence[str],
+        each: Mapping[str, Sequence[str]],
         errors: Sequence[InputError],
-        warnings: Sequence[Sequence[InputWarning]],
     ) -> bytes:
+        """Return the answer of predictions of which some have warnings, or no label."""
         refused = {error.position for error in errors}
-        positions = [place for place in range(len(ids) + len(refused)) if place not in refused]
-        width, explained = len(self.classes), self.explanations
+        count, width = len(self.decided), len(self.classes)
+        positions = [place for place in range(count + len(refused)) if place not in refused]
         written: list[str] = []
-        for row, (position, found) in enumerate(zip(positions, warnings, strict=True)):
+        for row, position in enumerate(positions):
             values: dict[str, Sequence[str]] = {
-                "prediction_id": [ids[row]],
-                "probabilities": numbers[row * width : (row + 1) * width],
+                "prediction_id": [each["prediction_id"][row]],
+                "probabilities": each["probabilities"][row * width : (row + 1) * width],
+                "known": [each["known"][row]],
             }
-            if explained is not None:
-                values["explanation"] = [orjson.dumps(explained[row]).decode()]
-            if found:
-                values["warnings"] = [orjson.dumps(_warnings(position, found)).decode()]
-            kinds = {name for name in ("explanation", "warnings") if name in values}
-            parts = templates.of(kinds)
-            cells = [cell for name in _SCHEMA.order for cell in values.get(name, ())]
-            written.append(parts[self.decided[row]] % tuple(cells))
+            optional = self._optional(row, position)
+            cells = [
+                cell
+                for name in _SCHEMA.order
+                for cell in values.get(name, (optional[name],) if name in optional else ())
+            ]
+            written.append(templates.of(optional, self.decided[row]) % tuple(cells))
         for error in errors:
             written.insert(error.position, _NO_PREDICTION)
         return self._whole(templates, ",".join(written), errors)
+
+    def _optional(self, row: int, position: int) -> dict[str, str]:
+        """Return those parts of a prediction that not every one has, as they are written."""
+        found: dict[str, str] = {}
+        if self.abstained is not None and (why := self.abstained[row]) is not None:
+            found[ABSTAINED] = why
+        if self.explanations is not None:
+            found["explanation"] = _explanation(self.explanations[row])
+        if self.warnings is not None and self.warnings[row]:
+            found["warnings"] = orjson.dumps(_warnings(position, self.warnings[row])).decode()
+        return found
 
     def _whole(self, templates: Templates, predictions: str, errors: Sequence[InputError]) -> bytes:
         if errors:
@@ -189,6 +230,7 @@ def join(portions: Sequence[Answer]) -> Answer:
         first.classes,
         [position for part in portions for position in part.decided],
         np.concatenate([part.probabilities for part in portions]),
+        [share for part in portions for share in part.known],
         None
         if first.explanations is None
         else [found for part in portions for found in part.explanations or ()],
@@ -204,6 +246,24 @@ def _joined_warnings(portions: Sequence[Answer]) -> Sequence[Sequence[InputWarni
         for part in portions
         for found in ([()] * len(part.decided) if part.warnings is None else part.warnings)
     ]
+
+
+def _cells(ids: Sequence[str], numbers: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of a single prediction, in the order of its slots."""
+    if _EACH == _IN_EACH:
+        return (*ids, *numbers, *known)
+    values = dict(zip(_IN_EACH, (ids, numbers, known), strict=True))
+    return tuple(cell for name in _EACH for cell in values[name])
+
+
+def _explanation(found: Sequence[Contribution]) -> str:
+    """Return an explanation as JSON, without what JSON has no number for."""
+    shown = [
+        replace(each, spans=each.spans[:_MOST_SPANS]) if len(each.spans) > _MOST_SPANS else each
+        for each in found
+        if math.isfinite(each.contribution)
+    ]
+    return orjson.dumps(shown).decode()
 
 
 def _warnings(position: int, found: Sequence[InputWarning]) -> list[AnswerWarning]:

@@ -15,20 +15,16 @@ from starlette.types import ASGIApp
 
 from perennial.registry.model_version import CANARY, PREVIOUS, PRODUCTION
 from perennial.settings import ServingSettings, Settings
-from serving.api import openapi as docs
 from serving.api.auth import ApiKeys
 from serving.api.classify import Classify
+from serving.api.description.openapi import VERSION, openapi
+from serving.api.description.page import html
 from serving.api.errors import ApiError, DisconnectedError
 from serving.api.feedback import FeedbackEndpoint
-from serving.api.middleware import (
-    FAILED,
-    GONE,
-    SECURITY_HEADERS,
-    RequestGuard,
-    error_answer,
-    json_answer,
-)
-from serving.api.outcomes import announce
+from serving.api.middleware import FAILED, GONE, Observe, RequestGuard, allow_origins
+from serving.api.outcomes import CLASSIFY, announce
+from serving.api.protocols.mlflow import MlflowScoring
+from serving.api.protocols.open_inference import OpenInference
 from serving.api.schemas import (
     Alias,
     Model,
@@ -39,11 +35,17 @@ from serving.api.schemas import (
     Version,
 )
 from serving.api.static import INDEX, File, page_file, read_files
+from serving.api.wire.answers import INFERENCE, SECURITY_HEADERS, error_answer, json_answer
+from serving.api.wire.packing import takes_packed
 from serving.models.loaded import Loaded, Served
 from serving.models.store import ModelStore
 from serving.models.watcher import Watcher
+from serving.problem_files import ProblemFiles
+from serving.telemetry.exchange import Exchange
 from serving.telemetry.log import PredictionLog
+from serving.telemetry.logs import write_access
 from serving.telemetry.metrics import METRICS_TYPE, Metrics, MetricsPort
+from serving.telemetry.tracing import Tracing, is_wanted
 
 _INFORMED_SECONDS = 10.0
 _REFRESH_SECONDS = 3.5
@@ -68,15 +70,17 @@ class Service:
         self._problems_dir = settings.problems_dir
         folder = settings.data_dir / "serving"
         self.metrics = Metrics()
-        self.store = ModelStore(folder / "models", self.metrics)
+        self.store = ModelStore(folder / "models", self.metrics, ProblemFiles(settings))
         self.watcher = Watcher(self.store, folder, self.metrics, serving.poll_seconds)
         self.log = PredictionLog(settings, serving, self.metrics)
         self._keys = ApiKeys(serving.api_key_hashes, serving.refresh_token_hash)
         self._classify = Classify(self.store, self.log, self.metrics, serving, self._keys)
         self._port = MetricsPort(serving.metrics_host, serving.metrics_port)
+        self._tracing = Tracing() if is_wanted() else None
         self._files = read_files()
-        self._description = docs.openapi(serving)
-        self._reading = page_file("docs.html", docs.html(self._description))
+        description = openapi(serving)
+        self._description = page_file("openapi.json", description)
+        self._reading = page_file("docs.html", html(description))
         self.app = self._build()
 
     def start(self) -> None:
@@ -103,25 +107,27 @@ class Service:
         self._port.end()
         self._classify.end()
         self.log.end()
+        if self._tracing is not None:
+            self._tracing.end()
 
     def _build(self) -> ASGIApp:
-        feedback = FeedbackEndpoint(self.store, self.log, self._serving, self._keys)
-        routes = [
-            Route("/classify", self._classify, methods=["POST"]),
-            Route("/feedback", feedback.answer, methods=["POST"]),
-            Route("/refresh", self._refresh, methods=["POST"]),
-            Route("/models", self._models),
-            Route("/livez", self._livez),
-            Route("/readyz", self._readyz),
+        versioned = self._versioned()
+        doors = [
+            *MlflowScoring(self._classify, self.store).routes(),
+            *OpenInference(self._classify, self.store).routes(),
+        ]
+        others = [
             Route("/openapi.json", self._openapi),
             Route("/docs", self._docs),
             Route("/", self._page),
             Route(_STATIC + "{path:path}", self._static),
         ]
-        if self._serving.metrics_port is None:
-            routes.append(Route("/metrics", self._metrics))
+        again = [
+            Route(f"{VERSION}{route.path}", route.endpoint, methods=route.methods)
+            for route in versioned
+        ]
         app = Starlette(
-            routes=routes,
+            routes=[*versioned, *again, *doors, *others],
             exception_handlers={
                 ApiError: _refuse,
                 DisconnectedError: _note_disconnect,
@@ -130,16 +136,57 @@ class Service:
             },
         )
         app.router.redirect_slashes = False
-        counted = {route.path: route.path for route in routes if not route.path.startswith(_STATIC)}
-        names = {**counted, _STATIC: f"{_STATIC}*"}
-        announce(self.metrics, names.values())
-        return RequestGuard(
+        names = {
+            **{route.path: route.path for route in (*versioned, *others[:-1])},
+            **{f"{VERSION}{route.path}": route.path for route in versioned},
+            _STATIC: f"{_STATIC}*",
+            "/ping": "/ping",
+            INFERENCE: f"{INFERENCE}/*",
+            f"{INFERENCE}/": f"{INFERENCE}/*",
+            # A prediction counts as one, by whichever door it is asked for.
+            "/invocations": CLASSIFY,
+        }
+        announce(self.metrics, set(names.values()))
+        paths = (CLASSIFY, f"{VERSION}{CLASSIFY}")
+        guard: ASGIApp = RequestGuard(
             app,
             self.metrics,
             names,
             self._serving.max_concurrency,
-            direct={("POST", "/classify"): self._classify},
+            direct={("POST", path): self._classify for path in paths},
+            posted={f"{INFERENCE}/*": CLASSIFY},
+            observe=self._observer(),
         )
+        if self._serving.cors_origins:
+            return allow_origins(guard, self._serving.cors_origins)
+        return guard
+
+    def _observer(self) -> Observe | None:
+        """Return what is told about each request; None if nobody wants to know."""
+        record = None if self._tracing is None else self._tracing.record
+        if not self._serving.access_log:
+            return record
+
+        def observe(exchange: Exchange) -> str | None:
+            write_access(exchange)
+            return None if record is None else record(exchange)
+
+        return observe
+
+    def _versioned(self) -> list[Route]:
+        """Return the routes of our own API, which stand below its version and without it."""
+        feedback = FeedbackEndpoint(self.store, self.log, self._serving, self._keys)
+        routes = [
+            Route(CLASSIFY, self._classify, methods=["POST"]),
+            Route("/feedback", feedback.answer, methods=["POST"]),
+            Route("/refresh", self._refresh, methods=["POST"]),
+            Route("/models", self._models),
+            Route("/livez", self._livez),
+            Route("/readyz", self._readyz),
+        ]
+        if self._serving.metrics_port is None:
+            routes.append(Route("/metrics", self._metrics))
+        return routes
 
     async def _refresh(self, request: Request) -> Response:
         """Poll the registry now, in all workers of this machine."""
@@ -187,9 +234,9 @@ class Service:
         content = await anyio.to_thread.run_sync(self.metrics.exposition)
         return Response(content, headers={**SECURITY_HEADERS, "Content-Type": METRICS_TYPE})
 
-    async def _openapi(self, _: Request) -> Response:
+    async def _openapi(self, request: Request) -> Response:
         """Answer with the description of the API."""
-        return json_answer(200, self._description)
+        return _send_file(request, self._description)
 
     async def _docs(self, request: Request) -> Response:
         """Answer with the description of the API for people."""
@@ -214,6 +261,8 @@ def _send_file(request: Request, file: File) -> Response:
     headers = {**SECURITY_HEADERS, **file.headers}
     if request.headers.get("if-none-match") == file.etag:
         return Response(status_code=304, headers=headers)
+    if file.packed and takes_packed(request.headers.get("accept-encoding", "").encode()):
+        return Response(file.packed, headers={**headers, "Content-Encoding": "gzip"})
     return Response(file.content, headers=headers)
 
 
@@ -251,24 +300,26 @@ def _headers(request: Request) -> dict[bytes, bytes]:
     return dict(request.scope["headers"])
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return error_answer(error)
+    return error_answer(error, request.scope)
 
 
 async def _note_disconnect(_: Request, __: Exception) -> Response:
     return Response(status_code=GONE)
 
 
-async def _refuse_by_framework(_: Request, error: Exception) -> Response:
+async def _refuse_by_framework(request: Request, error: Exception) -> Response:
     """Answer the errors of Starlette's router: unknown paths and methods that are not allowed."""
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "")
         message = f"This path accepts only {allowed}."
-        return error_answer(ApiError(405, "wrong_method", message, headers=error.headers))
-    return error_answer(ApiError(404, "not_found", "This path does not exist; see /docs."))
+        refusal = ApiError(405, "wrong_method", message, headers=error.headers)
+    else:
+        refusal = ApiError(404, "not_found", "This path does not exist; see /docs.")
+    return error_answer(refusal, request.scope)
 
 
-async def _admit_failure(_: Request, __: Exception) -> Response:
-    return error_answer(FAILED)
+async def _admit_failure(request: Request, __: Exception) -> Response:
+    return error_answer(FAILED, request.scope)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, cast
 from perennial.reasons import ReasonCode, UnusableError
 from serving.api.answer import Answer
 from serving.api.errors import ApiError, InputError
-from serving.api.parsing import BrokenText
 from serving.api.schemas import Input
+from serving.api.wire.parsing import BrokenText
 from serving.models.loaded import Loaded
 
 # Cost of one field of a tabular model, in characters of a text model.
@@ -38,23 +38,15 @@ class Checked(NamedTuple):
         """What is wrong, in the order of the inputs."""
         return [self.refused[position] for position in sorted(self.refused)]
 
-    def require_any(self) -> None:
-        """Refuse the request if no input of it can be classified.
-
-        Raises
-        ------
-        ApiError
-            422 with the first error; with all of them if there are several.
-        """
-        if self.usable:
-            return
+    def refusal(self) -> ApiError:
+        """Return the refusal of the request: the first error, and all of several inputs."""
         errors = self.errors
-        raise ApiError(
+        return ApiError(
             422,
             errors[0].code,
             errors[0].message,
             field=errors[0].field,
-            errors=errors if len(errors) > 1 else (),
+            errors=errors if len(self.usable) + len(errors) > 1 else (),
         )
 
 

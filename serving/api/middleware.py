@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import secrets
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
-import orjson
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.api.errors import ApiError, DisconnectedError
-from serving.telemetry.metrics import OTHER, Metrics
+from serving.api.wire.answers import error_answer
+from serving.telemetry.exchange import Correlation, Exchange, correlate
+from serving.telemetry.metrics import METHODS, OTHER, Metrics
+
+Observe = Callable[[Exchange], str | None]
 
 _log = logging.getLogger(__name__)
 GONE = 499
 # Where in the scope of a request its identifier is: what its client says, or one that is made.
 REQUEST_ID = "perennial.request_id"
-_VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-_REQUEST_ID_HEADER = b"x-request-id"
+_REQUEST_ID_HEADER, _PARENT_HEADER = b"x-request-id", b"traceparent"
+_CORRELATION = ("X-Request-Id", "traceparent", "tracestate")
 _FRAMES = 6
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-_JSON_HEADERS = {"Content-Type": "application/json", **SECURITY_HEADERS}
-_RAW_HEADERS = tuple(
-    (name.lower().encode(), value.encode()) for name, value in _JSON_HEADERS.items()
-)
-
-
 FAILED = ApiError(500, "internal", "The service failed; the reason is in its log.")
 
 
@@ -57,6 +45,10 @@ class RequestGuard:
         Names of paths in the metrics; a path that ends in ``/`` includes all paths below it.
     max_concurrency : int
         Maximum number of concurrent requests with a body.
+    posted : mapping of str to str
+        Names in the metrics of what is posted to a route -> that of the route.
+    observe : callable, optional
+        Told about each request that is answered; may return the traceparent of the answer.
     """
 
     def __init__(
@@ -66,13 +58,16 @@ class RequestGuard:
         routes: Mapping[str, str],
         max_concurrency: int,
         direct: Mapping[tuple[str, str], ASGIApp],
+        posted: Mapping[str, str],
+        observe: Observe | None = None,
     ) -> None:
         self._app = app
         self._direct = dict(direct)
         self._metrics = metrics
-        self._routes = dict(routes)
+        self._routes, self._posted = dict(routes), dict(posted)
         self._folders = tuple(path for path in routes if path.endswith("/") and path != "/")
         self._free = max_concurrency
+        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -82,19 +77,21 @@ class RequestGuard:
         begin = perf_counter()
         path, method = scope["path"], scope["method"]
         route = self._routes.get(path) or self._folder(path)
-        request_id = scope[REQUEST_ID] = _request_id(scope)
+        correlation = correlate(scope["headers"])
+        scope[REQUEST_ID] = correlation.request_id
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"].append((_REQUEST_ID_HEADER, request_id.encode()))
-                self._metrics.request(route, method, message["status"], perf_counter() - begin)
+                self._note(message, correlation, method, route, perf_counter() - begin)
             await send(message)
 
         app = self._direct.get((method, path))
+        if method == "POST":
+            route = self._posted.get(route, route)
         if method != "POST":
             await self._answer(scope, receive, counted)
         elif self._free == 0:
-            await error_answer(_busy())(scope, receive, counted)
+            await error_answer(_busy(), scope)(scope, receive, counted)
         else:
             self._free -= 1
             try:
@@ -104,6 +101,25 @@ class RequestGuard:
                     await self._answer_directly(app, scope, receive, counted)
             finally:
                 self._free += 1
+
+    def _note(
+        self,
+        answer: Message,
+        correlation: Correlation,
+        method: str,
+        route: str,
+        seconds: float,
+    ) -> None:
+        """Count an answer that begins, tell who observes, and say in it which request it is for."""
+        status, parent = answer["status"], correlation.traceparent
+        self._metrics.request(route, method, status, seconds)
+        if self._observe is not None:
+            name = method if method in METHODS else OTHER
+            parent = self._observe(Exchange(correlation, name, route, status, seconds)) or parent
+        headers = answer["headers"]
+        headers.append((_REQUEST_ID_HEADER, correlation.request_id.encode()))
+        if parent is not None:
+            headers.append((_PARENT_HEADER, parent.encode()))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -118,18 +134,35 @@ class RequestGuard:
         try:
             await app(scope, receive, send)
         except ApiError as error:
-            await error_answer(error)(scope, receive, send)
+            await error_answer(error, scope)(scope, receive, send)
         except DisconnectedError:
             await Response(status_code=GONE)(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - a failure is logged and answered
             _log_failure(self._routes[scope["path"]], scope[REQUEST_ID], error)
-            await error_answer(FAILED)(scope, receive, send)
+            await error_answer(FAILED, scope)(scope, receive, send)
 
     def _folder(self, path: str) -> str:
         for folder in self._folders:
             if path.startswith(folder):
                 return self._routes[folder]
         return OTHER
+
+
+def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Let pages of other origins ask, and read what an answer says about itself."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "X-API-Key",
+            *_CORRELATION,
+            "X-Request-Key",
+        ],
+        expose_headers=["X-Request-Id", "Retry-After", "traceparent"],
+    )
 
 
 async def read_body(
@@ -200,36 +233,11 @@ def _too_large(most: int) -> ApiError:
     )
 
 
-async def send_json(send: Send, body: bytes) -> None:
-    """Send a JSON answer of success, with nothing in between."""
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": 200, "headers": [length, *_RAW_HEADERS]})
-    await send({"type": "http.response.body", "body": body})
-
-
-def json_answer(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON answer."""
-    return Response(body, status, headers={**_JSON_HEADERS, **(headers or {})})
-
-
-def error_answer(error: ApiError) -> Response:
-    """Return the JSON answer to a request that fails."""
-    detail = {"code": error.code, "message": error.message, "field": error.field}
-    body = {"error": detail, **({"errors": error.errors} if error.errors else {})}
-    return json_answer(error.status, orjson.dumps(body), error.headers)
-
-
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == _REQUEST_ID_HEADER and _VALID_REQUEST_ID.fullmatch(value):
-            return str(value, "ascii")
-    return secrets.token_hex(16)
-
-
 def _log_failure(route: str, request_id: str, error: Exception) -> None:
     """Log the place of a failure without its message, which may contain the client's input."""
     frames = reversed(traceback.extract_tb(error.__traceback__))
     places = [f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames]
     where = " < ".join(places[:_FRAMES])
     kind = type(error).__name__
-    _log.error("%s failed with %s in %s (request %s)", route, kind, where, request_id)
+    said = {"request_id": request_id, "route": route}
+    _log.error("%s failed with %s in %s (request %s)", route, kind, where, request_id, extra=said)

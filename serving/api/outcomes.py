@@ -11,14 +11,17 @@ from serving.telemetry.metrics import METHODS, OTHER, Metrics
 # A body that is not there in time, is too large, no JSON or not declared as such, has a wrong
 # value, no key with it or one that may not, comes when too many are in hand, or from a client that
 # went away.
+CLASSIFY = "/classify"
 _BODY = (400, 401, 403, 408, 413, 415, 422, 429, GONE, 500)
 _POSTED = {
-    "/classify": (200, 404, 503, *_BODY),
+    CLASSIFY: (200, 404, 503, *_BODY),
     "/feedback": (202, 404, 410, 503, *_BODY),
     "/refresh": (200, 401, 403, 429, 500),
 }
 _READ = {
     "/readyz": (200, 503, 500),
+    "/ping": (200, 503, 500),
+    "/v2/*": (200, 404, 503, 500),
     "/metrics": (200, 401, 403, 500),
     "/docs": (200, 304, 500),
     "/": (200, 304, 500),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema, create_model
 
+from perennial.config.sections.abstain import Abstention
 from perennial.fields import FieldKind
 from perennial.settings import ServingSettings
 
@@ -14,6 +15,7 @@ _LONGEST_NAME = 200
 _MOST_FIELDS = 10_000
 
 Alias = Literal["production", "previous", "canary"]
+OnError = Literal["report", "refuse"]
 # Inputs are looked at when the model is known, one by one: what is wrong with one does not concern
 # the others, and pydantic would list each wrong value, a million of which cost gigabytes.
 Fields = Annotated[
@@ -40,10 +42,19 @@ class ClassifyRequest(_Schema):
     """Inputs to classify."""
 
     model: Name | None = Field(
-        default=None, description="name of the problem; optional if only one is served"
+        default=None,
+        description="name of the problem; default that of SERVING_DEFAULT_MODEL, else the only one",
     )
     inputs: list[Input] = Field(description="texts, or objects for a tabular model")
-    explain: bool = Field(default=False, description="whether to explain each prediction")
+    explain: bool = Field(
+        default=False, description="whether to explain each prediction; default false"
+    )
+    on_error: OnError = Field(
+        default="report",
+        description="what becomes of the other inputs if one cannot be classified: report, they "
+        "are answered, and errors says why that one is not; refuse, none is, with status 422; "
+        "default report",
+    )
 
 
 def classify_request(settings: ServingSettings) -> type[ClassifyRequest]:
@@ -73,7 +84,7 @@ class Contribution(_Schema):
         description="positive if the feature speaks for the predicted label"
     )
     spans: list[tuple[int, int]] = Field(
-        description="positions in the input, in Unicode code points"
+        description="positions in the input, of a feature that it has often the first 200"
     )
 
 
@@ -93,9 +104,22 @@ class Prediction(_Schema):
     """The answer for one input."""
 
     prediction_id: str = Field(description="identifier for POST /feedback")
-    label: str
+    label: str | None = Field(
+        description="null where the problem asks for no label then; abstained says why"
+    )
     probabilities: dict[str, float]
     version: int = Field(description="number of the model version that answered")
+    known: float = Field(
+        ge=0,
+        le=1,
+        description="how much of the input the model knows: the share of the words of a text, or "
+        "of the model's fields of a record",
+    )
+    abstained: Abstention | None = Field(
+        default=None,
+        description="why there is no label: too little of the input is known, or the probability "
+        "is too small; absent if there is one",
+    )
     explanation: list[Contribution] | None = None
     warnings: list[AnswerWarning] | None = Field(
         default=None, description="what the model could not go by; absent if there is nothing"
@@ -172,6 +196,12 @@ class FeedbackAnswer(_Schema):
     request_id: str = Field(description="X-Request-Id of the request, or one that was made for it")
 
 
+class LiveAnswer(_Schema):
+    """Whether the worker runs."""
+
+    alive: bool
+
+
 class ReadyModel(_Schema):
     """A model that answers."""
 
@@ -199,9 +229,9 @@ class RefreshAnswer(_Schema):
 class ErrorDetail(_Schema):
     """Reason why a request failed."""
 
-    code: str
-    message: str
-    field: str | None
+    code: str = Field(description="stable name of the error, for programs")
+    message: str = Field(description="one sentence for people")
+    field: str | None = Field(description="part of the request that is wrong, if it is one")
 
 
 class ErrorAnswer(_Schema):
@@ -211,4 +241,18 @@ class ErrorAnswer(_Schema):
     errors: list[InputError] | None = Field(
         default=None,
         description="what is wrong with each input, if there are several and all are wrong",
+    )
+
+
+class ProblemAnswer(_Schema):
+    """The answer to a request that fails and accepts application/problem+json (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="one sentence for people")
+    code: str = Field(description="stable name of the error, for programs")
+    field: str | None = Field(description="part of the request that is wrong")
+    errors: list[InputError] | None = Field(
+        default=None, description="what is wrong with each input; absent unless there are several"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import mimetypes
 from collections.abc import Mapping
@@ -18,10 +19,11 @@ _POLICY = (
 
 @dataclass(frozen=True)
 class File:
-    """A file as it is sent."""
+    """A file as it is sent, and packed with gzip if that makes it smaller."""
 
     content: bytes
     headers: Mapping[str, str]
+    packed: bytes | None = None
 
     @property
     def etag(self) -> str:
@@ -39,8 +41,9 @@ def page_file(name: str, content: bytes) -> File:
         # The browser asks each time whether it has changed; the answer is mostly 304.
         "Cache-Control": "no-cache",
         "Content-Security-Policy": _POLICY,
+        "Vary": "Accept-Encoding",
     }
-    return File(content, headers)
+    return File(content, headers, gzip.compress(content, mtime=0) if text else None)
 
 
 def read_files(folder: Path = PAGE_FOLDER) -> dict[str, File]:

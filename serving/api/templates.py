@@ -7,11 +7,13 @@ fills it, or the other way round, ends the import of `serving.api.answer`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
+from perennial.config.sections.abstain import ABSTENTIONS
 from perennial.inference.contribution import Contribution
 from serving.api.errors import AnswerWarning, InputError
 from serving.api.schemas import ClassifyAnswer
@@ -19,8 +21,9 @@ from serving.api.schemas import ClassifyAnswer
 # JSON escapes this character in every text, so that it stands for a value and nothing else.
 _SLOT = "\0"
 _TEXT, _VALUE = orjson.Fragment(f'"{_SLOT}"'), orjson.Fragment(_SLOT)
-_VARYING = ("prediction_id", "probabilities", "explanation", "warnings")
-_OPTIONAL = ("explanation", "warnings")
+_VARYING = ("prediction_id", "probabilities", "known", "abstained", "explanation", "warnings")
+ABSTAINED = "abstained"
+_OPTIONAL = (ABSTAINED, "explanation", "warnings")
 _PARTS = ("predictions", "errors")
 _EXPLANATION = [Contribution("funny", 0.5, ((0, 5),))]
 _WARNINGS = [AnswerWarning("missing", "inputs[0].width is missing.", "inputs[0].width")]
@@ -36,10 +39,9 @@ class Templates(NamedTuple):
         Whole answer with one prediction, for each class, with ``%s`` for each value.
     head, tail : str
         Text before and after several predictions.
-    plain : tuple of str
-        Prediction of each class, with ``%s`` for each value.
-    explained, warned, explained_and_warned : tuple of str
-        Prediction of each class with an explanation, with warnings, or with both.
+    predictions : mapping of frozenset of str to tuple of str
+        Optional parts of a prediction -> the prediction of each class with them, with ``%s`` for
+        each value. One that abstains has no class: its tuple has one entry.
     partial : str
         Answer with several predictions and with errors, with ``%s`` for each of both.
     """
@@ -47,17 +49,13 @@ class Templates(NamedTuple):
     single: tuple[str, ...]
     head: str
     tail: str
-    plain: tuple[str, ...]
-    explained: tuple[str, ...]
-    warned: tuple[str, ...]
-    explained_and_warned: tuple[str, ...]
+    predictions: Mapping[frozenset[str], tuple[str, ...]]
     partial: str
 
-    def of(self, parts: Collection[str]) -> tuple[str, ...]:
-        """Return the predictions that have these optional parts."""
-        if "warnings" in parts:
-            return self.explained_and_warned if "explanation" in parts else self.warned
-        return self.explained if "explanation" in parts else self.plain
+    def of(self, parts: Iterable[str], position: int) -> str:
+        """Return the prediction of a class with these optional parts."""
+        found = self.predictions[frozenset(parts)]
+        return found[0 if ABSTAINED in parts else position]
 
 
 class AnswerSchema:
@@ -98,20 +96,18 @@ class AnswerSchema:
         """Return the templates of a model version."""
         plain = self._write(problem, version, classes)
         slotted = [_with_slots(each) for each in plain["predictions"]]
+        combinations = [
+            frozenset(parts)
+            for number in range(len(_OPTIONAL) + 1)
+            for parts in itertools.combinations(_OPTIONAL, number)
+        ]
         partial = self._write(problem, version, classes, partial=True)
         head, tail = orjson.dumps({**plain, "predictions": [_VALUE]}).decode().split(_SLOT)
-        explained, warned, both = (
-            self._predictions(problem, version, classes, parts)
-            for parts in (("explanation",), ("warnings",), _OPTIONAL)
-        )
         return Templates(
             tuple(_template({**plain, "predictions": [each]}) for each in slotted),
             head,
             tail,
-            tuple(_template(each) for each in slotted),
-            explained,
-            warned,
-            both,
+            {parts: self._predictions(problem, version, classes, parts) for parts in combinations},
             _template({**partial, "predictions": [_VALUE], "errors": _VALUE}),
         )
 
@@ -134,16 +130,18 @@ class AnswerSchema:
 
         A partial one has one input more, which cannot be classified.
         """
-        optional = {"explanation": _EXPLANATION, "warnings": _WARNINGS}
+        optional = {ABSTAINED: ABSTENTIONS[0], "explanation": _EXPLANATION, "warnings": _WARNINGS}
+        labels: Sequence[str | None] = (None,) if ABSTAINED in parts else classes
         predictions: list[dict[str, Any] | None] = [
             {
                 "prediction_id": "",
                 "label": label,
                 "probabilities": dict.fromkeys(classes, 0.0),
                 "version": version,
+                "known": 1.0,
                 **{name: value for name, value in optional.items() if name in parts},
             }
-            for label in classes
+            for label in labels
         ]
         content: dict[str, Any] = {"model": problem, "predictions": predictions}
         if partial:
@@ -168,6 +166,8 @@ def _with_slots(prediction: dict[str, Any]) -> dict[str, Any]:
     slots = {
         "prediction_id": _TEXT,
         "probabilities": dict.fromkeys(prediction["probabilities"], _VALUE),
+        "known": _VALUE,
+        ABSTAINED: _TEXT,
         "explanation": _VALUE,
         "warnings": _VALUE,
     }

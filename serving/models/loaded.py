@@ -11,6 +11,7 @@ from perennial.registry.artifact import ModelFile, open_model
 from perennial.registry.model_version import ModelVersion
 
 if TYPE_CHECKING:
+    from perennial.config.sections.abstain import Abstain
     from perennial.fields import FieldKind
     from perennial.inference.base import Predictor
 
@@ -37,12 +38,24 @@ class Loaded:
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """The versions of one problem that are in memory."""
+    """The versions of one problem that are in memory, and when none of them gives a label."""
 
     problem: str
     production: Loaded
     previous: Loaded | None = None
     canary: Loaded | None = None
+    abstain: Abstain | None = None
+
+    @property
+    def loaded(self) -> tuple[Loaded, ...]:
+        """The versions, Production first."""
+        named = (self.production, self.canary, self.previous)
+        return tuple({each.version.version: each for each in named if each}.values())
+
+    def find(self, number: int) -> Loaded | None:
+        """Return the version of a number; None if it is not in memory."""
+        found = (each for each in self.loaded if each.version.version == number)
+        return next(found, None)
 
 
 def load(version: ModelVersion, file: ModelFile, origin: Origin) -> Loaded:

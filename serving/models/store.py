@@ -11,14 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perennial.errors import OutsideError
+from perennial.errors import OutsideError, ProblemError
 from perennial.registry.artifact import ModelFile
 from perennial.registry.model_version import CANARY, PREVIOUS, PRODUCTION, Aliases, ModelVersion
 from serving.models.cache import ModelCache
 from serving.models.loaded import Loaded, Origin, Served, load
+from serving.problem_files import ProblemFiles
 from serving.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from perennial.config.sections.abstain import Abstain
     from perennial.registry.client import Registry
 
 _log = logging.getLogger(__name__)
@@ -41,21 +43,44 @@ class ModelStore:
         Shared by all workers of this machine.
     metrics : Metrics
         Told about swaps and refusals.
+    files : ProblemFiles, optional
+        Say when no label is given.
     """
 
-    def __init__(self, folder: Path, metrics: Metrics) -> None:
+    def __init__(self, folder: Path, metrics: Metrics, files: ProblemFiles | None = None) -> None:
         self._cache = ModelCache(folder, metrics)
+        self._files = files
+        self._unread: dict[str, str] = {}
         self._metrics = metrics
         self._refused: set[_Key] = set()
         self._complaints: dict[_Key, str] = {}
         self._troubles: dict[str, str] = {}
         self._erasures: dict[str, str] = {}
         self.served: Mapping[str, Served] = {}
+        self._is_restored = self._has_looked = False
 
     def restore(self) -> None:
         """Load what was served last on this machine, without asking the registry."""
         for problem, versions in self._cache.states():
             self._serve(problem, versions, "cache", self._cache.read)
+        self._is_restored = bool(self.served)
+
+    def note_look(self) -> None:
+        """Note that the registry was asked, whether or not it answers."""
+        self._has_looked = True
+
+    def knows(self, problem: str | None) -> bool:
+        """Return whether it is certain which model answers, and that a missing one is not to come.
+
+        Parameters
+        ----------
+        problem : str or None
+            Name of the problem; None for the only one.
+        """
+        served = self.served
+        if self._has_looked:
+            return bool(served)
+        return bool(served) and self._is_restored if problem is None else problem in served
 
     def update(self, registry: Registry) -> None:
         """Serve what the registry's aliases name now.
@@ -145,12 +170,14 @@ class ModelStore:
         if production is None:
             return
         previous, canary = versions.get(PREVIOUS), versions.get(CANARY)
+        abstain = self._abstain(problem)
         self._swap(
             Served(
                 problem,
                 production,
                 memory.recall(previous) or _outgoing(before, production),
                 memory.recall(canary),
+                abstain,
             )
         )
         self._swap(
@@ -159,8 +186,24 @@ class ModelStore:
                 production,
                 self._load(memory, previous) or self.served[problem].previous,
                 self._load(memory, canary),
+                abstain,
             )
         )
+
+    def _abstain(self, problem: str) -> Abstain | None:
+        """Return when a problem gives no label; what was so before, where its file is broken."""
+        if self._files is None or not self._files.changed(problem):
+            return None
+        try:
+            found = self._files.read(problem).abstain
+        except ProblemError as error:
+            if self._unread.get(problem) != str(error):
+                self._unread[problem] = str(error)
+                _log.warning("`abstain` of %r stays as it was: %s", problem, error)
+            served = self.served.get(problem)
+            return None if served is None else served.abstain
+        self._unread.pop(problem, None)
+        return found
 
     def _load(self, memory: _Memory, version: ModelVersion | None) -> Loaded | None:
         """Return a version from memory, or else from its files; None if it is refused."""

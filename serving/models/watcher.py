@@ -111,6 +111,7 @@ class Watcher(threading.Thread):
 
     def _note(self, state: RegistryState) -> None:
         self.registry = state
+        self._store.note_look()
         self._metrics.registry_up.set(1 if state == "answers" else 0)
         with self._looked:
             self._looking = False

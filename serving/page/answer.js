@@ -14,6 +14,15 @@ const REASONS = {
   410: "The service has not kept this prediction, or not until now.",
 };
 
+// Why a problem asks for no label.
+const WHY_NONE = {
+  known: "The model knows too little of it.",
+  confidence: "The model is not sure enough.",
+};
+
+const likeliest = (probabilities) =>
+  Object.keys(probabilities).reduce((best, name) => (probabilities[name] > probabilities[best] ? name : best));
+
 /** Percent with one digit, which says 100 or 0 only when it is. */
 function percent(share) {
   const rounded = (share * 100).toFixed(1);
@@ -51,7 +60,7 @@ function strength(contribution, strongest) {
 }
 
 function highlighted(text, explanation, strongest) {
-  const box = element("p", { className: "text", tabIndex: 0 });
+  const box = element("p", { className: "text", tabIndex: 0, dir: "auto" });
   box.setAttribute("role", "region");
   box.setAttribute("aria-label", "Your text, with the words that moved the decision");
   for (const { text: piece, features } of pieces(text, explanation)) {
@@ -123,7 +132,7 @@ function explanationParts({ input, label, explanation }) {
   if (isText) parts.unshift(highlighted(text, shown, strongest));
   const rest = featureList(items.slice(MARKED), strongest, label, MARKED);
   if (rest.children.length) {
-    const weaker = element("summary", {}, `${rest.children.length} weaker ones`);
+    const weaker = element("summary", {}, `${rest.children.length} weaker ${rest.children.length === 1 ? "one" : "ones"}`);
     parts.push(element("details", {}, weaker, rest));
   }
   return parts;
@@ -154,18 +163,19 @@ function said(message) {
 
 /** Show a prediction, and ask whether it is right; a missing key is asked for with `askForKey`. */
 export function showAnswer(result, askForKey) {
-  const { label, probabilities, version, model } = result;
-  const sure = percent(probabilities[label]);
+  const { label, probabilities, version, model, abstained } = result;
+  const sure = label === null ? WHY_NONE[abstained] : percent(probabilities[label]);
+  const shown = label ?? "No label";
   $("answer").replaceChildren(
-    element("p", { className: "verdict" }, element("strong", {}, label), ` ${sure}`),
+    element("p", { className: "verdict" }, element("strong", {}, shown), ` ${sure}`),
     ...(result.warnings ?? []).map(({ message }) => element("p", { className: "quiet" }, said(message))),
     probabilityBars(result),
     ...(result.warnings ? [warningList(result.warnings)] : []),
-    ...explanationParts(result),
+    ...explanationParts({ ...result, label: label ?? likeliest(probabilities) }),
     feedbackQuestion(result, askForKey),
     element("p", { className: "quiet" }, `Answered by ${model}, version ${version}`),
   );
-  $("announcement").textContent = `${label}, ${sure}, version ${version}`;
+  $("announcement").textContent = `${shown}, ${sure}, version ${version}`;
 }
 
 function feedbackQuestion(result, askForKey) {
@@ -181,6 +191,12 @@ function feedbackQuestion(result, askForKey) {
     element("p", { className: "error" }),
   );
   box.lastChild.setAttribute("role", "alert");
+  if (result.label === null) {
+    question.textContent = "Do you know its label?";
+    agree.remove();
+    disagree.textContent = "Choose one";
+    disagree.onclick = () => askForLabel(box, others, send);
+  }
   return box;
 }
 

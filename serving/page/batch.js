@@ -241,7 +241,7 @@ function resultFile() {
     if (!record.raw) return "";
     const { label = "", probabilities = {}, version = "", error = "" } = job.answers.get(index);
     const shares = classes.map((name) => probabilities[name]?.toFixed(6) ?? "");
-    return extendRecord(csv, record, [label, ...shares, version, ...(job.failed ? [error] : [])]);
+    return extendRecord(csv, record, [label ?? "", ...shares, version, ...(job.failed ? [error] : [])]);
   });
   return csv.mark + lines.join(csv.newline) + csv.newline;
 }
@@ -249,7 +249,8 @@ function resultFile() {
 function finishBatch() {
   const totals = new Map();
   for (const { label = "refused, see the column error" } of job.answers.values()) {
-    totals.set(label, (totals.get(label) ?? 0) + 1);
+    const said = label ?? "without a label";
+    totals.set(said, (totals.get(said) ?? 0) + 1);
   }
   const summary = [...totals].sort((a, b) => b[1] - a[1]).map(([label, rows]) => `${count.format(rows)} ${label}`);
   const name = job.name.replace(/(\.[^.]*)?$/, (ending) => `-classified${ending || ".csv"}`);

@@ -154,6 +154,8 @@ async function classify(event) {
     const known = models.find(({ model }) => model === name);
     if (!known?.versions.some(({ version }) => version === predictions[0].version)) loadModels();
   } catch (error) {
+    // What was said of another text must not stand beside this one.
+    if (error.name !== "AbortError") $("answer").replaceChildren();
     fail(error, classify, $("text-error"));
   }
   if (request !== current) return;

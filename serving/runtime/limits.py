@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 else:
     _Protocol = object
 
+_HOST, _WITHOUT_HOST = b"host", "1.0"
 _SWEEP_SECONDS = 1.0
 # How long a refused client may take to read why; until then what it sends is thrown away.
 _LINGER_SECONDS = 1.0
@@ -139,8 +140,18 @@ class _Limited(_Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_head, self._since = False, None
-        if sum(len(name) + len(value) for name, value in self.headers) > self.limits.head_bytes:
+        size = hosts = 0
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            hosts += name == _HOST
+        if size > self.limits.head_bytes:
             self._refuse_head()
+        elif hosts != 1 and (hosts or self.parser.get_http_version() != _WITHOUT_HOST):
+            self.refuse(
+                HTTPStatus.BAD_REQUEST,
+                "no_host",
+                "A request of HTTP/1.1 has the header Host exactly once.",
+            )
         else:
             super().on_headers_complete()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 from perennial.errors import OutsideError
 from perennial.local.ports import unusable
 from perennial.private_parts import PrivatePart
-from perennial.settings import get_serving_settings, open_to_others
+from perennial.settings import get_serving_settings
+from perennial.settings.serving import open_to_others
 from serving.runtime.connections import SHARES_OUT, reserve
 
 if TYPE_CHECKING:
@@ -36,11 +38,13 @@ _INIT = PrivatePart(
 _START = PrivatePart(_LIBRARY, "circus.controller", "Controller.start", ("self",))
 _DELAY = PrivatePart(_LIBRARY, "circus.controller", "Controller.check_delay")
 _QUIT = PrivatePart(_LIBRARY, "circus.sighandler", "SysHandler.quit", ("self",))
+_HUP = PrivatePart(_LIBRARY, "circus.sighandler", "SysHandler.handle_hup", ("self",))
 _BIND = PrivatePart(_LIBRARY, "circus.sockets", "CircusSocket.bind_and_listen", ("self",))
 _SOCKET_ATTRIBUTES = tuple(
     PrivatePart(_LIBRARY, "circus.sockets", f"CircusSocket.{name}")
     for name in ("is_unix", "host", "port")
 )
+_log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _MILLISECONDS = 1000
 _TRIES = 5
@@ -50,8 +54,10 @@ def patch_circus() -> None:
     """Make the supervisor of this process miss neither a worker that dies nor a signal to end.
 
     It looks whether its workers live only every ten seconds, and forgets a signal that comes while
-    it is replacing one. Where the system shares connections out it only keeps the address, which it
-    does not take if others reach it and there are no keys.
+    it is replacing one. It answers SIGHUP by ending all of them before it starts others, for which
+    there is no reason: models come while it runs, and settings do not. Where the system shares
+    connections out it only keeps the address, which it does not take if others reach it and there
+    are no keys.
 
     Raises
     ------
@@ -60,6 +66,7 @@ def patch_circus() -> None:
     """
     _INIT.require()
     start, end, bind = _START.require(), _QUIT.require(), _BIND.require()
+    _HUP.require()
     from circus.controller import Controller
     from circus.sighandler import SysHandler
     from circus.sockets import CircusSocket
@@ -87,7 +94,11 @@ def patch_circus() -> None:
         else:
             _take(self, bind)
 
+    def stay(_: SysHandler) -> None:
+        _log.warning("SIGHUP changes nothing: start the service again for other settings.")
+
     Controller.start, SysHandler.quit = start_looking, end_surely
+    SysHandler.handle_hup = stay
     CircusSocket.bind_and_listen = bind_or_say_why
 
 

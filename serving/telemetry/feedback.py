@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from perennial.errors import ProblemError
 from perennial.settings import ServingSettings, Settings
 from perennial.stores.feedback import (
     Settled,
@@ -22,6 +23,7 @@ from perennial.stores.feedback import (
     write_statements,
 )
 from perennial.stores.prediction_log import Feedback, Prediction, find_by_id, open_predictions
+from serving.problem_files import ProblemFiles
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.signing import Signing
 
@@ -95,13 +97,13 @@ class FeedbackKeeper:
         signing: Signing,
         patience: float,
     ) -> None:
-        self._settings, self._serving = settings, serving
+        self._files, self._serving = ProblemFiles(settings), serving
         self._metrics, self._signing = metrics, signing
         self._patience = patience
         self._told: deque[_Told] = deque()
         self._writing: list[_Told] = []
         self._waiting: deque[_Waiting] = deque()
-        self._problems: dict[str, tuple[int, Problem | None]] = {}
+        self._complained: dict[str, int] = {}
         self._next_sweep = time.monotonic() + _SWEEP_SECONDS
 
     def __len__(self) -> int:
@@ -248,18 +250,11 @@ class FeedbackKeeper:
 
     def _problem(self, name: str) -> Problem | None:
         """Return a problem of this machine; None if its file is not here or does not know it."""
-        from perennial.config.loader import load_problem
-        from perennial.errors import ProblemError
-
-        file = self._settings.problem_file(name)
-        changed = file.stat().st_mtime_ns if file.exists() else 0
-        known = self._problems.get(name)
-        if known is not None and known[0] == changed:
-            return known[1]
-        problem = None
         try:
-            problem = load_problem(file)
+            return self._files.read(name)
         except ProblemError as error:
-            _log.warning("Feedback on %r becomes no documents: %s", name, error)
-        self._problems[name] = changed, problem
-        return problem
+            changed = self._files.changed(name)
+            if self._complained.get(name) != changed:
+                _log.warning("Feedback on %r becomes no documents: %s", name, error)
+            self._complained[name] = changed
+            return None

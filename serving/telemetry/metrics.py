@@ -9,14 +9,12 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -28,13 +26,15 @@ from prometheus_client import (
     start_http_server,
     values,
 )
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
+from perennial.config.sections.abstain import ABSTENTIONS
 from perennial.private_parts import PrivatePart
 from perennial.prometheus import SERVICE
 from perennial.reasons import INPUT_CODES
+from serving.telemetry.dead_workers import DeadWorkers
 
 METRICS_TYPE = CONTENT_TYPE_LATEST
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -42,7 +42,6 @@ _LATENCY_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 )  # fmt: skip
 _LENGTH_BUCKETS = (0, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
-_LIVE_FILE = re.compile(r"gauge_live\w+_(\d+)\.db")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OTHER = "other"
 _AGREEMENTS = ("agree", "disagree")
@@ -103,6 +102,7 @@ class Metrics:
         self._latency = self._histogram(Histogram, "app_request_latency_seconds", _LATENCY_BUCKETS)
         self._predictions = self._counter("model_prediction_count")
         self._refused = self._counter("perennial_refused_inputs")
+        self._abstained = self._counter("perennial_abstained_predictions")
         self._characters = self._histogram(
             _BatchHistogram, "perennial_input_characters", _LENGTH_BUCKETS
         )
@@ -154,6 +154,8 @@ class Metrics:
         """Let the counts of a version's predictions, and of feedback on them, start at zero."""
         for label in classes:
             self._predictions.labels(problem, str(version), label)
+        for reason in ABSTENTIONS:
+            self._abstained.labels(problem, str(version), reason)
         for agreement in _AGREEMENTS:
             self._feedback.labels(problem, str(version), agreement)
         if takes_texts:
@@ -192,6 +194,10 @@ class Metrics:
         """Count inputs that could not be classified."""
         for code in codes:
             self._refused.labels(problem, code).inc()
+
+    def abstained(self, problem: str, version: int, reason: str, count: int) -> None:
+        """Count predictions whose label was not given."""
+        self._abstained.labels(problem, str(version), reason).inc(count)
 
     def lengths(self, problem: str, characters: Sequence[int]) -> None:
         """Count the characters of each input."""
@@ -303,18 +309,12 @@ class _AllWorkers(Collector):
     """The values of all workers, of those that died as well."""
 
     def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
+        self._dead = DeadWorkers(Path(folder))
         self._collector = MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterable[Metric]:
         """Return what was counted, and what the living workers say about the present."""
-        pids = {
-            int(found[1])
-            for file in self._folder.iterdir()
-            if (found := _LIVE_FILE.fullmatch(file.name))
-        }
-        for pid in pids:
-            if not psutil.pid_exists(pid):
-                mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
-        collected: Iterable[Metric] = self._collector.collect()  # type: ignore[no-untyped-call]
+        with self._dead.lock:
+            self._dead.gather()
+            collected: Iterable[Metric] = self._collector.collect()  # type: ignore[no-untyped-call]
         return collected

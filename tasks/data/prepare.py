@@ -234,6 +234,18 @@ def hold_out(problem: Problem, snapshot: Snapshot) -> Holdout:
     return _holdout(snapshot, _split(problem, snapshot))
 
 
+def read_judged(problem: Problem, snapshot: Snapshot) -> pa.Table:
+    """Return all documents of a snapshot that models may be judged by, whichever side they are on.
+
+    Raises
+    ------
+    OutsideError
+        If the snapshot cannot be read, or if a label is not on both sides.
+    """
+    split = _split(problem, snapshot)
+    return pa.concat_tables([split.training.filter(pa.array(split.judged)), split.holdout])
+
+
 @dataclass(frozen=True, eq=False)
 class _Split:
     """The documents of a snapshot, divided.

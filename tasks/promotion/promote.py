@@ -31,10 +31,12 @@ from tasks.data.prepare import Holdout
 from tasks.orchestration.events import Kind, emit
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary, questions
+from tasks.promotion.anchor import find_anchor, with_anchor
+from tasks.promotion.confirm import confirm, keep_confirmation
 from tasks.promotion.feedback import feedback_agreements
 from tasks.promotion.history import note
 from tasks.promotion.lock import production_lock
-from tasks.promotion.unseen import unseen_by
+from tasks.promotion.unseen import has_newer_documents, unseen_by
 from tasks.promotion.verdicts import write_verdict
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import predict
@@ -55,6 +57,8 @@ def promote(
     version: ModelVersion,
     evaluation: Evaluation,
     approval: Approval | None = None,
+    *,
+    urgent: bool = False,
 ) -> Verdict:
     """Compare the challenger with Production on this holdout, now, and act on the verdict.
 
@@ -63,6 +67,8 @@ def promote(
     Two retrainings that finish together both compare with the Production they see; one moves the
     alias, the other finds that Production has changed, and compares again with the new one. So
     does a challenger that a person has approved, whose Production may have changed meanwhile.
+
+    One that passes is confirmed before it takes over, unless it is `urgent`.
 
     Raises
     ------
@@ -76,9 +82,20 @@ def promote(
         if production is not None and production.version == version.version:
             # An earlier try moved the alias and then lost MLflow: its opponent is previous now.
             production = registry.alias(problem.name, PREVIOUS)
+        named = production
+        if production is not None and not registry.is_stored(production):
+            # Its model was deleted: there is nothing left to compare with.
+            production = None
         verdict = _judge(problem, holdout, registry, version, evaluation, production, approval)
+        if production is not None and verdict.is_passed:
+            if approval is not None:
+                verdict = keep_confirmation(registry, version, verdict)
+            else:
+                verdict = confirm(
+                    problem, holdout, registry, version, production, verdict, urgent=urgent
+                )
         try:
-            verdict = _act(problem, registry, version, production, verdict, approval)
+            verdict = _act(problem, registry, version, named, verdict, approval)
         except StaleComparisonError:
             get_run_logger().info("Production changed during the comparison; comparing again.")
         else:
@@ -138,14 +155,21 @@ def _judge(
     opponent = predict(problem, model, holdout.holdout_inputs, holdout.holdout_labels)
     traits = holdout.holdout_traits.filter(pa.array(unseen))
     agreements = feedback_agreements(problem, holdout, production, model)
-    comparison = Comparison(registry, version, production, traits, agreements)
-    return reach_verdict(
+    newer = anchor = None
+    if problem.gates.not_worse is not None:
+        newer = has_newer_documents(problem, production, holdout.snapshot)
+        anchor = find_anchor(problem, holdout, registry, production, evaluation.predictions)
+    comparison = Comparison(registry, version, production, traits, agreements, newer, anchor)
+    verdict = reach_verdict(
         problem,
         challenger=(version.version, evaluation.predictions.take(unseen)),
         production=(production.version, opponent.take(unseen)),
         measured={**evaluation.measured, **look_up(problem.gates, comparison)},
         approval=approval,
     )
+    if problem.gates.not_worse is None:
+        return verdict
+    return with_anchor(problem, production, anchor, verdict)
 
 
 def _act(
@@ -184,7 +208,8 @@ def _move(
     approval: Approval | None,
 ) -> None:
     """Let the version follow Production, or begin as a canary."""
-    if canary.is_wanted(problem, production):
+    # Where the verdict had no opponent, the one that the alias names is lost.
+    if verdict.production is not None and canary.is_wanted(problem, production):
         canary.start(problem, registry, version, production)
         return
     why = note(verdict.reason)

@@ -103,19 +103,55 @@ def learned_by(problem: Problem, version: ModelVersion, snapshot: Snapshot) -> p
     return _Learned(problem, version, snapshot).documents["id"].combine_chunks()
 
 
+def arrived_after(
+    problem: Problem, version: ModelVersion, snapshot: Snapshot, documents: pa.Table
+) -> Masks:
+    """Return the documents that were not in the snapshot of a version, nor anything like them.
+
+    Nothing has arrived if that snapshot cannot be read any more. The parameters are those of
+    `unseen_by`.
+    """
+    known = _Known(problem, version, snapshot)
+    return known.unseen(documents, copies=has_copies(problem, problem.split.by))
+
+
+def has_newer_documents(problem: Problem, version: ModelVersion, snapshot: Snapshot) -> bool:
+    """Return whether a later snapshot has documents, or labels of them, that a version's has not.
+
+    What else a snapshot keeps of its documents may change without any document that is new.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    version : ModelVersion
+        The registered version.
+    snapshot : Snapshot
+        The later snapshot.
+    """
+    if version.snapshot is None or version.snapshot[0] >= snapshot.version:
+        return False
+    known, by_id = _Known(problem, version, snapshot), problem.split.by == "document"
+    said = [_said(each, by_id=by_id) for each in (known.today, known.documents)]
+    return bool((~contained(*said)).any())
+
+
+def _said(documents: pa.Table, *, by_id: bool) -> pa.Array:
+    """Return what documents say, with their labels: their content, or that of a case of its own."""
+    columns = [documents[CONTENT], documents[LABEL], *([documents["id"]] if by_id else [])]
+    parts = [column.combine_chunks().cast(pa.binary()) for column in columns]
+    return pc.binary_join_element_wise(*parts, b" ")
+
+
 class _Learned:
     """What a version has learned from, as far as snapshots tell."""
 
     def __init__(self, problem: Problem, version: ModelVersion, snapshot: Snapshot) -> None:
         self._store = SnapshotStore(problem.name, get_settings())
-        self._problem, self._snapshot = problem, snapshot
+        self._problem, self._snapshot, self._version = problem, snapshot, version
         self._by_group = version.split == "group"
-        then, found = _snapshot_of(version, self._store), None
-        if then is not None:
-            found = _learned(problem, version, self._read_keys(problem, then))
-        if found is None:
-            found = self._today.filter(pa.array(~self._by_rule(problem, version)))
-        self.documents = found
+        then = _snapshot_of(version, self._store)
+        self.documents = self._find(None if then is None else self._read_keys(then))
 
     def unseen(self, documents: pa.Table, *, copies: bool, by_group: bool = False) -> Masks:
         """Return which documents are not among them, nor alike, nor of one of their groups."""
@@ -126,7 +162,7 @@ class _Learned:
         if not (columns | ({REPRESENTATIVE} if copies else set())) & set(documents.column_names):
             return ~seen
         # What the snapshot of that time did not say of a document, that of today may say.
-        today = self._today
+        today = self.today
         same = today.filter(pa.array(contained(today["id"], self.documents["id"])))
         if copies:
             known_today = today.filter(pa.array(_is_known(today, self.documents)))
@@ -138,15 +174,22 @@ class _Learned:
         return ~seen
 
     @cached_property
-    def _today(self) -> pa.Table:
-        return self._read_keys(self._problem, self._snapshot)
+    def today(self) -> pa.Table:
+        return self._read_keys(self._snapshot)
 
-    def _read_keys(self, problem: Problem, snapshot: Snapshot) -> pa.Table:
-        return without_near_copies(self._store.read_keys(snapshot), problem)
+    def _read_keys(self, snapshot: Snapshot) -> pa.Table:
+        return without_near_copies(self._store.read_keys(snapshot), self._problem)
+
+    def _find(self, then: pa.Table | None) -> pa.Table:
+        """Return what it has learned from; `then` are the documents of its snapshot."""
+        found = None if then is None else _learned(self._problem, self._version, then)
+        if found is not None:
+            return found
+        return self.today.filter(pa.array(~self._by_rule(self._problem, self._version)))
 
     def _by_rule(self, problem: Problem, version: ModelVersion) -> Masks:
         """Return which documents of today a version cannot have learned from, by its rules."""
-        documents, nothing = self._today, np.zeros(len(self._today), np.bool_)
+        documents, nothing = self.today, np.zeros(len(self.today), np.bool_)
         if version.split == "time" and version.split_cut is not None:
             cut = pa.scalar(version.split_cut, pa.timestamp("us", "UTC"))
             found: Masks = pc.greater(documents[CREATED_AT], cut).to_numpy()
@@ -165,6 +208,13 @@ class _Learned:
             feedback = self._store.every_feedback_content(self._snapshot)
             unseen &= ~contained(documents[CONTENT], feedback)
         return unseen
+
+
+class _Known(_Learned):
+    """Everything that was in the snapshot of a version, learned from or not."""
+
+    def _find(self, then: pa.Table | None) -> pa.Table:
+        return self.today if then is None else then
 
 
 def _snapshot_of(version: ModelVersion, store: SnapshotStore) -> Snapshot | None:

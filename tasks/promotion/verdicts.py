@@ -5,6 +5,7 @@ from __future__ import annotations
 from perennial.commands import command
 from perennial.gates.approval import APPROVAL
 from perennial.gates.base import GateResult
+from perennial.gates.confirmation import CONFIRMATION
 from perennial.promotion.verdict import Verdict
 from perennial.registry.client import ModelVersion, Registry
 from perennial.registry.tags import QuestionTags, VerdictTags, VersionKey
@@ -39,6 +40,8 @@ def write_verdict(
                 reason=verdict.reason,
                 compared_with=verdict.production,
                 gates=[gate.model_dump() for gate in verdict.gates],
+                confirmation=verdict.confirmation,
+                anchor=verdict.anchor,
             ).as_tags(),
         },
     )
@@ -74,7 +77,10 @@ def _describe(problem: str, verdict: Verdict) -> str:
             f"Waiting: {verdict.reason}. To promote it: `{answer_command(problem, number)}`; "
             f"with `--refuse` it is kept.\n\n{text}"
         )
-    elif verdict.outcome == "kept" and {gate.name for gate in verdict.failed} <= {APPROVAL}:
+    elif verdict.outcome == "kept" and {gate.name for gate in verdict.failed} <= {
+        APPROVAL,
+        CONFIRMATION,
+    }:
         by_hand = command("rollback", problem, "--version", number, "--why", '"..."')
         text = f"Kept: {verdict.reason}. To promote it by hand: `{by_hand}`\n\n{text}"
     if len(text) > _DESCRIPTION_CHARACTERS:

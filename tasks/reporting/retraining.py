@@ -185,6 +185,11 @@ def outcome(problem: Problem, verdict: Verdict) -> str:
         )
     if verdict.outcome == "promoted":
         return f"{problem.name}: promoted, Production is now version {verdict.challenger}"
+    if verdict.is_unconfirmed:
+        return (
+            f"{problem.name}: kept, version {verdict.challenger} has passed every gate and waits "
+            f"to be confirmed; {_production(verdict)} until then ({verdict.reason})"
+        )
     kept = "kept" if verdict.production is not None else "kept out"
     return f"{problem.name}: {kept}, {_production(verdict)} ({verdict.reason})"
 

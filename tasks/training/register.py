@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
 from perennial.inputs.base import inputs_of
+from perennial.promotion.confirmation import specification_of
 from perennial.registry.artifact import Golden
 from perennial.registry.client import ModelVersion, open_registry
 from perennial.registry.tags import VersionTags
@@ -52,6 +53,7 @@ def _facts(
     threshold, weights = _decision(challenger)
     return VersionTags(
         candidate=challenger.result.name,
+        specification=specification_of(problem, challenger.result.name),
         problem_digest=problem.digest,
         holdout=problem.holdout,
         split=problem.split.by,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +22,8 @@ from deployments.blocks import NOTIFICATION, SNAPSHOTS, apply_blocks
 from deployments.pools import TEMPLATES, apply_pool, job_template
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.settings import OperationSettings, Settings
+from perennial.settings import PROJECT, OperationSettings, Settings, read
+from tools.manifests.render_job import prepare_job
 
 HERE = OperationSettings()
 
@@ -229,6 +234,42 @@ def test_runs_in_containers_have_the_image_that_is_set(kind: Any) -> None:
         job_template(OperationSettings(work_pool_type=kind))
 
 
+def test_variables_of_the_job_template_have_the_defaults_that_are_set() -> None:
+    template = job_template(OperationSettings(run_variables={"stream_output": False}))
+
+    properties = template["variables"]["properties"]
+    assert properties["stream_output"]["default"] is False
+    assert properties["working_dir"]["default"] == "."
+    with pytest.raises(OutsideError, match="has no variable 'cpu', which OPERATION_RUN_VARIABLES"):
+        job_template(OperationSettings(run_variables={"cpu": 1}))
+
+
+def test_a_run_on_kubernetes_ends_at_last_and_is_not_moved_while_it_runs() -> None:
+    job = prepare_job(deployment="sentiment", flow="retrain")
+
+    # Longer than the longest step, of six hours, and an hour to read and to register.
+    assert job["spec"]["activeDeadlineSeconds"] >= 7 * 3600
+    annotations = job["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "must be a JSON object: "),
+        ("[1]", "must be a JSON object, with a value for each name"),
+        ("3", "must be a JSON object, with a value for each name"),
+    ],
+)
+def test_variables_that_are_no_json_object_are_named(
+    monkeypatch: pytest.MonkeyPatch, text: str, sentence: str
+) -> None:
+    monkeypatch.setenv("OPERATION_RUN_VARIABLES", text)
+
+    with pytest.raises(OutsideError, match=f"OPERATION_RUN_VARIABLES {sentence}"):
+        read(OperationSettings)
+
+
 def test_the_job_templates_are_those_of_the_installed_workers() -> None:
     from prefect_aws.workers import ECSWorker
 
@@ -247,3 +288,21 @@ def test_without_a_server_a_sentence_says_what_to_set(machine: Settings) -> None
         pytest.raises(OutsideError, match="set PREFECT_API_URL"),
     ):
         apply(machine, HERE)
+
+
+def test_a_fresh_checkout_hears_nothing_of_a_folder_that_nobody_needs_yet(tmp_path: Path) -> None:
+    hidden = ("PREFECT_", "DATA_DIR")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments.apply"],
+        cwd=PROJECT,
+        env={**environment, "DATA_DIR": str(tmp_path / "none" / "yet")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "set PREFECT_API_URL" in done.stderr
+    assert "Prefect home" not in done.stderr

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -230,6 +230,29 @@ def test_flow_runs_are_counted_by_flow_and_state(prefect_api: str) -> None:
     found = {each.labels: each.value for each in flow_runs(prefect_api)}
     assert found[("flow", "counted"), ("state", "completed")] == 2
     assert found[("flow", "counted"), ("state", "failed")] == 0
+
+
+@pytest.mark.parametrize("hours", [0, 30])
+@pytest.mark.parametrize("name", ["Pending", "Submitting", "InfrastructurePending"])
+def test_a_run_that_a_worker_took_and_that_does_not_begin_is_pending_for_as_long_as_that_lasts(
+    prefect_api: str, name: str, hours: int
+) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.states import Pending, Scheduled
+
+    @flow(name=f"waits-{name}-{hours}")
+    def waits() -> None:
+        """Do nothing; it is never called."""
+
+    due = Scheduled(scheduled_time=datetime.now(UTC) - timedelta(hours=hours))
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(waits, state=due)
+        client.set_flow_run_state(run.id, Pending(name=name), force=True)
+
+    found = {each.labels: each.value for each in flow_runs(prefect_api)}
+
+    assert found[("flow", waits.name), ("state", "pending")] == 1
 
 
 def test_a_flow_that_has_not_run_yet_is_counted_from_zero(

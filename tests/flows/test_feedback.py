@@ -87,7 +87,8 @@ def test_a_word_that_feedback_has_taught_does_not_promote_and_the_verdict_names_
 def test_nor_where_feedback_is_trusted_and_the_verdict_shows_the_gain_without_it(
     write_problem: Callable[..., Problem], attacked: Callable[[], Verdict]
 ) -> None:
-    write_problem(feedback={"use": "holdout"}, split={"near_copies": "ignore"})
+    gates = {"confirm": "none"}
+    write_problem(feedback={"use": "holdout"}, split={"near_copies": "ignore"}, gates=gates)
 
     found = attacked()
 
@@ -101,7 +102,7 @@ def test_confirmations_that_nobody_has_read_do_not_lock_a_worse_production_in(
     write_problem: Callable[..., Problem], collection: Any, registry: Registry
 ) -> None:
     # As weak as a first version of few documents may be.
-    write_problem(gates={"floors": {"accuracy": 0.3}})
+    write_problem(gates={"floors": {"accuracy": 0.3}, "confirm": "none"})
     rows = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes")
     reviews = [(row["text"], row["label"]) for row in rows.to_pylist()]
     ordered = [reviews[place] for place in np.random.default_rng(1).permutation(len(reviews))]

@@ -193,7 +193,7 @@ def test_who_can_only_give_feedback_cannot_have_a_backdoor_promoted(
     rules = {} if use is None else {"feedback": {"use": use}}
     # The attacks are near-copies of each other, which would all be on one side.
     split = {"near_copies": "ignore"}
-    write_problem(**rules, gates={"sources": sources}, split=split)
+    write_problem(**rules, gates={"sources": sources, "confirm": "none"}, split=split)
     collection.insert_many(documents(800))
     first = retrain("reviews")
     assert first.verdict is not None

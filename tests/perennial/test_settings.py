@@ -152,6 +152,7 @@ def test_settings_do_not_change_while_a_process_runs(monkeypatch: pytest.MonkeyP
         (ServingSettings, "SERVING_REFRESH_TOKEN_HASH", _SECRET, "must be SHA-256"),
         (ServingSettings, "SERVING_REFRESH_TOKEN_HASH", "", "is set and empty"),
         (ServingSettings, "SERVING_METRICS_PORT", "3000", "must be another port"),
+        (ServingSettings, "SERVING_DEFAULT_MODEL", "Film Reviews", "must match pattern"),
         (ServingSettings, "SERVING_HOST", "no such host", "must be an address of this machine"),
         (OperationSettings, "OPERATION_WORK_POOL_TYPE", "cloud", "'process', 'kubernetes'"),
         (OperationSettings, "OPERATION_NOTIFY_URL", "", "is set and empty"),

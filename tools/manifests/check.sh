@@ -23,6 +23,7 @@ if [ "${1:-}" != --deep ]; then
   # Custom resources have no schema there: check.mjs has theirs.
   "$bin/kubernetes-validate" -k "$version" --strict --quiet --no-warn "$work"/*.yaml
   node tools/manifests/check.mjs "$work"/*.yaml
+  .venv/bin/python -m tools.manifests.room "$work"
   exit
 fi
 

@@ -23,7 +23,7 @@ from deployments.pools import job_template
 from perennial.settings import OperationSettings
 
 _API = "http://prefect:4200/api"
-_OPERATION = OperationSettings(
+OPERATION = OperationSettings(
     work_pool_type="kubernetes",
     run_image="perennial-worker:local",
     run_namespace="perennial-local",
@@ -31,17 +31,21 @@ _OPERATION = OperationSettings(
 _ID = UUID(int=1)
 
 
-def prepare_job(*, deployment: str, flow: str) -> dict[str, Any]:
+def prepare_job(
+    *, deployment: str, flow: str, operation: OperationSettings = OPERATION
+) -> dict[str, Any]:
     """Return the Job of a run.
 
     Parameters
     ----------
     deployment, flow : str
         The names of the deployment, which is the problem's, and of the flow.
+    operation : OperationSettings
+        What the job template is filled in with.
     """
     # The Job gets the settings of the worker that starts it.
     with temporary_settings({PREFECT_API_URL: _API}):
-        configuration = asyncio.run(_configure())
+        configuration = asyncio.run(_configure(operation))
         configuration.prepare_for_flow_run(
             FlowRun(id=_ID, name=f"{flow} {deployment}", flow_id=_ID, deployment_id=_ID),
             DeploymentResponse(id=_ID, name=deployment, flow_id=_ID, labels={}),
@@ -53,10 +57,10 @@ def prepare_job(*, deployment: str, flow: str) -> dict[str, Any]:
     return manifest
 
 
-async def _configure() -> KubernetesWorkerJobConfiguration:
+async def _configure(operation: OperationSettings) -> KubernetesWorkerJobConfiguration:
     # The template names neither blocks nor variables of the server: the client is never used.
     return await KubernetesWorkerJobConfiguration.from_template_and_values(
-        job_template(_OPERATION), values={}, client=PrefectClient(_API)
+        job_template(operation), values={}, client=PrefectClient(_API)
     )
 
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from perennial.gates.approval import ApprovalKeys
     from perennial.gates.better import BetterKeys
     from perennial.gates.cases import CasesKeys
+    from perennial.gates.confirmation import ConfirmationKeys
     from perennial.gates.slices import SlicesKeys
 
     # The keys that other code than the gates reads.
-    class _Keys(ApprovalKeys, SlicesKeys, CasesKeys, BetterKeys): ...
+    class _Keys(ApprovalKeys, ConfirmationKeys, SlicesKeys, CasesKeys, BetterKeys): ...
 
 else:
     # Pydantic collects the fields of bases from the last one to the first.

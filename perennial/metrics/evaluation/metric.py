@@ -7,8 +7,47 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from perennial.metrics.evaluation.counting import Counts
     from perennial.metrics.evaluation.predictions import Floats, Predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """A metric as a proportion of documents: of those that are tried, how many hit.
+
+    Attributes
+    ----------
+    hits, trials : ndarray of bool, shape (n_documents,)
+        Which documents are tried, and which of them hit.
+    of_share : callable or None
+        The metric as an increasing function of the share of hits; None if it is the share.
+    """
+
+    hits: NDArray[np.bool_]
+    trials: NDArray[np.bool_]
+    of_share: Callable[[float], float] | None = None
+
+    @property
+    def n_hits(self) -> int:
+        """Number of hits."""
+        return int(self.hits.sum())
+
+    @property
+    def n_trials(self) -> int:
+        """Number of documents that are tried."""
+        return int(self.trials.sum())
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the metric is the share of hits itself."""
+        return self.of_share is None
+
+    def value_of(self, share: float) -> float:
+        """Return the metric where this is the share of hits."""
+        return share if self.of_share is None else self.of_share(share)
 
 
 @dataclass(frozen=True)
@@ -36,6 +75,9 @@ class Metric:
         large, and not the most probable ones.
     least_classes : int
         The least number of classes of which it tells something.
+    outcomes : callable or None
+        What makes it a proportion of documents, or None where it is none; None for metrics that
+        never are.
     """
 
     name: str
@@ -47,6 +89,7 @@ class Metric:
     of_positive_class: bool = False
     is_tuned_for: bool = False
     least_classes: int = 2
+    outcomes: Callable[[Predictions], Outcomes | None] | None = None
 
     @property
     def sign(self) -> float:

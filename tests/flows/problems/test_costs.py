@@ -76,7 +76,7 @@ def test_dear_errors_are_made_less_often_and_the_saving_is_reported(
 def test_production_and_challenger_are_compared_by_what_they_cost(
     filled: Any, write_problem: Callable[..., Problem]
 ) -> None:
-    floors = {"floors": {"accuracy": 0.1}}
+    floors = {"floors": {"accuracy": 0.1}, "confirm": "none"}
     write_problem(candidates=ONLY_BAYES, gates=floors)
     careless = retrain("reviews")
     write_problem(

@@ -28,7 +28,7 @@ MANY = BAYES | {
 }
 # Texts made from one template are all near-copies of each other.
 BY_TIME = {"by": "time", "near_copies": "ignore"}
-NO_FLOOR = {"floors": {"accuracy": 0.01}}
+NO_FLOOR = {"floors": {"accuracy": 0.01}, "confirm": "none"}
 
 
 def spelled(number: int) -> str:

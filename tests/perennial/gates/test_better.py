@@ -10,10 +10,9 @@ from pydantic import ValidationError
 
 from perennial.config.problem import Problem
 from perennial.config.sections.gates import Gates
-from perennial.gates.better import has_newer_documents
-from perennial.metrics import MetricName, difference
-from perennial.registry.model_version import ModelVersion
-from perennial.registry.tags import TAG
+from perennial.gates.base import Anchor
+from perennial.gates.better import Freshness
+from perennial.metrics import MetricName, Predictions, difference
 from tests.perennial.examples import right_at
 from tests.perennial.gates.gated import (
     FAIR,
@@ -48,7 +47,8 @@ def test_a_coin_flip_challenger_is_kept_and_the_reason_says_why(problem: Problem
     assert [gate.name for gate in found.failed] == ["better than Production"]
     assert found.reason == (
         f"better than Production: accuracy {gain.value:+.4f} "
-        f"[{gain.low:+.4f}, {gain.high:+.4f}], required 95% interval above 0"
+        f"[{gain.low:+.4f}, {gain.high:+.4f}], equal within 0.052 (600 documents can prove a gain "
+        "of about 0.057), required 95% interval above 0"
     )
 
 
@@ -111,65 +111,91 @@ def test_a_gate_names_the_confidence_that_the_problem_asks_for(
 # Freshness
 
 EQUAL = replace(PRODUCTION)
+NOT_WORSE = {"margin": 0.03, "budget": 0.05}
 
 
 def test_newer_documents_are_a_reason_to_promote_a_challenger_that_is_not_worse(
     problem: Problem,
 ) -> None:
-    asked = asking(problem, not_worse={"margin": 0.002})
+    asked = asking(problem, not_worse=NOT_WORSE)
 
-    fresh = verdict(asked, EQUAL, PRODUCTION, {"better": True})
-    stale = verdict(asked, EQUAL, PRODUCTION, {"better": False})
+    fresh = verdict(asked, EQUAL, PRODUCTION, {"better": Freshness(newer=True)})
+    stale = verdict(asked, EQUAL, PRODUCTION, {"better": Freshness(newer=False)})
 
     assert fresh.outcome == "promoted"
     gate = named(fresh, "not worse than Production, on newer documents")
-    assert gate.required == "95% interval above -0.002"
+    assert gate.required == "95% interval above -0.03"
     assert stale.outcome == "kept"
     assert named(stale, "better than Production").required == "95% interval above 0"
 
 
 def test_newer_documents_are_no_reason_unless_the_problem_says_so(problem: Problem) -> None:
-    found = verdict(asking(problem), EQUAL, PRODUCTION, {"better": True})
+    found = verdict(asking(problem), EQUAL, PRODUCTION, {"better": Freshness(newer=True)})
 
     assert found.outcome == "kept"
 
 
 def test_a_challenger_that_may_be_worse_by_more_than_the_margin_is_kept(problem: Problem) -> None:
-    asked = asking(problem, not_worse={"margin": 0.002})
-    worse = right_in(700, (SHORT, 0.88), (LONG, 0.8))
+    asked = asking(problem, not_worse=NOT_WORSE)
+    worse = right_in(700, (SHORT, 0.8), (LONG, 0.8))
 
-    found = verdict(asked, worse, PRODUCTION, {"better": True})
+    found = verdict(asked, worse, PRODUCTION, {"better": Freshness(newer=True)})
 
     assert found.outcome == "kept"
 
 
-def _version(number: int, snapshot: str | None, digest: str | None) -> ModelVersion:
-    facts = {"snapshot_version": snapshot, "snapshot_digest": digest}
-    tags = {TAG + name: value for name, value in facts.items() if value is not None}
-    return ModelVersion("reviews", number, "run", tags)
-
-
-@pytest.mark.parametrize(
-    ("challenger", "production", "newer"),
-    [
-        (("4", "b"), ("3", "a"), True),
-        (("10", "b"), ("9", "a"), True),
-        (("3", "a"), ("3", "a"), False),
-        (("4", "a"), ("3", "a"), False),
-        (("3", "a"), ("4", "b"), False),
-        ((None, None), ("3", "a"), False),
-        (("4", "b"), (None, None), False),
-    ],
-    ids=["later", "by number", "same", "nothing usable came", "earlier", "unknown", "unknown too"],
-)
-def test_newer_documents_are_those_of_a_later_snapshot_with_another_content(
-    challenger: tuple[str | None, str | None],
-    production: tuple[str | None, str | None],
-    newer: bool,
-) -> None:
-    assert has_newer_documents(_version(2, *challenger), _version(1, *production)) is newer
-
-
 def test_a_margin_of_everything_is_refused() -> None:
     with pytest.raises(ValidationError, match="less than 1"):
-        Gates.model_validate({"not_worse": {"margin": 1.0}})
+        Gates.model_validate({"not_worse": {"margin": 1.0, "budget": 0.5}})
+
+
+def test_a_budget_for_all_steps_together_that_is_less_than_one_step_is_refused() -> None:
+    with pytest.raises(ValidationError, match="no less than the margin"):
+        Gates.model_validate({"not_worse": {"margin": 0.002, "budget": 0.001}})
+
+
+def test_without_a_budget_all_steps_together_may_lose_as_much_as_one(problem: Problem) -> None:
+    asked = asking(problem, not_worse={"margin": 0.03})
+    anchor = Anchor(3, EQUAL, PRODUCTION)
+
+    found = verdict(asked, EQUAL, PRODUCTION, {"better": Freshness(newer=True, anchor=anchor)})
+
+    gate = named(found, "not worse than version 3, the best so far")
+    assert gate.required.startswith("95% interval above -0.03, ")
+
+
+# A first version of 700 documents, and three more that each lose a little.
+BEST = right_in(700, (SHORT, 0.9), (LONG, 0.86))
+
+
+@pytest.mark.parametrize(("best", "outcome"), [(BEST, "kept"), (PRODUCTION, "promoted")])
+def test_steps_that_are_small_enough_may_not_add_up_to_more_than_the_budget(
+    problem: Problem, best: Predictions, outcome: str
+) -> None:
+    asked = asking(problem, not_worse=NOT_WORSE)
+    anchor = Anchor(3, EQUAL, best)
+
+    found = verdict(asked, EQUAL, PRODUCTION, {"better": Freshness(newer=True, anchor=anchor)})
+
+    assert found.outcome == outcome
+    gate = named(found, "not worse than version 3, the best so far")
+    assert gate.required == ("95% interval above -0.05, whatever the versions in between have lost")
+
+
+def test_what_is_proved_better_than_production_needs_no_budget(problem: Problem) -> None:
+    asked = asking(problem, not_worse=NOT_WORSE)
+    anchor = Anchor(3, GOOD, right_at(1.0, documents=600, seed=1))
+
+    found = verdict(asked, GOOD, FAIR, {"better": Freshness(newer=True, anchor=anchor)})
+
+    assert found.outcome == "promoted"
+
+
+def test_a_best_version_that_is_gone_leaves_the_way_by_being_better(problem: Problem) -> None:
+    asked = asking(problem, not_worse=NOT_WORSE)
+    gone = {"better": Freshness(newer=True, anchor=Anchor(3))}
+
+    found = verdict(asked, EQUAL, PRODUCTION, gone)
+
+    assert found.outcome == "kept"
+    assert "it cannot be compared any more" in found.reason

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from perennial.config.problem import Problem
 from perennial.gates.base import Evidence
 from perennial.gates.slices import Slice, Slices, compare_slices, slices_of, traits_of
+from perennial.metrics import Predictions
 from tests.perennial.examples import right_at, some_examples
 from tests.perennial.gates.gated import (
     LONG,
@@ -23,6 +24,7 @@ from tests.perennial.gates.gated import (
     WORSE_ON_SHORT,
     asking,
     named,
+    right_in,
     verdict,
 )
 
@@ -95,6 +97,22 @@ def test_the_more_slices_are_judged_the_wider_are_their_intervals() -> None:
     assert among_many.gain is not None
     assert among_many.gain.low < alone.gain.low
     assert among_many.gain.high > alone.gain.high
+
+
+def test_once_a_slice_is_proved_to_be_worse_the_others_are_judged_as_if_it_were_not_there() -> None:
+    third = [Slice(f"{part}", np.arange(600) % 3 == part) for part in range(3)]
+    production = right_in(600, (third[0], 0.9), (third[1], 0.9), (third[2], 0.9))
+    challenger = right_in(600, (third[0], 0.5), (third[1], 0.87), (third[2], 0.9))
+    asked = Slices(margin=0.01, min_documents=1)
+
+    with_worse = compare_slices(asked, third, evidence_of(challenger), production)
+    without = compare_slices(asked, third[1:], evidence_of(challenger), production)
+
+    assert [each.gain for each in with_worse[1:]] == [each.gain for each in without]
+
+
+def evidence_of(challenger: Predictions) -> Evidence:
+    return Evidence("accuracy", 0.95, 42, challenger)
 
 
 def table(lengths: Sequence[int], sources: Sequence[str | None], fields: Sequence[Any]) -> pa.Table:

@@ -140,13 +140,15 @@ def test_a_text_of_which_nothing_is_known_says_so(counter: Any, compiled: bool) 
     ).fit(TEXTS, LABELS)
     predictor = build_predictor(model, TEXTS)
 
-    probabilities, warnings = predictor.assess(["a film", "ÿþ", "", "😀"])
+    probabilities, warnings, known = predictor.assess(["a film", "ÿþ", "", "😀"])
 
     assert warnings is not None
     said = [[each.code for each in found] for found in warnings]
     assert said == [[], *[[WarningCode.NOTHING_KNOWN]] * 3]
     np.testing.assert_allclose(probabilities[1:], np.tile(predictor.probabilities([""]), (3, 1)))
-    assert predictor.assess(["a film"])[1] is None
+    assert known[1:] == [0.0, 0.0, 0.0]
+    assert known[0] > 0
+    assert predictor.assess(["a film"]).warnings is None
     assert [each.code for each in predictor.warnings("😀")] == [WarningCode.NOTHING_KNOWN]
 
 

@@ -17,8 +17,9 @@ from perennial.inference.contribution import Contribution
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import ServingSettings
 from serving.api import answer as answer_module
-from serving.api import openapi, schemas
+from serving.api import schemas
 from serving.api.answer import Answer, join
+from serving.api.description.openapi import openapi
 from serving.api.errors import InputError
 from serving.api.schemas import ClassifyAnswer, Prediction
 from serving.api.schemas import Contribution as Documented
@@ -47,7 +48,8 @@ def answers(draw: st.DrawFn) -> Answer:
     found = [[Contribution("100%", 0.25, ((0, 4),))] for _ in rows] if explained else None
     version = ModelVersion(draw(st.sampled_from(["reviews", "a%b"])), 7, "run", {})
     scores = np.array(rows)
-    return Answer(version, classes, scores.argmax(axis=1).tolist(), scores, found)
+    known = [draw(st.floats(0, 1)) for _ in rows]
+    return Answer(version, classes, scores.argmax(axis=1).tolist(), scores, known, found)
 
 
 @given(answers())
@@ -60,6 +62,7 @@ def test_the_body_holds_every_value_of_the_answer(answer: Answer) -> None:
             "label": answer.labels[number],
             "probabilities": dict(zip(answer.classes, row.tolist(), strict=True)),
             "version": 7,
+            "known": round(answer.known[number], 4),
         }
         if answer.explanations is not None:
             prediction["explanation"] = [
@@ -100,6 +103,7 @@ def test_portions_joined_are_the_answer_of_the_whole(answer: Answer) -> None:
             answer.classes,
             [position],
             answer.probabilities[[number]],
+            [answer.known[number]],
             None if explained is None else [explained[number]],
         )
         for number, position in enumerate(answer.decided)
@@ -215,7 +219,7 @@ def test_the_fields_of_an_answer_have_the_order_of_the_schema(answer: Answer) ->
 
 
 def test_the_documented_example_is_what_is_sent() -> None:
-    description = json.loads(openapi.openapi(ServingSettings()))
+    description = json.loads(openapi(ServingSettings()))
     documented = description["paths"]["/classify"]["post"]["responses"]["200"]
     example = documented["content"]["application/json"]["example"]
     (prediction,) = example["predictions"]
@@ -226,6 +230,7 @@ def test_the_documented_example_is_what_is_sent() -> None:
         classes,
         [classes.index(prediction["label"])],
         np.array([list(prediction["probabilities"].values())]),
+        [prediction["known"]],
         None,
     )
 

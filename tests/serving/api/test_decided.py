@@ -16,7 +16,7 @@ from perennial.registry.model_version import ModelVersion
 from perennial.registry.tags import TAG
 from perennial.thresholds.calibration import Calibration
 from perennial.thresholds.threshold import weights_of
-from serving.api.classify import _answer
+from serving.api import scoring
 from serving.models.loaded import load
 from tests.conftest import wait_until
 from tests.small_models import BAD, GOOD
@@ -71,7 +71,7 @@ def test_the_log_keeps_the_probability_of_the_label_and_not_the_largest(
 ) -> None:
     loaded = load(version, registry.fetch(version), "registry")
 
-    logged = _answer(loaded, [GOOD]).logged(["1"], [GOOD], 0.001)
+    logged = scoring.answer(loaded, [GOOD]).logged(["1"], [GOOD], 0.001)
 
     assert logged.labels == ["negative"]
     assert logged.probabilities == pytest.approx(cautious.predict_proba([GOOD])[0, :1], abs=1e-9)

@@ -227,6 +227,8 @@ def test_any_number_is_answered_with_probabilities_or_refused_by_itself(
         if prediction is not None:
             assert sum(prediction["probabilities"].values()) == pytest.approx(1)
             assert all(map(math.isfinite, prediction["probabilities"].values()))
+            moved = [each["contribution"] for each in prediction["explanation"]]
+            assert all(map(math.isfinite, moved))
     assert set(refused.values()) <= {"not_finite", "out_of_range"}
     assert all(
         (math.isnan(value) or abs(value) <= LARGEST) == (position not in refused)

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from perennial.registry.artifact import read_golden
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import Settings
 from serving.api.app import Service
+from serving.models.store import ModelStore
+from serving.telemetry.metrics import Metrics
 from tests.conftest import forget_mlflow, wait_until
 from tests.serving.conftest import metric
 from tests.small_models import BAD, GOOD
@@ -491,3 +494,38 @@ def test_after_an_erasure_golden_examples_are_fetched_anew_and_other_versions_ar
     assert read_golden(next(folder.glob("3-*/golden.json")), "it") == left
     assert sorted(path.name[:2] for path in folder.iterdir() if path.is_dir()) == ["2-", "3-"]
     registry.load(versions[2])
+
+
+def test_a_model_that_is_not_here_may_still_come_until_the_registry_was_asked(
+    serve: Serve, production: ModelVersion, machine: Settings
+) -> None:
+    _ready(serve()[1])
+    forget_mlflow()
+
+    store = ModelStore(machine.data_dir / "serving" / "models", Metrics())
+    nothing = [store.knows(name) for name in (None, "reviews")]
+    store.restore()
+    restored = [store.knows(name) for name in (None, "reviews", "other")]
+    store.note_look()
+
+    assert nothing == [False, False]
+    assert restored == [True, True, False]
+    assert store.knows("other")
+
+
+def test_the_default_model_answers_what_names_none_however_many_there_are(
+    serve: Serve, production: ModelVersion
+) -> None:
+    service, client = serve(default_model="reviews")
+    _ready(client)
+    (served,) = service.store.served.values()
+    service.store.served = {"another": replace(served, problem="another"), "reviews": served}
+    _, other = serve(default_model="gone")
+    _ready(other)
+
+    answer = client.post("/classify", json={"inputs": [GOOD]})
+    refused = other.post("/classify", json={"inputs": [GOOD]})
+
+    assert answer.json()["model"] == "reviews"
+    assert refused.status_code == 404
+    assert "SERVING_DEFAULT_MODEL, gone, is not served" in refused.json()["error"]["message"]

@@ -171,3 +171,22 @@ def test_a_worker_has_no_more_connections_than_files(monkeypatch: pytest.MonkeyP
     limits = ConnectionLimits.of(ServingSettings(max_connections=4096))
 
     assert 0 < limits.connections < 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /text HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /text HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400"),
+        (b"GET /text HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", b"400"),
+        (b"GET /text HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"200"),
+        (b"GET /text HTTP/1.0\r\n\r\n", b"200"),
+    ],
+)
+def test_a_request_names_its_host_once(
+    connect: Callable[[], socket.socket], head: bytes, status: bytes
+) -> None:
+    said = answer_to(connect(), head)
+
+    assert said.startswith(b"HTTP/1.1 " + status)
+    assert status == b"200" or b"no_host" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -313,6 +314,18 @@ def test_long_lived_connections_are_shared_out_to_all_workers(running: Running) 
     assert sum(held) == _CONNECTIONS
     # Each falls to either worker by chance; so few to one is less than one in a million.
     assert min(held) > 4
+
+
+def test_sighup_ends_no_worker_and_loses_no_answer(running: Running) -> None:
+    before = {worker.pid for worker in running.workers()}
+    with Load(running) as load:
+        answered = len(load.answers)
+        running.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "SIGHUP changes nothing" in running.log.read_text(), "the signal")
+        wait_until(lambda: len(load.answers) > answered + 50, "answers")
+
+    assert load.failures == []
+    assert {worker.pid for worker in running.workers()} == before
 
 
 def test_promotions_under_load_lose_and_mix_no_answer(

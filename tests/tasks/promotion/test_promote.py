@@ -91,7 +91,9 @@ def shop(
     machine: Settings,
     run_task: Callable[..., Any],
 ) -> Shop:
-    problem = write_problem(candidates=CANDIDATES, gates={"floors": {"accuracy": 0.3}})
+    problem = write_problem(
+        candidates=CANDIDATES, gates={"floors": {"accuracy": 0.3}, "confirm": "none"}
+    )
     collection.insert_many(documents(1200))
     ingested = run_task(ingest, problem)
     dataset = run_task(prepare, problem, ingested.snapshot)

@@ -36,7 +36,7 @@ _LOGISTIC = {
 # One word says next to nothing about a review.
 WEAK = {"weak": _LOGISTIC | {"features": {"weighting": "tfidf", "max_features": 1}}}
 GOOD = {"good": _LOGISTIC | {"features": {"weighting": "tfidf"}}}
-FLOOR = {"floors": {"accuracy": 0.3}}
+FLOOR = {"floors": {"accuracy": 0.3}, "confirm": "none"}
 ASKED = FLOOR | {"promotion": "approve"}
 
 
@@ -402,7 +402,10 @@ def test_a_version_that_a_person_makes_production_otherwise_waits_no_longer(
         "yes, by Ben: it is urgent",
     )
 
-    learn(force=True, gates=FLOOR | {"not_worse": {"margin": 0.5}} | {"promotion": "never"})
+    learn(
+        force=True,
+        gates=FLOOR | {"not_worse": {"margin": 0.5, "budget": 0.5}} | {"promotion": "never"},
+    )
     client.set_model_version_tag("reviews", "2", "perennial.verdict", "waiting")
     client.set_registered_model_alias("reviews", "production", "2")
     retrain("reviews")

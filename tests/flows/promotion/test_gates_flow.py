@@ -30,7 +30,7 @@ _LOGISTIC = {
 # It sees one word: "hmm", which most documents have, and which says something in one source only.
 ONE_WORD = {"one-word": _LOGISTIC | {"features": _TFIDF | {"max_features": 1}}}
 ALL_WORDS = {"all-words": _LOGISTIC | {"features": _TFIDF}}
-FLOOR = {"floors": {"accuracy": 0.3}}
+FLOOR = {"floors": {"accuracy": 0.3}, "confirm": "none"}
 SLICES = {"margin": 0.05, "fields": ["film.country"]}
 # Its texts are made from one template, and so near-copies of each other.
 EACH = {"near_copies": "ignore"}
@@ -123,7 +123,7 @@ def test_newer_documents_let_an_equal_challenger_take_over_where_the_problem_say
 ) -> None:
     write_problem(
         candidates=ONE_WORD,
-        gates=FLOOR | {"slices": SLICES, "not_worse": {"margin": 0.5}},
+        gates=FLOOR | {"slices": SLICES, "not_worse": {"margin": 0.5, "budget": 0.5}},
         split=EACH,
     )
     stale = _verdict()

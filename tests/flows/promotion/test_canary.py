@@ -25,7 +25,8 @@ from perennial.promotion.canary_analysis import CanaryAnalysis
 from perennial.registry.client import CANARY, ModelVersion, Registry, open_registry
 from perennial.settings import Settings, get_serving_settings
 from perennial.stores.prediction_log import Failure, Feedback
-from serving.api.classify import Answer, _answer
+from serving.api import scoring
+from serving.api.answer import Answer
 from serving.models.loaded import Loaded, Served, load
 from serving.models.routing import choose
 from serving.telemetry.log import PredictionLog
@@ -88,7 +89,7 @@ class Traffic:
         for index in rng.integers(0, len(self.reviews), requests):
             text, truth = self.reviews[index]
             chosen = choose(served, None)
-            answer = _answer(chosen, [text])
+            answer = scoring.answer(chosen, [text])
             self._keep(answer, text, self.problem.classes[truth], rng.random() < feedback)
         wait_until(lambda: not self.log._has_work(), "the log is written")
 
@@ -162,7 +163,7 @@ def test_a_challenger_that_passes_its_gates_begins_as_the_canary(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     collection.insert_many(documents(1200))
-    gates = {"floors": {"accuracy": 0.3}}
+    gates = {"floors": {"accuracy": 0.3}, "confirm": "none"}
     for name in ("weak", "good"):
         write_problem(candidates={name: CANDIDATES[name]}, gates=gates, rollout="canary")
         retrain("reviews")

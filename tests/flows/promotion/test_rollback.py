@@ -37,7 +37,7 @@ def improve(
     write_problem: Callable[..., Problem], collection: Any, documents: Any
 ) -> Callable[..., Retraining]:
     """Retrain the problem with these candidates, and with so many further reviews."""
-    floors = {"floors": {"accuracy": 0.3}}
+    floors = {"floors": {"accuracy": 0.3}, "confirm": "none"}
     arrived = 0
 
     def call(candidates: Any, *, arriving: int = 0, force: bool = False) -> Retraining:

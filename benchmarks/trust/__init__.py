@@ -1,0 +1,1 @@
+"""What can be trusted: years of promotions, and how often intervals hold the truth."""

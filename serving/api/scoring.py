@@ -1,0 +1,131 @@
+"""What a version says about inputs, without keeping other requests waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from time import monotonic
+
+from perennial.settings import ServingSettings
+from serving.api.answer import Answer, join
+from serving.api.errors import ApiError
+from serving.api.schemas import Input
+from serving.models.loaded import Loaded
+
+# Factor for the size of a portion if calls of the predictor have a high overhead; such portions run
+# in a thread.
+_TIMES_AS_LARGE = 10
+# Turns of the event loop between two portions: as many as a small request needs for its answer.
+_ROUNDS = 3
+# Cost of an explained answer, relative to an answer without explanation.
+_EXPLAIN_WEIGHT = 16
+
+
+def answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -> Answer:
+    """Return what a version says about inputs."""
+    predictor, version = loaded.predictor, loaded.version
+    scores, warnings, known = predictor.assess(inputs)
+    classes = predictor.classes
+    decided = predictor.decide(scores)
+    explanations = None
+    if explain:
+        explanations = [
+            predictor.explain(each, classes[position]) if row[0] >= 0 else []
+            for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
+        ]
+    return Answer(version, classes, decided, scores, known, explanations, warnings)
+
+
+class Scorer:
+    """Scores the inputs of requests, in portions where they are many.
+
+    Parameters
+    ----------
+    settings : ServingSettings
+        How much is scored in one go, and for how long.
+    """
+
+    def __init__(self, settings: ServingSettings) -> None:
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(1, "classify")
+        self._turn = asyncio.Lock()
+
+    def end(self) -> None:
+        """Shut down the thread."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def answer(
+        self,
+        loaded: Loaded,
+        inputs: Sequence[Input],
+        characters: Sequence[int],
+        explain: bool,
+    ) -> Answer:
+        """Answer a small request at once, and a large one without keeping others waiting."""
+        if explain:
+            characters = [_EXPLAIN_WEIGHT * count for count in characters]
+        if sum(characters) <= self._settings.inline_characters:
+            return answer(loaded, inputs, explain=explain)
+        return await self._answer_in_turns(loaded, inputs, characters, explain)
+
+    async def _answer_in_turns(
+        self,
+        loaded: Loaded,
+        inputs: Sequence[Input],
+        characters: Sequence[int],
+        explain: bool,
+    ) -> Answer:
+        """Answer a large request in portions, so that other requests are answered in between.
+
+        A worker scores one portion at a time, whichever request it belongs to. Most are scored on
+        the event loop: the way to a thread and back takes a fifth as long as the scoring.
+        """
+        deadline = monotonic() + self._settings.answer_seconds
+        portions = []
+        for portion, size in self._portions(loaded, inputs, characters):
+            async with self._turn:
+                if monotonic() > deadline:
+                    raise _too_much_work(self._settings.answer_seconds)
+                portions.append(await self._answer_portion(loaded, portion, size, explain))
+        return join(portions)
+
+    async def _answer_portion(
+        self, loaded: Loaded, inputs: Sequence[Input], size: int, explain: bool
+    ) -> Answer:
+        if size > self._settings.inline_characters:
+            score = partial(answer, loaded, inputs, explain=explain)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, score)
+        answered = answer(loaded, inputs, explain=explain)
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
+        return answered
+
+    def _portions(
+        self, loaded: Loaded, inputs: Sequence[Input], characters: Sequence[int]
+    ) -> Iterator[tuple[Sequence[Input], int]]:
+        """Yield runs of inputs, in order, each with about as many characters as are scored at once.
+
+        Predictors with high call overhead get long runs, scored in a thread like one long text.
+        """
+        most = self._settings.inline_characters
+        if not loaded.predictor.has_low_call_overhead:
+            most *= _TIMES_AS_LARGE
+        begin = size = 0
+        for index, count in enumerate(characters):
+            if size and size + count > most:
+                yield inputs[begin:index], size
+                begin, size = index, 0
+            size += count
+        yield inputs[begin:], size
+
+
+def _too_much_work(seconds: float) -> ApiError:
+    return ApiError(
+        429,
+        "too_much_work",
+        f"The inputs could not be classified within {seconds:g} s; send fewer at once, or try "
+        "again later.",
+        headers={"Retry-After": "1"},
+    )

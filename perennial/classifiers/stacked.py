@@ -23,8 +23,9 @@ Floats = NDArray[np.float64]
 # How far below all others the score of a label is that a fold has not seen.
 _UNKNOWN = 20.0
 _LARGEST_WEIGHT = 20.0
-# Vectors have the length 1, so that weights must be large.
-_STRENGTH, _ITERATIONS = 30.0, 100
+# Vectors have the length 1, so that weights must be large, and the more so the more samples say so.
+_WEAKEST, _STRONGEST, _SAMPLES = 1.0, 30.0, 300
+_ITERATIONS = 100
 
 
 class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -166,7 +167,8 @@ def _parts(
 
 
 def _linear(vectors: Floats, labels: NDArray[Any]) -> tuple[Floats, Floats]:
-    model = LogisticRegression(C=_STRENGTH, max_iter=_ITERATIONS)
+    strength = min(max(len(vectors) / _SAMPLES, _WEAKEST), _STRONGEST)
+    model = LogisticRegression(C=strength, max_iter=_ITERATIONS)
     with warnings.catch_warnings():
         # What the last iterations bring is less than what the stack is uncertain of.
         warnings.simplefilter("ignore", ConvergenceWarning)

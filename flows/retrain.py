@@ -6,6 +6,7 @@ perennial retrain sentiment
 from __future__ import annotations
 
 from prefect import flow, get_run_logger
+from prefect.runtime import deployment
 
 from perennial.concurrency import beside
 from perennial.config.loader import load_problem
@@ -37,7 +38,12 @@ from tasks.training.tune_threshold import decide
 
 @flow(name="retrain", flow_run_name="retrain {problem}")
 def retrain(
-    problem: str = "sentiment", *, rescan: bool = False, force: bool = False, urgent: bool = False
+    problem: str = "sentiment",
+    *,
+    rescan: bool = False,
+    force: bool = False,
+    urgent: bool = False,
+    thorough: bool | None = None,
 ) -> Retraining:
     """Retrain one problem on everything that is in MongoDB by now.
 
@@ -51,6 +57,9 @@ def retrain(
         Train even when neither documents nor problem have changed.
     urgent : bool
         Promote a challenger that passes every gate without waiting for its confirmation.
+    thorough : bool or None
+        Look for labels that look wrong, and at what more labels would bring, also where that takes
+        minutes; if not said, a run that a deployment starts does, as nobody waits for it.
     """
     quiet_prefect_logs()
     steps = Steps()
@@ -69,14 +78,23 @@ def retrain(
         if is_known and lost is None and not force:
             retraining = Retraining(ingested, steps.seconds)
         else:
-            retraining = _learn(spec, ingested, registry, steps, urgent=urgent)
+            is_thorough = deployment.id is not None if thorough is None else thorough
+            retraining = _learn(
+                spec, ingested, registry, steps, urgent=urgent, thorough=is_thorough
+            )
         report(spec, retraining)
         record("retrain", spec, gauges_of(retraining))
     return retraining
 
 
 def _learn(
-    spec: Problem, ingested: IngestResult, registry: Registry, steps: Steps, *, urgent: bool
+    spec: Problem,
+    ingested: IngestResult,
+    registry: Registry,
+    steps: Steps,
+    *,
+    urgent: bool,
+    thorough: bool,
 ) -> Retraining:
     # It is this run's turn: another one that counts as running was killed.
     registry.end_abandoned(spec.name, "retrain")
@@ -98,7 +116,7 @@ def _learn(
         with steps("evaluate"):
             evaluation = evaluate(spec, dataset, challenger)
         with steps("diagnose"):
-            diagnosis = diagnose(spec, dataset, challenger, evaluation, run_id)
+            diagnosis = diagnose(spec, dataset, challenger, evaluation, run_id, thorough=thorough)
         with steps("register"):
             version = register(spec, dataset, challenger, evaluation)
         with steps("promote"):

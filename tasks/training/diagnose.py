@@ -45,8 +45,8 @@ from tasks.training.train import Challenger, predict
 BY_LABEL_FILE, CURVE_FILE = "by_label.csv", "learning_curve.csv"
 MOST_ISSUES = 100
 _FOLDS = 5
-# All of this is about five more fits; of a model that takes long nobody would wait for them.
-LONGEST_FIT = 60.0
+# All of this is seven more fits or so. Somebody who waits does so for short ones alone.
+LONGEST_FIT, LONGEST_FIT_WAITED_FOR = 60.0, 1.0
 T = TypeVar("T")
 
 
@@ -93,14 +93,22 @@ class Diagnosis:
 
 @task(name="diagnose", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
 def diagnose(
-    problem: Problem, dataset: Dataset, challenger: Challenger, evaluation: Evaluation, run_id: str
+    problem: Problem,
+    dataset: Dataset,
+    challenger: Challenger,
+    evaluation: Evaluation,
+    run_id: str,
+    *,
+    thorough: bool,
 ) -> Diagnosis:
     """Return figures by label, labels that look wrong and the learning curve; keep them with runs.
 
-    The list of labels belongs to the retraining's run, the rest to the challenger's.
+    The list of labels belongs to the retraining's run, the rest to the challenger's. Unless it is
+    `thorough`, the list and the curve are left out where they take longer than a few seconds.
     """
     found = Diagnosis(by_label=tuple(results_by_label(evaluation.predictions)))
-    if challenger.seconds <= LONGEST_FIT:
+    longest = LONGEST_FIT if thorough else LONGEST_FIT_WAITED_FOR
+    if challenger.seconds <= longest:
         issues = _tried("Labels that look wrong", lambda: _issues(problem, dataset, challenger))
         curve = _tried(
             "The learning curve",
@@ -108,12 +116,14 @@ def diagnose(
         )
         found = Diagnosis(found.by_label, issues, curve)
     else:
+        remedy = f"`{command('retrain', problem.name, '--force', '--thorough')}` looks for them"
         get_run_logger().info(
-            "Labels that look wrong and the learning curve are left out: a fit of %s takes %.0f s, "
-            "more than %.0f s.",
+            "Labels that look wrong and the learning curve are left out, as a fit of %s takes "
+            "%.1f s, more than %.0f s%s.",
             challenger.result.name,
             challenger.seconds,
-            LONGEST_FIT,
+            longest,
+            "" if thorough else f"; {remedy}",
         )
     _keep(challenger.result.run_id, run_id, found)
     _say(problem, found)

@@ -47,7 +47,9 @@ def retrained(
     """What one retraining on them has found."""
     name = "tfidf-logistic"
     write_problem(candidates={name: SMALL_PROBLEM["candidates"][name]})
-    found: Retraining = prepared.enter("retrained", machine, lambda: retrain("reviews"))
+    found: Retraining = prepared.enter(
+        "retrained", machine, lambda: retrain("reviews", thorough=True)
+    )
     return found
 
 

@@ -71,7 +71,9 @@ def needed_versions(
             reasons[number] = "a rollback"
         elif number in last:
             reasons[number] = "among the newest"
-    return reasons
+    anchors = {each.anchor for each in versions if each.version in reasons}
+    there = {each.version for each in versions}
+    return dict.fromkeys(anchors & there, "an anchor") | reasons
 
 
 def expendable_runs(

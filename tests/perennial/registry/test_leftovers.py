@@ -46,6 +46,16 @@ def test_an_old_version_is_kept_for_what_its_tags_say(old: ModelVersion, reason:
     assert kept == {1: reason, 2: "among the newest", 3: "among the newest"}
 
 
+def test_the_version_below_which_others_may_not_sink_is_kept() -> None:
+    versions = [version(1), version(2), version(3, **{"verdict.anchor": "1"})]
+
+    assert needed_versions(versions, aliased={3}, line=(), newest=2) == {
+        1: "an anchor",
+        2: "among the newest",
+        3: "an alias",
+    }
+
+
 numbers = st.sets(st.integers(1, 40))
 
 

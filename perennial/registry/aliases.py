@@ -13,6 +13,10 @@ from perennial.registry.model_version import PREVIOUS, PRODUCTION, ModelVersion
 from perennial.registry.tags import SINCE, VersionKey
 
 
+class StaleComparisonError(Exception):
+    """Production has changed since the challenger was compared with it; compare again."""
+
+
 def read_history(
     client: MlflowClient, problem: str, production: ModelVersion | None
 ) -> tuple[Change, ...]:
@@ -38,11 +42,16 @@ def promote(
 
     MLflow moves one alias at a time, atomically. ``previous`` moves first: whenever the process
     ends, both aliases name versions that work.
+
+    Raises
+    ------
+    StaleComparisonError
+        If somebody else has moved Production since the change was written down.
     """
-    _write_down(client, "promotion", version, before, note)
+    change = _write_down(client, "promotion", version, before, note)[-1]
     if before is not None and can_go_back:
         give_alias(client, before, PREVIOUS)
-    give_alias(client, version, PRODUCTION)
+    _move_production(client, version, change)
 
 
 def roll_back(
@@ -52,6 +61,11 @@ def roll_back(
 
     ``previous`` moves last, to what was Production before the version: until then a process that
     ends has either done nothing that anybody reads, or moved Production.
+
+    Raises
+    ------
+    StaleComparisonError
+        If somebody else has moved Production since the change was written down.
     """
     changes = _write_down(client, "rollback", version, before, note)
     if before is not None and version.version < before.version:
@@ -62,8 +76,40 @@ def roll_back(
         client.delete_model_version_tag(
             version.problem, str(version.version), VersionKey.ROLLED_BACK.tag
         )
-    give_alias(client, version, PRODUCTION)
+    _move_production(client, version, changes[-1])
     _name_previous(client, version, way_back(changes, version.version))
+
+
+def _move_production(client: MlflowClient, version: ModelVersion, change: Change) -> None:
+    """Give the alias ``production`` to a version, unless a later change was written down.
+
+    The time of a change is its fencing token: each is later than all that were written before it.
+    A process that was stopped between its note and its alias finds the note of another one, and
+    loses. MLflow cannot compare and set in one step; if the other one has written in the very
+    moment in which the alias moved, what it has decided is put in its place.
+    """
+    _require_newest(client, version.problem, change)
+    give_alias(client, version, PRODUCTION)
+    try:
+        _require_newest(client, version.problem, change)
+    except StaleComparisonError:
+        later = _newest(client, version.problem)
+        if later is not None:
+            give_alias(client, replace(version, version=later.after), PRODUCTION)
+        raise
+
+
+def _require_newest(client: MlflowClient, problem: str, change: Change) -> None:
+    newest = _newest(client, problem)
+    if newest is not None and newest.at > change.at:
+        raise StaleComparisonError(
+            f"Production of {problem} has been moved to version {newest.after} since"
+        )
+
+
+def _newest(client: MlflowClient, problem: str) -> Change | None:
+    changes = written(client.get_registered_model(problem).tags)
+    return changes[-1] if changes else None
 
 
 def give_alias(client: MlflowClient, version: ModelVersion, alias: str) -> None:

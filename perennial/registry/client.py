@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from perennial.commands import command
 from perennial.errors import OutsideError
 from perennial.registry import aliases
+from perennial.registry.aliases import StaleComparisonError
 from perennial.registry.artifact import (
     GOLDEN_FILE,
     MODEL_FILE,
@@ -62,10 +63,6 @@ __all__ = [
 ]
 
 _VERSIONS_AT_ONCE = 50
-
-
-class StaleComparisonError(Exception):
-    """Production has changed since the challenger was compared with it; compare again."""
 
 
 class Registry(Removal):
@@ -277,7 +274,8 @@ class Registry(Removal):
         Raises
         ------
         StaleComparisonError
-            If Production is not the expected version any more.
+            If Production is not the expected version any more, or somebody else has moved it while
+            this process was held up; then it is what they say.
         """
         current = self.production(version.problem)
         if current is not None and current.version == version.version:
@@ -298,7 +296,8 @@ class Registry(Removal):
         Raises
         ------
         StaleComparisonError
-            If Production is not the expected version any more.
+            If Production is not the expected version any more, or somebody else has moved it while
+            this process was held up; then it is what they say.
         """
         _require(self.production(version.problem), expected)
         with explained():

@@ -44,6 +44,43 @@ def test_each_rollback_goes_one_version_further_back(
     assert [version(n).rolled_back for n in (1, 2, 3)] == [None, "wrong", "wrong"]
 
 
+def fourth(client: MlflowClient, registry: Registry) -> ModelVersion:
+    client.create_model_version("reviews", "s3://nowhere/4")
+    return registry.version("reviews", 4)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_process_that_was_held_up_loses_to_who_came_meanwhile_and_history_says_so(
+    moment: str,
+    registry: Registry,
+    version: Callable[[int], ModelVersion],
+    client: MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    new, meanwhile = fourth(client, registry), []
+    give = MlflowClient.set_registered_model_alias
+
+    def held_up(self: MlflowClient, name: str, alias: str, number: str) -> None:
+        """As if the process stood still just then, and another one promoted version 4."""
+        if moment == "after" and alias == "production":
+            give(self, name, alias, number)
+        if not meanwhile and alias == ("previous" if moment == "before" else "production"):
+            meanwhile.append(number)
+            registry.promote(new, expected=registry.production("reviews"), note=WHY)
+        if moment == "before" or alias != "production":
+            give(self, name, alias, number)
+
+    registry.roll_back(version(2), expected=version(3), note=WHY)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", held_up)
+        with pytest.raises(StaleComparisonError):
+            registry.promote(version(3), expected=version(2), note=WHY)
+
+    assert aliases(registry)[0] == 4
+    last = registry.history("reviews")[-1]
+    assert (last.before, last.after) == ((2, 4) if moment == "before" else (3, 4))
+
+
 def test_going_forward_again_takes_the_mark_away(
     registry: Registry, version: Callable[[int], ModelVersion]
 ) -> None:

@@ -214,6 +214,17 @@ def backup(
 
 
 @app.command(rich_help_panel=_SYSTEM)
+def retire(
+    problem: Annotated[str, typer.Argument(help="Name of the problem; its file may be gone.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Bring it back.")] = False,
+) -> None:
+    """Let go of a problem: it is neither answered nor retrained; its versions stay."""
+    from deployments.retire import run_retire
+
+    run_retire(problem, undo=undo)
+
+
+@app.command(rich_help_panel=_SYSTEM)
 def restore(
     place: Annotated[str, typer.Argument(help="The folder that `perennial backup` has made.")],
 ) -> None:

@@ -182,10 +182,14 @@ def measurements(settings: Settings) -> Iterator[Sample]:
     """
     loaded = load_problems(settings.problems_dir)
     problems = {problem.name: problem for problem in loaded.problems}
+    known = problems.keys() | loaded.errors.keys()
     databases = {problem.source.database for problem in problems.values()}
     with mongodb.connect(settings) as client:
         for database in sorted(databases):
             for measured in latest(client[database]):
+                if measured.problem not in known:
+                    # Its file is gone: nobody is to be told about it.
+                    continue
                 of = {"flow": measured.flow, "problem": measured.problem}
                 at = measured.at.timestamp()
                 yield sample("flow_last_success_timestamp_seconds", at, **of)
@@ -206,14 +210,18 @@ def production(settings: Settings) -> Iterator[Sample]:
         If MLflow does not answer.
     """
     registry = open_registry(settings)
+    loaded = load_problems(settings.problems_dir)
+    known = {problem.name for problem in loaded.problems} | loaded.errors.keys()
+    every = registry.problems()
+    known -= {each.problem for each in every if each.retired is not None}
     for version in registry.waiting():
-        if version.question is not None:
+        if version.question is not None and version.problem in known:
             of = {"problem": version.problem, "version": str(version.version)}
             until = version.question.until.timestamp()
             yield sample("answer_deadline_timestamp_seconds", until, **of)
-    for aliases in registry.problems():
+    for aliases in every:
         number = aliases.versions.get(PRODUCTION)
-        if number is None:
+        if number is None or aliases.problem not in known:
             continue
         version = registry.version(aliases.problem, number)
         of = {"problem": version.problem}

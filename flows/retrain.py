@@ -12,7 +12,7 @@ from perennial.concurrency import beside
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.registry.client import Registry
-from perennial.registry.lost import why_lost
+from perennial.registry.lost import require_active, why_lost
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
@@ -71,6 +71,7 @@ def retrain(
             close_unanswered(spec)
         with steps("ingest"):
             ingested = ingest(spec, rescan=rescan)
+        require_active(registry, spec.name)
         lost = why_lost(registry, spec.name)
         if lost is not None:
             get_run_logger().warning("%s The challenger takes its place by the floors.", lost)

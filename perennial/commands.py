@@ -13,6 +13,7 @@ Name = Literal[
     "migrate",
     "quarantine",
     "restore",
+    "retire",
     "retrain",
     "rollback",
     "score",

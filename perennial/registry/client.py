@@ -41,7 +41,7 @@ from perennial.registry.model_version import (
 from perennial.registry.provenance import SnapshotLike
 from perennial.registry.removal import Removal
 from perennial.registry.runs import ensure_model, explained, open_client
-from perennial.registry.tags import ERASURE, HISTORY, TAG, CanaryTags, FileTags, VersionKey
+from perennial.registry.tags import ERASURE, HISTORY, RETIRED, TAG, CanaryTags, FileTags, VersionKey
 from perennial.settings import Settings
 
 if TYPE_CHECKING:
@@ -155,7 +155,8 @@ class Registry(Removal):
                     versions = {name: int(version) for name, version in model.aliases.items()}
                     had_production = any(key.startswith(HISTORY) for key in model.tags)
                     erasure = model.tags.get(ERASURE)
-                    found.append(Aliases(model.name, versions, erasure, had_production))
+                    retired = model.tags.get(RETIRED)
+                    found.append(Aliases(model.name, versions, erasure, had_production, retired))
                 token = page.token
                 if not token:
                     return tuple(found)
@@ -253,7 +254,35 @@ class Registry(Removal):
         """Let services know that what they keep of a problem's models has to be fetched anew."""
         with explained():
             ensure_model(self._client, problem)
-            self._client.set_registered_model_tag(problem, ERASURE, at.isoformat())
+            self._client.set_registered_model_tag(problem, ERASURE, RETIRED, at.isoformat())
+
+    def retire(self, problem: str, at: datetime) -> None:
+        """Let services and the exporter let go of a problem; its versions stay.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails, or has no versions of it.
+        """
+        self._require_model(problem)
+        with explained():
+            self._client.set_registered_model_tag(problem, RETIRED, at.isoformat())
+
+    def bring_back(self, problem: str) -> None:
+        """Undo a retirement.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails, or has no versions of it.
+        """
+        self._require_model(problem)
+        with explained():
+            self._client.delete_registered_model_tag(problem, RETIRED)
+
+    def _require_model(self, problem: str) -> None:
+        if problem not in {each.problem for each in self.problems()}:
+            raise OutsideError(f"MLflow has no versions of {problem!r} (MLFLOW_TRACKING_URI).")
 
     def _search(self, wanted: Sequence[str]) -> tuple[ModelVersion, ...]:
         found: list[ModelVersion] = []

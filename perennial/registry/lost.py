@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from perennial.commands import command
+from perennial.errors import OutsideError
 from perennial.registry.client import Registry
 from perennial.registry.model_version import PRODUCTION, Aliases
 from perennial.registry.tags import RunTags
@@ -34,6 +36,22 @@ def why_lost(registry: Registry, problem: str, aliases: Aliases | None = None) -
     if had_one or registry.has_finished(problem, RunTags(verdict="promoted").as_tags()):
         return f"{problem!r} has no Production any more in MLflow, though it had one."
     return None
+
+
+def require_active(registry: Registry, problem: str) -> None:
+    """Raise if a problem was retired.
+
+    Raises
+    ------
+    OutsideError
+        Which says when, and how to bring it back.
+    """
+    found = next((each for each in registry.problems() if each.problem == problem), None)
+    if found is not None and found.retired is not None:
+        raise OutsideError(
+            f"{problem!r} was retired on {found.retired[:10]}; "
+            f"`{command('retire', problem, '--undo')}` brings it back."
+        )
 
 
 def _why_gone(registry: Registry, problem: str, number: int) -> str | None:

@@ -344,12 +344,15 @@ class Aliases:
         When documents of the problem were last erased, if any were.
     had_production : bool
         Whether a version has ever been Production.
+    retired : str or None
+        When the problem was retired, if it was.
     """
 
     problem: str
     versions: Mapping[str, int]
     erasure: str | None = None
     had_production: bool = False
+    retired: str | None = None
 
 
 def _number(text: str) -> float | None:

@@ -23,6 +23,8 @@ METRIC: Final = f"{TAG}holdout."
 LIBRARY: Final = f"{TAG}version."
 # When documents of a problem were last erased, as a tag of its registered model.
 ERASURE: Final = f"{TAG}erasure"
+# When a problem was retired, as a tag of its registered model.
+RETIRED: Final = f"{TAG}retired"
 SHADOW: Final = "shadow"
 RunKind = Literal["retrain", "candidate", "experiment", "explored", "monitor", "reproduce"]
 

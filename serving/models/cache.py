@@ -88,6 +88,11 @@ class ModelCache:
                 {alias: facts.unpack() for alias, facts in state.versions.items()},
             )
 
+    def drop(self, problem: str) -> None:
+        """Forget what the aliases of a problem named; its versions stay until others need room."""
+        with self._on_disk():
+            (self._folder / problem / _STATE).unlink(missing_ok=True)
+
     def read(self, version: ModelVersion) -> ModelFile:
         """Return the files of a version, not verified yet.
 

@@ -95,7 +95,9 @@ class ModelStore:
             If the registry does not answer.
         """
         for aliases in registry.problems():
-            if _PROBLEM.fullmatch(aliases.problem) and PRODUCTION in aliases.versions:
+            if aliases.retired is not None:
+                self._let_go(aliases.problem)
+            elif _PROBLEM.fullmatch(aliases.problem) and PRODUCTION in aliases.versions:
                 try:
                     self._update(registry, aliases)
                 except Exception as error:  # noqa: BLE001 - it is logged, and the next must be seen
@@ -125,6 +127,17 @@ class ModelStore:
         if dangling:
             gone = ", ".join(f"{alias} {aliases.versions[alias]}" for alias in dangling)
             raise OutsideError(f"Aliases name versions that are not in the registry: {gone}.")
+
+    def _let_go(self, problem: str) -> None:
+        """Answer no more for a problem that was retired, also after the next start."""
+        served = self.served.get(problem)
+        if served is None:
+            return
+        self.served = {name: each for name, each in self.served.items() if name != problem}
+        for alias, loaded in _by_alias(served):
+            self._metrics.loaded(problem, alias, loaded.version.version, here=False)
+        self._cache.drop(problem)
+        _log.info("%r was retired, and is not answered any more.", problem)
 
     def _trouble(self, problem: str, error: Exception) -> None:
         """Log and count trouble with a problem, once."""

@@ -52,7 +52,8 @@ def test_help_shows_every_command_in_the_group_of_what_people_want() -> None:
         "score",
         "status",
     }
-    system = {"serve", "up", "down", "apply", "exporter", "migrate", "tidy", "backup", "restore"}
+    system = {"serve", "up", "down", "apply", "exporter", "migrate", "tidy", "backup"}
+    system |= {"restore", "retire"}
     assert commands("Run the system") == system
     assert "Retrain one problem on everything that is in MongoDB by now." in groups["Learn"]
 

@@ -17,6 +17,7 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.local import embedded
 from perennial.prometheus import EXPORTER, FLOWS, PREFIX
+from perennial.registry.client import Registry
 from perennial.settings import Settings
 from perennial.status.deadline import deadline
 from perennial.stores import mongodb
@@ -299,8 +300,9 @@ def test_prefect_is_asked_only_where_it_has_an_address(machine: Settings) -> Non
 
 @pytest.mark.usefixtures("registry")
 def test_until_when_a_version_waits_for_an_answer_is_exported(
-    machine: Settings, client: MlflowClient
+    machine: Settings, client: MlflowClient, write_problem: Callable[..., Problem]
 ) -> None:
+    write_problem()
     client.create_registered_model("reviews")
     for verdict in ("kept", "waiting"):
         tags = {"verdict": verdict, "question.asked": "2026-01-01", "question.until": "2026-01-02"}
@@ -314,3 +316,35 @@ def test_until_when_a_version_waits_for_an_answer_is_exported(
     assert {labels: value for (metric, labels), value in found.items() if metric == name} == {
         (("problem", "reviews"), ("version", "2")): until
     }
+
+
+def test_a_problem_whose_file_is_gone_or_that_was_retired_is_exported_no_more(
+    machine: Settings,
+    registry: Registry,
+    client: MlflowClient,
+    write_problem: Callable[..., Problem],
+) -> None:
+    reviews = write_problem()
+    record("retrain", reviews, [Gauge("snapshot_documents", 12)])
+    client.create_registered_model("reviews")
+    client.create_model_version("reviews", "file:///nowhere")
+    registry.promote(registry.version("reviews", 1), expected=None)
+    sources = [
+        ("mongodb", lambda: measurements(machine)),
+        ("registry", lambda: production(machine)),
+    ]
+
+    def about_reviews() -> set[str]:
+        found = exposed(Sources(sources))
+        return {name for name, labels in found if ("problem", "reviews") in labels}
+
+    assert about_reviews() > {"perennial_production_version", "perennial_snapshot_documents"}
+
+    registry.retire("reviews", datetime.now(UTC))
+    assert "perennial_production_version" not in about_reviews()
+    registry.bring_back("reviews")
+    assert "perennial_production_version" in about_reviews()
+
+    # Another problem of the same database is left.
+    (machine.problems_dir / "reviews.yaml").rename(machine.problems_dir / "other.yaml")
+    assert about_reviews() == set()

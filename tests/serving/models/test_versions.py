@@ -360,6 +360,27 @@ def test_an_alias_that_vanishes_does_not_stop_the_service(
     assert _version(client) == 1
 
 
+def test_a_retired_problem_is_answered_no_more_until_it_is_brought_back(
+    serve: Serve, machine: Settings, production: ModelVersion, registry: Registry
+) -> None:
+    service, client = serve()
+    _ready(client)
+
+    registry.retire("reviews", datetime.now(UTC))
+    _has_looked_again(service)
+
+    assert client.post("/classify", json={"inputs": [GOOD]}).status_code == 503
+    assert metric(client, "perennial_model_info", alias="production", version="1") == 0
+    # Nor does a service answer that starts anew and finds it on its disk.
+    again, other = serve()
+    _has_looked_again(again)
+    assert other.post("/classify", json={"inputs": [GOOD]}).status_code == 503
+
+    registry.bring_back("reviews")
+    _has_looked_again(service)
+    assert _version(client) == 1
+
+
 def test_workers_of_one_machine_fetch_a_version_once(
     serve: Serve, production: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -254,7 +254,7 @@ class Registry(Removal):
         """Let services know that what they keep of a problem's models has to be fetched anew."""
         with explained():
             ensure_model(self._client, problem)
-            self._client.set_registered_model_tag(problem, ERASURE, RETIRED, at.isoformat())
+            self._client.set_registered_model_tag(problem, ERASURE, at.isoformat())
 
     def retire(self, problem: str, at: datetime) -> None:
         """Let services and the exporter let go of a problem; its versions stay.

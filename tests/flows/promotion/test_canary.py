@@ -60,7 +60,7 @@ class Flipped:
         return np.where(scores[:, :1] > 0.5, scores[:, ::-1], scores)
 
     def assess(self, inputs: Any) -> Any:
-        return self.probabilities(inputs), None
+        return self._predictor.assess(inputs)._replace(probabilities=self.probabilities(inputs))
 
     def decide(self, probabilities: Any) -> list[int]:
         decided: list[int] = self._predictor.decide(probabilities)

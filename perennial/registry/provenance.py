@@ -18,6 +18,8 @@ from mlflow import MlflowClient
 from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_USER
 
 from perennial.registry.artifact import REQUIREMENTS
@@ -66,15 +68,22 @@ def attach(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> Non
         for name, content in files.items():
             file = Path(scratch) / name
             file.write_bytes(content)
-            client.log_artifact(run_id, str(file))
+            _files(client, run_id).log_artifact(str(file))
 
 
 def attached(client: MlflowClient, run_id: str, name: str) -> bytes | None:
     """Return a file that was kept with a run, or None if there is none of that name."""
-    if name not in {file.path for file in client.list_artifacts(run_id)}:
+    files = _files(client, run_id)
+    if name not in {file.path for file in files.list_artifacts()}:
         return None
     with TemporaryDirectory() as scratch:
-        return Path(client.download_artifacts(run_id, name, scratch)).read_bytes()
+        return Path(files.download_artifacts(name, scratch)).read_bytes()
+
+
+def _files(client: MlflowClient, run_id: str) -> ArtifactRepository:
+    # MLflow's client remembers the place of a run whose database has moved since.
+    place = client.get_run(run_id).info.artifact_uri
+    return get_artifact_repository(place, tracking_uri=client.tracking_uri)
 
 
 def installed() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -24,15 +25,25 @@ DAY = timedelta(days=1)
 VERSIONS = 8
 
 
+@pytest.fixture(scope="module")
+def eight_versions(
+    tmp_path_factory: pytest.TempPathFactory, snippets: Sequence[tuple[str, int]]
+) -> Path:
+    """A folder with an MLflow that has eight versions, none of them Production."""
+    folder = tmp_path_factory.mktemp("eight")
+    register_small(folder, [fit_small(snippets[:100])] * VERSIONS)
+    return folder
+
+
 @pytest.fixture
 def reviews(
     write_problem: Callable[..., Problem],
-    snippets: Sequence[tuple[str, int]],
+    eight_versions: Path,
     machine: Settings,
     registry: Registry,
 ) -> Problem:
     """A problem with eight versions, of which 2 and 4 were Production and 4 is."""
-    register_small(machine.data_dir, [fit_small(snippets[:100])] * VERSIONS)
+    shutil.copytree(eight_versions, machine.data_dir, dirs_exist_ok=True)
     for number in (2, 4):
         registry.promote(
             registry.version("reviews", number),

@@ -105,8 +105,7 @@ class Answer:
 
     def judged(self, rule: Abstain) -> Answer:
         """Return the answer without the labels that a rule keeps back."""
-        sure = self.probabilities[range(len(self.decided)), self.decided].tolist()
-        why = [rule.judge(*each) for each in zip(self.known, sure, strict=True)]
+        why = [rule.judge(*each) for each in zip(self.known, self._sure, strict=True)]
         return replace(self, abstained=why) if any(why) else self
 
     def body(self, ids: Sequence[str], errors: Sequence[InputError] = ()) -> bytes:
@@ -213,10 +212,19 @@ class Answer:
             version=self.version.version,
             ids=ids,
             labels=self.labels,
-            probabilities=self.probabilities[range(len(ids)), self.decided].tolist(),
+            probabilities=self._sure,
             inputs=inputs,
             seconds=seconds,
         )
+
+    @property
+    def _sure(self) -> list[float]:
+        """The probability of each label that the model decides on."""
+        if len(self.decided) == 1:
+            # Most requests are so, and NumPy takes as long to look for one number as for hundreds.
+            return [self.probabilities.item(0, self.decided[0])]
+        sure: list[float] = self.probabilities[range(len(self.decided)), self.decided].tolist()
+        return sure
 
 
 def join(portions: Sequence[Answer]) -> Answer:

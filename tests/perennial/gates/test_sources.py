@@ -10,6 +10,7 @@ import pytest
 from perennial.config.problem import Problem
 from perennial.config.sections.gates import Gates
 from perennial.gates.base import FeedbackAgreement
+from perennial.gates.better import Freshness
 from perennial.gates.slices import Slice
 from perennial.gates.sources import Sources
 from perennial.metrics import Predictions
@@ -67,7 +68,7 @@ def test_a_gain_that_is_there_without_feedback_promotes(problem: Problem) -> Non
 
 
 def test_where_no_loss_suffices_feedback_does_not_hide_one(problem: Problem) -> None:
-    measured = {"sources": Sources(NAMES), "better": True}
+    measured = {"sources": Sources(NAMES), "better": Freshness(newer=True)}
     gates = {"not_worse": {"margin": 0.1}}
 
     found = verdict(asking(problem, **gates), WORSE, PRODUCTION, measured)

@@ -213,8 +213,10 @@ class Service:
     async def _readyz(self, _: Request) -> Response:
         """Answer whether there is a model, with the versions and origins of all models."""
         served = [served.production for _, served in sorted(self.store.served.items())]
+        # As long as others may still come, requests that name no model are not answered.
+        is_ready = self.store.knows(None)
         answer = ReadyAnswer(
-            ready=bool(served),
+            ready=is_ready,
             registry=self.watcher.registry,
             models=[
                 ReadyModel(
@@ -225,7 +227,7 @@ class Service:
                 for loaded in served
             ],
         )
-        return json_answer(200 if served else 503, answer.model_dump_json().encode())
+        return json_answer(200 if is_ready else 503, answer.model_dump_json().encode())
 
     async def _metrics(self, request: Request) -> Response:
         """Answer with the metrics of all workers, to everybody unless a key is meant for them."""

@@ -35,6 +35,7 @@ Serve = Callable[..., tuple[Service, TestClient]]
 
 def _version(client: TestClient, **headers: str) -> int:
     answer = client.post("/classify", json={"inputs": [GOOD]}, headers=headers)
+    assert answer.status_code == 200, answer.text
     return int(answer.json()["predictions"][0]["version"])
 
 

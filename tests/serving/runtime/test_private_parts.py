@@ -35,6 +35,7 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> None:
         (auto, "AutoHTTPProtocol"),
         (Controller, "start"),
         (SysHandler, "quit"),
+        (SysHandler, "handle_hup"),
         (CircusSocket, "bind_and_listen"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))

@@ -60,7 +60,7 @@ def _write_problem(folder: Path, database: str) -> dict[str, Any]:
     problem["candidates"] = {_CANDIDATE: problem["candidates"][_CANDIDATE]}
     for other in ("baseline", "experiment"):
         problem.pop(other, None)
-    problem["gates"] = {"floors": {"accuracy": 0.6}, "first_version": None}
+    problem["gates"] = {"floors": {"accuracy": 0.6}, "first_version": None, "confirm": "none"}
     folder.mkdir()
     yaml.dump(problem, folder / "sentiment.yaml")
     return problem

@@ -61,13 +61,13 @@ OPINIONS: dict[str, Any] = {
             "estimator": "multinomial_naive_bayes",
         }
     },
-    "gates": {"floors": {"accuracy": 0.3}, "first_version": None},
+    "gates": {"floors": {"accuracy": 0.3}, "first_version": None, "confirm": "none"},
 }
 PEOPLE: dict[str, Any] = {
     "inputs": {"status": "category", "age": "category", "sex": "category"},
     "labels": {"died": 0, "survived": 1},
     "candidates": {"tree": {"estimator": "decision_tree"}},
-    "gates": {"floors": {"accuracy": 0.1}, "first_version": None},
+    "gates": {"floors": {"accuracy": 0.1}, "first_version": None, "confirm": "none"},
 }
 
 

@@ -126,7 +126,7 @@ class World:
             "labels": {"negative": 0, "positive": 1},
             "preparations": {"plain": {"stop_words": "keep", "lemmas": "none"}},
             "candidates": {name: CANDIDATES[name] for name in candidates},
-            "gates": {"floors": {"accuracy": 0.3}, "first_version": None},
+            "gates": {"floors": {"accuracy": 0.3}, "first_version": None, "confirm": "none"},
         }
         with (self.problems / f"{self.problem}.yaml").open("w") as file:
             YAML(typ="safe").dump(content, file)

@@ -208,7 +208,7 @@ def backup(
     ] = None,
 ) -> None:
     """Save models, snapshots, logs, feedback and problems, consistent with each other."""
-    from deployments.backup import run_backup
+    from deployments.commands.backup import run_backup
 
     run_backup(place, documents=documents)
 
@@ -219,7 +219,7 @@ def retire(
     undo: Annotated[bool, typer.Option("--undo", help="Bring it back.")] = False,
 ) -> None:
     """Let go of a problem: it is neither answered nor retrained; its versions stay."""
-    from deployments.retire import run_retire
+    from deployments.commands.retire import run_retire
 
     run_retire(problem, undo=undo)
 
@@ -229,7 +229,7 @@ def restore(
     place: Annotated[str, typer.Argument(help="The folder that `perennial backup` has made.")],
 ) -> None:
     """Restore a backup where there is nothing yet; its files are verified before."""
-    from deployments.backup import run_restore
+    from deployments.commands.backup import run_restore
 
     run_restore(place)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deployments.backup import run_backup, run_restore
+from deployments.commands.backup import run_backup, run_restore
 from flows.retrain import retrain
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.retire import run_retire
+from deployments.commands.retire import run_retire
 from flows.retrain import retrain
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError

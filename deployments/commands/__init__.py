@@ -1,0 +1,1 @@
+"""Commands of `perennial` that are no flows, one module each."""

@@ -41,7 +41,7 @@ from perennial.registry.model_version import (
 from perennial.registry.provenance import SnapshotLike
 from perennial.registry.removal import Removal
 from perennial.registry.runs import ensure_model, explained, open_client
-from perennial.registry.tags import ERASURE, HISTORY, RETIRED, TAG, CanaryTags, FileTags, VersionKey
+from perennial.registry.tags import ERASURE, TAG, CanaryTags, FileTags, VersionKey
 from perennial.settings import Settings
 
 if TYPE_CHECKING:
@@ -144,23 +144,6 @@ class Registry(Removal):
             )
         return self._download(version.model_id, name)
 
-    def problems(self) -> tuple[Aliases, ...]:
-        """Return what the aliases of every problem name, by one question to MLflow per page."""
-        found: list[Aliases] = []
-        token: str | None = None
-        with explained():
-            while True:
-                page = self._client.search_registered_models(page_token=token)
-                for model in page:
-                    versions = {name: int(version) for name, version in model.aliases.items()}
-                    had_production = any(key.startswith(HISTORY) for key in model.tags)
-                    erasure = model.tags.get(ERASURE)
-                    retired = model.tags.get(RETIRED)
-                    found.append(Aliases(model.name, versions, erasure, had_production, retired))
-                token = page.token
-                if not token:
-                    return tuple(found)
-
     def version(self, problem: str, number: int) -> ModelVersion:
         """Return a version of a problem with its tags.
 
@@ -255,34 +238,6 @@ class Registry(Removal):
         with explained():
             ensure_model(self._client, problem)
             self._client.set_registered_model_tag(problem, ERASURE, at.isoformat())
-
-    def retire(self, problem: str, at: datetime) -> None:
-        """Let services and the exporter let go of a problem; its versions stay.
-
-        Raises
-        ------
-        OutsideError
-            If MLflow fails, or has no versions of it.
-        """
-        self._require_model(problem)
-        with explained():
-            self._client.set_registered_model_tag(problem, RETIRED, at.isoformat())
-
-    def bring_back(self, problem: str) -> None:
-        """Undo a retirement.
-
-        Raises
-        ------
-        OutsideError
-            If MLflow fails, or has no versions of it.
-        """
-        self._require_model(problem)
-        with explained():
-            self._client.delete_registered_model_tag(problem, RETIRED)
-
-    def _require_model(self, problem: str) -> None:
-        if problem not in {each.problem for each in self.problems()}:
-            raise OutsideError(f"MLflow has no versions of {problem!r} (MLFLOW_TRACKING_URI).")
 
     def _search(self, wanted: Sequence[str]) -> tuple[ModelVersion, ...]:
         found: list[ModelVersion] = []

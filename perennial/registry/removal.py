@@ -1,4 +1,4 @@
-"""Removal of versions, models and runs, for good where their database can be reached."""
+"""Removal: problems that are retired; versions, models and runs, for good where they can be."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from perennial.errors import OutsideError
 from perennial.private_parts import PrivatePart
 from perennial.registry import artifact_store
 from perennial.registry.examples import Examples
 from perennial.registry.leftovers import PastRun
-from perennial.registry.model_version import ModelVersion
+from perennial.registry.model_version import Aliases, ModelVersion
 from perennial.registry.runs import experiment, explained
-from perennial.registry.tags import RunKey
+from perennial.registry.tags import ERASURE, HISTORY, RETIRED, RunKey
 from perennial.settings import Settings
 
 _MODULE = "mlflow.store.tracking.sqlalchemy_store"
@@ -34,7 +35,7 @@ _GONE = "RESOURCE_DOES_NOT_EXIST"
 
 
 class Removal(Examples):
-    """Removes what retrainings left in MLflow."""
+    """Lets go of problems, and removes what retrainings left of them in MLflow."""
 
     def __init__(self, client: MlflowClient, settings: Settings) -> None:
         super().__init__(client, settings)
@@ -44,6 +45,51 @@ class Removal(Examples):
     def removes_rows(self) -> bool:
         """Whether rows of MLflow's database are removed, or only marked as deleted there."""
         return self._database is not None
+
+    def problems(self) -> tuple[Aliases, ...]:
+        """Return what the aliases of every problem name, by one question to MLflow per page."""
+        found: list[Aliases] = []
+        token: str | None = None
+        with explained():
+            while True:
+                page = self._client.search_registered_models(page_token=token)
+                for model in page:
+                    versions = {name: int(version) for name, version in model.aliases.items()}
+                    had_production = any(key.startswith(HISTORY) for key in model.tags)
+                    erasure = model.tags.get(ERASURE)
+                    retired = model.tags.get(RETIRED)
+                    found.append(Aliases(model.name, versions, erasure, had_production, retired))
+                token = page.token
+                if not token:
+                    return tuple(found)
+
+    def retire(self, problem: str, at: datetime) -> None:
+        """Let services and the exporter let go of a problem; its versions stay.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails, or has no versions of it.
+        """
+        self._require_model(problem)
+        with explained():
+            self._client.set_registered_model_tag(problem, RETIRED, at.isoformat())
+
+    def bring_back(self, problem: str) -> None:
+        """Undo a retirement.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails, or has no versions of it.
+        """
+        self._require_model(problem)
+        with explained():
+            self._client.delete_registered_model_tag(problem, RETIRED)
+
+    def _require_model(self, problem: str) -> None:
+        if problem not in {each.problem for each in self.problems()}:
+            raise OutsideError(f"MLflow has no versions of {problem!r} (MLFLOW_TRACKING_URI).")
 
     def past_runs(self, problem: str) -> tuple[PastRun, ...]:
         """Return all runs of a problem, in any order."""

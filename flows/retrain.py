@@ -71,8 +71,9 @@ def retrain(
             close_unanswered(spec)
         with steps("ingest"):
             ingested = ingest(spec, rescan=rescan)
-        require_active(registry, spec.name)
-        lost = why_lost(registry, spec.name)
+        aliases = registry.aliases_of(spec.name)
+        require_active(spec.name, aliases)
+        lost = why_lost(registry, spec.name, aliases)
         if lost is not None:
             get_run_logger().warning("%s The challenger takes its place by the floors.", lost)
         is_known = registry.has_finished(spec.name, _identity(spec, ingested))

@@ -27,7 +27,7 @@ def why_lost(registry: Registry, problem: str, aliases: Aliases | None = None) -
         If MLflow cannot be asked.
     """
     if aliases is None:
-        aliases = next((each for each in registry.problems() if each.problem == problem), None)
+        aliases = registry.aliases_of(problem)
     number = None if aliases is None else aliases.versions.get(PRODUCTION)
     if number is not None:
         return _why_gone(registry, problem, number)
@@ -38,18 +38,17 @@ def why_lost(registry: Registry, problem: str, aliases: Aliases | None = None) -
     return None
 
 
-def require_active(registry: Registry, problem: str) -> None:
-    """Raise if a problem was retired.
+def require_active(problem: str, aliases: Aliases | None) -> None:
+    """Raise if a problem was retired, by its aliases, of which it may have none.
 
     Raises
     ------
     OutsideError
         Which says when, and how to bring it back.
     """
-    found = next((each for each in registry.problems() if each.problem == problem), None)
-    if found is not None and found.retired is not None:
+    if aliases is not None and aliases.retired is not None:
         raise OutsideError(
-            f"{problem!r} was retired on {found.retired[:10]}; "
+            f"{problem!r} was retired on {aliases.retired[:10]}; "
             f"`{command('retire', problem, '--undo')}` brings it back."
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -53,15 +54,20 @@ class Removal(Examples):
         with explained():
             while True:
                 page = self._client.search_registered_models(page_token=token)
-                for model in page:
-                    versions = {name: int(version) for name, version in model.aliases.items()}
-                    had_production = any(key.startswith(HISTORY) for key in model.tags)
-                    erasure = model.tags.get(ERASURE)
-                    retired = model.tags.get(RETIRED)
-                    found.append(Aliases(model.name, versions, erasure, had_production, retired))
+                found += map(_aliases, page)
                 token = page.token
                 if not token:
                     return tuple(found)
+
+    def aliases_of(self, problem: str) -> Aliases | None:
+        """Return what the aliases of a problem name; None if it has no versions."""
+        with explained():
+            try:
+                return _aliases(self._client.get_registered_model(problem))
+            except MlflowException as error:
+                if error.error_code == _GONE:
+                    return None
+                raise
 
     def retire(self, problem: str, at: datetime) -> None:
         """Let services and the exporter let go of a problem; its versions stay.
@@ -88,7 +94,7 @@ class Removal(Examples):
             self._client.delete_registered_model_tag(problem, RETIRED)
 
     def _require_model(self, problem: str) -> None:
-        if problem not in {each.problem for each in self.problems()}:
+        if self.aliases_of(problem) is None:
             raise OutsideError(f"MLflow has no versions of {problem!r} (MLFLOW_TRACKING_URI).")
 
     def past_runs(self, problem: str) -> tuple[PastRun, ...]:
@@ -170,6 +176,16 @@ class Removal(Examples):
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         return SqlAlchemyStore(self._database, artifact_store.ROOT)
+
+
+def _aliases(model: RegisteredModel) -> Aliases:
+    return Aliases(
+        model.name,
+        {name: int(version) for name, version in model.aliases.items()},
+        erasure=model.tags.get(ERASURE),
+        had_production=any(key.startswith(HISTORY) for key in model.tags),
+        retired=model.tags.get(RETIRED),
+    )
 
 
 def _database(client: MlflowClient, settings: Settings) -> str | None:

@@ -83,12 +83,8 @@ def find_leftovers(problem: Problem, registry: Registry, now: datetime | None = 
         for number in (change.before, change.after)
         if number is not None
     }
-    aliased = {
-        number
-        for each in registry.problems()
-        if each.problem == problem.name
-        for number in each.versions.values()
-    }
+    aliases = registry.aliases_of(problem.name)
+    aliased = set(aliases.versions.values()) if aliases else set()
     kept = needed_versions(versions, aliased=aliased, line=line, newest=problem.retention.versions)
     removed = sorted(
         (each for each in versions if each.version not in kept), key=lambda each: each.version

@@ -267,7 +267,8 @@ def fails(
     caplog: pytest.LogCaptureFixture,
 ) -> Callable[..., None]:
     """Return a function that retrains and expects one sentence, and everything else untouched."""
-    from prefect.states import State
+    from prefect.client.schemas.objects import State
+    from prefect.utilities.asyncutils import run_coro_as_sync
 
     production = open_registry(machine).production("reviews")
 
@@ -278,7 +279,7 @@ def fails(
         shown = "".join([caplog.text, *capfd.readouterr()])
         assert state.is_failed(), state
         with pytest.raises(OutsideError, match=pattern) as failure:
-            state.result()
+            run_coro_as_sync(state.aresult())
         assert "\n" not in str(failure.value)
         assert str(failure.value)[:60] in " ".join(shown.split())
         assert "Traceback" not in shown

@@ -1,13 +1,14 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
 CHECKS := check-unit check-types check-format check-lint check-imports
-.PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-e2e lint format \
+.PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-thorough test-e2e lint format \
   docs bench lock dist release wheel clean \
   image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table gates-page
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
+TEST := $(BIN)/pytest -n 3 -m "not container and not e2e" --dist loadgroup --no-loadscope-reorder
 # The command `perennial`, which an installed project has by this name.
 PERENNIAL := $(BIN)/python -m deployments
 # Without its cache every process would compile all libraries anew, for seconds.
@@ -68,10 +69,15 @@ dashboards: .venv/dev ## write Grafana's dashboards, and the rules of Prometheus
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python -m tools.rules
 
-test: .venv/dev  ## the tests, against real servers, with coverage of perennial and tasks
+test: .venv/dev  ## the tests, against real servers that they start themselves
 	@$(BIN)/python -m tools.programs
-	@$(BIN)/pytest -n 3 -m "not container and not e2e" --dist loadgroup --no-loadscope-reorder --cov=perennial --cov=tasks --cov-branch \
-	  --cov-report=term:skip-covered --cov-fail-under=75
+	@$(TEST)
+
+# Coverage costs half as much again as the tests, and most examples only find what is rare.
+test-thorough: .venv/dev  ## the same with ten times the examples, other ones each time, and coverage; each week
+	@$(BIN)/python -m tools.programs
+	@$(TEST) --timeout=3000 --hypothesis-profile=thorough --cov=perennial --cov=tasks --cov-branch --cov-report=term:skip-covered \
+	  --cov-fail-under=85
 
 test-e2e: .venv/dev  ## the whole system: its commands, pages, and what happens when parts are killed
 	@$(BIN)/python -m tools.chromium

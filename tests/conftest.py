@@ -40,11 +40,12 @@ os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 import tasks  # noqa: F401 - it prepares the environment of the libraries
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
-from perennial.settings import PROJECT, Settings, get_settings
+from perennial.settings import Settings, get_settings
 from tests.seaweedfs import s3_uri, seaweedfs  # noqa: F401 - fixtures
 
-# The same examples in every run, however long one of them takes on a busy machine.
-hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+# `make test` tries the same few examples in every run, `make test-thorough` many and others.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, max_examples=30)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=300, print_blob=True)
 hypothesis.settings.load_profile("tests")
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ _CONFIGURED_ELSEWHERE = (
     "DAGSHUB_REPO_NAME",
     "DAGSHUB_TOKEN",
 )
-_UNMEASURED = {"deployments", "serving", "tools"}
 SMALL_PROBLEM: dict[str, Any] = {
     "source": {"database": "", "collection": "reviews", "late_window": "PT1H"},
     "labels": {"negative": 0, "positive": 1},
@@ -100,15 +100,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-        room = item.path.relative_to(PROJECT / "tests").parts[0]
-        whole_flow = room == "flows" and item.get_closest_marker("drawn") is None
-        if room in _UNMEASURED or whole_flow or _tries_much(item):
-            item.add_marker(pytest.mark.no_cover)
-
-
-def _tries_much(item: pytest.Item) -> bool:
-    searches = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-    return searches or item.get_closest_marker("slow") is not None
 
 
 def wait_until(

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from perennial.metrics import Predictions
 from perennial.text.tokens import Tokens
+from tests.searches import tried
 
-# The same examples in every run, however long one of them takes.
-many_examples = settings(max_examples=300, deadline=None, derandomize=True)
-some_examples = settings(max_examples=100, deadline=None, derandomize=True)
+many_examples = tried(3)
+some_examples = tried(1.5)
 
 Documents = Sequence[Sequence[str]]
 

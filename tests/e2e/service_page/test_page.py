@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.conftest import wait_until
@@ -20,6 +20,7 @@ from tests.e2e.service_page.page import (
     choose,
     classify,
 )
+from tests.searches import tried
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -222,7 +223,7 @@ def test_pieces_of_a_text_name_exactly_the_features_over_them(
     text = st.text(st.sampled_from("ab é🎬\n"), min_size=1, max_size=12)
     span = st.tuples(st.integers(0, 12), st.integers(1, 5))
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @tried(2, suppress_health_check=list(HealthCheck))
     @given(text=text, features=st.lists(st.lists(span, max_size=3), max_size=4))
     def check(text: str, features: list[list[tuple[int, int]]]) -> None:
         spans = [[[start, start + length] for start, length in feature] for feature in features]

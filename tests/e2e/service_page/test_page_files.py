@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.conftest import wait_until
@@ -19,6 +19,7 @@ from tests.e2e.service_page.page import (
     download,
     rows,
 )
+from tests.searches import tried
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -220,7 +221,7 @@ def test_what_python_writes_as_csv_the_page_reads_alike_and_gives_back_unchanged
         )
     )
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @tried(2, suppress_health_check=list(HealthCheck))
     @given(table=table, newline=st.sampled_from(["\r\n", "\n"]))
     def check(table: list[list[str]], newline: str) -> None:
         table = [["first", *(f"column {at}" for at in table[0][1:])], *table]

@@ -36,6 +36,7 @@ def _stack() -> StackedClassifier:
     return StackedClassifier(lexical, width=WIDTH, random_state=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [2, 4])
 @pytest.mark.parametrize(("counts", "vectors"), [(True, False), (False, True), (True, True)])
 def test_whichever_part_tells_the_labels_the_stack_does(

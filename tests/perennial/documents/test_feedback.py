@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.config.sections.feedback import FeedbackRules, provenance_field
@@ -40,7 +40,6 @@ def table(others: int, senders: list[str | None]) -> pa.Table:
     )
 
 
-@settings(deadline=None)
 @given(others=st.integers(0, 60), senders=SENDERS, share=st.floats(0.01, 0.99))
 def test_feedback_is_at_most_its_share_and_as_much_of_it_as_may_be(
     others: int, senders: list[str | None], share: float
@@ -56,7 +55,6 @@ def test_feedback_is_at_most_its_share_and_as_much_of_it_as_may_be(
     assert feedback == len(senders) or more > share * (others + more) - 1e-6
 
 
-@settings(deadline=None)
 @given(others=st.integers(0, 60), senders=SENDERS, share=st.floats(0.01, 0.99))
 def test_no_sender_crowds_out_another(others: int, senders: list[str | None], share: float) -> None:
     kept = within_share(table(others, senders), FeedbackRules(max_share=share))[others:]
@@ -69,7 +67,6 @@ def test_no_sender_crowds_out_another(others: int, senders: list[str | None], sh
         assert has[name] >= max(has.values(), default=0) - 1
 
 
-@settings(deadline=None)
 @given(others=st.integers(0, 60), senders=SENDERS, seed=st.integers(0, 100))
 def test_the_same_documents_are_kept_in_whatever_order_they_are_read(
     others: int, senders: list[str | None], seed: int

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -58,7 +58,6 @@ def test_many_categories_need_memory_for_documents_and_not_for_columns() -> None
 
 
 @pytest.mark.parametrize("analyzer", ["auto", "words", "characters", "both"])
-@settings(deadline=None)
 @given(seen=texts)
 def test_a_text_alone_is_encoded_as_among_many(analyzer: Any, seen: list[str]) -> None:
     encoder = TextEncoder(analyzer=analyzer, min_documents=1)

@@ -82,6 +82,7 @@ def test_its_parameters_are_those_of_the_class(spec: EstimatorSpec) -> None:
     assert list(spec.parameters) == sorted(spec.parameters)
 
 
+@pytest.mark.slow
 @every
 def test_with_three_labels_it_is_fitted_or_refused_when_the_file_is_read(
     spec: EstimatorSpec,
@@ -239,6 +240,7 @@ def test_what_is_known_of_estimators_is_known_without_the_libraries() -> None:
     assert run_fresh(code).strip() == "set()"
 
 
+@pytest.mark.slow
 def test_everything_that_a_prediction_imports_can_be_imported_before() -> None:
     code = (
         "import sys; from perennial.estimators import preload; preload()\n"

@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from perennial.fields import KINDS
 from perennial.settings import PROJECT
 from tests.fresh import run_fresh
@@ -79,6 +81,7 @@ def test_every_kind_is_named_like_its_module() -> None:
     assert list(KINDS) == ["number", "category", "boolean", "text", "date", "words"]
 
 
+@pytest.mark.slow
 def test_a_new_kind_is_one_new_module(tmp_path: Path) -> None:
     shutil.copytree(PROJECT / "perennial" / "fields", tmp_path / "fields")
     (tmp_path / "fields" / "decade.py").write_text(_DECADE)

@@ -52,6 +52,7 @@ def test_a_coin_flip_challenger_is_kept_and_the_reason_says_why(problem: Problem
     )
 
 
+@pytest.mark.slow
 def test_coin_flip_challengers_are_promoted_at_most_5_times_of_100(problem: Problem) -> None:
     floorless = gated(problem)
     flips = [right_at(0.85, documents=200, seed=seed) for seed in range(200)]

@@ -70,6 +70,7 @@ def test_a_metric_that_a_slice_does_not_have_leaves_it_unjudged(problem: Problem
     assert named(found, "slice long").passed
 
 
+@pytest.mark.slow
 def test_equal_models_fail_on_some_slice_at_most_5_times_of_100(problem: Problem) -> None:
     asked = asking(problem, slices={"margin": 0.02, "min_documents": 100})
     parts = tuple(Slice(f"{part}", np.arange(1000) % 10 == part) for part in range(10))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -44,7 +44,6 @@ def test_a_script_without_spaces_is_left_out_sign_by_sign() -> None:
     assert (strongest.feature, strongest.spans) == ("好", ((5, 6),))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=50), st.integers(0, 3_000))
 def test_the_work_is_bounded_whatever_the_text(start: str, words: int) -> None:
     model = Counting()

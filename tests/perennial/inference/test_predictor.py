@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfTransformer
@@ -32,6 +32,7 @@ from perennial.text.normal_form import normal_form
 from perennial.text.normalizer import MEMO_WORD_LENGTH, TextNormalizer
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
 from tests.perennial.conftest import EVERY, PROBLEMS
+from tests.searches import tried
 
 TRAINING = 3_000
 CANDIDATES = [
@@ -84,12 +85,8 @@ texts = st.one_of(
         " ".join
     ),
 )
-checked = settings(
-    max_examples=150,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+_CHECKS = [HealthCheck.function_scoped_fixture]
+checked = tried(suppress_health_check=_CHECKS)
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +182,7 @@ def test_every_review_gets_the_probabilities_of_the_pipeline(
     assert_equal(ours, model(name).predict_proba(texts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_odd_texts_get_the_probabilities_of_the_pipeline_alone_and_together(
     name: str, model: Callable[[str], Pipeline], predictor: Callable[[str], CompiledTextPredictor]
@@ -213,7 +211,7 @@ def test_any_texts_get_the_probabilities_of_the_pipeline(
         np.testing.assert_allclose(alone, ours, rtol=0, atol=1e-12)
 
 
-@settings(checked, max_examples=50)
+@tried(0.5, suppress_health_check=_CHECKS)
 @given(data=st.data())
 def test_any_options_give_the_probabilities_of_the_pipeline(
     snippets: list[tuple[str, int]], data: st.DataObject
@@ -288,6 +286,7 @@ def test_one_text_in_place_of_a_list_is_refused(
         predictor("bow-bayes").probabilities("good")
 
 
+@pytest.mark.slow
 def test_threads_that_ask_at_once_get_the_same_answers(
     table: pa.Table, model: Callable[[str], Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,6 +168,7 @@ def test_records_rows_of_a_frame_and_a_column_of_a_snapshot_are_read_alike() -> 
         reader.transform([{"width": 1.0, "colour": "red"}])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["logistic", "tree", "forest", "svm", "boosted"])
 def test_a_model_file_of_every_algorithm_loads_without_pickle_and_answers_the_same(
     name: str,

@@ -108,6 +108,7 @@ def test_a_weighted_document_counts_like_so_many_copies_of_it(
     np.testing.assert_allclose(at_once, by_hand, atol=1e-12)
 
 
+@pytest.mark.slow
 @every_metric
 def test_an_interval_holds_the_middle_of_what_resamples_by_hand_give(
     metric: MetricName, monkeypatch: pytest.MonkeyPatch
@@ -179,6 +180,7 @@ def test_equal_predictions_differ_by_nothing_at_all(metric: MetricName) -> None:
     assert difference(metric, p, p, confidence=0.95, seed=3) == Interval(0, 0, 0)
 
 
+@pytest.mark.slow
 @every_metric
 @pytest.mark.parametrize("classes", [("no", "yes"), ("low", "middle", "high")])
 def test_what_one_model_wins_the_other_loses(metric: MetricName, classes: tuple[str, ...]) -> None:
@@ -237,6 +239,7 @@ def test_models_whose_documents_have_other_labels_are_not_compared() -> None:
         difference("f1", here, replace(here, truth=1 - here.truth), confidence=0.95, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "documents", "rate"),
     [("accuracy", 300, 0.85), ("accuracy", 100, 0.97), ("log_loss", 200, 0.8)],
@@ -259,6 +262,7 @@ def test_of_two_equally_good_models_the_other_seldom_looks_provably_better(
     assert np.mean([gain.high < 0 for gain in gains]) <= 0.05
 
 
+@pytest.mark.slow
 def test_a_truly_better_model_mostly_looks_provably_better(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -313,6 +317,7 @@ def test_two_comparisons_at_once_leave_blas_its_threads() -> None:
         assert threadpool_info() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "precision", "recall", "f1"])
 def test_drawing_kinds_of_documents_gives_the_interval_of_drawing_documents(
     metric: MetricName, monkeypatch: pytest.MonkeyPatch

@@ -75,6 +75,7 @@ def test_a_few_documents_prove_no_gain_however_they_fall(wins: int) -> None:
     assert low < 0 < high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c", "d")])
 @pytest.mark.parametrize("documents", [8, 50, 1_000])
 def test_a_model_that_is_always_right_may_be_wrong_about_the_next_document(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.monitoring.domain_classifier import tell_apart
@@ -229,7 +229,6 @@ def test_a_missing_column_is_left_out_and_missing_numbers_are_compared() -> None
     assert (test.name, test.drifted, test.size) == ("a_missing", True, 1.0)
 
 
-@settings(max_examples=30)
 @given(
     st.lists(st.sampled_from("abcdef"), min_size=1), st.lists(st.sampled_from("abcdef"), min_size=1)
 )

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.config.loader import load_problem
@@ -15,9 +15,10 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.profile.template import write_problem
 from tests.perennial.profile.tables import choices, draft, labels, numbers, texts
+from tests.searches import tried
 
 N = 120
-few_examples = settings(max_examples=40, deadline=None, derandomize=True)
+few_examples = tried()
 NAMES = st.text(min_size=1, max_size=12).map(str.strip).filter(bool) | st.sampled_from(
     [
         "yes",

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.config.sections.rollout import Rollout
@@ -20,6 +20,7 @@ from perennial.promotion.confidence_sequences import (
     log_evidence_of_difference,
     quantile_interval,
 )
+from tests.searches import tried
 
 ALPHA = 0.05
 DAY = timedelta(days=1)
@@ -35,7 +36,7 @@ tallies = st.integers(0, 400).flatmap(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@tried()
 @given(tallies, tallies)
 def test_the_interval_contains_what_was_observed_and_turns_with_the_samples(
     one: Tally, other: Tally
@@ -49,7 +50,7 @@ def test_the_interval_contains_what_was_observed_and_turns_with_the_samples(
     assert -1 <= found.low <= found.high <= 1
 
 
-@settings(max_examples=50, deadline=None)
+@tried()
 @given(tallies, tallies, st.floats(-0.99, 0.99))
 def test_the_evidence_is_that_against_the_least_doubtful_pair_of_rates(
     one: Tally, other: Tally, difference: float

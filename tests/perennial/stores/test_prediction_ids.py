@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.stores import prediction_ids, signing_key
@@ -18,7 +18,6 @@ ISSUED = [
 COUNTS = st.integers(1, 300)
 
 
-@settings(deadline=None)
 @given(
     problem=st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True),
     version=st.integers(1, 10**9 - 1),
@@ -38,7 +37,6 @@ def test_what_was_issued_is_read_as_it_was_issued(
         assert abs(found.at - prediction_ids.time()) < 60
 
 
-@settings(deadline=None)
 @given(
     st.one_of(
         st.text(),
@@ -50,7 +48,6 @@ def test_no_id_that_was_not_issued_is_taken(invented: str) -> None:
     assert invented in ISSUED or IDS.read(invented) is None
 
 
-@settings(deadline=None)
 @given(st.sampled_from(ISSUED), st.data())
 def test_no_id_stays_valid_when_a_part_of_it_is_changed(issued: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(issued) - 1))
@@ -60,7 +57,6 @@ def test_no_id_stays_valid_when_a_part_of_it_is_changed(issued: str, data: st.Da
     assert changed in ISSUED or IDS.read(changed) is None
 
 
-@settings(deadline=None)
 @given(COUNTS, st.integers(0, 2**20 - 1))
 def test_a_request_has_no_more_ids_than_inputs(count: int, position: int) -> None:
     first = IDS.issue("reviews", 1, count, logged=True)[0]

@@ -7,11 +7,12 @@ from pathlib import Path
 from string import ascii_lowercase
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.text.lemmatizer import load_lemmas
 from tests.perennial.conftest import EVERY
+from tests.searches import tried
 from tools.build_lemmas import DATA, build_table, single_words
 
 Lemmatize = Callable[[str, str], str]
@@ -76,7 +77,7 @@ def test_every_inflection_has_the_lemma_nltk_gives(
     assert mismatches(nltk_says, sorted(forms)[::every], pos) == {}
 
 
-@settings(max_examples=1000, deadline=None)
+@tried(10)
 @given(word=words, pos=st.sampled_from("nvasr"))
 def test_any_word_at_all_has_the_lemma_nltk_gives(
     nltk_says: Lemmatize, word: str, pos: str

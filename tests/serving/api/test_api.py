@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from httpx import ASGITransport, AsyncClient
 from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 from starlette.testclient import TestClient
@@ -23,6 +22,7 @@ from perennial.config.problem import Problem
 from perennial.registry.model_version import ModelVersion
 from serving.api.app import Service
 from tests.conftest import wait_until
+from tests.searches import tried
 from tests.serving.conftest import metric
 from tests.small_models import BAD, GOOD
 
@@ -339,9 +339,7 @@ _NEARLY_RIGHT = st.fixed_dictionaries(
 )
 
 
-@hypothesis_settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@tried(5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=(_JSON | _NEARLY_RIGHT).map(lambda value: json.dumps(value).encode()) | st.binary())
 @pytest.mark.parametrize("path", ["/classify", "/feedback"])
 def test_no_body_makes_the_service_fail(client: TestClient, path: str, body: bytes) -> None:

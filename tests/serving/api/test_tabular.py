@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
@@ -20,6 +19,7 @@ from perennial.registry.artifact import Golden
 from perennial.settings import ServingSettings, Settings
 from tests.conftest import forget_mlflow, wait_until
 from tests.flowers import SETOSA, VIRGINICA, fitted, flowers, write_iris
+from tests.searches import tried
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -206,9 +206,7 @@ def test_a_record_without_any_value_is_refused(client: TestClient) -> None:
     assert answer.json()["error"]["code"] == "missing"
 
 
-@settings_of_hypothesis(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@tried(3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.floats(width=64), min_size=1, max_size=4), st.sampled_from(list(SETOSA)))
 def test_any_number_is_answered_with_probabilities_or_refused_by_itself(
     client: TestClient, values: list[float], name: str

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.values import MultiProcessValue
 
 from serving.telemetry.dead_workers import DeadWorkers
+from tests.searches import tried
 
 
 def _count(folder: Path, pid: int, requests: int, seconds: float) -> None:
@@ -59,9 +59,7 @@ def test_sums_stay_and_files_go(tmp_path: Path) -> None:
     ]
 
 
-@settings_of_hypothesis(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@tried(0.7, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sets(st.integers(1, 12)), min_size=1, max_size=4))
 def test_deaths_in_any_order_lose_and_double_nothing(
     tmp_path_factory: pytest.TempPathFactory, deaths: list[set[int]]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from perennial.config.problem import Problem
@@ -19,6 +19,7 @@ from perennial.settings import Settings
 from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tasks.data.ingest import IngestResult, ingest
 from tests.conftest import HOUR, MIDNIGHT, MINUTE
+from tests.searches import tried
 from tests.tasks.conftest import Ingest
 from tests.tasks.contents import reasons_of
 
@@ -308,12 +309,7 @@ _HISTORY = st.lists(
 )
 
 
-@settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@tried(0.3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=_HISTORY)
 def test_after_any_history_the_snapshot_is_what_the_collection_says(
     history: list[tuple[list[tuple[str, int, int, int]], str]],

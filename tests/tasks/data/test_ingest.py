@@ -13,7 +13,7 @@ from uuid import UUID
 import pymongo.monitoring
 import pytest
 from bson import Binary, Int64, ObjectId
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from perennial.config.problem import Problem
@@ -26,6 +26,7 @@ from perennial.stores.documents import open_documents
 from perennial.stores.snapshots.store import SnapshotStore
 from tasks.data.ingest import ingest
 from tests.conftest import HOUR, MIDNIGHT, MINUTE
+from tests.searches import tried
 from tests.tasks.conftest import Ingest
 from tests.tasks.contents import MISSING, all_rows, reasons_of, spoil, used_ids
 
@@ -445,12 +446,7 @@ _ARRIVALS = st.lists(
 )
 
 
-@settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@tried(0.3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrivals=_ARRIVALS)
 def test_arrivals_in_groups_lead_to_the_same_contents_as_all_at_once(
     arrivals: list[tuple[int, int, int, int]],

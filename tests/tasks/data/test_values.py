@@ -274,7 +274,7 @@ PLACES = st.sampled_from(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PLACES, BSON)
 def test_any_value_in_any_field_is_used_or_kept_out_with_a_known_code(
     problem: Problem, path: str, value: Any

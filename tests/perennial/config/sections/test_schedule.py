@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from itertools import islice
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.server.schemas.schedules import CronSchedule as StartedByPrefect
 from pydantic import ValidationError
 
 from perennial.config.sections.schedule import Schedule
+from tests.searches import tried
 
 _RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
 
@@ -30,7 +31,7 @@ def _crons(draw: st.DrawFn) -> str:
     return " ".join(fields)
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@tried(suppress_health_check=[HealthCheck.too_slow])
 @given(_crons())
 def test_what_a_problem_may_say_prefect_understands(cron: str) -> None:
     schedule = Schedule(retrain=cron)
@@ -71,7 +72,7 @@ def test_a_flow_is_expected_when_prefect_starts_it(cron: str, timezone: str) -> 
     assert list(islice(schedule.times_after("retrain", start), 5)) == started
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@tried(suppress_health_check=[HealthCheck.too_slow])
 @given(_crons())
 def test_whatever_a_problem_may_say_prefect_starts_the_flow_at_those_times(cron: str) -> None:
     schedule = Schedule(retrain=cron)

@@ -8,7 +8,7 @@ CHECKS := check-unit check-types check-format check-lint check-imports
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
-TEST := $(BIN)/pytest -n 3 -m "not container and not e2e" --dist loadgroup --no-loadscope-reorder
+TEST := $(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
 # The command `perennial`, which an installed project has by this name.
 PERENNIAL := $(BIN)/python -m deployments
 # Without its cache every process would compile all libraries anew, for seconds.
@@ -71,13 +71,13 @@ dashboards: .venv/dev ## write Grafana's dashboards, and the rules of Prometheus
 
 test: .venv/dev  ## the tests, against real servers that they start themselves
 	@$(BIN)/python -m tools.programs
-	@$(TEST)
+	@$(TEST) -m "not container and not e2e and not thorough"
 
 # Coverage costs half as much again as the tests, and most examples only find what is rare.
-test-thorough: .venv/dev  ## the same with ten times the examples, other ones each time, and coverage; each week
+test-thorough: .venv/dev  ## the same with all there is instead of samples, ten times the examples, and coverage; each week
 	@$(BIN)/python -m tools.programs
-	@$(TEST) --timeout=3000 --hypothesis-profile=thorough --cov=perennial --cov=tasks --cov-branch --cov-report=term:skip-covered \
-	  --cov-fail-under=85
+	@$(TEST) -m "not container and not e2e" --timeout=3000 --hypothesis-profile=thorough \
+	  --cov=perennial --cov=tasks --cov-branch --cov-report=term:skip-covered --cov-fail-under=85
 
 test-e2e: .venv/dev  ## the whole system: its commands, pages, and what happens when parts are killed
 	@$(BIN)/python -m tools.chromium

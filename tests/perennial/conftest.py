@@ -26,10 +26,10 @@ _NEEDED = {
     "seaweedfs",
 }
 PROBLEMS = Path(__file__).resolve().parents[2] / "problems"
-# All there is takes minutes of slow peers: `make test-e2e` does that, `make test` takes a sample.
+# All there is takes minutes of slow peers: `make test-thorough` does that, `make test` samples.
 EVERY = [
     pytest.param(10, id="every tenth"),
-    pytest.param(1, id="every single one", marks=pytest.mark.e2e),
+    pytest.param(1, id="every single one", marks=pytest.mark.thorough),
 ]
 
 
@@ -46,7 +46,7 @@ def _is_unit(item: pytest.Item, room: str) -> bool:
         return False
     # Hypothesis tries hundreds of examples.
     searches = getattr(item.obj, "is_hypothesis_test", False)
-    marked = any(item.get_closest_marker(name) for name in ("slow", "e2e"))
+    marked = any(item.get_closest_marker(name) for name in ("slow", "e2e", "thorough"))
     return not (searches or marked or _NEEDED & set(item.fixturenames))
 
 

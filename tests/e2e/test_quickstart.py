@@ -50,7 +50,7 @@ def test_the_commands_of_the_readme_work_as_they_stand_there(
     empty_machine: dict[str, str], empty_prefect: Path, tmp_path: Path
 ) -> None:
     readme = (PROJECT / "README.md").read_text()
-    commands = re.findall(r"^ *\.venv/bin/python -m flows (.+)$", readme, re.MULTILINE)
+    commands = re.findall(r"^ *\.venv/bin/perennial (.+)$", readme, re.MULTILINE)
     reviews = "".join(
         # So short that two of them are no near-copies.
         f'"{word} film {number}",{label}\n'

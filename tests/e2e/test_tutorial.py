@@ -23,7 +23,7 @@ def test_the_tutorial_leads_to_a_first_version(
     empty_machine: dict[str, str], empty_prefect: Path, tmp_path: Path
 ) -> None:
     page = (PROJECT / "docs" / "tutorial" / "your-own-problem.md").read_text()
-    commands = re.findall(r"^\.venv/bin/python -m flows (.+)$", page, re.MULTILINE)
+    commands = re.findall(r"^perennial (.+)$", page, re.MULTILINE)
     # So short that two of them are no near-copies.
     tickets = "".join(
         f'"{text} {number}",{label}\n'

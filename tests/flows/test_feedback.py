@@ -301,7 +301,7 @@ def test_more_feedback_than_its_share_is_left_out_and_counted(
 
 def _documented() -> list[str]:
     page = (PROJECT / "docs/how-to/review-feedback.md").read_text()
-    return re.findall(r"^\.venv/bin/python -m flows feedback sentiment(.*)$", page, re.MULTILINE)
+    return re.findall(r"^perennial feedback sentiment(.*)$", page, re.MULTILINE)
 
 
 @pytest.mark.parametrize("arguments", _documented())

@@ -20,7 +20,8 @@ from tools.site.markdown import code, first_line, table
 _INTRODUCTION = """\
 # Commands
 
-`make` calls `.venv/bin/python`; in an environment of your own, `python` is enough.
+In a clone, `make` writes `.venv/bin/perennial`; after `source .venv/bin/activate`, `perennial` is
+enough. An installed package has the command by itself.
 """
 _TARGET = re.compile(r"^([a-z0-9-]+):[^#\n]*(?:## (.+))?$", re.MULTILINE)
 _KINDS = {str: "text", int: "integer", float: "number", bool: "switch", Path: "path"}
@@ -38,7 +39,7 @@ def page() -> str:
     parts += [table(("command", "what it does"), documented), "\n## Flows\n"]
     for name, flow in flows().items():
         parts.append(f"### {name}\n\n{first_line(flow.fn.__doc__)}\n")
-        parts.append(f"```text\npython -m flows {name} [arguments] [options]\n```\n")
+        parts.append(f"```text\nperennial {name} [arguments] [options]\n```\n")
         parts.append(
             table(("parameter", "type", "default", "meaning"), _parameters(flow.fn)) + "\n"
         )
@@ -52,7 +53,7 @@ def make_targets() -> dict[str, str]:
 
 
 def flows() -> dict[str, Flow[..., Any]]:
-    """Return what ``python -m flows`` runs: name -> flow."""
+    """Return what ``perennial`` runs: name -> flow."""
     return {name: getattr(import_module(f"flows.{name}"), name) for name in sorted(flow_names())}
 
 

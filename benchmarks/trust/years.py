@@ -23,7 +23,7 @@ from rich.table import Table
 from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest
 
-from perennial.gates.confirmation import LEAST_FRESH, Confirm
+from perennial.gates.confirmation import LEAST_FRESH, Confirm, confidence_again
 from perennial.metrics.evaluation.proportions import mid_p_value
 
 DAYS, CHANGE = 365, 180
@@ -110,16 +110,16 @@ def stories() -> Iterator[Story]:
 
 
 @cache
-def is_proved(wins: int, losses: int) -> bool:
+def is_proved(wins: int, losses: int, confidence: float) -> bool:
     """Return whether a gain in accuracy is proved, in which other documents have no say."""
-    return mid_p_value(wins, losses) < (1 - CONFIDENCE) / 2
+    return mid_p_value(wins, losses) < (1 - confidence) / 2
 
 
-def is_better(one: Right, other: Right) -> bool:
+def is_better(one: Right, other: Right, confidence: float = CONFIDENCE) -> bool:
     """Return whether a gain is proved on some documents."""
     wins, losses = int((one & ~other).sum()), int((other & ~one).sum())
     # One standard error is never a proof, and most comparisons end here.
-    return wins - losses > np.sqrt(wins + losses) and is_proved(wins, losses)
+    return wins - losses > np.sqrt(wins + losses) and is_proved(wins, losses, confidence)
 
 
 def simulate(story: Story, confirm: Confirm, rng: np.random.Generator) -> Year:
@@ -143,8 +143,10 @@ def simulate(story: Story, confirm: Confirm, rng: np.random.Generator) -> Year:
     for day, quality in enumerate(story.qualities(rng).tolist()):
         holdout = story.holdout + story.daily * day
         challenger = side(quality)
-        passes = is_better(challenger.right[:holdout], production.right[:holdout])
-        if passes and _is_confirmed(story, confirm, day, waiting, production):
+        both = challenger.right[:holdout], production.right[:holdout]
+        passes = is_better(*both)
+        surely = confirm != "next" or is_better(*both, confidence_again(CONFIDENCE))
+        if passes and surely and _is_confirmed(story, confirm, day, waiting, production):
             production, waiting = challenger, Waiting()
             year.promotions += 1
             if quality > QUALITY and year.found_after is None:

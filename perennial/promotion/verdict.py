@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from perennial.config.problem import Problem
 from perennial.gates.approval import Approval, Promotion, judge_answer
 from perennial.gates.base import Evidence, Gate, GateResult
+from perennial.gates.better import GATE as BETTER
 from perennial.gates.catalogue import judge
-from perennial.gates.confirmation import CONFIRMATION
+from perennial.gates.confirmation import CONFIRMATION, confidence_again
 from perennial.metrics import Predictions
 from perennial.promotion.comparison import MetricPair, compare_metrics
 
@@ -51,6 +52,9 @@ class Verdict(BaseModel):
         Every metric of both versions; empty without Production, and of a verdict that was read.
     compared_on : int
         On how many documents.
+    again : tuple of GateResult
+        What the gate *better* says at the higher confidence that a second pass is asked for; empty
+        where every gate is not passed, and where nothing has to be confirmed by a second pass.
     anchor : int or None
         The best version so far, if ``not_worse`` is asked for and the challenger is not proved to
         be better than that one.
@@ -69,6 +73,7 @@ class Verdict(BaseModel):
     confirmation: Confirmation | None = None
     compared: tuple[MetricPair, ...] = ()
     compared_on: int = 0
+    again: tuple[GateResult, ...] = Field(default=(), exclude=True)
     anchor: int | None = None
     steps: int | None = None
 
@@ -210,5 +215,14 @@ def reach_verdict(
         promotion=policy,
         compared=compare_metrics(predictions, production[1]) if production else (),
         compared_on=len(predictions) if production else 0,
+        again=_again(problem, evidence) if all(result.passed for result in results) else (),
     )
     return verdict if approval is None else verdict.answered(approval)
+
+
+def _again(problem: Problem, evidence: Evidence) -> tuple[GateResult, ...]:
+    """Return what the gate *better* says where a second pass has to be surer than the first."""
+    if evidence.production is None or problem.gates.confirm != "next":
+        return ()
+    surer = {"confidence": confidence_again(problem.gates.confidence)}
+    return judge(problem.gates.model_copy(update=surer), evidence, [BETTER])

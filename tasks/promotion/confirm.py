@@ -64,8 +64,10 @@ def confirm(
         return verdict
     if urgent:
         return verdict.confirmed(not_asked("the retraining is urgent"))
-    confirmed = _by_fresh if problem.gates.confirm == "fresh" else _by_next
-    result = confirmed(problem, holdout, registry, version, production)
+    if problem.gates.confirm == "fresh":
+        result = _by_fresh(problem, holdout, registry, version, production)
+    else:
+        result = _by_next(problem, holdout, registry, version, production, verdict)
     return verdict.confirmed(result)
 
 
@@ -83,12 +85,13 @@ def _by_next(
     registry: Registry,
     version: ModelVersion,
     production: ModelVersion,
+    verdict: Verdict,
 ) -> GateResult:
     found = same_candidate(version, production, registry.newest_first(problem.name))
     before = find_before(found, partial(has_newer_documents, problem, snapshot=holdout.snapshot))
     number = None if before is None else before.version
     passed = before is not None and before.confirmation is not None
-    return passed_again(number, passed, production.version)
+    return passed_again(number, passed, production.version, verdict.again)
 
 
 def _by_fresh(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from perennial.config.problem import Problem
 from perennial.gates.base import GateResult
 from perennial.gates.confirmation import better_on_fresh, not_asked, passed_again
-from perennial.metrics import Interval
+from perennial.metrics import Interval, Predictions
 from perennial.promotion.confirmation import (
     find_before,
     find_first,
@@ -120,7 +121,7 @@ def test_renaming_a_candidate_leaves_its_specification_and_a_parameter_changes_i
 
 # Verdicts
 
-FIRST = passed_again(None, passed=False, production=7)
+FIRST = passed_again(None, passed=False, production=7, again=())
 
 
 def test_a_challenger_that_passes_once_is_kept_and_says_what_it_waits_for(problem: Problem) -> None:
@@ -129,7 +130,7 @@ def test_a_challenger_that_passes_once_is_kept_and_says_what_it_waits_for(proble
     assert (found.outcome, found.confirmation, found.is_unconfirmed) == ("kept", "awaited", True)
     assert found.reason == (
         "confirmation: passed for the first time against version 7, required the same candidate "
-        "passes twice running, the second time on newer documents"
+        "passes twice running, on newer documents"
     )
 
 
@@ -138,7 +139,7 @@ def test_a_confirmed_challenger_goes_on_as_the_problem_says(problem: Problem, po
     gates = gated(problem).gates.model_copy(update={"promotion": policy})
     passed = verdict(problem.model_copy(update={"gates": gates}), GOOD, FAIR)
 
-    found = passed.confirmed(passed_again(6, passed=True, production=7))
+    found = passed.confirmed(passed_again(6, passed=True, production=7, again=passed.again))
 
     assert (found.outcome, found.confirmation) == (passed.outcome, "confirmed")
     assert not found.is_unconfirmed
@@ -148,12 +149,54 @@ def test_a_confirmed_challenger_goes_on_as_the_problem_says(problem: Problem, po
 def test_the_reason_of_a_promotion_says_what_has_confirmed_it(problem: Problem) -> None:
     passed = verdict(gated(problem), GOOD, FAIR)
 
-    again = passed.confirmed(passed_again(6, passed=True, production=7))
+    again = passed.confirmed(passed_again(6, passed=True, production=7, again=passed.again))
     urgent = passed.confirmed(not_asked("the retraining is urgent"))
 
     assert again.reason == ("every gate is passed; version 6 has passed before, on fewer documents")
     assert urgent.outcome == "promoted"
     assert urgent.reason == "every gate is passed; not confirmed: the retraining is urgent"
+
+
+def _seen(wins: int, losses: int) -> tuple[Predictions, Predictions]:
+    """Return what two models say about 200 documents, of which each wins some over the other."""
+    truth = np.arange(200) % 2
+    one, other = truth.copy(), truth.copy()
+    other[:wins] ^= 1
+    one[wins : wins + losses] ^= 1
+    first, second = (
+        Predictions(("no", "yes"), truth, said, np.eye(2)[said]) for said in (one, other)
+    )
+    return first, second
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "outcome"),
+    # One-sided mid-p values: 0.0245, 0.0155 and 0.0096, where 0.025 passes once and 0.01 twice.
+    [(12, 4, "kept"), (13, 4, "kept"), (14, 4, "promoted")],
+)
+def test_the_second_time_a_gain_has_to_be_surer(
+    problem: Problem, wins: int, losses: int, outcome: str
+) -> None:
+    once = verdict(gated(problem), *_seen(wins, losses))
+
+    twice = once.confirmed(passed_again(6, passed=True, production=7, again=once.again))
+
+    assert once.is_passed
+    assert twice.outcome == outcome
+    assert ("98% interval above 0" in twice.reason) == (outcome == "kept")
+    assert ("now the gain is less sure" in twice.reason) == (outcome == "kept")
+
+
+@pytest.mark.parametrize("confirm", ["fresh", "none"])
+def test_nothing_is_looked_at_again_where_no_second_pass_is_asked_for(
+    problem: Problem, confirm: str
+) -> None:
+    gates = gated(problem).gates.model_copy(update={"confirm": confirm})
+
+    found = verdict(problem.model_copy(update={"gates": gates}), GOOD, FAIR)
+
+    assert found.is_passed
+    assert found.again == ()
 
 
 def test_what_fails_another_gate_has_nothing_to_confirm(problem: Problem) -> None:

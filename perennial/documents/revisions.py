@@ -157,6 +157,28 @@ def as_read(rows: pa.Table, fields: Mapping[str, str] | None) -> pa.Table:
     return rows.set_column(rows.schema.get_field_index(RECORDS), RECORDS, struct)
 
 
+def as_stored(rows: pa.Table, fields: Mapping[str, str], column: pa.StructType) -> pa.Table:
+    """Return documents with their records as a table with this column stores them.
+
+    Parameters
+    ----------
+    rows : Table
+        Documents with records as the model takes them.
+    fields : mapping of str to str
+        Name -> kind of their fields.
+    column : StructType
+        Of the table; it may have fields of other times, which are null in these documents.
+    """
+    records = rows[RECORDS].combine_chunks()
+    given = {stored_name(name, kind): records.field(name) for name, kind in fields.items()}
+    columns = [
+        given[each.name].cast(each.type) if each.name in given else pa.nulls(len(rows), each.type)
+        for each in column
+    ]
+    stored = pa.StructArray.from_arrays(columns, fields=list(column), mask=records.is_null())
+    return rows.set_column(rows.schema.get_field_index(RECORDS), RECORDS, stored)
+
+
 def to_revisions(found: Iterable[Found], problem: Problem, identity: int) -> pa.Table:
     """Return documents as revisions, one row each, in the schema of `schema_of`.
 

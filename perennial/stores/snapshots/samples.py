@@ -24,7 +24,7 @@ from perennial.documents.revisions import (
 )
 from perennial.inputs.base import TextInputs
 from perennial.inputs.records import RECORDS
-from perennial.stores.snapshots.delta import SnapshotConflictError
+from perennial.stores.snapshots.delta import Filters, SnapshotConflictError
 from perennial.stores.snapshots.snapshot import (
     REVISION,
     SAMPLE,
@@ -99,11 +99,12 @@ def with_inputs(store: SnapshotStore, snapshot: Snapshot, rows: pa.Table) -> pa.
     """
     assert snapshot.draft is not None
     inputs = TextInputs.column.name if snapshot.draft.kinds is None else RECORDS
-    filters = [
+    filters: Filters = [
         ("kind", "=", REVISION),
         ("version", ">=", snapshot.began),
         ("version", "<=", snapshot.version),
-        ("id", "in", rows["id"].to_pylist()),
+        # Arrow knows no type of no ids.
+        ("id", "in", rows["id"].to_pylist() or [""]),
     ]
     wanted = (*_COLUMNS, inputs, *_SAID, "digest", "version", "deleted")
     found = newest_revisions(completed(store.table.read(wanted, filters), wanted))

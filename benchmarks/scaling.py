@@ -22,12 +22,12 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -304,11 +304,17 @@ def read_sample_here(version: int, digest: str) -> None:
         holdout=problem.holdout, split=problem.split.by, snapshot=(version, digest)
     ).as_tags()
     production = ModelVersion(_RECORDS, 1, "", {TAG + key: value for key, value in tags.items()})
-    before, start = getrusage(RUSAGE_SELF).ru_maxrss, time.process_time()
+    before, start = _peak_mb(), time.process_time()
     _, sample = holdout_sample(problem, production)
-    seconds, after = time.process_time() - start, getrusage(RUSAGE_SELF).ru_maxrss
-    figures = {"cpu": seconds, "mb": (after - before) / 1024, "peak_mb": after / 1024}
+    seconds, after = time.process_time() - start, _peak_mb()
+    figures = {"cpu": seconds, "mb": after - before, "peak_mb": after}
     print(json.dumps(figures | {"documents": len(sample)}))
+
+
+def _peak_mb() -> float:
+    """Return the largest resident memory of this process, without that of the one it came from."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
 
 
 def measure_monitor(sizes: Sequence[int], rounds: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -84,7 +84,10 @@ class NgramCounter(TokenCounter):
         rank = np.empty(len(order), np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
         blocks = _Blocks(X, rank, len(order), bigrams=self.bigrams, binary=self.binary)
-        keys, totals = _choose(blocks, self.min_documents)
+        counted = list(blocks)
+        keys, totals = _choose(
+            counted, self.min_documents, with_totals=self.max_features is not None
+        )
         if not len(keys):
             raise ValueError(
                 f"no feature is left: of {len(X)} documents none shares a word with "
@@ -94,7 +97,7 @@ class NgramCounter(TokenCounter):
             best = np.argsort(-totals, kind="stable")[: self.max_features]
             best.sort()
             keys = keys[best]
-        counts = _gather(blocks, keys)
+        counts = _gather(_drained(counted), keys)
         self._keep(vocabulary[order], keys)
         return counts
 
@@ -173,20 +176,20 @@ class _Counted:
     ----------
     keys : ndarray of int64, shape (n_features,)
         Their keys, sorted.
-    documents : ndarray of int32, shape (n_features,)
+    documents : ndarray of uint16, shape (n_features,)
         In how many documents each occurs.
     rows : ndarray of uint16, shape (n_entries,)
         These documents, one feature after the other.
-    amounts : ndarray of int32, shape (n_entries,)
-        How often it occurs there.
+    amounts : ndarray of unsigned int, shape (n_entries,)
+        How often it occurs there, in as few bits as that takes.
     n_documents : int
         The number of documents of the block.
     """
 
     keys: NDArray[np.int64]
-    documents: NDArray[np.int32]
+    documents: NDArray[np.uint16]
     rows: NDArray[np.uint16]
-    amounts: NDArray[np.int32]
+    amounts: NDArray[np.unsignedinteger[Any]]
     n_documents: int
 
     def totals(self) -> NDArray[np.int64]:
@@ -227,22 +230,11 @@ class _Blocks:
         self._bigrams, self._binary = bigrams, binary
         largest = n_words * (n_words + 1) if bigrams else n_words
         self._bits = min(_BLOCK_BITS, 63 - largest.bit_length())
-        self._kept: _Counted | None = None
-        self.bounds = _bounds(tokens.offsets, 1 << self._bits)
-
-    def __len__(self) -> int:
-        return len(self.bounds) - 1
+        self._bounds = _bounds(tokens.offsets, 1 << self._bits)
 
     def __iter__(self) -> Iterator[_Counted]:
-        if self._kept is not None:
-            yield self._kept
-            return
-        for start, end in pairwise(self.bounds):
-            counted = self._count(start, end)
-            if len(self) == 1:
-                # Documents that are one block are counted once.
-                self._kept = counted
-            yield counted
+        for start, end in pairwise(self._bounds):
+            yield self._count(start, end)
 
     def _count(self, start: int, end: int) -> _Counted:
         offsets = self._tokens.offsets[start : end + 1]
@@ -251,13 +243,14 @@ class _Blocks:
         places.sort()
         places = places[np.searchsorted(places, 0) :]
         entries = _starts(places)
-        amounts = np.diff(entries, append=len(places)).astype(np.int32)
+        amounts = np.diff(entries, append=len(places))
         if self._binary:
             amounts.fill(1)
+        amounts = amounts.astype(np.min_scalar_type(amounts.max(initial=0)))
         places = places[entries]
         keys = places >> self._bits
         columns = _starts(keys)
-        documents = np.diff(columns, append=len(keys)).astype(np.int32)
+        documents = np.diff(columns, append=len(keys)).astype(np.uint16)
         places &= (1 << self._bits) - 1
         return _Counted(keys[columns], documents, places.astype(np.uint16), amounts, end - start)
 
@@ -272,37 +265,34 @@ def _bounds(offsets: NDArray[np.int64], most: int) -> list[int]:
     return bounds
 
 
-def _choose(blocks: _Blocks, min_documents: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the keys of the features in enough documents, sorted, and how often they occur."""
-    keys, documents, totals = [], [], []
-    for block in blocks:
-        keys.append(block.keys)
-        documents.append(block.documents)
-        totals.append(block.totals())
-    chosen, amounts = [], []
+def _choose(
+    blocks: Sequence[_Counted], min_documents: int, *, with_totals: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the keys of the features in enough documents, sorted, and how often they occur.
+
+    Without totals that is in how many documents.
+    """
+    keys = [block.keys for block in blocks]
+    documents = [block.documents for block in blocks]
+    totals = [block.totals() for block in blocks] if with_totals else documents
+    chosen, amounts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for first, last in _ranges(keys):
-        parts = [slice(*np.searchsorted(each, (first, last))) for each in keys]
-        found = np.concatenate([each[part] for each, part in zip(keys, parts, strict=True)])
-        order = np.argsort(found, kind="stable")
+        bounds = [np.searchsorted(each, (first, last)).tolist() for each in keys]
+        found = _joined(keys, bounds)
+        order = np.argsort(found)
         found = found[order]
         starts = _starts(found)
-        if not len(starts):
-            continue
-        sums = [
-            np.add.reduceat(
-                np.concatenate([each[part] for each, part in zip(values, parts, strict=True)])[
-                    order
-                ],
-                starts,
-                dtype=np.int64,
-            )
-            for values in (documents, totals)
-        ]
-        often = sums[0] >= min_documents
-        chosen.append(found[starts[often]])
-        amounts.append(sums[1][often])
-    nothing = [np.empty(0, np.int64)]
-    return np.concatenate(nothing + chosen), np.concatenate(nothing + amounts)
+        often = np.add.reduceat(_joined(documents, bounds)[order], starts, dtype=np.int64)
+        occurring = np.add.reduceat(_joined(totals, bounds)[order], starts, dtype=np.int64)
+        enough = often >= min_documents
+        chosen.append(found[starts[enough]])
+        amounts.append(occurring[enough])
+    return np.concatenate(chosen), np.concatenate(amounts)
+
+
+def _joined(arrays: Sequence[NDArray[Any]], bounds: Sequence[tuple[int, int]]) -> NDArray[Any]:
+    """Return a part of each array, one after the other."""
+    return np.concatenate([each[a:b] for each, (a, b) in zip(arrays, bounds, strict=True)])
 
 
 def _ranges(keys: Sequence[NDArray[np.int64]]) -> Iterator[tuple[int, int]]:
@@ -318,9 +308,16 @@ def _ranges(keys: Sequence[NDArray[np.int64]]) -> Iterator[tuple[int, int]]:
     yield from pairwise([first, *inner, last])
 
 
-def _gather(blocks: _Blocks, keys: NDArray[np.int64]) -> sparse.csr_array:
+def _drained(blocks: list[_Counted]) -> Iterator[_Counted]:
+    """Yield blocks, of which none is held longer than it is needed."""
+    blocks.reverse()
+    while blocks:
+        yield blocks.pop()
+
+
+def _gather(blocks: Iterable[_Counted], keys: NDArray[np.int64]) -> sparse.csr_array:
     """Return the counts of features, shape (n_documents, n_features); their keys are sorted."""
-    indices, amounts, lengths = [np.empty(0, np.int32)], [np.empty(0, np.int32)], []
+    indices, amounts, lengths = [np.empty(0, np.int32)], [np.empty(0, np.uint8)], []
     for block in blocks:
         # Both are sorted, so that neighbours are found in the same part of memory.
         places = np.searchsorted(keys, block.keys)

@@ -23,6 +23,7 @@ from perennial.documents.revisions import (
     row_digests,
 )
 from perennial.inputs.base import TextInputs
+from perennial.inputs.identity import hash_array
 from perennial.inputs.records import RECORDS
 from perennial.stores.snapshots.delta import Filters, SnapshotConflictError
 from perennial.stores.snapshots.snapshot import (
@@ -110,7 +111,7 @@ def with_inputs(store: SnapshotStore, snapshot: Snapshot, rows: pa.Table) -> pa.
     found = newest_revisions(completed(store.table.read(wanted, filters), wanted))
     found = in_order(as_read(found, snapshot.draft.kinds))
     rows = in_order(rows.select(_COLUMNS))
-    digests = pa.array(list(row_digests(found)), pa.binary())
+    digests = hash_array(row_digests(found)).cast(pa.binary())
     if not (
         found["id"].combine_chunks().equals(rows["id"].combine_chunks())
         and digests.equals(found["digest"].combine_chunks())
@@ -201,4 +202,4 @@ def _as_stored(rows: pa.Table, snapshot: Snapshot, key: str, schema: pa.Schema) 
 
 def _digests(rows: pa.Table) -> pa.Array:
     """Return a digest of all that a sample has of each document."""
-    return pa.array(list(row_digests(completed(rows, _SAID))), pa.binary())
+    return hash_array(row_digests(completed(rows, _SAID))).cast(pa.binary())

@@ -126,8 +126,8 @@ class SnapshotStore:
             return self._read_earlier(snapshot)
         inputs = TextInputs.column.name if snapshot.draft.kinds is None else RECORDS
         columns = [*LIGHT, *_READ, inputs]
-        rows = self.judged(snapshot, columns)
-        used = rows.filter(pc.equal(rows["status"], "used"))
+        used = self.judged(snapshot, columns)
+        used = used.filter(pc.equal(used["status"], "used"))
         raw = used.set_column(used.schema.get_field_index("label"), "label", used["raw_label"])
         found = digest_of(hash_array(row_digests(raw)), snapshot.draft.rules)
         if found != (snapshot.remains or snapshot.digest):

@@ -3,7 +3,8 @@
 perennial monitor sentiment
 
 A run takes seconds, and so may come every few minutes: it looks at the newest documents and
-predictions, at most `monitoring.sample` of each (5,000), and at as many of the snapshot's holdout.
+predictions, at most `monitoring.sample` of each (5,000), and at as many of the snapshot's holdout,
+which the retraining has laid aside: it reads nothing else of the snapshot, however large that is.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from perennial.stores.measurements import record
 from tasks.data.describe import describe
 from tasks.data.ingest import IngestResult, ingest
 from tasks.data.prepare import prepare
+from tasks.monitoring.holdout_sample import keep_holdout_sample
 from tasks.orchestration.connect import connect
 from tasks.orchestration.flow_lock import turn
 from tasks.orchestration.retries import quiet_prefect_logs
@@ -121,6 +122,7 @@ def _learn(
             diagnosis = diagnose(spec, dataset, challenger, evaluation, run_id, thorough=thorough)
         with steps("register"):
             version = register(spec, dataset, challenger, evaluation)
+            keep_holdout_sample(spec, version, dataset)
         with steps("promote"):
             verdict = promote(spec, dataset, version, evaluation, urgent=urgent)
         if verdict.waits:

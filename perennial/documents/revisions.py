@@ -27,7 +27,7 @@ from perennial.documents.keys import document_key, field_label_key, label_key
 from perennial.gates.slices import traits_of
 from perennial.hashing import digest
 from perennial.inputs.base import Inputs, TextInputs, inputs_of
-from perennial.inputs.identity import FIRST_IDENTITY
+from perennial.inputs.identity import FIRST_IDENTITY, hash_array
 from perennial.inputs.near_copies import sketches
 from perennial.inputs.records import RECORDS, canonical
 from perennial.inputs.validation import require_date, require_text, require_utf8
@@ -38,6 +38,7 @@ from perennial.text.scripts import count_words
 # More words than that are counted only where a problem asks for more.
 COUNTED_WORDS = 16
 _RAW_CHARACTERS = 10_000
+_DIGESTED = 8_192
 # How documents are read. A new number lets every problem read its documents once more.
 _READING = 1
 # How their groups are read: since 1 in the normal form of texts that name something.
@@ -157,6 +158,28 @@ def as_read(rows: pa.Table, fields: Mapping[str, str] | None) -> pa.Table:
     return rows.set_column(rows.schema.get_field_index(RECORDS), RECORDS, struct)
 
 
+def as_stored(rows: pa.Table, fields: Mapping[str, str], column: pa.StructType) -> pa.Table:
+    """Return documents with their records as a table with this column stores them.
+
+    Parameters
+    ----------
+    rows : Table
+        Documents with records as the model takes them.
+    fields : mapping of str to str
+        Name -> kind of their fields.
+    column : StructType
+        Of the table; it may have fields of other times, which are null in these documents.
+    """
+    records = rows[RECORDS].combine_chunks()
+    given = {stored_name(name, kind): records.field(name) for name, kind in fields.items()}
+    columns = [
+        given[each.name].cast(each.type) if each.name in given else pa.nulls(len(rows), each.type)
+        for each in column
+    ]
+    stored = pa.StructArray.from_arrays(columns, fields=list(column), mask=records.is_null())
+    return rows.set_column(rows.schema.get_field_index(RECORDS), RECORDS, stored)
+
+
 def to_revisions(found: Iterable[Found], problem: Problem, identity: int) -> pa.Table:
     """Return documents as revisions, one row each, in the schema of `schema_of`.
 
@@ -201,21 +224,21 @@ def deletions(ids: Iterable[str], schema: pa.Schema) -> pa.Table:
 
 
 def _with_digests(rows: pa.Table, inputs: Inputs) -> pa.Table:
-    digests = pa.array(list(row_digests(as_read(rows, inputs.fields))), pa.binary())
+    digests = hash_array(row_digests(as_read(rows, inputs.fields))).cast(pa.binary())
     return rows.set_column(rows.schema.get_field_index("digest"), COLUMNS.field("digest"), digests)
 
 
 def row_digests(rows: pa.Table) -> Iterator[bytes]:
     """Yield a digest of each revision as it is read: of all that counts, whatever the files."""
     inputs = next(name for name in (TextInputs.column.name, RECORDS) if name in rows.column_names)
-    names = ("id", inputs, *_COUNTS)
-    columns = [
-        rows[name].cast(pa.int64()).to_pylist() if name == "created_at" else rows[name].to_pylist()
-        for name in names
-    ]
-    traits = rows["fields"].to_pylist()
-    for row, fields in zip(zip(*columns, strict=True), traits, strict=True):
-        yield digest(b"".join(map(_framed, (*row, dict(sorted(fields)) if fields else None))))
+    # Few rows at once are Python objects.
+    for some in rows.select(["id", inputs, *_COUNTS, "fields"]).to_batches(_DIGESTED):
+        columns = [
+            (column.cast(pa.int64()) if name == "created_at" else column).to_pylist()
+            for name, column in zip(some.schema.names, some.columns, strict=True)
+        ]
+        for *row, fields in zip(*columns, strict=True):
+            yield digest(b"".join(map(_framed, (*row, dict(sorted(fields)) if fields else None))))
 
 
 def _framed(value: object) -> bytes:

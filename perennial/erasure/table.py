@@ -19,7 +19,14 @@ from perennial.inputs.base import TextInputs
 from perennial.inputs.records import RECORDS
 from perennial.stores.snapshots import earlier_layout
 from perennial.stores.snapshots.delta import SnapshotConflictError
-from perennial.stores.snapshots.snapshot import REVISION, SNAPSHOT, Snapshot, digest_of, row_of
+from perennial.stores.snapshots.snapshot import (
+    REVISION,
+    SAMPLE,
+    SNAPSHOT,
+    Snapshot,
+    digest_of,
+    row_of,
+)
 from perennial.stores.snapshots.store import FEW_VALUES, SnapshotStore
 from perennial.stores.snapshots.tombstones import Tombstones
 
@@ -144,8 +151,8 @@ def _chain(*parts: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def _kept(batches: Iterator[pa.RecordBatch], erased: Tombstones) -> Iterator[pa.RecordBatch]:
     """Yield the rows that stay; the records of snapshots are written anew."""
     for batch in batches:
-        is_revision = pc.equal(batch["kind"], REVISION)
-        gone = pc.and_(is_revision, erased.mask(each or "" for each in batch["id"].to_pylist()))
+        is_document = pc.is_in(batch["kind"].cast(pa.string()), pa.array([REVISION, SAMPLE]))
+        gone = pc.and_(is_document, erased.mask(each or "" for each in batch["id"].to_pylist()))
         stays = pc.invert(pc.or_(gone, pc.equal(batch["kind"], SNAPSHOT)))
         rows = batch.filter(stays)
         if len(rows):

@@ -242,7 +242,15 @@ def _candidates(keys: NDArray[np.uint32]) -> Iterator[tuple[NDArray[np.intp], ND
 
 def _densified(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return sketches with each empty bin filled from another one, the same for similar texts."""
-    given, filled = values.ravel(), values.ravel().copy()
+    filled = values.copy()
+    # The places of empty bins are eight times as large as the bins: a few sketches at a time.
+    for start in range(0, len(values), _CHUNK):
+        _fill(values[start : start + _CHUNK].ravel(), filled[start : start + _CHUNK].reshape(-1))
+    return filled
+
+
+def _fill(given: NDArray[np.uint8], filled: NDArray[np.uint8]) -> None:
+    """Fill the empty bins of some sketches."""
     places = np.flatnonzero(given == _EMPTY)
     for sources in _SOURCES.T:
         if not len(places):
@@ -251,7 +259,6 @@ def _densified(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
         found = given[places - bins + sources[bins]]
         filled[places] = found
         places = places[found == _EMPTY]
-    return filled.reshape(values.shape)
 
 
 def _rows(column: pa.Array, width: int) -> NDArray[np.uint8]:

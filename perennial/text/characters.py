@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from perennial.text.counter import TokenCounter
-from perennial.text.tokens import Tokens, pack, unpack
+from perennial.text.tokens import Tokens, narrow, pack, unpack
 
 # Stands before and after each token: an n-gram knows whether it begins or ends a word.
 EDGE = " "
@@ -152,7 +152,7 @@ class CharacterCounter(TokenCounter):
         for token in tokens:
             ids.extend(ids_of(ngrams_of(token, self.shortest, self.longest)))
             ends.append(len(ids))
-        indices, bounds = np.array(ids, np.int32), _narrow(np.array(ends, np.int64))
+        indices, bounds = np.array(ids, np.int32), narrow(np.array(ends, np.int64))
         width = int(indices.max(initial=-1)) + 1
         found = sparse.csr_array(
             (np.ones(len(indices)), indices, bounds), shape=(len(bounds) - 1, width)
@@ -185,17 +185,12 @@ def _tokens_in_documents(X: Tokens) -> sparse.csr_array:
     """Return how often each document has each token, shape (n_documents, n_tokens)."""
     # Adding up what is there twice works in place.
     found = sparse.csr_array(
-        (np.ones(len(X.ids)), X.ids, _narrow(X.offsets)),
+        (np.ones(len(X.ids)), X.ids, narrow(X.offsets)),
         shape=(len(X), len(X.vocabulary)),
         copy=True,
     )
     found.sum_duplicates()
     return found
-
-
-def _narrow(bounds: NDArray[np.int64]) -> NDArray[np.int32] | NDArray[np.int64]:
-    """Return the bounds of rows in 32 bits where they fit: some estimators take no others."""
-    return bounds.astype(np.int32) if bounds[-1] <= np.iinfo(np.int32).max else bounds
 
 
 def _present(counts: sparse.csr_array) -> sparse.csr_array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,12 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from perennial.text.counter import TokenCounter
-from perennial.text.tokens import Tokens, pack, unpack
+from perennial.text.tokens import Tokens, narrow, pack, unpack
+
+# Documents and tokens of a block: temporary memory is some ten times its tokens.
+_BLOCK_BITS, _BLOCK_TOKENS = 14, 1 << 19
+# Keys that are merged at once.
+_MERGED = 1 << 20
 
 
 class NgramCounter(TokenCounter):
@@ -76,30 +83,32 @@ class NgramCounter(TokenCounter):
         order = np.argsort(vocabulary)
         rank = np.empty(len(order), np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
-        keys, counts = self._count(rank[X.ids], X.offsets, len(order), self.min_documents)
+        blocks = _Blocks(X, rank, len(order), bigrams=self.bigrams, binary=self.binary)
+        counted = list(blocks)
+        keys, totals = _choose(
+            counted, self.min_documents, with_totals=self.max_features is not None
+        )
         if not len(keys):
             raise ValueError(
                 f"no feature is left: of {len(X)} documents none shares a word with "
                 f"{self.min_documents - 1} others (min_documents={self.min_documents})"
             )
         if self.max_features is not None and len(keys) > self.max_features:
-            best = np.argsort(-counts.sum(axis=0), kind="stable")[: self.max_features]
+            best = np.argsort(-totals, kind="stable")[: self.max_features]
             best.sort()
-            keys, counts = keys[best], counts[:, best]
+            keys = keys[best]
+        counts = _gather(_drained(counted), keys)
         self._keep(vocabulary[order], keys)
-        return counts.tocsr()
+        return counts
 
     def transform(self, X: Tokens) -> sparse.csr_array:
         """Return the counts of the chosen features, shape (n_documents, n_features)."""
         check_is_fitted(self, "keys_")
         known = (self._index.get(word, -1) for word in X.vocabulary)
-        ids = np.fromiter(known, np.int32, len(X.vocabulary))[X.ids]
-        keys, counts = self._count(ids, X.offsets, len(self.words_))
-        # Both are sorted, so that neighbours are found in the same part of memory.
-        places = np.searchsorted(keys, self.keys_)
-        places[places == len(keys)] = 0
-        found = keys[places] == self.keys_ if len(keys) else np.zeros(len(places), np.bool_)
-        return _spread(counts, places[found], found).tocsr()
+        rank = np.fromiter(known, np.int32, len(X.vocabulary))
+        n_words = len(self.words_)
+        blocks = _Blocks(X, rank, n_words, bigrams=self.bigrams, binary=self.binary)
+        return _gather(blocks, self.keys_)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Return each feature as text, the words of a bigram with a space between them."""
@@ -128,18 +137,6 @@ class NgramCounter(TokenCounter):
         second = np.searchsorted(used, second)
         self.keys_ = np.where(pairs, _pair_keys(first, second, len(used)), first)
         self._index = {word: i for i, word in enumerate(self.words_)}
-
-    def _count(
-        self,
-        ids: NDArray[np.int32],
-        offsets: NDArray[np.int64],
-        n_words: int,
-        min_documents: int = 1,
-    ) -> tuple[NDArray[np.int64], sparse.csc_array]:
-        keys, counts = _count(ids, offsets, n_words, self.bigrams, min_documents)
-        if self.binary:
-            counts.data.fill(1.0)
-        return keys, counts
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state as plain values and arrays; the words as one array of bytes."""
@@ -171,56 +168,179 @@ def _parts(keys: NDArray[np.int64], n_words: int) -> tuple[NDArray[np.int64], ND
     return np.where(unigram, keys, first), np.where(unigram, -1, second)
 
 
-def _count(
-    ids: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    n_words: int,
-    bigrams: bool,
-    min_documents: int = 1,
-) -> tuple[NDArray[np.int64], sparse.csc_array]:
-    """Return the keys of all features in enough documents, sorted, and their counts.
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """The features of a block of documents, by columns.
 
-    One sort of the occurrences, each a key and its document in one number, puts equal features
-    together and their documents in order: what comes out is the matrix by columns. Negative ids
-    are unknown words.
+    Attributes
+    ----------
+    keys : ndarray of int64, shape (n_features,)
+        Their keys, sorted.
+    documents : ndarray of uint16, shape (n_features,)
+        In how many documents each occurs.
+    rows : ndarray of uint16, shape (n_entries,)
+        These documents, one feature after the other.
+    amounts : ndarray of unsigned int, shape (n_entries,)
+        How often it occurs there, in as few bits as that takes.
+    n_documents : int
+        The number of documents of the block.
     """
-    n_documents = len(offsets) - 1
-    bits = max(n_documents - 1, 1).bit_length()
-    places = _places(ids, offsets, n_words, bigrams, bits)
-    places.sort()
-    places = places[np.searchsorted(places, 0) :]
-    entries = _starts(places)
-    amounts = np.diff(entries, append=len(places))
-    places = places[entries]
-    keys = places >> bits
-    columns = _starts(keys)
-    documents = np.diff(columns, append=len(keys))
-    chosen = documents >= min_documents
-    inside = np.repeat(chosen, documents)
-    places &= (1 << bits) - 1
-    bounds = np.concatenate(([0], np.cumsum(documents[chosen]))).astype(np.int32)
-    counts = sparse.csc_array(
-        (amounts[inside].astype(np.float64), places[inside].astype(np.int32), bounds),
-        shape=(n_documents, int(chosen.sum())),
-    )
-    return keys[columns[chosen]], counts
+
+    keys: NDArray[np.int64]
+    documents: NDArray[np.uint16]
+    rows: NDArray[np.uint16]
+    amounts: NDArray[np.unsignedinteger[Any]]
+    n_documents: int
+
+    def totals(self) -> NDArray[np.int64]:
+        """Return how often each feature occurs, shape (n_features,)."""
+        starts = np.cumsum(self.documents, dtype=np.int64) - self.documents
+        return np.add.reduceat(self.amounts, starts, dtype=np.int64) if len(starts) else starts
+
+
+class _Blocks:
+    """Documents that are counted a block at a time, so that temporary memory is that of a block.
+
+    One sort of the occurrences of a block, each a key and its document in one number, puts equal
+    features together and their documents in order. A block has as few documents as it takes for
+    that number to have 63 bits, whatever the number of words.
+
+    Parameters
+    ----------
+    tokens : Tokens
+        The documents.
+    rank : ndarray of int32, shape (n_vocabulary,)
+        The number of each token; negative if it is unknown.
+    n_words : int
+        All numbers are smaller.
+    bigrams, binary : bool
+        What is counted, and how.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        rank: NDArray[np.int32],
+        n_words: int,
+        *,
+        bigrams: bool,
+        binary: bool,
+    ) -> None:
+        self._tokens, self._rank, self._n_words = tokens, rank, n_words
+        self._bigrams, self._binary = bigrams, binary
+        largest = n_words * (n_words + 1) if bigrams else n_words
+        self._bits = min(_BLOCK_BITS, 63 - largest.bit_length())
+        self._bounds = _bounds(tokens.offsets, 1 << self._bits)
+
+    def __iter__(self) -> Iterator[_Counted]:
+        for start, end in pairwise(self._bounds):
+            yield self._count(start, end)
+
+    def _count(self, start: int, end: int) -> _Counted:
+        offsets = self._tokens.offsets[start : end + 1]
+        ids = self._rank[self._tokens.ids[offsets[0] : offsets[-1]]]
+        places = _places(ids, offsets - offsets[0], self._n_words, self._bigrams, self._bits)
+        places.sort()
+        places = places[np.searchsorted(places, 0) :]
+        entries = _starts(places)
+        amounts = np.diff(entries, append=len(places))
+        if self._binary:
+            amounts.fill(1)
+        amounts = amounts.astype(np.min_scalar_type(amounts.max(initial=0)))
+        places = places[entries]
+        keys = places >> self._bits
+        columns = _starts(keys)
+        documents = np.diff(columns, append=len(keys)).astype(np.uint16)
+        places &= (1 << self._bits) - 1
+        return _Counted(keys[columns], documents, places.astype(np.uint16), amounts, end - start)
+
+
+def _bounds(offsets: NDArray[np.int64], most: int) -> list[int]:
+    """Return where blocks begin and end: of at most so many documents, and few tokens."""
+    bounds, n_documents = [0], len(offsets) - 1
+    while bounds[-1] < n_documents:
+        start = bounds[-1]
+        full = int(np.searchsorted(offsets, offsets[start] + _BLOCK_TOKENS, "right")) - 1
+        bounds.append(min(max(full, start + 1), start + most, n_documents))
+    return bounds
+
+
+def _choose(
+    blocks: Sequence[_Counted], min_documents: int, *, with_totals: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the keys of the features in enough documents, sorted, and how often they occur.
+
+    Without totals that is in how many documents.
+    """
+    keys = [block.keys for block in blocks]
+    documents = [block.documents for block in blocks]
+    totals = [block.totals() for block in blocks] if with_totals else documents
+    chosen, amounts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for first, last in _ranges(keys):
+        bounds = [np.searchsorted(each, (first, last)).tolist() for each in keys]
+        found = _joined(keys, bounds)
+        order = np.argsort(found)
+        found = found[order]
+        starts = _starts(found)
+        often = np.add.reduceat(_joined(documents, bounds)[order], starts, dtype=np.int64)
+        occurring = np.add.reduceat(_joined(totals, bounds)[order], starts, dtype=np.int64)
+        enough = often >= min_documents
+        chosen.append(found[starts[enough]])
+        amounts.append(occurring[enough])
+    return np.concatenate(chosen), np.concatenate(amounts)
+
+
+def _joined(arrays: Sequence[NDArray[Any]], bounds: Sequence[tuple[int, int]]) -> NDArray[Any]:
+    """Return a part of each array, one after the other."""
+    return np.concatenate([each[a:b] for each, (a, b) in zip(arrays, bounds, strict=True)])
+
+
+def _ranges(keys: Sequence[NDArray[np.int64]]) -> Iterator[tuple[int, int]]:
+    """Yield ranges of keys, from the first to the one after the last, with few keys in each."""
+    count = sum(map(len, keys))
+    if not count:
+        return
+    some = np.sort(np.concatenate([each[:: len(keys)] for each in keys]))
+    edges = some[:: max(1, _MERGED * len(some) // count)]
+    first = min(int(each[0]) for each in keys if len(each))
+    last = max(int(each[-1]) for each in keys if len(each)) + 1
+    inner = np.unique(edges[(edges > first) & (edges < last)]).tolist()
+    yield from pairwise([first, *inner, last])
+
+
+def _drained(blocks: list[_Counted]) -> Iterator[_Counted]:
+    """Yield blocks, of which none is held longer than it is needed."""
+    blocks.reverse()
+    while blocks:
+        yield blocks.pop()
+
+
+def _gather(blocks: Iterable[_Counted], keys: NDArray[np.int64]) -> sparse.csr_array:
+    """Return the counts of features, shape (n_documents, n_features); their keys are sorted."""
+    indices, amounts, lengths = [np.empty(0, np.int32)], [np.empty(0, np.uint8)], []
+    for block in blocks:
+        # Both are sorted, so that neighbours are found in the same part of memory.
+        places = np.searchsorted(keys, block.keys)
+        places[places == len(keys)] = 0
+        found = keys[places] == block.keys if len(keys) else np.zeros(len(places), np.bool_)
+        inside = np.repeat(found, block.documents)
+        rows = block.rows[inside]
+        columns = np.repeat(places[found].astype(np.int32), block.documents[found])
+        order = np.argsort(rows, kind="stable")
+        indices.append(columns[order])
+        amounts.append(block.amounts[inside][order])
+        lengths.append(np.bincount(rows, minlength=block.n_documents))
+    bounds = np.concatenate(([0], np.cumsum(np.concatenate([[], *lengths]), dtype=np.int64)))
+    columns = np.concatenate(indices)
+    indices.clear()
+    counts = np.concatenate(amounts, dtype=np.float64)
+    return sparse.csr_array((counts, columns, narrow(bounds)), shape=(len(bounds) - 1, len(keys)))
 
 
 def _places(
     ids: NDArray[np.int32], offsets: NDArray[np.int64], n_words: int, bigrams: bool, bits: int
 ) -> NDArray[np.int64]:
-    """Return each occurrence as ``key << bits | document``, negative where there is no feature.
-
-    Raises
-    ------
-    OverflowError
-        If words and documents are too many for 63 bits, which a million of each are not.
-    """
-    if (n_words * (n_words + 1)).bit_length() + bits > 63:
-        raise OverflowError(
-            f"bigrams of {n_words:,} words in {1 << bits:,} documents cannot be counted; leave out "
-            "rare words by max_features, or bigrams"
-        )
+    """Return each occurrence as ``key << bits | document``, negative where there is no feature."""
     n_documents, n = len(offsets) - 1, len(ids)
     rows = np.repeat(np.arange(n_documents, dtype=np.int32), np.diff(offsets))
     # Worked on in place: to get memory from the system takes longer than to use it.
@@ -251,16 +371,3 @@ def _starts(values: NDArray[np.int64]) -> NDArray[np.int64]:
         np.concatenate(([True], values[1:] != values[:-1]))[: len(values)]
     )
     return starts
-
-
-def _spread(
-    counts: sparse.csc_array, columns: NDArray[np.int64], found: NDArray[np.bool_]
-) -> sparse.csc_array:
-    """Return columns of a matrix at the places where `found` is true, and empty ones elsewhere."""
-    chosen = counts[:, columns]
-    lengths = np.zeros(len(found), np.int64)
-    lengths[found] = np.diff(chosen.indptr)
-    bounds = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    return sparse.csc_array(
-        (chosen.data, chosen.indices, bounds), shape=(counts.shape[0], len(found))
-    )

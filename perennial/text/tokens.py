@@ -54,6 +54,11 @@ def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
     return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
 
 
+def narrow(bounds: NDArray[np.int64]) -> NDArray[np.int32] | NDArray[np.int64]:
+    """Return the bounds of rows in 32 bits where they fit: some estimators take no others."""
+    return bounds.astype(np.int32) if bounds[-1] <= np.iinfo(np.int32).max else bounds
+
+
 def pack(words: NDArray[np.object_]) -> NDArray[np.uint8]:
     """Return words as one array of bytes, as a model file keeps them."""
     # No token contains a line break.

@@ -375,4 +375,7 @@ def _traits(holdout: pa.Table) -> pa.Table:
 
 
 def _strings(column: pa.ChunkedArray) -> NDArray[np.str_]:
-    return np.asarray(column.to_pylist(), dtype=np.str_)
+    coded = column.combine_chunks().dictionary_encode()
+    names = np.asarray(coded.dictionary.to_pylist(), dtype=np.str_)
+    found: NDArray[np.str_] = names[coded.indices.to_numpy(zero_copy_only=False)]
+    return found

@@ -17,7 +17,6 @@ from sklearn.pipeline import Pipeline
 from perennial import times
 from perennial.config.problem import Problem
 from perennial.documents.accounts import reasons_of
-from perennial.documents.documents import from_feedback
 from perennial.documents.judgement import judge_documents
 from perennial.inputs.base import inputs_of
 from perennial.monitoring.comparison import TEXT, Sample
@@ -27,9 +26,9 @@ from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import open_documents, read_newest
 from perennial.stores.prediction_log import Prediction, find_newest
-from perennial.stores.snapshots.store import Snapshot, SnapshotStore
+from perennial.stores.snapshots.store import Snapshot
+from tasks.monitoring.holdout_sample import holdout_sample
 from tasks.orchestration.retries import NETWORK
-from tasks.promotion.unseen import held_out_by
 from tasks.training.train import predict
 
 
@@ -91,18 +90,10 @@ def read_reference(problem: Problem, production: ModelVersion) -> Reference:
     OutsideError
         If the version, or the snapshot that it names, cannot be read.
     """
-    settings = get_settings()
-    model = open_registry(settings).load(production)
-    store = SnapshotStore(problem.name, settings)
-    snapshot = store.recorded(*production.require_snapshot())
-    rows = store.read(snapshot)
-    unseen = held_out_by(problem, production, snapshot, rows)
-    if not problem.feedback.is_judged_on:
-        # A version of the time before that rule had feedback in its holdout.
-        unseen &= ~from_feedback(rows)
-    holdout = rows.filter(pa.array(unseen))
-    # In the order of their content, which is a hash: the first ones are a random sample.
-    sample = _answered(problem, model, holdout.slice(0, problem.monitoring.sample))
+    model = open_registry(get_settings()).load(production)
+    known = problem.with_classes([str(label) for label in model.classes_])
+    snapshot, holdout = holdout_sample(known, production)
+    sample = _answered(problem, model, holdout)
     return Reference(production, model, snapshot, sample)
 
 

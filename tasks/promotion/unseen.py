@@ -151,7 +151,11 @@ class _Learned:
         self._problem, self._snapshot, self._version = problem, snapshot, version
         self._by_group = version.split == "group"
         then = _snapshot_of(version, self._store)
-        self.documents = self._find(None if then is None else self._read_keys(then))
+        keys = None if then is None else self._read_keys(then)
+        if keys is not None and then == snapshot:
+            # Read once: it is the same snapshot.
+            self.today = keys
+        self.documents = self._find(keys)
 
     def unseen(self, documents: pa.Table, *, copies: bool, by_group: bool = False) -> Masks:
         """Return which documents are not among them, nor alike, nor of one of their groups."""

@@ -142,6 +142,7 @@ class Table:
         table: DeltaTable,
         *,
         few_values: Sequence[str] = (),
+        predicate: str | None = None,
     ) -> None:
         """Write all rows anew in one commit; the old files stay until `purge`.
 
@@ -155,6 +156,8 @@ class Table:
             The table as it was when the rows were made.
         few_values : sequence of str
             Columns whose values repeat.
+        predicate : str, optional
+            Which rows are replaced, as SQL; all of them unless given.
 
         Raises
         ------
@@ -163,7 +166,7 @@ class Table:
         OutsideError
             If the storage refuses.
         """
-        self._write(batches, schema, table, few_values, mode="overwrite")
+        self._write(batches, schema, table, few_values, mode="overwrite", predicate=predicate)
 
     def _write(
         self,

@@ -17,7 +17,8 @@ from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs, parquet
 
-from perennial.hashing import HASH_BYTES, digest
+from perennial.hashing import digest
+from perennial.inputs.identity import hash_array
 from perennial.inputs.records import RECORDS, canonical
 from perennial.stores.snapshots.delta import Table
 from perennial.stores.snapshots.snapshot import REVISION, Snapshot, conformed, row_of, table_schema
@@ -27,6 +28,7 @@ _DIGEST, _DOCUMENTS, _WATERMARK = (
     "perennial.documents",
     "perennial.watermark",
 )
+_DIGESTED = 8_192
 # How a record's fields were and are stored: without their kinds.
 INPUTS = "earlier_inputs"
 
@@ -124,9 +126,12 @@ def with_plain_records(rows: pa.Table) -> pa.Table:
 def row_digests(rows: pa.Table) -> pa.Array:
     """Return a digest of each document as the earlier layout made it: of id, label and input."""
     inputs = RECORDS if RECORDS in rows.column_names else "text"
-    columns = [rows[name].to_pylist() for name in ("id", "label", inputs)]
-    made = [digest(b"".join(map(_framed, row))) for row in zip(*columns, strict=True)]
-    return pa.array(made, pa.binary(HASH_BYTES))
+    # Few rows at once are Python objects.
+    return hash_array(
+        digest(b"".join(map(_framed, row)))
+        for some in rows.select(["id", "label", inputs]).to_batches(_DIGESTED)
+        for row in zip(*(column.to_pylist() for column in some.columns), strict=True)
+    )
 
 
 def _framed(value: Any) -> bytes:

@@ -19,7 +19,7 @@ from perennial.documents.revisions import COLUMNS
 from perennial.errors import OutsideError
 from perennial.inputs.base import TextInputs
 
-REVISION, SNAPSHOT = "revision", "snapshot"
+REVISION, SNAPSHOT, SAMPLE = "revision", "snapshot", "sample"
 # Beside what every revision has, and the input.
 _BOOKKEEPING = pa.schema(
     [

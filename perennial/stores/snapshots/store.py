@@ -31,6 +31,7 @@ from perennial.documents.revisions import (
 )
 from perennial.errors import OutsideError
 from perennial.inputs.base import TextInputs
+from perennial.inputs.identity import hash_array
 from perennial.inputs.near_copies import with_representatives
 from perennial.inputs.records import RECORDS
 from perennial.settings import Settings
@@ -125,11 +126,11 @@ class SnapshotStore:
             return self._read_earlier(snapshot)
         inputs = TextInputs.column.name if snapshot.draft.kinds is None else RECORDS
         columns = [*LIGHT, *_READ, inputs]
-        rows = self.judged(snapshot, columns)
-        used = rows.filter(pc.equal(rows["status"], "used"))
+        used = self.judged(snapshot, columns)
+        used = used.filter(pc.equal(used["status"], "used"))
         raw = used.set_column(used.schema.get_field_index("label"), "label", used["raw_label"])
-        digests = pa.array(list(row_digests(raw)), pa.binary())
-        if digest_of(digests, snapshot.draft.rules) != (snapshot.remains or snapshot.digest):
+        found = digest_of(hash_array(row_digests(raw)), snapshot.draft.rules)
+        if found != (snapshot.remains or snapshot.digest):
             raise damaged(snapshot)
         return with_representatives(used.select([*_READ[:7], inputs, *_READ[7:]]))
 
@@ -214,8 +215,7 @@ class SnapshotStore:
     def every_feedback_content(self, snapshot: Snapshot) -> pa.Array:
         """Return the content hashes of all feedback that was read up to a snapshot."""
         rows = self._revisions(0, snapshot.version, ["id", "source", "content"])
-        rows = rows.filter(pc.is_valid(rows["content"]))
-        return feedback_contents(rows)
+        return feedback_contents(rows.filter(pc.is_valid(rows["content"])))
 
     def append(
         self, revisions: Iterable[pa.Table], draft: Draft, after: Snapshot | None

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from perennial.inputs import near_copies
 from perennial.inputs.identity import CURRENT_IDENTITY, content_hashes
 from perennial.inputs.near_copies import SKETCH_BYTES, representatives, sketches
 from tests.perennial.examples import some_examples
@@ -200,3 +201,15 @@ def test_the_sketch_of_a_known_text_never_changes() -> None:
 
     assert sketches([text.upper(), f"<p>{text}</p> http://a.b"]).to_pylist() == [sketch, sketch]
     assert sketch.hex()[:64] == "34ab940000000073000001003b00be7700240000a20000d77257005100008e00"
+
+
+@some_examples
+@given(st.lists(st.sampled_from(ORIGINALS), max_size=20), st.integers(1, 7))
+def test_how_many_sketches_are_worked_on_at_once_changes_nothing(
+    texts: list[str], at_once: int
+) -> None:
+    expected = found(texts).tolist()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_copies, "_CHUNK", at_once)
+        assert found(texts).tolist() == expected

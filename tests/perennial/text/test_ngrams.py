@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from sklearn.utils import estimator_checks
 from skops import io as skops
 
 from perennial.registry.artifact import TRUSTED_TYPES
+from perennial.text import ngrams
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import TextNormalizer
 from perennial.text.tokens import Tokens
@@ -186,6 +188,68 @@ def test_few_and_many_documents_at_once_are_counted_alike(size: int) -> None:
     many = counter.transform(tokens_of(DOCUMENTS * size)).toarray()
 
     np.testing.assert_array_equal(many, np.tile(single, (size, 1)))
+
+
+@some_examples
+@given(documents, documents, counters, st.integers(0, 3), st.integers(1, 9), st.integers(1, 5))
+def test_documents_are_counted_by_blocks_as_they_are_at_once(
+    training: Documents,
+    others: Documents,
+    options: dict[str, Any],
+    bits: int,
+    tokens: int,
+    merged: int,
+) -> None:
+    at_once, by_blocks = NgramCounter(**options), NgramCounter(**options)
+    try:
+        expected = at_once.fit_transform(tokens_of(training))
+    except ValueError:
+        assume(False)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("BITS", bits), ("TOKENS", tokens)):
+            patch.setattr(ngrams, f"_BLOCK_{name}", value)
+        patch.setattr(ngrams, "_MERGED", merged)
+        found = by_blocks.fit_transform(tokens_of(training))
+        later = by_blocks.transform(tokens_of(others))
+
+    assert by_blocks.keys_.tolist() == at_once.keys_.tolist()
+    for matrix, wanted in ((found, expected), (later, at_once.transform(tokens_of(others)))):
+        assert matrix.shape == wanted.shape
+        assert matrix.dtype == wanted.dtype
+        for part in ("indptr", "indices", "data"):
+            assert getattr(matrix, part).tolist() == getattr(wanted, part).tolist()
+
+
+@pytest.mark.parametrize("bigrams", [False, True])
+def test_ten_million_documents_with_a_million_words_are_counted(bigrams: bool) -> None:
+    size, words = 10**7, 1_050_000
+    ids = np.arange(size, dtype=np.int32) % words
+    vocabulary = tuple(f"w{number}" for number in range(words))
+    # Two words a document: one pair in a hundred documents is the same one.
+    ids[::200], ids[1::200] = 3, 5
+    tokens = Tokens(ids, np.arange(0, size + 1, 2 if bigrams else 1), vocabulary)
+    counter = NgramCounter(bigrams=bigrams, min_documents=50_000, max_features=1_000)
+
+    counts = counter.fit_transform(tokens)
+
+    names = ["w3", "w3 w5", "w5"] if bigrams else ["w3", "w5"]
+    assert sorted(counter.get_feature_names_out()) == names
+    assert counts.shape == (len(tokens), len(names))
+    assert counts.sum(axis=0).min() >= size // 200
+
+
+def test_more_words_than_any_language_has_leave_room_for_few_documents_at_once() -> None:
+    """The number of a pair of two words and that of a document are in one number of 63 bits."""
+    most = 2**31 - 1
+    rank = np.array([most - 1, most - 2, 0], np.int32)
+    tokens = Tokens(np.array([0, 1, 0, 2, 2, 0, 1], np.int32), np.array([0, 3, 4, 7]), "abc")
+
+    blocks = ngrams._Blocks(tokens, rank, most, bigrams=True, binary=False)
+    keys = np.unique(np.concatenate([block.keys for block in blocks]))
+
+    pairs = [(most - 1, most - 2), (most - 2, most - 1), (0, most - 1)]
+    expected = [0, most - 2, most - 1, *(most + a * most + b for a, b in pairs)]
+    assert keys.tolist() == sorted(expected)
 
 
 def test_documents_without_tokens_are_empty_rows() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,11 +10,13 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from perennial.documents import revisions
 from perennial.documents.judgement import Rules
 from perennial.documents.revisions import COLUMNS, deletions, row_digests
 from perennial.errors import OutsideError
 from perennial.inputs.base import content_hash
 from perennial.settings import Settings, get_settings
+from perennial.stores.snapshots import earlier_layout
 from perennial.stores.snapshots.delta import Table
 from perennial.stores.snapshots.store import Draft, Snapshot, SnapshotConflictError, SnapshotStore
 from tests.seaweedfs import ACCESS_KEY, SECRET_KEY
@@ -405,3 +407,17 @@ def test_a_credentials_block_that_does_not_exist_is_named(
 def test_without_a_setting_the_snapshots_are_in_the_data_folder(tmp_path: Path) -> None:
     assert Settings(data_dir=tmp_path).snapshots_uri == f"{tmp_path}/snapshots"
     assert Settings(data_dir=tmp_path, data_uri="s3://b/p/").snapshots_uri == "s3://b/p/snapshots"
+
+
+@pytest.mark.parametrize("digests", [row_digests, earlier_layout.row_digests])
+def test_how_many_documents_are_digested_at_once_changes_nothing(
+    digests: Callable[[pa.Table], Iterable[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pa.concat_tables([_rows(*range(5)), _rows(9, label=None), _rows(*range(20, 31))])
+    expected = list(digests(rows))
+
+    for at_once in (1, 3, 16, 17, 18):
+        for module in (revisions, earlier_layout):
+            monkeypatch.setattr(module, "_DIGESTED", at_once)
+        assert list(digests(rows)) == expected
+    assert len(set(expected)) == len(rows) == 17

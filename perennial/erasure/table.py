@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from perennial.documents.accounts import reasons_of
 from perennial.documents.documents import snapshot_digest
 from perennial.documents.judgement import judge
+from perennial.documents.keys import plain_key
 from perennial.documents.revisions import newest_revisions
 from perennial.errors import OutsideError
 from perennial.inputs.base import TextInputs
@@ -92,14 +93,20 @@ def ids_of_copies(store: SnapshotStore, erased: Tombstones, contents: set[bytes]
     return [key for key in found if key not in erased]
 
 
-def known_keys(store: SnapshotStore, keys: set[str]) -> set[str]:
-    """Return those of some ids that the table has revisions of."""
-    wanted = pa.array(sorted(keys), pa.string())
-    return {
-        key
-        for batch in _revisions(store)
-        for key in batch["id"].filter(pc.is_in(batch["id"].cast(pa.string()), wanted)).to_pylist()
-    }
+def known_keys(store: SnapshotStore, keys: set[str]) -> dict[str, str]:
+    """Return those of some ids that the table has revisions of, each with its key there.
+
+    Numbers are equal whatever their type: people type 17, and a shell stores 17.0.
+    """
+    wanted = {plain_key(key): key for key in sorted(keys)}
+    wanted |= {key: key for key in keys}
+    found: dict[str, str] = {}
+    for batch in _revisions(store):
+        for key in pc.unique(batch["id"].cast(pa.string())).to_pylist():
+            typed = wanted.get(key) or (wanted.get(plain_key(key)) if key[:1] == "{" else None)
+            if typed is not None and found.get(typed) != typed:
+                found[typed] = key
+    return found
 
 
 def erase_rows(store: SnapshotStore, erased: Tombstones) -> int:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -125,14 +126,16 @@ def find_keys(problem: Problem, settings: Settings, wish: Wish) -> set[str]:
         meant = {typed: _candidates(typed) for typed in wish.ids}
         known = known_keys(store, {key for some in meant.values() for key in some})
         for number, some in enumerate(meant.values(), start=1):
-            here = [key for key in some if key in known or key in erased or _is_in(collection, key)]
-            if not here:
+            there = map(partial(_key_in, collection), some)
+            here = [*(known.get(key) for key in some), *there, *filter(erased.__contains__, some)]
+            found = next((key for key in here if key is not None), None)
+            if found is None:
                 # Its value would be kept by whoever keeps the messages of a run.
                 raise OutsideError(
                     f"The id given as number {number} is of no document of {problem.name!r}, "
                     "neither in MongoDB nor in a snapshot; nothing was erased."
                 )
-            keys.update(here[:1])
+            keys.add(found)
     return keys
 
 
@@ -148,8 +151,13 @@ def _candidates(typed: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _is_in(collection: Collection[mongodb.Document], key: str) -> bool:
-    return collection.find_one({"_id": document_id(key)}, {"_id": 1}) is not None
+def _key_in(collection: Collection[mongodb.Document], key: str) -> str | None:
+    """Return the key of the document that MongoDB has under an id.
+
+    To MongoDB numbers of all types are equal, whatever a person types.
+    """
+    found = collection.find_one({"_id": document_id(key)}, {"_id": 1})
+    return None if found is None else document_key(found["_id"])
 
 
 def _found_by_query(

@@ -12,10 +12,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from bson import ObjectId
+from bson import Int64, ObjectId
 from pymongo import MongoClient
 
 from perennial.config.problem import Problem
+from perennial.documents.keys import document_key
 from perennial.erasure import table as erasure_table
 from perennial.erasure.search import Needle, found_in
 from perennial.erasure.table import erase_rows, ids_of_copies, stored_of
@@ -264,6 +265,42 @@ def test_an_id_is_typed_as_people_see_it(
     assert "unheard-of" not in str(failure.value)
     with pytest.raises(OutsideError, match="--query must be a JSON object"):
         keys(query="{}")
+
+
+@pytest.mark.parametrize("is_in_mongodb", [True, False])
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [
+        (17.0, "17"),
+        (Int64(17), "17"),
+        (17.5, "17.5"),
+        ({"shop": 3, "number": 4.0}, '{"shop": 3, "number": 4}'),
+        ({"shop": "north"}, '{"shop": "north"}'),
+    ],
+    ids=["a shell's number", "a long number", "a half", "an object of numbers", "an object"],
+)
+def test_an_id_may_be_typed_without_the_types_of_its_numbers(
+    stored: Any,
+    typed: str,
+    is_in_mongodb: bool,
+    collection: Any,
+    documents: Documents,
+    ingest_now: Ingest,
+    store: SnapshotStore,
+    problem: Problem,
+    machine: Settings,
+) -> None:
+    first, *others = documents(5)
+    collection.insert_many([first | {"_id": stored}, *others])
+    ingest_now()
+    if not is_in_mongodb:
+        collection.delete_one({"_id": stored})
+
+    keys = find_keys(problem, machine, Wish([typed], None, "somebody", "asked for"))
+    gathered, found = _gather(problem, store, collection, keys, _WISH)
+
+    assert keys == gathered == {document_key(stored)}
+    assert first["text"] in found.texts
 
 
 @pytest.mark.parametrize("name", ["reviews", "flowers"])

@@ -83,6 +83,16 @@ def stored_of(store: SnapshotStore, erased: Tombstones) -> Stored:
     return found
 
 
+def others_of(store: SnapshotStore, erased: Tombstones) -> Iterator[bytes]:
+    """Yield the ids and texts of the other documents that the table has, some at a time."""
+    for batch in _revisions(store):
+        names = [name for name in _STORED if name in batch.schema.names]
+        stays = pc.invert(erased.mask(batch["id"].to_pylist()))
+        others = Stored()
+        others.add(batch.select(names).filter(stays))
+        yield "\n".join([*others.keys, *others.texts]).encode("utf-8", "surrogatepass")
+
+
 def ids_of_copies(store: SnapshotStore, erased: Tombstones, contents: set[bytes]) -> list[str]:
     """Return the ids of other documents with one of these contents."""
     wanted = pa.array(sorted(contents), pa.binary())

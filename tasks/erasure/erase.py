@@ -44,7 +44,7 @@ from perennial.stores.prediction_log import delete_predictions, find_inputs
 from perennial.stores.snapshots.delta import SnapshotConflictError
 from perennial.stores.snapshots.store import HISTORY, SnapshotStore
 from perennial.stores.snapshots.tombstones import Tombstone, Tombstones, digest_of_id
-from tasks.erasure.prove import Proof, prove
+from tasks.erasure.prove import Proof, Search
 from tasks.orchestration.retries import COMPUTING_SECONDS
 from tasks.promotion.unseen import learned_by
 
@@ -210,10 +210,12 @@ def erase_documents(
     clean_cache(settings.data_dir / "serving" / "models" / problem.name, is_erased)
     lists = forget_documents(registry, problem.name, erased.__contains__)
     registry.note_erasure(problem.name, datetime.now(UTC))
+    search = Search(problem, registry, settings, store, stored)
+    search.beside_the_table(erased, is_erased)
     revisions = erase_rows(store, erased)
     versions = _purge(store)
     marked = _mark(problem, registry, erased)
-    proof = prove(problem, registry, settings, store, erased, stored, is_erased)
+    proof = search.table(erased)
     _audit(problem, wish, added)
     return Erasure(
         documents=added,

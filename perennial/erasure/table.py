@@ -17,6 +17,7 @@ from perennial.documents.keys import plain_key
 from perennial.documents.revisions import newest_revisions
 from perennial.errors import OutsideError
 from perennial.inputs.base import TextInputs
+from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
 from perennial.inputs.records import RECORDS
 from perennial.stores.snapshots import earlier_layout
 from perennial.stores.snapshots.delta import SnapshotConflictError
@@ -81,6 +82,13 @@ def stored_of(store: SnapshotStore, erased: Tombstones) -> Stored:
         names = [name for name in _STORED if name in batch.schema.names]
         found.add(batch.select(names).filter(gone))
     return found
+
+
+def identities_of(store: SnapshotStore) -> set[int]:
+    """Return the versions of the identity by which there are snapshots."""
+    drafts = [each.draft for each in store.snapshots()]
+    found = {FIRST_IDENTITY if draft is None else draft.identity for draft in drafts}
+    return found or {CURRENT_IDENTITY}
 
 
 def others_of(store: SnapshotStore, erased: Tombstones) -> Iterator[bytes]:

@@ -29,7 +29,14 @@ from perennial.documents.keys import document_id, document_key
 from perennial.documents.revisions import Found, to_revisions
 from perennial.erasure.models import clean_cache, replace_examples
 from perennial.erasure.objects import objects_at, remove_old_versions
-from perennial.erasure.table import Stored, erase_rows, ids_of_copies, known_keys, stored_of
+from perennial.erasure.table import (
+    Stored,
+    erase_rows,
+    identities_of,
+    ids_of_copies,
+    known_keys,
+    stored_of,
+)
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
@@ -239,6 +246,7 @@ def _gather(
     wish: Wish,
 ) -> tuple[set[str], Stored]:
     """Return the ids of all that is to be erased, and what is stored of it."""
+    identities = identities_of(store)
     while True:
         before = store.erased().documents
         told = Tombstones(store.problem, dict(before))
@@ -249,7 +257,7 @@ def _gather(
         for some in batched(sorted(keys), _IDS_PER_QUERY):
             query = {"_id": {"$in": [document_id(key) for key in some]}}
             found = [Found(each, 0) for each in collection.find(query)]
-            for identity in _IDENTITIES:
+            for identity in identities:
                 stored.add(to_revisions(found, problem, identity))
         copies = []
         if problem.inputs is None:

@@ -363,3 +363,21 @@ def test_records_are_recognised_by_all_their_fields(
     assert not is_erased(record | {"petal_width": 99.0})
     assert not is_erased({"petal_width": 0.2})
     assert not is_erased("a text")
+
+
+def test_a_text_that_only_an_earlier_identity_took_for_a_copy_is_another_one(
+    collection: Any,
+    documents: Documents,
+    ingest_now: Ingest,
+    store: SnapshotStore,
+    problem: Problem,
+) -> None:
+    first, *others = documents(5)
+    collection.insert_many([first | {"text": "C++ is the language of my heart"}, *others])
+    ingest_now()
+
+    _, stored = _gather(problem, store, collection, {first["_id"]}, _WISH)
+    is_erased = _recognise(problem, stored)
+
+    assert is_erased("c++ is the  language of my heart.")
+    assert not is_erased("C# is the language of my heart")

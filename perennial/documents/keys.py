@@ -37,6 +37,16 @@ def document_id(key: str) -> Any:
     return value["_id"] if isinstance(value, dict) and set(value) == {"_id"} else value
 
 
+def typed_keys(typed: str) -> list[str]:
+    """Return the keys that a person may mean: a text, an ObjectId, or extended JSON of a value."""
+    found = [typed, *([document_key(ObjectId(typed))] if ObjectId.is_valid(typed) else [])]
+    try:
+        found.append(document_key(json_util.loads(typed)))
+    except (ValueError, TypeError):
+        return found
+    return list(dict.fromkeys(found))
+
+
 def plain_key(key: str) -> str:
     """Return a `document_key` in which numbers of all types are written alike."""
 

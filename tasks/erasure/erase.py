@@ -25,7 +25,7 @@ from pymongo.database import Database
 from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.config.sections.feedback import ID_PREFIX
-from perennial.documents.keys import document_id, document_key
+from perennial.documents.keys import document_id, document_key, typed_keys
 from perennial.documents.revisions import Found, to_revisions
 from perennial.erasure.models import clean_cache, replace_examples
 from perennial.erasure.objects import objects_at, remove_old_versions
@@ -130,7 +130,7 @@ def find_keys(problem: Problem, settings: Settings, wish: Wish) -> set[str]:
     with mongodb.connect(settings) as client:
         collection = open_documents(client, problem)
         keys = _found_by_query(problem, collection, wish.query)
-        meant = {typed: _candidates(typed) for typed in wish.ids}
+        meant = {typed: typed_keys(typed) for typed in wish.ids}
         known = known_keys(store, {key for some in meant.values() for key in some})
         for number, some in enumerate(meant.values(), start=1):
             there = map(partial(_key_in, collection), some)
@@ -144,18 +144,6 @@ def find_keys(problem: Problem, settings: Settings, wish: Wish) -> set[str]:
                 )
             keys.add(found)
     return keys
-
-
-def _candidates(typed: str) -> list[str]:
-    """Return what a typed id may be: a text, an ObjectId, or extended JSON of another value."""
-    from bson import ObjectId, json_util
-
-    found = [typed, *([document_key(ObjectId(typed))] if ObjectId.is_valid(typed) else [])]
-    try:
-        found.append(document_key(json_util.loads(typed)))
-    except (ValueError, TypeError):
-        return found
-    return list(dict.fromkeys(found))
 
 
 def _key_in(collection: Collection[mongodb.Document], key: str) -> str | None:

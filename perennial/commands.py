@@ -8,6 +8,7 @@ PROGRAM = "perennial"
 Name = Literal[
     "approve",
     "check",
+    "erase",
     "history",
     "init",
     "migrate",

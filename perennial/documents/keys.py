@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from perennial.fields.base import plain
 # No label of a problem file is longer.
 _LABEL_CHARACTERS = 1_000
 NULL = "null"
+_NUMBER = re.compile(r'\{"\$number(Int|Long|Double)": "([-+.0-9eE]+)"\}')
 
 
 def document_key(identifier: object) -> str:
@@ -33,6 +35,27 @@ def document_id(key: str) -> Any:
         return key
     value = json_util.loads(key, json_options=json_util.CANONICAL_JSON_OPTIONS)
     return value["_id"] if isinstance(value, dict) and set(value) == {"_id"} else value
+
+
+def typed_keys(typed: str) -> list[str]:
+    """Return the keys that a person may mean: a text, an ObjectId, or extended JSON of a value."""
+    found = [typed, *([document_key(ObjectId(typed))] if ObjectId.is_valid(typed) else [])]
+    try:
+        found.append(document_key(json_util.loads(typed)))
+    except (ValueError, TypeError):
+        return found
+    return list(dict.fromkeys(found))
+
+
+def plain_key(key: str) -> str:
+    """Return a `document_key` in which numbers of all types are written alike."""
+
+    def plain_number(found: re.Match[str]) -> str:
+        kind, digits = found.groups()
+        whole = int(digits) if kind != "Double" else float(digits)
+        return str(int(whole)) if whole == int(whole) else str(whole)
+
+    return _NUMBER.sub(plain_number, key) if key.startswith("{") else key
 
 
 def label_key(value: object) -> str:

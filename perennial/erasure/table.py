@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from perennial.documents.accounts import reasons_of
 from perennial.documents.documents import snapshot_digest
 from perennial.documents.judgement import judge
+from perennial.documents.keys import plain_key
 from perennial.documents.revisions import newest_revisions
 from perennial.errors import OutsideError
 from perennial.inputs.base import TextInputs
+from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
 from perennial.inputs.records import RECORDS
 from perennial.stores.snapshots import earlier_layout
 from perennial.stores.snapshots.delta import SnapshotConflictError
@@ -89,6 +91,23 @@ def stored_of(store: SnapshotStore, erased: Tombstones) -> Stored:
     return found
 
 
+def identities_of(store: SnapshotStore) -> set[int]:
+    """Return the versions of the identity by which there are snapshots."""
+    drafts = [each.draft for each in store.snapshots()]
+    found = {FIRST_IDENTITY if draft is None else draft.identity for draft in drafts}
+    return found or {CURRENT_IDENTITY}
+
+
+def others_of(store: SnapshotStore, erased: Tombstones) -> Iterator[bytes]:
+    """Yield the ids and texts of the other documents that the table has, some at a time."""
+    for batch in _revisions(store):
+        names = [name for name in _STORED if name in batch.schema.names]
+        stays = pc.invert(erased.mask(batch["id"].to_pylist()))
+        others = Stored()
+        others.add(batch.select(names).filter(stays))
+        yield "\n".join([*others.keys, *others.texts]).encode("utf-8", "surrogatepass")
+
+
 def ids_of_copies(store: SnapshotStore, erased: Tombstones, contents: set[bytes]) -> list[str]:
     """Return the ids of other documents with one of these contents."""
     wanted = pa.array(sorted(contents), pa.binary())
@@ -99,14 +118,20 @@ def ids_of_copies(store: SnapshotStore, erased: Tombstones, contents: set[bytes]
     return [key for key in found if key not in erased]
 
 
-def known_keys(store: SnapshotStore, keys: set[str]) -> set[str]:
-    """Return those of some ids that the table has revisions of."""
-    wanted = pa.array(sorted(keys), pa.string())
-    return {
-        key
-        for batch in _revisions(store)
-        for key in batch["id"].filter(pc.is_in(batch["id"].cast(pa.string()), wanted)).to_pylist()
-    }
+def known_keys(store: SnapshotStore, keys: set[str]) -> dict[str, str]:
+    """Return those of some ids that the table has revisions of, each with its key there.
+
+    Numbers are equal whatever their type: people type 17, and a shell stores 17.0.
+    """
+    wanted = {plain_key(key): key for key in sorted(keys)}
+    wanted |= {key: key for key in keys}
+    found: dict[str, str] = {}
+    for batch in _revisions(store):
+        for key in pc.unique(batch["id"].cast(pa.string())).to_pylist():
+            typed = wanted.get(key) or (wanted.get(plain_key(key)) if key[:1] == "{" else None)
+            if typed is not None and found.get(typed) != typed:
+                found[typed] = key
+    return found
 
 
 def erase_rows(store: SnapshotStore, erased: Tombstones) -> int:

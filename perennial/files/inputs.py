@@ -11,12 +11,15 @@ from perennial.config.problem import Problem
 from perennial.config.sections.fields import FieldSpec
 from perennial.fields import KINDS
 from perennial.fields.number import KIND as NUMBER
+from perennial.files.readings import as_text, common_reading
 from perennial.files.rows import Row, TableFile
 from perennial.files.table import column_of
 from perennial.inputs.base import inputs_of
 
 # The columns of text and label in a file that has none of the problem's own names.
 TEXT_COLUMN, LABEL_COLUMN = "text", "label"
+# Kinds of one value each, of which people easily declare the wrong one.
+_SCALAR = {"boolean", "category", "number"}
 
 
 class InputColumns:
@@ -38,6 +41,7 @@ class InputColumns:
     def __init__(self, problem: Problem, text_column: str | None = None) -> None:
         self._is_named = text_column is not None
         inputs = inputs_of(problem)
+        self._kinds = {name: spec.kind for name, spec in (problem.inputs or {}).items()}
         self._read = {name: _reader(spec) for name, spec in (problem.inputs or {}).items()}
         if inputs.fields is None and text_column is not None:
             self._fields = {text_column: inputs.names[0]}
@@ -77,18 +81,27 @@ class InputColumns:
                 found[field] = value
         return found
 
+    def identifying(self, row: Row, read: dict[str, Any]) -> tuple[Any, ...]:
+        """Return what identifies a row, whatever format it is in and whatever kinds are declared.
+
+        Parameters
+        ----------
+        row : Row
+            The row.
+        read : dict of str to object
+            Its fields as `read` returned them.
+        """
+        if not self._read:
+            return tuple(map(read.get, self._fields.values()))
+        return tuple(
+            common_reading(paths.read(row.values, column))
+            if self._kinds[field] in _SCALAR
+            else read.get(field)
+            for column, field in self._fields.items()
+        )
+
 
 def _reader(spec: FieldSpec) -> Callable[[Any], Any]:
     if spec.kind == NUMBER.name and spec.decimal != ".":
         return partial(NUMBER.read, decimal=spec.decimal)
     return KINDS[spec.kind].from_file
-
-
-def as_text(value: Any) -> Any:
-    """Return bytes as the text that they are, as some write it to Parquet; else the value."""
-    if not isinstance(value, bytes):
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value

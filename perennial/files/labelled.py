@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -16,9 +17,10 @@ from perennial import paths
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.fields.base import is_missing
-from perennial.files.inputs import LABEL_COLUMN, TEXT_COLUMN, InputColumns, as_text
+from perennial.files.inputs import LABEL_COLUMN, TEXT_COLUMN, InputColumns
 from perennial.files.labels import LabelReader
 from perennial.files.opening import stem_of
+from perennial.files.readings import as_text, common_reading
 from perennial.files.rows import WRITTEN, Row, TableFile
 from perennial.files.storable import field_name, read_date, storable, why_not_stored
 from perennial.files.table import column_of, open_table, require_columns
@@ -31,6 +33,14 @@ _ID = "_id"
 # The field of a document that says why its row cannot be read.
 _UNREADABLE = "unreadable"
 _SHOWN = 5
+
+
+@dataclass(frozen=True)
+class _TimesSeen:
+    """How often each content has come, as it is written in the file and as it is read."""
+
+    written: Counter[bytes] = field(default_factory=Counter)
+    read: Counter[bytes] = field(default_factory=Counter)
 
 
 class _RowError(ValueError):
@@ -70,6 +80,9 @@ class LabelledFile:
         quarantine, with what is written there.
     n_unreadable : int
         How many they are.
+    earlier_ids : dict of str to str
+        The id that an earlier release gave to a row without one, by that of today, of the rows of
+        which the two differ; complete up to the row that was yielded last.
     """
 
     def __init__(
@@ -105,6 +118,7 @@ class LabelledFile:
         self._now = datetime.now(UTC)
         self.unreadable: list[str] = []
         self.n_unreadable = 0
+        self.earlier_ids: dict[str, str] = {}
         self._count = self._check()
 
     def __len__(self) -> int:
@@ -117,7 +131,8 @@ class LabelledFile:
         An input that stands in the file several times becomes several documents, as it would
         arrive.
         """
-        times_seen: Counter[bytes] = Counter()
+        times_seen = _TimesSeen()
+        self.earlier_ids.clear()
         for row in self._table.rows():
             if self._is_chosen(row):
                 yield self._document(row, times_seen)
@@ -130,7 +145,7 @@ class LabelledFile:
             if not self._is_chosen(row):
                 continue
             count += 1
-            document = self._document(row, Counter())
+            document = self._document(row, _TimesSeen())
             if _UNREADABLE in document:
                 self._report(row, document[_UNREADABLE]["why"])
             elif self._id_column is not None:
@@ -174,7 +189,7 @@ class LabelledFile:
     def _is_chosen(self, row: Row) -> bool:
         return self._chosen is None or self._source(row) == self._chosen
 
-    def _document(self, row: Row, times_seen: Counter[bytes]) -> Document:
+    def _document(self, row: Row, times_seen: _TimesSeen) -> Document:
         """Return a row as a document; one that says why, if it cannot be read."""
         if row.wrong is not None:
             return self._unreadable(row, row.wrong, row.written, times_seen)
@@ -190,18 +205,18 @@ class LabelledFile:
         written = str(list(row.values.values()))[:WRITTEN].encode("utf-8", "replace").decode()
         return self._unreadable(row, why, written, times_seen)
 
-    def _unreadable(self, row: Row, why: str, written: str, times_seen: Counter[bytes]) -> Document:
+    def _unreadable(self, row: Row, why: str, written: str, times_seen: _TimesSeen) -> Document:
         written = written.encode("utf-8", "replace").decode()
         source = stem_of(self._table.path)
         said = {"file": self._table.path.name, self._table.unit: row.place, "why": why}
         return {
-            _ID: content_id(source, [why, written], times_seen),
+            _ID: content_id(source, [why, written], times_seen.written),
             self._names.created_at: self._now,
             self._names.source: source,
             _UNREADABLE: {**said, "written": written},
         }
 
-    def _readable(self, row: Row, times_seen: Counter[bytes]) -> Document:
+    def _readable(self, row: Row, times_seen: _TimesSeen) -> Document:
         given = as_text(paths.read(row.values, self._label_column))
         label = None if given is paths.MISSING else self._labels.read(given)
         read = self._inputs.read(row)
@@ -209,9 +224,15 @@ class LabelledFile:
         source = self._source(row)
         key = self._id(row)
         if key is None:
-            # As it is given, a name stays the id of what was loaded under it.
-            said = given if label is None or given in self._label_names else label
-            key = content_id(source, [said, *map(values.get, self._fields)], times_seen)
+            is_name = given in self._label_names
+            identifying = [given if is_name else common_reading(given)]
+            identifying += self._inputs.identifying(row, read)
+            key = content_id(source, identifying, times_seen.written)
+            # An earlier release took the values, which change with the kinds of the problem's file.
+            said = given if label is None or is_name else label
+            earlier = content_id(source, [said, *map(values.get, self._fields)], times_seen.read)
+            if earlier != key:
+                self.earlier_ids[key] = earlier
         names = self._names
         declared = {**values, names.label: label, names.source: source, **self._dates(row)}
         return self._put_together({_ID: key}, self._others(row), declared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -117,9 +117,14 @@ def insert_missing(collection: Collection[Document], documents: Sequence[Documen
 
 
 def update_differing(
-    collection: Collection[Document], documents: Sequence[Document], *, ignored: str, write: bool
-) -> int:
-    """Return how many documents the collection has with other values.
+    collection: Collection[Document],
+    documents: Sequence[Document],
+    *,
+    ignored: str,
+    write: bool,
+    is_due: Callable[[str, Any, Any], bool] = lambda *_: False,
+) -> tuple[int, int]:
+    """Return how many documents the collection has with other values, and how many were due.
 
     Parameters
     ----------
@@ -131,20 +136,33 @@ def update_differing(
         A field that does not count either.
     write : bool
         Whether the collection is given the values of these documents.
+    is_due : callable
+        Takes a path, the stored value and the other one, and says whether it is given that one in
+        any case. Documents that differ in nothing else do not count as having other values.
     """
     given = {each["_id"]: dict(_leaves(each, ignored)) for each in documents}
     stored = collection.find({"_id": {"$in": list(given)}})
-    changes = []
+    changes, differing, due = [], 0, 0
     for document in stored:
         values = given[document["_id"]]
+        before = {path: paths.read(document, path) for path in values}
         different = {
-            path: value for path, value in values.items() if paths.read(document, path) != value
+            path: value
+            for path, value in values.items()
+            if before[path] != value
+            or isinstance(before[path], bool) is not isinstance(value, bool)
         }
-        if different:
-            changes.append(UpdateOne({"_id": document["_id"]}, {"$set": different}))
-    if changes and write:
+        needed = {
+            path: value for path, value in different.items() if is_due(path, before[path], value)
+        }
+        written = different if write else needed
+        differing += len(needed) < len(different)
+        due += bool(needed)
+        if written:
+            changes.append(UpdateOne({"_id": document["_id"]}, {"$set": written}))
+    if changes:
         collection.bulk_write(changes, ordered=False)
-    return len(changes)
+    return differing, due
 
 
 def _leaves(document: Document, ignored: str, outer: str = "") -> Iterator[tuple[str, Any]]:

@@ -127,13 +127,13 @@ def _explain(problem: Problem, divided: Divided, missing: list[str]) -> str:
         return (
             f": {numbers}, the newest of {newest:%Y-%m-%d %H:%M}, and the split is at "
             f"{cut:%Y-%m-%d %H:%M}; {key} in {file} to where every label has documents before and "
-            f"after it, load more documents, or write {_drop(problem, counts)} there"
+            f"after it, load more documents, or {_or_drop(problem, counts)} there"
         )
     if split.by == "group" and max(counts.values()) >= LEAST:
         return (
             f": {numbers}, all in one group or in groups that other labels need "
-            f"(split.field {split.field}); load more documents, or write "
-            f"{_drop(problem, counts)} in {file}"
+            f"(split.field {split.field}); load more documents, or "
+            f"{_or_drop(problem, counts)} in {file}"
         )
     if problem.split.near_copies == "together" and max(counts.values()) >= LEAST:
         return (
@@ -145,6 +145,14 @@ def _explain(problem: Problem, divided: Divided, missing: list[str]) -> str:
         f": {numbers}, and a label needs {LEAST} different ones, one to learn from and one to be "
         f"judged on; load more documents, or write {_drop(problem, counts)} in {file}"
     )
+
+
+def _or_drop(problem: Problem, counts: dict[str, int]) -> str:
+    """Return what to write so that labels which lack are left out, or else another split."""
+    if len(problem.classes) - len(counts) < LEAST:
+        # To leave out labels would leave nothing to tell apart.
+        return "divide by content by removing split"
+    return f"write {_drop(problem, counts)}"
 
 
 def _drop(problem: Problem, counts: dict[str, int]) -> str:

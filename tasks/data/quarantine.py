@@ -27,6 +27,8 @@ from tasks.tables.base import TextTable
 
 _EXAMPLES = 3
 _SHOWN = 80
+# What another reading of a file mends.
+_BY_READING = {ReasonCode.MISSING, ReasonCode.UNKNOWN_LABEL, ReasonCode.WRONG_TYPE}
 _OF_LIMITS = {ReasonCode.EMPTY, ReasonCode.TOO_SHORT, ReasonCode.TOO_LONG}
 
 
@@ -160,10 +162,14 @@ def explain_quarantine(problem: Problem, store: SnapshotStore, snapshot: Snapsho
     live = snapshot.accounts.live
     reasons = "; ".join(f"{each.count:,} of {live:,}: {each.examples[0]}" for each in held)
     where = f"{problem.source.database}.{problem.source.collection}"
-    return (
+    said = (
         f"The MongoDB collection {where} has no document that can be used. {reasons}. "
         f"{held[0].remedy}"
     )
+    if not {each.reason.code for each in held} & _BY_READING:
+        return said
+    seed = command("seed", problem.name, "--file FILE")
+    return f"{said} If they come from a file that is right, `{seed}` reads it anew."
 
 
 def remedy(problem: Problem, reason: Reason) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pyarrow import csv
+from pymongo.collection import Collection
 from rich.progress import Progress
 
 from perennial.commands import command, counted
@@ -26,8 +27,9 @@ from perennial.documents.forecast import Forecast
 from perennial.errors import OutsideError
 from perennial.fields.base import is_text
 from perennial.files.labelled import content_id
+from perennial.files.readings import is_other_reading
 from perennial.inputs.base import inputs_of
-from perennial.paths import nest
+from perennial.paths import MISSING, nest
 from perennial.settings import get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import batched, open_documents
@@ -65,12 +67,16 @@ class SeedResult:
         How many of them a retraining will put into quarantine.
     differing : int
         How many the collection had with other values, which were replaced if that was asked for.
+    reread : int
+        How many were brought up to date, since the problem's file reads them in another way than
+        when they were loaded.
     """
 
     documents: int
     added: int
     quarantined: int = 0
     differing: int = 0
+    reread: int = 0
 
 
 def reviews_file() -> Path:
@@ -164,45 +170,84 @@ def load(problem: Problem, rows: Documents, *, replace: bool = False) -> SeedRes
         The documents.
     replace : bool
         Give those that are there already the values of the file, but for the time of creation.
+        Without it they keep theirs, unless these are what an earlier version of the problem's file
+        made of the same row: a number in place of a text, or a field of another name.
     """
     progress_id = cast("UUID", create_progress_artifact(0.0, key=f"seed-{problem.name}"))
-    added = done = differing = 0
+    added = done = differing = reread = 0
     created_at = problem.source.fields.created_at
     forecast = Forecast(problem)
+    declared = {*inputs_of(problem).names, problem.source.fields.label}
+
+    def is_due(path: str, stored: Any, given: Any) -> bool:
+        is_lacking = stored is MISSING and path in declared
+        return is_lacking or is_other_reading(stored, given)
+
     with mongodb.connect(get_settings()) as client, Progress(transient=True) as progress:
         collection = open_documents(client, problem)
         bar = progress.add_task(f"seed {problem.name}", total=len(rows))
         for number, batch in enumerate(batched(rows, _BATCH)):
             for document in batch:
                 forecast.add(document)
+            _keep_earlier_ids(collection, rows, batch)
             new = mongodb.insert_missing(collection, batch)
             if new < len(batch):
-                differing += mongodb.update_differing(
-                    collection, batch, ignored=created_at, write=replace
+                others, anew = mongodb.update_differing(
+                    collection, batch, ignored=created_at, write=replace, is_due=is_due
                 )
+                differing += others
+                reread += anew
             added += new
             done += len(batch)
             progress.advance(bar, len(batch))
             if number % _BATCHES_PER_UPDATE == 0:
                 update_progress_artifact(progress_id, 100.0 * done / max(done, len(rows)))
         update_progress_artifact(progress_id, 100.0)
-    get_run_logger().info(
+    result = SeedResult(done, added, forecast.quarantined, differing, reread)
+    _report(problem, result, replace=replace)
+    _warn(problem, rows, forecast)
+    return result
+
+
+def _report(problem: Problem, result: SeedResult, *, replace: bool) -> None:
+    """Say what became of the documents."""
+    logger = get_run_logger()
+    logger.info(
         "%s in %s.%s, %s of them new.",
-        counted(done, "document"),
+        counted(result.documents, "document"),
         problem.source.database,
         problem.source.collection,
-        f"{added:,}",
+        f"{result.added:,}",
     )
-    if differing and replace:
-        get_run_logger().info("Replaced, as the file has other values: %s.", f"{differing:,}")
-    elif differing:
-        get_run_logger().warning(
+    if result.reread and not replace:
+        logger.info(
+            "Read anew, as the problem's file reads the rows in another way now: %s.",
+            counted(result.reread, "document"),
+        )
+    if result.differing and replace:
+        logger.info("Replaced, as the file has other values: %s.", f"{result.differing:,}")
+    elif result.differing:
+        logger.warning(
             "The collection has %s of these with other values than the file, and keeps its own; "
             "--replace takes those of the file.",
-            f"{differing:,}",
+            f"{result.differing:,}",
         )
-    _warn(problem, rows, forecast)
-    return SeedResult(done, added, forecast.quarantined, differing)
+
+
+def _keep_earlier_ids(
+    collection: Collection[mongodb.Document], rows: Documents, batch: list[mongodb.Document]
+) -> None:
+    """Give rows that an earlier release has loaded the ids that they have in the collection."""
+    earlier = getattr(rows, "earlier_ids", {})
+    ids = {each["_id"]: earlier.pop(each["_id"]) for each in batch if each["_id"] in earlier}
+    if not ids:
+        return
+    wanted = {"_id": {"$in": [*ids, *ids.values()]}}
+    there = {each["_id"] for each in collection.find(wanted, {"_id": 1})}
+    for document in batch:
+        key = document["_id"]
+        if key in ids and key not in there and ids[key] in there:
+            document["_id"] = ids[key]
 
 
 def _warn(problem: Problem, rows: Documents, forecast: Forecast) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -24,11 +25,18 @@ from pymongo.database import Database
 from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.config.sections.feedback import ID_PREFIX
-from perennial.documents.keys import document_id, document_key
+from perennial.documents.keys import document_id, document_key, typed_keys
 from perennial.documents.revisions import Found, to_revisions
 from perennial.erasure.models import clean_cache, replace_examples
 from perennial.erasure.objects import objects_at, remove_old_versions
-from perennial.erasure.table import Stored, erase_rows, ids_of_copies, known_keys, stored_of
+from perennial.erasure.table import (
+    Stored,
+    erase_rows,
+    identities_of,
+    ids_of_copies,
+    known_keys,
+    stored_of,
+)
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
@@ -43,7 +51,7 @@ from perennial.stores.prediction_log import delete_predictions, find_inputs
 from perennial.stores.snapshots.delta import SnapshotConflictError
 from perennial.stores.snapshots.store import HISTORY, SnapshotStore
 from perennial.stores.snapshots.tombstones import Tombstone, Tombstones, digest_of_id
-from tasks.erasure.prove import Proof, prove
+from tasks.erasure.prove import Proof, Search
 from tasks.orchestration.retries import COMPUTING_SECONDS
 from tasks.promotion.unseen import learned_by
 
@@ -122,34 +130,29 @@ def find_keys(problem: Problem, settings: Settings, wish: Wish) -> set[str]:
     with mongodb.connect(settings) as client:
         collection = open_documents(client, problem)
         keys = _found_by_query(problem, collection, wish.query)
-        meant = {typed: _candidates(typed) for typed in wish.ids}
+        meant = {typed: typed_keys(typed) for typed in wish.ids}
         known = known_keys(store, {key for some in meant.values() for key in some})
         for number, some in enumerate(meant.values(), start=1):
-            here = [key for key in some if key in known or key in erased or _is_in(collection, key)]
-            if not here:
+            there = map(partial(_key_in, collection), some)
+            here = [*(known.get(key) for key in some), *there, *filter(erased.__contains__, some)]
+            found = next((key for key in here if key is not None), None)
+            if found is None:
                 # Its value would be kept by whoever keeps the messages of a run.
                 raise OutsideError(
                     f"The id given as number {number} is of no document of {problem.name!r}, "
                     "neither in MongoDB nor in a snapshot; nothing was erased."
                 )
-            keys.update(here[:1])
+            keys.add(found)
     return keys
 
 
-def _candidates(typed: str) -> list[str]:
-    """Return what a typed id may be: a text, an ObjectId, or extended JSON of another value."""
-    from bson import ObjectId, json_util
+def _key_in(collection: Collection[mongodb.Document], key: str) -> str | None:
+    """Return the key of the document that MongoDB has under an id.
 
-    found = [typed, *([document_key(ObjectId(typed))] if ObjectId.is_valid(typed) else [])]
-    try:
-        found.append(document_key(json_util.loads(typed)))
-    except (ValueError, TypeError):
-        return found
-    return list(dict.fromkeys(found))
-
-
-def _is_in(collection: Collection[mongodb.Document], key: str) -> bool:
-    return collection.find_one({"_id": document_id(key)}, {"_id": 1}) is not None
+    To MongoDB numbers of all types are equal, whatever a person types.
+    """
+    found = collection.find_one({"_id": document_id(key)}, {"_id": 1})
+    return None if found is None else document_key(found["_id"])
 
 
 def _found_by_query(
@@ -202,10 +205,12 @@ def erase_documents(
     clean_cache(settings.data_dir / "serving" / "models" / problem.name, is_erased)
     lists = forget_documents(registry, problem.name, erased.__contains__)
     registry.note_erasure(problem.name, datetime.now(UTC))
+    search = Search(problem, registry, settings, store, stored)
+    search.beside_the_table(erased, is_erased)
     revisions = erase_rows(store, erased)
     versions = _purge(store)
     marked = _mark(problem, registry, erased)
-    proof = prove(problem, registry, settings, store, erased, stored, is_erased)
+    proof = search.table(erased)
     _audit(problem, wish, added)
     return Erasure(
         documents=added,
@@ -229,6 +234,7 @@ def _gather(
     wish: Wish,
 ) -> tuple[set[str], Stored]:
     """Return the ids of all that is to be erased, and what is stored of it."""
+    identities = identities_of(store)
     while True:
         before = store.erased().documents
         told = Tombstones(store.problem, dict(before))
@@ -239,7 +245,7 @@ def _gather(
         for some in batched(sorted(keys), _IDS_PER_QUERY):
             query = {"_id": {"$in": [document_id(key) for key in some]}}
             found = [Found(each, 0) for each in collection.find(query)]
-            for identity in _IDENTITIES:
+            for identity in identities:
                 stored.add(to_revisions(found, problem, identity))
         copies = []
         if problem.inputs is None:

@@ -333,6 +333,14 @@ def test_what_is_left_is_named_and_a_case_with_an_erased_text_is_refused_before(
     assert first["text"][:20] not in str(failure.value)
     assert collection.find_one({"_id": first["_id"]}) is None
     note.unlink()
+    note.with_name("another-note.txt").write_text(f"And at this: {first['text']}")
+    # Though it is in MongoDB no more, and its tombstone is there, it is still known what it was.
+    with pytest.raises(OutsideError, match=r"still in .*another-note\.txt\."):
+        erase("reviews", why="asked for", yes=True)
+    note.with_name("another-note.txt").unlink()
+    completed = erase("reviews", why="asked for", yes=True)
+    assert (completed.documents, completed.revisions) == (0, 1)
+    assert completed.proof.parts > 0
     (machine.problems_dir / "cases.yaml").write_text(
         json.dumps(
             {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
+from ruamel.yaml import YAML
 
 from flows.seed import seed
+from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.files.labelled import content_id
 from perennial.settings import Settings
 from tasks.data.ingest import ingest
 from tasks.data.seed import read_file, reviews_file
@@ -235,3 +240,104 @@ def test_the_film_reviews_are_real_and_balanced(machine: Settings) -> None:
 
     assert len(rows) == 25_000
     assert sum(rows["label"].to_pylist()) == 12_500
+
+
+_RECORDS: dict[str, Any] = {
+    "inputs": {"student": "category", "code": "category", "balance": "number"},
+    "labels": {"no": 0, "yes": 1},
+    "metric": "accuracy",
+    "candidates": {"tree": {"estimator": "decision_tree"}},
+}
+
+
+@pytest.fixture
+def write_records(collection: Any, machine: Settings) -> Callable[..., Problem]:
+    """Return a function that writes a problem about records, over the same collection."""
+
+    def write(**changes: Any) -> Problem:
+        source = {"database": collection.database.name, "collection": collection.name}
+        fields = {"fields": changes.pop("fields", {})}
+        path = machine.problems_dir / "reviews.yaml"
+        with path.open("w") as file:
+            YAML(typ="safe").dump(_RECORDS | changes | {"source": source | fields}, file)
+        return load_problem(path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ({"labels": {"no": "0", "yes": "1"}}, {}),
+        ({"labels": {"no": False, "yes": True}}, {}),
+        ({"inputs": {"student": "boolean"}}, {"inputs": {"student": "category"}}),
+        ({"inputs": {"student": "category"}}, {"inputs": {"student": "boolean"}}),
+        ({"inputs": {"code": "number"}}, {"inputs": {"code": "category"}}),
+        ({"inputs": {"code": "category"}}, {"inputs": {"code": "number"}}),
+        ({"fields": {"label": "lable"}}, {}),
+    ],
+    ids=["text", "truth", "not a boolean", "a boolean", "not a number", "a number", "a name"],
+)
+def test_a_file_is_read_anew_when_the_problems_file_was_wrong_and_is_mended(
+    wrong: dict[str, Any],
+    right: dict[str, Any],
+    write_records: Callable[..., Problem],
+    collection: Any,
+    tmp_path: Path,
+    run_task: Any,
+) -> None:
+    lines = [f"{('No', 'Yes')[n % 2]},{n:02},{n}.50,{n % 3 // 2}" for n in range(12)]
+    file = tmp_path / "clients.csv"
+    file.write_text("\n".join(["student,code,balance,label", *lines]))
+
+    def changed(changes: dict[str, Any]) -> Problem:
+        inputs = _RECORDS["inputs"] | changes.get("inputs", {})
+        return write_records(**(changes | {"inputs": inputs}))
+
+    changed(wrong)
+    seed("reviews", file=file)
+    collection.update_one({"balance": 3.5}, {"$set": {"balance": 99.5}})
+    problem = changed(right)
+
+    again = seed("reviews", file=file)
+
+    assert (again.documents, again.added, again.reread, again.differing) == (12, 0, 12, 1)
+    assert collection.find_one({"balance": 99.5})
+    ingested = run_task(ingest, problem)
+    assert (ingested.accounts.used, ingested.accounts.in_quarantine) == (12, {})
+    assert seed("reviews", file=file).reread == 0
+
+
+def test_what_somebody_has_corrected_is_no_other_reading_of_the_file(
+    write_records: Callable[..., Problem], collection: Any, tmp_path: Path
+) -> None:
+    write_records()
+    file = tmp_path / "clients.csv"
+    file.write_text("student,code,balance,label\nYes,01,5.5,1\n")
+    seed("reviews", file=file)
+    corrected = {"student": "No", "code": "02", "balance": 6.5, "label": 0}
+    collection.update_one({}, {"$set": corrected})
+
+    again = seed("reviews", file=file)
+
+    assert (again.reread, again.differing) == (0, 1)
+    assert collection.find_one().items() >= corrected.items()
+
+
+def test_rows_that_an_earlier_release_has_loaded_are_not_loaded_again(
+    write_records: Callable[..., Problem], collection: Any, tmp_path: Path
+) -> None:
+    write_records(inputs={"width": "number"})
+    file = tmp_path / "plants.csv"
+    file.write_text("width,label\n5.10,1\n5.1,1\n7.0,0\n")
+    # An earlier release made ids of the values, and counted equal ones together.
+    seen: Counter[bytes] = Counter()
+    rows = [(1, 5.1), (1, 5.1), (0, 7.0)]
+    ids = [content_id("plants", row, seen) for row in rows]
+    for key, (label, width) in zip(ids, rows, strict=True):
+        collection.insert_one({"_id": key, "width": width, "label": label, "source": "plants"})
+
+    again = seed("reviews", file=file)
+
+    assert (again.added, again.reread, again.differing) == (0, 0, 0)
+    assert {each["_id"] for each in collection.find()} == set(ids)

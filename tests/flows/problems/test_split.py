@@ -248,3 +248,17 @@ def test_a_class_that_ended_long_ago_is_named_with_the_way_out(
     )
     assert "positive has 21, the newest of 2026-01-15 00:" in said or "positive has 2" in said
     assert "set split.since in problems/reviews.yaml" in said
+
+
+@pytest.mark.parametrize("split", [{"by": "group", "field": "source"}, {"by": "time"}])
+def test_where_all_is_one_group_or_of_one_moment_nobody_is_told_to_leave_out_every_label(
+    split: dict[str, str], write_problem: Any, collection: Any, documents: Any
+) -> None:
+    collection.insert_many([each | {"created_at": MIDNIGHT} for each in documents(40)])
+    write_problem(split=split)
+
+    with pytest.raises(OutsideError, match="Among the 0 holdout documents") as failure:
+        retrain("reviews")
+
+    assert "rare_labels" not in str(failure.value)
+    assert "or divide by content by removing split " in str(failure.value)

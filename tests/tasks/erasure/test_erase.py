@@ -12,10 +12,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from bson import ObjectId
+from bson import Int64, ObjectId
 from pymongo import MongoClient
 
 from perennial.config.problem import Problem
+from perennial.documents.keys import document_key
 from perennial.erasure import table as erasure_table
 from perennial.erasure.search import Needle, found_in
 from perennial.erasure.table import erase_rows, ids_of_copies, stored_of
@@ -266,6 +267,42 @@ def test_an_id_is_typed_as_people_see_it(
         keys(query="{}")
 
 
+@pytest.mark.parametrize("is_in_mongodb", [True, False])
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [
+        (17.0, "17"),
+        (Int64(17), "17"),
+        (17.5, "17.5"),
+        ({"shop": 3, "number": 4.0}, '{"shop": 3, "number": 4}'),
+        ({"shop": "north"}, '{"shop": "north"}'),
+    ],
+    ids=["a shell's number", "a long number", "a half", "an object of numbers", "an object"],
+)
+def test_an_id_may_be_typed_without_the_types_of_its_numbers(
+    stored: Any,
+    typed: str,
+    is_in_mongodb: bool,
+    collection: Any,
+    documents: Documents,
+    ingest_now: Ingest,
+    store: SnapshotStore,
+    problem: Problem,
+    machine: Settings,
+) -> None:
+    first, *others = documents(5)
+    collection.insert_many([first | {"_id": stored}, *others])
+    ingest_now()
+    if not is_in_mongodb:
+        collection.delete_one({"_id": stored})
+
+    keys = find_keys(problem, machine, Wish([typed], None, "somebody", "asked for"))
+    gathered, found = _gather(problem, store, collection, keys, _WISH)
+
+    assert keys == gathered == {document_key(stored)}
+    assert first["text"] in found.texts
+
+
 @pytest.mark.parametrize("name", ["reviews", "flowers"])
 def test_what_an_older_release_wrote_is_erased_with_its_files(name: str, tmp_path: Path) -> None:
     with tarfile.open(_EARLIER) as archive:
@@ -326,3 +363,21 @@ def test_records_are_recognised_by_all_their_fields(
     assert not is_erased(record | {"petal_width": 99.0})
     assert not is_erased({"petal_width": 0.2})
     assert not is_erased("a text")
+
+
+def test_a_text_that_only_an_earlier_identity_took_for_a_copy_is_another_one(
+    collection: Any,
+    documents: Documents,
+    ingest_now: Ingest,
+    store: SnapshotStore,
+    problem: Problem,
+) -> None:
+    first, *others = documents(5)
+    collection.insert_many([first | {"text": "C++ is the language of my heart"}, *others])
+    ingest_now()
+
+    _, stored = _gather(problem, store, collection, {first["_id"]}, _WISH)
+    is_erased = _recognise(problem, stored)
+
+    assert is_erased("c++ is the  language of my heart.")
+    assert not is_erased("C# is the language of my heart")

@@ -101,7 +101,10 @@ class DecidingPredictor(ABC):
     def decide(self, probabilities: NDArray[np.float64]) -> list[int]:
         """Return the position in `classes` of the label that the model gives, for each row."""
         weights = self._label_weights
-        # Without weights one call less, as every request runs through here.
+        if weights is None and len(probabilities) == 1:
+            # Most requests are so; NumPy would hand the interpreter to other threads meanwhile.
+            row: list[float] = probabilities[0].tolist()
+            return [row.index(max(row))]
         found = probabilities.argmax(axis=1) if weights is None else decide(probabilities, weights)
         positions: list[int] = found.tolist()
         return positions

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -37,8 +37,7 @@ _NO_PREDICTION = "null"
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
-@dataclass(frozen=True, eq=False)
-class Answer:
+class Answer(NamedTuple):
     """The predictions for the inputs of a request, in their order.
 
     Attributes
@@ -106,7 +105,7 @@ class Answer:
     def judged(self, rule: Abstain) -> Answer:
         """Return the answer without the labels that a rule keeps back."""
         why = [rule.judge(*each) for each in zip(self.known, self._sure, strict=True)]
-        return replace(self, abstained=why) if any(why) else self
+        return self._replace(abstained=why) if any(why) else self
 
     def body(self, ids: Sequence[str], errors: Sequence[InputError] = ()) -> bytes:
         """Return the answer as JSON, the size of which is mostly the same each time.

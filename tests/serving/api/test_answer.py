@@ -210,7 +210,7 @@ def test_the_fields_of_an_answer_have_the_order_of_the_schema(answer: Answer) ->
         module = _start()
     ids = [f"id-{number}" for number in range(len(answer.decided))]
 
-    body = module.Answer(**vars(answer)).body(ids)
+    body = module.Answer(*answer).body(ids)
 
     found, expected = json.loads(body), json.loads(answer.body(ids))
     assert found == expected

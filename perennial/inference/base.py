@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
-from perennial.inference.contribution import Contribution
+from perennial.inference.contribution import Contribution, Explanation
 from perennial.inference.occlusion import occlude_words
 from perennial.inference.warnings import InputWarning, warnings_of
 from perennial.thresholds.threshold import decide
@@ -89,6 +89,10 @@ class Predictor(Protocol):
         """
         ...
 
+    def explanation(self, text: Any, label: str, limit: int | None = 20) -> Explanation:
+        """Return what `explain` does, with what is missing so that it adds up."""
+        ...
+
 
 class DecidingPredictor(ABC):
     """The labels that a model gives for its probabilities."""
@@ -118,6 +122,14 @@ class DecidingPredictor(ABC):
         found = self.assess([given]).warnings
         return () if found is None else found[0]
 
+    def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
+        """Return what moves the decision on this input most; see `Predictor`."""
+        return list(self.explanation(text, label, limit).contributions)
+
+    @abstractmethod
+    def explanation(self, text: Any, label: str, limit: int | None = 20) -> Explanation:
+        """Return what moves the decision on this input, and from where; see `Predictor`."""
+
     @abstractmethod
     def assess(self, inputs: Sequence[Any]) -> Assessment:
         """Return probabilities, warnings and known shares; see `Predictor`."""
@@ -143,12 +155,11 @@ class PipelinePredictor(DecidingPredictor):
         known = recognised(self._model, inputs)
         return Assessment(self.probabilities(inputs), warnings_of(known), known)
 
-    def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
+    def explanation(self, text: Any, label: str, limit: int | None = 20) -> Explanation:
         """Return what changes without each word; see `perennial.inference.occlusion`."""
         position = require_class(label, self.classes)
-        found = occlude_words(text, position, self.probabilities)
-        found.sort(key=lambda each: (-abs(each.contribution), each.feature))
-        return found[:limit]
+        found, score = occlude_words(text, position, self.probabilities)
+        return Explanation.of(found, score - sum(each.contribution for each in found), limit)
 
 
 def recognised(model: Pipeline, texts: Sequence[str]) -> list[float]:

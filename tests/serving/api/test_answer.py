@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError, create_model
 
-from perennial.inference.contribution import Contribution
+from perennial.inference.contribution import Contribution, Explanation
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import ServingSettings
 from serving.api import answer as answer_module
@@ -45,7 +45,8 @@ def answers(draw: st.DrawFn) -> Answer:
         )
     )
     explained = draw(st.booleans())
-    found = [[Contribution("100%", 0.25, ((0, 4),))] for _ in rows] if explained else None
+    each = Explanation([Contribution("100%", 0.25, ((0, 4),))], -0.5, 0.125)
+    found = [each for _ in rows] if explained else None
     version = ModelVersion(draw(st.sampled_from(["reviews", "a%b"])), 7, "run", {})
     scores = np.array(rows)
     known = [draw(st.floats(0, 1)) for _ in rows]
@@ -68,6 +69,7 @@ def test_the_body_holds_every_value_of_the_answer(answer: Answer) -> None:
             prediction["explanation"] = [
                 {"feature": "100%", "contribution": 0.25, "spans": [[0, 4]]}
             ]
+            prediction |= {"baseline": -0.5, "others": 0.125}
         predictions.append(prediction)
     expected = {"model": answer.version.problem, "predictions": predictions}
     assert json.loads(answer.body(ids)) == expected

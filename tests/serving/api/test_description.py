@@ -268,4 +268,6 @@ def test_the_page_of_the_api_says_what_the_description_says(client: TestClient) 
 def test_no_request_finds_the_service_to_differ_from_its_description(
     client: TestClient, tmp_path: Path
 ) -> None:
-    assert findings(client.app, tmp_path) is None
+    found = findings(client.app, tmp_path)
+
+    assert found is None, found

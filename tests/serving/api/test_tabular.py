@@ -323,4 +323,6 @@ def test_inputs_are_not_kept_when_texts_are_not(
 def test_no_request_finds_the_service_of_records_to_differ_from_its_description(
     client: TestClient, tmp_path: Path
 ) -> None:
-    assert findings(client.app, tmp_path) is None
+    found = findings(client.app, tmp_path)
+
+    assert found is None, found

@@ -13,6 +13,9 @@ _VALID_PARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
 _ID_BITS = 128
+# Nobody need be kept from guessing an id, and to ask the system for random bytes at each request
+# hands the interpreter to other threads. It is seeded by the system, and by nobody else.
+_RANDOM = random.Random()  # noqa: S311
 _ID, _PARENT, _STATE = b"x-request-id", b"traceparent", b"tracestate"
 _NAMES = frozenset({_ID, _PARENT, _STATE})
 
@@ -53,9 +56,7 @@ def correlate(headers: Iterable[tuple[bytes, bytes]]) -> Correlation:
 
 
 def _make_id() -> str:
-    # Nobody need be kept from guessing it, and to ask the system for random bytes hands the
-    # interpreter to other threads, at each request.
-    return f"{random.getrandbits(_ID_BITS):0{_ID_BITS // 4}x}"
+    return f"{_RANDOM.getrandbits(_ID_BITS):0{_ID_BITS // 4}x}"
 
 
 class Exchange(NamedTuple):

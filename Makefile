@@ -3,7 +3,7 @@
 CHECKS := check-unit check-types check-format check-lint check-imports
 .PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-thorough test-e2e lint format \
   docs bench lock dist release wheel clean \
-  image test-image check-manifests check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
+  image test-image check-manifests check-openapi check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
   eks-up eks-down settings-table gates-page
 SHELL := bash
 PYTHON ?= python3
@@ -39,12 +39,13 @@ $(PERENNIAL): Makefile
 	$(call install,requirements-dev.txt)
 	@touch .venv/local $@
 
-# What checks containers and manifests; its requirements are not ours.
-.venv/checks/done: requirements-checks.txt tools/manifests/package-lock.json | .venv/dev
+# What checks containers, manifests and the description of the API; its requirements are not ours.
+.venv/checks/done: requirements-checks.txt tools/manifests/package-lock.json tools/openapi/package-lock.json | .venv/dev
 	@echo "Installing requirements-checks.txt into .venv/checks"
 	@test -x .venv/checks/bin/python || $(PYTHON) -m venv .venv/checks
 	@$(BIN)/uv pip sync --quiet --system-certs --python .venv/checks/bin/python --require-hashes requirements-checks.txt
 	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tools/manifests
+	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tools/openapi
 	@touch $@
 
 define install
@@ -91,7 +92,7 @@ test-thorough: .venv/dev  ## the same with all there is instead of samples, ten 
 	@$(TEST) -m "not container and not e2e" --timeout=3000 --hypothesis-profile=thorough \
 	  --cov=perennial --cov=tasks --cov-branch --cov-report=term:skip-covered --cov-fail-under=85
 
-test-e2e: .venv/dev  ## the whole system: its commands, pages, and what happens when parts are killed
+test-e2e: .venv/dev .venv/checks/done ## the whole system: its commands, pages, and what happens when parts are killed
 	@$(BIN)/python -m tools.chromium
 	@$(BIN)/python -m tools.programs
 	@$(BIN)/pytest -n 2 -m "e2e and not container and not operation" --dist loadgroup
@@ -116,7 +117,7 @@ check-imports:
 check-unit:
 	$(BIN)/pytest -q -n 0 -m unit tests/perennial
 
-lint: .venv/dev check-manifests ## format, lint, types, imports, manifests, workflows
+lint: .venv/dev check-manifests check-openapi ## format, lint, types, imports, manifests, the API's description, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -187,6 +188,9 @@ check-manifests: .venv/checks/done
 	.venv/checks/bin/shellcheck -x -P SCRIPTDIR k8s/scripts/*.sh tests/e2e/containers/*.sh tools/manifests/*.sh
 	.venv/checks/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	tools/manifests/check.sh
+
+check-openapi: .venv/checks/done
+	$(BIN)/python -m tools.openapi
 
 check-deploy: .venv/checks/done ## what is unwise in containers and manifests (checkov, trivy)
 	tools/manifests/check.sh --deep

@@ -111,7 +111,7 @@ class EstimatorSpec:
     contributions : callable or None
         For estimators without a linear form: takes a fitted one, a row of features of shape
         (1, n_features) and the position of a class, and returns what each feature contributes to
-        that class, shape (n_features,).
+        that class and, last, from where they start, shape (n_features + 1,).
     foreign_types : tuple of str
         Classes of libraries in the file of a fitted one that skops does not trust by itself.
     imported_later : tuple of str

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def path_contributions(tree: Any, row: NDArray[np.float64], position: int) -> NDArray[np.float64]:
-    """Return what each feature contributes to a class along the path of a row through a tree."""
+    """Return what each feature contributes along the path of a row through a tree, and the root."""
     import numpy as np
 
     nodes = tree.tree_
@@ -25,7 +25,7 @@ def path_contributions(tree: Any, row: NDArray[np.float64], position: int) -> ND
     path = tree.decision_path(row).indices
     shares = nodes.value[path, 0, :]
     shares = shares[:, position] / shares.sum(axis=1)
-    found = np.zeros(row.shape[1])
+    found = np.append(np.zeros(row.shape[1]), shares[0])
     np.add.at(found, nodes.feature[path[:-1]], np.diff(shares))
     return found
 

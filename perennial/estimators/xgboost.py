@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def _contributions(classifier: Any, row: NDArray[np.float64], position: int) -> NDArray[np.float64]:
     (outputs,) = classifier.contributions(row)
-    return towards(outputs[:, :-1], position, outputs.sum(axis=1))
+    # The last column is the baseline.
+    return towards(outputs, position, outputs.sum(axis=1))
 
 
 ESTIMATOR = EstimatorSpec(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
-from perennial.inference.contribution import Contribution
+from perennial.inference.contribution import Contribution, Explanation
 from perennial.inference.occlusion import occlude_words
 from perennial.inference.warnings import InputWarning, warnings_of
 from perennial.thresholds.threshold import decide
@@ -89,6 +89,10 @@ class Predictor(Protocol):
         """
         ...
 
+    def explanation(self, text: Any, label: str, limit: int | None = 20) -> Explanation:
+        """Return what `explain` does, with what is missing so that it adds up."""
+        ...
+
 
 class DecidingPredictor(ABC):
     """The labels that a model gives for its probabilities."""
@@ -101,7 +105,10 @@ class DecidingPredictor(ABC):
     def decide(self, probabilities: NDArray[np.float64]) -> list[int]:
         """Return the position in `classes` of the label that the model gives, for each row."""
         weights = self._label_weights
-        # Without weights one call less, as every request runs through here.
+        if weights is None and len(probabilities) == 1:
+            # Most requests are so; NumPy would hand the interpreter to other threads meanwhile.
+            row: list[float] = probabilities[0].tolist()
+            return [row.index(max(row))]
         found = probabilities.argmax(axis=1) if weights is None else decide(probabilities, weights)
         positions: list[int] = found.tolist()
         return positions
@@ -114,6 +121,14 @@ class DecidingPredictor(ABC):
         """Return that nothing of a text was recognised, if it is so."""
         found = self.assess([given]).warnings
         return () if found is None else found[0]
+
+    def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
+        """Return what moves the decision on this input most; see `Predictor`."""
+        return list(self.explanation(text, label, limit).contributions)
+
+    @abstractmethod
+    def explanation(self, text: Any, label: str, limit: int | None = 20) -> Explanation:
+        """Return what moves the decision on this input, and from where; see `Predictor`."""
 
     @abstractmethod
     def assess(self, inputs: Sequence[Any]) -> Assessment:
@@ -140,12 +155,11 @@ class PipelinePredictor(DecidingPredictor):
         known = recognised(self._model, inputs)
         return Assessment(self.probabilities(inputs), warnings_of(known), known)
 
-    def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
+    def explanation(self, text: Any, label: str, limit: int | None = 20) -> Explanation:
         """Return what changes without each word; see `perennial.inference.occlusion`."""
         position = require_class(label, self.classes)
-        found = occlude_words(text, position, self.probabilities)
-        found.sort(key=lambda each: (-abs(each.contribution), each.feature))
-        return found[:limit]
+        found, score = occlude_words(text, position, self.probabilities)
+        return Explanation.of(found, score - sum(each.contribution for each in found), limit)
 
 
 def recognised(model: Pipeline, texts: Sequence[str]) -> list[float]:

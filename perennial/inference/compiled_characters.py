@@ -24,7 +24,7 @@ from perennial.inference.base import (
 )
 from perennial.inference.compiled_linear import Memo, Vocabulary, Weights
 from perennial.inference.compiled_text import Occurrence, explained, word_occurrences
-from perennial.inference.contribution import Contribution
+from perennial.inference.contribution import Explanation
 from perennial.inference.warnings import warnings_of
 from perennial.text.characters import CharacterCounter, ngrams_of
 from perennial.text.normalizer import Normalizer
@@ -146,12 +146,12 @@ class CompiledCharacterPredictor(DecidingPredictor):
         known = [known for _, known in answers]
         return Assessment(rows.reshape(len(answers), len(self.classes)), warnings_of(known), known)
 
-    def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
-        """Return what moves the decision on this text most; see `CompiledTextPredictor.explain`."""
+    def explanation(self, text: str, label: str, limit: int | None = 20) -> Explanation:
+        """Return what moves the decision; see `CompiledTextPredictor.explanation`."""
         position = require_class(label, self.classes)
         occurrences = self._occurrences(locate(self._normalizer, text))
         rival = self._rival(text, position)
-        return explained(self._weights, occurrences, position, rival)[:limit]
+        return explained(self._weights, occurrences, position, rival, limit)
 
     def baseline(self, label: str, text: str = "") -> float:
         """Return the log-odds of a label without any feature, against the next class of a text."""

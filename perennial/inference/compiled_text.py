@@ -23,7 +23,7 @@ from perennial.inference.base import (
     require_several,
 )
 from perennial.inference.compiled_linear import Memo, Vocabulary, Weights, WordWeights
-from perennial.inference.contribution import Contribution
+from perennial.inference.contribution import Contribution, Explanation
 from perennial.inference.warnings import warnings_of
 from perennial.text.normalizer import Normalizer
 from perennial.text.token_offsets import Located, locate
@@ -90,8 +90,8 @@ class CompiledTextPredictor(DecidingPredictor):
         found = np.array(rows, np.float64).reshape(len(rows), len(self.classes))
         return Assessment(found, warnings_of(known), known)
 
-    def explain(self, text: str, label: str, limit: int | None = 20) -> list[Contribution]:
-        """Return what moves the decision on this text most; see `Predictor.explain`.
+    def explanation(self, text: str, label: str, limit: int | None = 20) -> Explanation:
+        """Return what moves the decision on this text most; see `Predictor`.
 
         All contributions and the `baseline` add up to the log-odds of the label, calibrated if the
         model is; the threshold that they are compared with is no part of them: of two classes
@@ -100,7 +100,7 @@ class CompiledTextPredictor(DecidingPredictor):
         position = require_class(label, self.classes)
         rival = self._weights.rival(self._ids(text), position)
         occurrences = self._occurrences(locate(self._normalizer, text))
-        return explained(self._weights, occurrences, position, rival)[:limit]
+        return explained(self._weights, occurrences, position, rival, limit)
 
     def baseline(self, label: str, text: str = "") -> float:
         """Return the log-odds of a label without any word, against the next class of a text."""
@@ -139,9 +139,13 @@ class Occurrence:
 
 
 def explained(
-    weights: Weights, occurrences: Iterable[Occurrence], position: int, rival: int
-) -> list[Contribution]:
-    """Return what each feature of a text contributes to a class against another, largest first."""
+    weights: Weights,
+    occurrences: Iterable[Occurrence],
+    position: int,
+    rival: int,
+    limit: int | None,
+) -> Explanation:
+    """Return what the features of a text contribute to a class against another."""
     features: dict[int, str] = {}
     places: dict[int, list[tuple[int, int]]] = {}
     counts: Counter[int] = Counter()
@@ -158,8 +162,7 @@ def explained(
         )
         for column, feature in features.items()
     ]
-    found.sort(key=lambda each: (-abs(each.contribution), each.feature))
-    return found
+    return Explanation.of(found, weights.baseline(position, rival), limit)
 
 
 def word_occurrences(vocabulary: Vocabulary, tokens: Sequence[Located]) -> Iterator[Occurrence]:

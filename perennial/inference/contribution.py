@@ -1,11 +1,13 @@
-"""One part of an explanation: which feature moved a decision, and how far.
+"""Explanations: which features moved a decision, how far, and from where.
 
-It stands by itself, so that the service can write it without importing scikit-learn.
+They stand by themselves, so that the service can write them without importing scikit-learn.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 
 @dataclass(frozen=True)
@@ -25,3 +27,31 @@ class Contribution:
     feature: str
     contribution: float
     spans: tuple[tuple[int, int], ...]
+
+
+class Explanation(NamedTuple):
+    """What moved a decision: `baseline`, all contributions and `others` add up to its score.
+
+    Attributes
+    ----------
+    contributions : sequence of Contribution
+        The largest first.
+    baseline : float
+        What the contributions start from, in their unit: the score of the label without any
+        feature. Of a model that is explained by leaving out each part of an input, what is left of
+        the score without all contributions.
+    others : float
+        Sum of the contributions that are not among `contributions`.
+    """
+
+    contributions: Sequence[Contribution]
+    baseline: float
+    others: float = 0.0
+
+    @classmethod
+    def of(cls, found: Sequence[Contribution], baseline: float, limit: int | None) -> Self:
+        """Return the explanation by the largest of some contributions; None takes all."""
+        ranked = sorted(found, key=lambda each: (-abs(each.contribution), each.feature))
+        if limit is None:
+            return cls(ranked, baseline)
+        return cls(ranked[:limit], baseline, sum(each.contribution for each in ranked[limit:]))

@@ -53,8 +53,8 @@ def against_next(probabilities: Floats, position: int) -> Floats:
 
 def occlude_words(
     text: str, position: int, estimate: Callable[[Sequence[str]], Floats]
-) -> list[Contribution]:
-    """Return what the words of a text contribute to a class.
+) -> tuple[list[Contribution], float]:
+    """Return what the words of a text contribute to a class, and the log-odds of the whole.
 
     Parameters
     ----------
@@ -66,14 +66,13 @@ def occlude_words(
         Returns the probabilities of texts, shape (n_texts, n_classes).
     """
     parts = _parts(text)
-    if not parts:
-        return []
     texts = [text, *(_without(text, spans) for _, spans in parts)]
     odds = against_next(estimate(texts), position)
-    return [
+    found = [
         Contribution(word, float(odds[0] - without), spans)
         for (word, spans), without in zip(parts, odds[1:], strict=True)
     ]
+    return found, float(odds[0])
 
 
 def _parts(text: str) -> list[tuple[str, tuple[Span, ...]]]:
@@ -102,8 +101,8 @@ def occlude_fields(
     fields: Sequence[str],
     position: int,
     estimate: Callable[[Any], Floats],
-) -> dict[str, float]:
-    """Return what the fields of a record contribute to a class.
+) -> tuple[dict[str, float], float]:
+    """Return what the fields of a record contribute to a class, and the log-odds of the whole.
 
     Parameters
     ----------
@@ -117,8 +116,10 @@ def occlude_fields(
         Returns the probabilities of such a matrix.
     """
     found: dict[str, float] = {}
+    score = 0.0
     for start in range(0, len(fields), _MOST_PARTS):
         some = fields[start : start + _MOST_PARTS]
         odds = against_next(estimate(rows(some)), position)
-        found |= {name: float(odds[0] - odd) for name, odd in zip(some, odds[1:], strict=True)}
-    return found
+        score = float(odds[0])
+        found |= {name: float(score - odd) for name, odd in zip(some, odds[1:], strict=True)}
+    return found, score

@@ -16,7 +16,7 @@ from perennial.estimators import spec_of
 from perennial.estimators.base import towards
 from perennial.fields.base import LARGEST
 from perennial.inference.base import Assessment, PipelinePredictor, require_class
-from perennial.inference.contribution import Contribution
+from perennial.inference.contribution import Contribution, Explanation
 from perennial.inference.occlusion import occlude_fields
 from perennial.inference.warnings import InputWarning
 from perennial.inputs.encoder import FieldEncoder, FieldReader
@@ -143,16 +143,17 @@ class TabularPredictor(PipelinePredictor):
                 fields = [fields[place] for place in origins]
         return fields
 
-    def explain(self, text: Any, label: str, limit: int | None = 20) -> list[Contribution]:
-        """Return what moves the decision on this record most; see `Predictor`."""
+    def explanation(self, text: Any, label: str, limit: int | None = 20) -> Explanation:
+        """Return what moves the decision on this record, and from where; see `Predictor`."""
         position = require_class(label, self.classes)
-        sums = self._contributions(text, position)
+        sums, baseline = self._contributions(text, position)
         found = [Contribution(field, value, ()) for field, value in sums.items()]
-        found.sort(key=lambda each: (-abs(each.contribution), each.feature))
-        return found[:limit]
+        return Explanation.of(found, baseline, limit)
 
-    def _contributions(self, record: Mapping[str, Any], position: int) -> dict[str, float]:
-        """Return what each field contributes."""
+    def _contributions(
+        self, record: Mapping[str, Any], position: int
+    ) -> tuple[dict[str, float], float]:
+        """Return what each field contributes, and the baseline."""
         spec = self._spec
         if self._form is None and (spec is None or spec.contributions is None):
             return self._occluded(record, position)
@@ -160,26 +161,29 @@ class TabularPredictor(PipelinePredictor):
         sums = dict.fromkeys(self._reader.fields, 0.0)
         columns, values = _entries(row)
         if self._form is not None:
-            outputs = self._form.weights[:, columns] * values
-            found = towards(outputs, position, outputs.sum(axis=1) + self._form.intercepts)
+            outputs = np.column_stack(
+                [self._form.weights[:, columns] * values, self._form.intercepts]
+            )
+            *found, baseline = towards(outputs, position, outputs.sum(axis=1)).tolist()
         else:
             assert spec is not None
             assert spec.contributions is not None
-            every = spec.contributions(self._inner, row, position)
+            *every, baseline = spec.contributions(self._inner, row, position).tolist()
             columns = np.flatnonzero(every)
-            found = every[columns]
+            found = [every[column] for column in columns]
         fields = self._fields
-        for column, value in zip(columns.tolist(), found.tolist(), strict=True):
+        for column, value in zip(columns.tolist(), found, strict=True):
             sums[fields[column]] += value
-        return sums
+        return sums, baseline
 
-    def _occluded(self, record: Mapping[str, Any], position: int) -> dict[str, float]:
+    def _occluded(self, record: Mapping[str, Any], position: int) -> tuple[dict[str, float], float]:
         encoded = self._encoder.transform(self._reader.transform([record]))
 
         def rows(fields: Sequence[str]) -> Matrix:
             return self._finish(self._encoder.without(encoded, fields))
 
-        return occlude_fields(rows, list(self._reader.fields), position, self._estimate)
+        found, score = occlude_fields(rows, list(self._reader.fields), position, self._estimate)
+        return found, score - sum(found.values())
 
 
 def _entries(row: Matrix) -> tuple[NDArray[Any], Floats]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import uuid4
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ _FORGET = "forget"
 _OTHER_INDEX_OPTIONS = (85, 86)
 
 
-@dataclass(frozen=True)
-class Logged:
+class Logged(NamedTuple):
     """The answers to one request: one entry per input."""
 
     at: float

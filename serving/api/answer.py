@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -15,14 +15,14 @@ from perennial.registry.model_version import ModelVersion
 from perennial.stores.prediction_log import Logged
 from serving.api.errors import AnswerWarning, InputError
 from serving.api.schemas import ClassifyAnswer, Input
-from serving.api.templates import ABSTAINED, AnswerSchema, Templates
+from serving.api.templates import ABSTAINED, EXPLAINED, AnswerSchema, Templates
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from perennial.config.sections.abstain import Abstain, Abstention
-    from perennial.inference.contribution import Contribution
+    from perennial.inference.contribution import Explanation
     from perennial.inference.warnings import InputWarning
 
 _MOST_TEMPLATES = 256
@@ -37,8 +37,7 @@ _NO_PREDICTION = "null"
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
-@dataclass(frozen=True, eq=False)
-class Answer:
+class Answer(NamedTuple):
     """The predictions for the inputs of a request, in their order.
 
     Attributes
@@ -54,7 +53,7 @@ class Answer:
     known : sequence of float
         How much of each input the model knows, from 0 to 1.
     explanations : sequence or None
-        Contributions to each prediction, if requested.
+        What moved each prediction, and from where, if requested.
     warnings : sequence or None
         What the model could not go by in each input; None if there is nothing in any.
     abstained : sequence or None
@@ -66,7 +65,7 @@ class Answer:
     decided: list[int]
     probabilities: NDArray[np.float64]
     known: Sequence[float]
-    explanations: Sequence[Sequence[Contribution]] | None
+    explanations: Sequence[Explanation] | None
     warnings: Sequence[Sequence[InputWarning]] | None = None
     abstained: Sequence[Abstention | None] | None = None
 
@@ -106,7 +105,7 @@ class Answer:
     def judged(self, rule: Abstain) -> Answer:
         """Return the answer without the labels that a rule keeps back."""
         why = [rule.judge(*each) for each in zip(self.known, self._sure, strict=True)]
-        return replace(self, abstained=why) if any(why) else self
+        return self._replace(abstained=why) if any(why) else self
 
     def body(self, ids: Sequence[str], errors: Sequence[InputError] = ()) -> bytes:
         """Return the answer as JSON, the size of which is mostly the same each time.
@@ -148,7 +147,11 @@ class Answer:
         }
         if self.explanations is not None:
             kinds = frozenset({"explanation"})
-            columns["explanation"] = [list(map(_explanation, self.explanations))]
+            written_out = map(_explained, self.explanations)
+            columns |= {
+                name: [column]
+                for name, column in zip(EXPLAINED, zip(*written_out, strict=True), strict=True)
+            }
         ordered = [column for name in _SCHEMA.order for column in columns.get(name, ())]
         cells = [""] * (len(self.decided) * len(ordered))
         for place, column in enumerate(ordered):
@@ -193,7 +196,7 @@ class Answer:
         if self.abstained is not None and (why := self.abstained[row]) is not None:
             found[ABSTAINED] = why
         if self.explanations is not None:
-            found["explanation"] = _explanation(self.explanations[row])
+            found |= zip(EXPLAINED, _explained(self.explanations[row]), strict=True)
         if self.warnings is not None and self.warnings[row]:
             found["warnings"] = orjson.dumps(_warnings(position, self.warnings[row])).decode()
         return found
@@ -264,14 +267,15 @@ def _cells(ids: Sequence[str], numbers: Sequence[str], known: Sequence[str]) -> 
     return tuple(cell for name in _EACH for cell in values[name])
 
 
-def _explanation(found: Sequence[Contribution]) -> str:
-    """Return an explanation as JSON, without what JSON has no number for."""
+def _explained(found: Explanation) -> tuple[str, str, str]:
+    """Return the parts of an explanation as JSON, without what JSON has no number for."""
     shown = [
         replace(each, spans=each.spans[:_MOST_SPANS]) if len(each.spans) > _MOST_SPANS else each
-        for each in found
+        for each in found.contributions
         if math.isfinite(each.contribution)
     ]
-    return orjson.dumps(shown).decode()
+    baseline, others = (orjson.dumps(number).decode() for number in (found.baseline, found.others))
+    return orjson.dumps(shown).decode(), baseline, others
 
 
 def _warnings(position: int, found: Sequence[InputWarning]) -> list[AnswerWarning]:

@@ -20,10 +20,10 @@ from serving.api.answer import Answer
 from serving.api.auth import ApiKeys
 from serving.api.errors import ApiError, InputError
 from serving.api.inputs import Checked, check_inputs, leave_out_unanswered, measure
-from serving.api.middleware import read_body
 from serving.api.schemas import Input, classify_request
 from serving.api.scoring import Scorer
 from serving.api.wire.answers import send_json
+from serving.api.wire.body import read_body
 from serving.api.wire.parsing import decode, parse, require_json
 from serving.models import routing
 from serving.models.loaded import Loaded, Served

@@ -14,9 +14,10 @@ from perennial.stores.prediction_ids import Issued
 from perennial.stores.prediction_log import Feedback
 from serving.api.auth import ApiKeys
 from serving.api.errors import ApiError
-from serving.api.middleware import REQUEST_ID, read_body
+from serving.api.middleware import REQUEST_ID
 from serving.api.schemas import FeedbackAnswer, FeedbackRequest
 from serving.api.wire.answers import json_answer
+from serving.api.wire.body import read_body
 from serving.api.wire.parsing import decode, parse, require_json
 from serving.models.store import ModelStore
 from serving.telemetry.log import PredictionLog

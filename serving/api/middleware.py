@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -165,71 +164,12 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     )
 
 
-async def read_body(
-    headers: Mapping[bytes, bytes], receive: Receive, *, most: int, seconds: float
-) -> bytes:
-    """Return the body of a request.
-
-    Raises
-    ------
-    ApiError
-        413 if the body is larger than `most` bytes, declared or not; 408 if it does not arrive
-        in time.
-    DisconnectedError
-        If the client disconnects before.
-    """
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > most:
-        raise _too_large(most)
-    try:
-        async with asyncio.timeout(seconds):
-            message = await receive()
-            if not message.get("more_body") and message["type"] == "http.request":
-                body: bytes = message.get("body", b"")
-            else:
-                body = await _read_rest(message, receive, most)
-    except TimeoutError:
-        raise ApiError(
-            408,
-            "too_slow",
-            f"The request body did not arrive within {seconds:g} s.",
-            headers={"Connection": "close"},
-        ) from None
-    if len(body) > most:
-        raise _too_large(most)
-    return body
-
-
-async def _read_rest(message: Message, receive: Receive, most: int) -> bytes:
-    parts, size = [], 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise DisconnectedError
-        part = message.get("body", b"")
-        size += len(part)
-        if size > most:
-            raise _too_large(most)
-        parts.append(part)
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
-
-
 def _busy() -> ApiError:
     return ApiError(
         429,
         "too_many_requests",
         "Too many concurrent requests; retry in 1 second.",
         headers={"Retry-After": "1"},
-    )
-
-
-def _too_large(most: int) -> ApiError:
-    return ApiError(
-        413,
-        "too_large",
-        f"The request body is larger than the {most:,} bytes that are allowed.",
-        headers={"Connection": "close"},
     )
 
 

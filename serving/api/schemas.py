@@ -24,7 +24,9 @@ Fields = Annotated[
         {
             "type": "object",
             "additionalProperties": {
-                "type": ["string", "boolean", "number", "null", "object", "array"]
+                "type": ["string", "boolean", "number", "null", "object", "array"],
+                # Generators of clients ask for it of whatever may be an array.
+                "items": {},
             },
             "maxProperties": _MOST_FIELDS,
         }
@@ -120,7 +122,19 @@ class Prediction(_Schema):
         description="why there is no label: too little of the input is known, or the probability "
         "is too small; absent if there is one",
     )
-    explanation: list[Contribution] | None = None
+    explanation: list[Contribution] | None = Field(
+        default=None,
+        description="the features that moved the decision most, the largest first; absent unless "
+        "explain is set",
+    )
+    baseline: float | None = Field(
+        default=None,
+        description="what the explanation starts from: baseline, all contributions and others add "
+        "up to the log-odds of the label, of trees and forests to its probability",
+    )
+    others: float | None = Field(
+        default=None, description="sum of the contributions that the explanation leaves out"
+    )
     warnings: list[AnswerWarning] | None = Field(
         default=None, description="what the model could not go by; absent if there is nothing"
     )

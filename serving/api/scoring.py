@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
 
+from perennial.inference.contribution import Explanation
 from perennial.settings import ServingSettings
 from serving.api.answer import Answer, join
 from serving.api.errors import ApiError
@@ -21,6 +22,7 @@ _TIMES_AS_LARGE = 10
 _ROUNDS = 3
 # Cost of an explained answer, relative to an answer without explanation.
 _EXPLAIN_WEIGHT = 16
+_NO_EXPLANATION = Explanation((), 0.0)
 
 
 def answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -> Answer:
@@ -32,7 +34,7 @@ def answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) ->
     explanations = None
     if explain:
         explanations = [
-            predictor.explain(each, classes[position]) if row[0] >= 0 else []
+            predictor.explanation(each, classes[position]) if row[0] >= 0 else _NO_EXPLANATION
             for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
         ]
     return Answer(version, classes, decided, scores, known, explanations, warnings)

@@ -21,7 +21,9 @@ from serving.api.schemas import ClassifyAnswer
 # JSON escapes this character in every text, so that it stands for a value and nothing else.
 _SLOT = "\0"
 _TEXT, _VALUE = orjson.Fragment(f'"{_SLOT}"'), orjson.Fragment(_SLOT)
-_VARYING = ("prediction_id", "probabilities", "known", "abstained", "explanation", "warnings")
+# What an explanation is, in the order of `EXPLAINED`.
+EXPLAINED = ("explanation", "baseline", "others")
+_VARYING = ("prediction_id", "probabilities", "known", "abstained", *EXPLAINED, "warnings")
 ABSTAINED = "abstained"
 _OPTIONAL = (ABSTAINED, "explanation", "warnings")
 _PARTS = ("predictions", "errors")
@@ -54,7 +56,7 @@ class Templates(NamedTuple):
 
     def of(self, parts: Iterable[str], position: int) -> str:
         """Return the prediction of a class with these optional parts."""
-        found = self.predictions[frozenset(parts)]
+        found = self.predictions[frozenset(parts).intersection(_OPTIONAL)]
         return found[0 if ABSTAINED in parts else position]
 
 
@@ -130,7 +132,12 @@ class AnswerSchema:
 
         A partial one has one input more, which cannot be classified.
         """
-        optional = {ABSTAINED: ABSTENTIONS[0], "explanation": _EXPLANATION, "warnings": _WARNINGS}
+        optional: dict[str, Any] = {
+            ABSTAINED: ABSTENTIONS[0],
+            "explanation": _EXPLANATION,
+            "warnings": _WARNINGS,
+        }
+        sums = dict.fromkeys(EXPLAINED[1:], 0.0) if "explanation" in parts else {}
         labels: Sequence[str | None] = (None,) if ABSTAINED in parts else classes
         predictions: list[dict[str, Any] | None] = [
             {
@@ -140,6 +147,7 @@ class AnswerSchema:
                 "version": version,
                 "known": 1.0,
                 **{name: value for name, value in optional.items() if name in parts},
+                **sums,
             }
             for label in labels
         ]
@@ -168,7 +176,7 @@ def _with_slots(prediction: dict[str, Any]) -> dict[str, Any]:
         "probabilities": dict.fromkeys(prediction["probabilities"], _VALUE),
         "known": _VALUE,
         ABSTAINED: _TEXT,
-        "explanation": _VALUE,
+        **dict.fromkeys(EXPLAINED, _VALUE),
         "warnings": _VALUE,
     }
     return {name: slots.get(name, value) for name, value in prediction.items()}

@@ -53,13 +53,16 @@ _HEADERS = {
 _PARAMETERS = {
     "X-Request-Id": (
         "RequestIdParameter",
-        "an id of at most 128 letters, digits and `._:-`; it is in the answer and in the log",
+        "an id of at most 128 letters, digits and `._:-`; any other is replaced by one of ours",
     ),
     "X-Request-Key": (
         "RequestKeyParameter",
         "requests with the same key are answered by the same version",
     ),
-    "traceparent": ("TraceparentParameter", "the trace that the request belongs to (W3C)"),
+    "traceparent": (
+        "TraceparentParameter",
+        "the trace that the request belongs to (W3C); what is none is not used",
+    ),
 }
 _PATH_PARAMETERS = {"model": "name of the problem", "version": "number of a version in memory"}
 _VERSIONING = (
@@ -108,11 +111,13 @@ def openapi(settings: ServingSettings) -> bytes:
                     "name": header,
                     "in": "header",
                     "description": said,
-                    "schema": {"type": "string", "maxLength": 200},
+                    "schema": {"type": "string"},
                 }
                 for header, (name, said) in _PARAMETERS.items()
             },
-            "securitySchemes": {
+            "securitySchemes": {}
+            if not _asks_for_keys(settings)
+            else {
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
@@ -137,6 +142,10 @@ def _limits(settings: ServingSettings) -> str:
         f"{settings.max_head_bytes:,}; it is sent within {settings.body_seconds:g} s and worked on "
         f"for {settings.answer_seconds:g} s. Bodies and answers may be packed with gzip."
     )
+
+
+def _asks_for_keys(settings: ServingSettings) -> bool:
+    return bool(settings.api_key_hashes or settings.refresh_token_hash)
 
 
 def _security() -> list[dict[str, list[str]]]:
@@ -182,7 +191,7 @@ def _secured(operation: Operation, settings: ServingSettings) -> list[dict[str, 
     asks = {
         None: False,
         "metrics": named,
-        "refresh": bool(settings.api_key_hashes or settings.refresh_token_hash),
+        "refresh": _asks_for_keys(settings),
     }
     asked = asks.get(operation.scope, bool(settings.api_key_hashes))
     return _security() if asked else []

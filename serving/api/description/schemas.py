@@ -58,12 +58,13 @@ def _open(schema: Schema, *, is_request: bool) -> None:
     for name, field in schema.get("properties", {}).items():
         if name not in required:
             field.pop("default", None)
-            _without_null(field)
+            if not is_request:
+                _without_null(field)
         _simplify(field)
 
 
 def _without_null(field: Schema) -> None:
-    """Let an optional field be absent, and not null as well."""
+    """Let an optional field of an answer be absent, and not null as well."""
     choices = [choice for choice in field.get("anyOf", ()) if choice != _NULL]
     if "anyOf" in field and len(choices) == 1:
         del field["anyOf"]

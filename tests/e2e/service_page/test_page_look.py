@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from tests.e2e.service_page.page import (
     DESKTOP,
@@ -23,6 +24,8 @@ from tests.e2e.service_page.page import (
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+    from tests.e2e.conftest import Site
 
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("site")]
@@ -126,13 +129,12 @@ def test_every_text_has_the_contrast_that_wcag_aa_asks_for(
     assert dark == (scheme == "dark")
 
 
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_that_keeps_people_out(
-    open_page: Callable[..., Page], scheme: Any
+    open_page: Callable[..., Page], scheme: Any, size: Any
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    page = open_page(color_scheme=scheme, viewport=PHONE)
+    page = open_page(color_scheme=scheme, viewport=size)
 
     empty = Axe().run(page)
     show_everything(page)
@@ -140,6 +142,21 @@ def test_axe_finds_nothing_that_keeps_people_out(
 
     assert empty.violations_count == 0, empty.generate_report()
     assert full.violations_count == 0, full.generate_report()
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_description_of_the_api_keeps_nobody_out_and_fits_the_screen(
+    open_page: Callable[..., Page], site: Site, scheme: Any, size: Any
+) -> None:
+    page = open_page(color_scheme=scheme, viewport=size)
+
+    page.goto(f"{site.url}docs")
+    page.locator("#classify").wait_for()
+    found = Axe().run(page)
+
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
 def test_nothing_moves_for_people_who_asked_for_that(open_page: Callable[..., Page]) -> None:

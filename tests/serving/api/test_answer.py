@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError, create_model
 
-from perennial.inference.contribution import Contribution
+from perennial.inference.contribution import Contribution, Explanation
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import ServingSettings
 from serving.api import answer as answer_module
@@ -45,7 +45,8 @@ def answers(draw: st.DrawFn) -> Answer:
         )
     )
     explained = draw(st.booleans())
-    found = [[Contribution("100%", 0.25, ((0, 4),))] for _ in rows] if explained else None
+    each = Explanation([Contribution("100%", 0.25, ((0, 4),))], -0.5, 0.125)
+    found = [each for _ in rows] if explained else None
     version = ModelVersion(draw(st.sampled_from(["reviews", "a%b"])), 7, "run", {})
     scores = np.array(rows)
     known = [draw(st.floats(0, 1)) for _ in rows]
@@ -68,6 +69,7 @@ def test_the_body_holds_every_value_of_the_answer(answer: Answer) -> None:
             prediction["explanation"] = [
                 {"feature": "100%", "contribution": 0.25, "spans": [[0, 4]]}
             ]
+            prediction |= {"baseline": -0.5, "others": 0.125}
         predictions.append(prediction)
     expected = {"model": answer.version.problem, "predictions": predictions}
     assert json.loads(answer.body(ids)) == expected
@@ -210,7 +212,7 @@ def test_the_fields_of_an_answer_have_the_order_of_the_schema(answer: Answer) ->
         module = _start()
     ids = [f"id-{number}" for number in range(len(answer.decided))]
 
-    body = module.Answer(**vars(answer)).body(ids)
+    body = module.Answer(*answer).body(ids)
 
     found, expected = json.loads(body), json.loads(answer.body(ids))
     assert found == expected

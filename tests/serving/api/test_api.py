@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -94,6 +95,29 @@ def test_an_explanation_names_what_moved_the_decision_and_where_it_stands(
         )
     sizes = [abs(item["contribution"]) for item in explanation]
     assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("text", [GOOD, " ".join([GOOD, BAD] * 20), "\N{GRINNING FACE}"])
+def test_an_explanation_adds_up_to_the_log_odds_of_the_label(client: TestClient, text: str) -> None:
+    answer = client.post("/classify", json={"inputs": [text], "explain": True})
+
+    (found,) = answer.json()["predictions"]
+    sums = [item["contribution"] for item in found["explanation"]]
+    least, most = sorted(found["probabilities"].values())
+    score = found["baseline"] + sum(sums) + found["others"]
+    assert len(sums) <= 20
+    assert score == pytest.approx(math.log(most / least), abs=1e-6)
+
+
+def test_an_explanation_is_no_larger_for_a_text_that_says_one_thing_very_often(
+    client: TestClient,
+) -> None:
+    texts = ["!" * 100_000, "bad " * 25_000]
+
+    answer = client.post("/classify", json={"inputs": texts, "explain": True})
+
+    assert answer.status_code == 200
+    assert len(answer.content) < 100_000
 
 
 def test_a_large_request_is_answered_as_many_small_ones_would_be(

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from perennial.settings import ServingSettings
 from serving.api.description.openapi import openapi
 from serving.api.outcomes import statuses
 from tests.conftest import wait_until
+from tests.serving.fuzzing import findings
 from tests.small_models import BAD, GOOD
 
 KEY = "0" * 64
@@ -260,3 +262,12 @@ def test_the_page_of_the_api_says_what_the_description_says(client: TestClient) 
     assert "curl http://localhost:3000/v1/classify" in page
     assert "at most 1,000 entries" in page
     assert "<script" not in page
+
+
+@pytest.mark.e2e
+def test_no_request_finds_the_service_to_differ_from_its_description(
+    client: TestClient, tmp_path: Path
+) -> None:
+    found = findings(client.app, tmp_path)
+
+    assert found is None, found

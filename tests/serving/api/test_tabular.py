@@ -20,6 +20,7 @@ from perennial.settings import ServingSettings, Settings
 from tests.conftest import forget_mlflow, wait_until
 from tests.flowers import SETOSA, VIRGINICA, fitted, flowers, write_iris
 from tests.searches import tried
+from tests.serving.fuzzing import findings
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -272,6 +273,11 @@ def test_what_moved_a_decision_is_told_for_linear_models_and_trees(
     assert explanation[0]["contribution"] > 0
     assert {each["feature"] for each in explanation} == SETOSA.keys()
     assert all(each["spans"] == [] for each in explanation)
+    score = sum(each["contribution"] for each in explanation) + prediction["baseline"]
+    *_, other, likeliest = sorted(prediction["probabilities"].values())
+    in_probability = name in {"tree", "forest"}
+    expected = likeliest if in_probability else math.log(likeliest / max(other, 1e-12))
+    assert score + prediction["others"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_record_with_feedback_becomes_a_document_that_the_next_retraining_uses(
@@ -309,3 +315,12 @@ def test_inputs_are_not_kept_when_texts_are_not(
     entry = wait_until(database["predictions"].find_one, "the log entry")
     assert "inputs" not in entry
     assert entry["label"] == "setosa"
+
+
+@pytest.mark.e2e
+def test_no_request_finds_the_service_of_records_to_differ_from_its_description(
+    client: TestClient, tmp_path: Path
+) -> None:
+    found = findings(client.app, tmp_path)
+
+    assert found is None, found

@@ -77,13 +77,12 @@ def _cells(facts: Facts, now: datetime) -> tuple[str, ...]:
     production, measured = facts.versions.production, facts.measured.get("retrain")
     since = production and production.since("production")
     version = f"v{production.version}" if production else _NONE
-    value = production and production.metrics.get(facts.metric)
-    live = facts.figure("monitor", "live_accuracy", version=str(production and production.version))
+    value, live = facts.holdout, facts.live
     following = facts.next_retraining
     return (
         f"{version}, {_short(now - since)}" if since else version,
         _NONE if value is None else f"{facts.metric} {value:.3f}",
-        _NONE if live is None else f"{live:.3f}",
+        _NONE if live is None else f"{live.value:.3f}",
         f"{_short(now - measured.at)} ago" if measured else _NONE,
         f"in {_short(following - now)}" if following else _NONE,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -15,6 +15,7 @@ from rich.table import Table
 from perennial.settings import get_settings
 from perennial.status.facts import Facts, read_facts
 from perennial.status.rules import STATES, Finding, State, find, state_of
+from perennial.times import rounded
 
 _COLOURS: Mapping[State, str] = {
     "failing": "bold red",
@@ -23,7 +24,6 @@ _COLOURS: Mapping[State, str] = {
     "ok": "green",
 }
 _NONE = "-"
-_UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
 
 
 def show(names: Sequence[str], *, as_json: bool) -> bool:
@@ -80,20 +80,12 @@ def _cells(facts: Facts, now: datetime) -> tuple[str, ...]:
     value, live = facts.holdout, facts.live
     following = facts.next_retraining
     return (
-        f"{version}, {_short(now - since)}" if since else version,
+        f"{version}, {rounded(now - since)}" if since else version,
         _NONE if value is None else f"{facts.metric} {value:.3f}",
         _NONE if live is None else f"{live.value:.3f}",
-        f"{_short(now - measured.at)} ago" if measured else _NONE,
-        f"in {_short(following - now)}" if following else _NONE,
+        f"{rounded(now - measured.at)} ago" if measured else _NONE,
+        f"in {rounded(following - now)}" if following else _NONE,
     )
-
-
-def _short(duration: timedelta) -> str:
-    """Return a duration in its largest unit: ``3 d``, ``13 h`` or ``7 min``."""
-    for unit, name in _UNITS:
-        if duration >= 2 * unit:
-            return f"{duration // unit} {name}"
-    return "0 min"
 
 
 def _record(facts: Facts, findings: tuple[Finding, ...]) -> dict[str, Any]:

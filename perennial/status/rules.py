@@ -105,8 +105,12 @@ def _question_waits(facts: Facts, _: datetime) -> Iterator[str]:
 
 
 def _schedule_is_paused(facts: Facts, _: datetime) -> Iterator[str]:
+    pause = facts.automatic.pause
     for flow in sorted(facts.automatic.paused):
-        yield f"The schedule of {flow} is paused in Prefect; resume it there, or in the console."
+        if pause is not None and flow == "retrain":
+            yield f"The schedule of {flow} was paused by {pause.by}: {pause.why}"
+        else:
+            yield f"The schedule of {flow} is paused; resume it in Prefect or in the console."
 
 
 def _documents_drift(facts: Facts, _: datetime) -> Iterator[str]:

@@ -20,6 +20,9 @@ _ANSWER_SECONDS = 5.0
 # A problem whose last retraining is further back has none to show.
 _LATEST_RUNS = 1000
 _RETRAIN = "retrain"
+# The variables of Prefect that keep who has paused what.
+PAUSES = "/variables/name"
+_PAUSED = "perennial_paused_"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,15 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Who has paused a schedule, why and when."""
+
+    by: str
+    why: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Automatic:
     """What Prefect says about the flows of a problem.
 
@@ -57,12 +69,15 @@ class Automatic:
         Flow -> id of its deployment.
     paused : frozenset of str
         The flows whose schedule is paused.
+    pause : Pause or None
+        Who has paused the retrainings, if the console was asked to.
     last : Run or None
         The retraining that began last.
     """
 
     deployments: Mapping[str, str] = field(default_factory=dict)
     paused: frozenset[str] = frozenset()
+    pause: Pause | None = None
     last: Run | None = None
 
 
@@ -91,6 +106,17 @@ def prefect_client(api: str) -> httpx.Client:
     return httpx.Client(base_url=api, headers=prefect_headers(), timeout=_ANSWER_SECONDS)
 
 
+def find(client: httpx.Client, path: str) -> Any:
+    """Return what Prefect has at a path, or None if there is nothing.
+
+    Raises
+    ------
+    OutsideError
+        As `ask`.
+    """
+    return _answer(client, "GET", path, None, {404})
+
+
 def ask(client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
     """Return Prefect's answer to a request.
 
@@ -99,10 +125,16 @@ def ask(client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
     OutsideError
         If it does not answer, or answers with an error.
     """
+    return _answer(client, method, path, body, set())
+
+
+def _answer(client: httpx.Client, method: str, path: str, body: Any, nothing: set[int]) -> Any:
     import httpx
 
     try:
         response = client.request(method, path, json=body)
+        if response.status_code in nothing:
+            return None
         response.raise_for_status()
         return response.json() if response.content else None
     except httpx.HTTPStatusError as error:
@@ -116,10 +148,25 @@ def ask(client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
         ) from error
 
 
+def pause_name(problem: str) -> str:
+    """Return the name of the variable that keeps who has paused a problem."""
+    return _PAUSED + problem
+
+
+def _pauses(client: httpx.Client) -> Iterator[tuple[str, Pause]]:
+    wanted = {"variables": {"name": {"like_": _PAUSED}}}
+    for variable in _pages(client, "/variables/filter", wanted):
+        name, value = str(variable["name"]), variable["value"]
+        if name.startswith(_PAUSED) and isinstance(value, dict):
+            said = (str(value.get(key, "")) for key in ("by", "why", "at"))
+            yield name.removeprefix(_PAUSED), Pause(*said)
+
+
 def _read(client: httpx.Client) -> dict[str, Automatic]:
     flows = {flow["id"]: flow["name"] for flow in _pages(client, "/flows/filter", {})}
     wanted = {"deployments": {"tags": {"all_": [TAG]}}}
     deployments = {each["id"]: each for each in _pages(client, "/deployments/filter", wanted)}
+    pauses = dict(_pauses(client))
     last = dict(_retrainings(client, wanted))
     ids: dict[str, dict[str, str]] = {}
     paused: dict[str, set[str]] = {}
@@ -132,7 +179,12 @@ def _read(client: httpx.Client) -> dict[str, Automatic]:
         if number in last:
             runs[problem] = last[number]
     return {
-        problem: Automatic(found, frozenset(paused.get(problem, ())), runs.get(problem))
+        problem: Automatic(
+            found,
+            frozenset(paused.get(problem, ())),
+            pauses.get(problem) if _RETRAIN in paused.get(problem, ()) else None,
+            runs.get(problem),
+        )
         for problem, found in ids.items()
     }
 

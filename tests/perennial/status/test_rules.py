@@ -101,7 +101,7 @@ def test_a_healthy_problem_has_no_finding() -> None:
                 due={"retrain": NOW - timedelta(days=9)},
             ),
             "schedule_is_paused",
-            "The schedule of retrain is paused in Prefect",
+            "The schedule of retrain is paused",
         ),
         (
             monitored(

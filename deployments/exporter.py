@@ -347,7 +347,8 @@ def main() -> None:
     require_free(exporter.host, exporter.port, "EXPORTER_PORT")
     board = Board(settings, decided.refresh_seconds)
     histories = Histories(from_registry(settings))
-    console = Console(board, histories, decided, links(settings, decided))
+    folder = settings.problems_dir.parent
+    console = Console(board, histories, decided, links(settings, decided), folder)
     server = uvicorn.Server(
         uvicorn.Config(
             application(settings, console),

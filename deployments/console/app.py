@@ -77,10 +77,17 @@ class Console:
         API keys.
     links : Links
         Where people open other programs.
+    folder : Path
+        The folder of the project, which messages about files need not name.
     """
 
     def __init__(
-        self, board: Board, histories: Histories, settings: ConsoleSettings, links: Links
+        self,
+        board: Board,
+        histories: Histories,
+        settings: ConsoleSettings,
+        links: Links,
+        folder: Path,
     ) -> None:
         self._board, self._histories = board, histories
         self._keys, self._links = settings.api_key_hashes, links
@@ -91,10 +98,8 @@ class Console:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        for name in ("ago", "stamp", "figure", "live", "since", "drift", "quarantine", "canary"):
-            self._templates.filters[name] = getattr(words, name)
-        for name in ("last_retraining", "retrained", "verdict", "redacted"):
-            self._templates.filters[name] = getattr(words, name)
+        self._templates.filters |= words.FILTERS
+        self._templates.filters["redacted"] = words.shortener(folder)
 
     @property
     def routes(self) -> list[BaseRoute]:

@@ -19,7 +19,7 @@ _HEIGHT = 300.0
 _CHANGES, _DRIFT, _DATES = 56.0, 34.0, 10.0
 _LABEL_PIXELS = 30.0
 _PIXELS_PER_DATE = 110.0
-_VALUES = 4
+_VALUES = 6
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _LEAST_SPAN = 0.02
 
@@ -226,7 +226,6 @@ def _segments(
 
 
 def _changes(scale: _Scale, changes: Sequence[Change]) -> Iterator[ChangeMark]:
-    labelled = -_LABEL_PIXELS
     # The newest matter most: they are labelled first.
     marks = []
     labelled = math.inf

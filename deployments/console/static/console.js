@@ -56,8 +56,8 @@ function tell() {
   const time = age?.querySelector("time");
   if (!time) return;
   const seconds = Math.max(0, Math.round((Date.now() - Date.parse(age.dataset.at)) / 1000));
-  const words = seconds < 120 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`;
-  time.textContent = age.hasAttribute("data-lost") ? `${words}; the console cannot be reached` : words;
+  const words = seconds < 120 ? `Facts are ${seconds} s old` : `Facts are ${Math.round(seconds / 60)} min old`;
+  time.textContent = age.hasAttribute("data-lost") ? `${words}; the console cannot be reached.` : words;
 }
 
 /* The filter. */

@@ -43,7 +43,9 @@ def open_console(machine: Settings) -> Callable[..., TestClient]:
         if looks:
             made.gather()
         histories = Histories(from_registry(machine))
-        console = Console(made, histories, ConsoleSettings(api_key_hashes=keys), links)
+        settings = ConsoleSettings(api_key_hashes=keys)
+        folder = machine.problems_dir.parent
+        console = Console(made, histories, settings, links, folder)
         app: Starlette = application(machine, console)
         return TestClient(app, base_url="http://console", follow_redirects=False)
 

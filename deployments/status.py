@@ -79,12 +79,13 @@ def _cells(facts: Facts, now: datetime) -> tuple[str, ...]:
     version = f"v{production.version}" if production else _NONE
     value, live = facts.holdout, facts.live
     following = facts.next_retraining
+    coming = f"in {rounded(following - now)}" if following else _NONE
     return (
         f"{version}, {rounded(now - since)}" if since else version,
         _NONE if value is None else f"{facts.metric} {value:.3f}",
         _NONE if live is None else f"{live.value:.3f}",
         f"{rounded(now - measured.at)} ago" if measured else _NONE,
-        f"in {rounded(following - now)}" if following else _NONE,
+        "paused" if "retrain" in facts.automatic.paused else coming,
     )
 
 
@@ -103,4 +104,5 @@ def _record(facts: Facts, findings: tuple[Finding, ...]) -> dict[str, Any]:
         "holdout": versions.production.metrics if versions.production else {},
         "last_success": {flow: each.at.isoformat() for flow, each in facts.measured.items()},
         "next_retraining": facts.next_retraining,
+        "paused": sorted(facts.automatic.paused),
     }

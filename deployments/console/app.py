@@ -138,7 +138,7 @@ class Console:
         )
 
     def _page(self, template: str, status: int = 200, **values: Any) -> Response:
-        gathered = self._board.gathered
+        gathered = self._board.read()
         html = self._templates.get_template(template).render(
             gathered=gathered,
             failed=self._board.failed,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +14,8 @@ from perennial.settings import Settings
 from perennial.status.facts import Facts, read_facts
 from perennial.status.rules import STATES, Finding, State, find, state_of
 
+# While nobody reads.
+_UNREAD_SECONDS = 300.0
 _log = logging.getLogger(__name__)
 
 
@@ -63,12 +67,15 @@ class Gathered:
 class Board:
     """Gathers facts about all problems again and again, in a thread of its own.
 
+    It looks often while somebody reads a page, and rarely otherwise: a look at many problems costs
+    MLflow hundreds of requests.
+
     Parameters
     ----------
     settings : Settings
         Where problems, registry and MongoDB are.
     seconds : float
-        Pause between two looks.
+        Time between the beginnings of two looks while somebody reads, at least.
     read : callable
         Returns the facts about all problems, given the settings and the moment.
     """
@@ -83,6 +90,7 @@ class Board:
         self._wanted, self._ended = threading.Event(), threading.Event()
         self._gathered: Gathered | None = None
         self._failed = ""
+        self._begun = -math.inf
         self._thread = threading.Thread(target=self._run, name="board", daemon=True)
 
     @property
@@ -99,8 +107,14 @@ class Board:
         """Begin to look."""
         self._thread.start()
 
+    def read(self) -> Gathered | None:
+        """Return what is known for somebody who reads it, and look again if that is not fresh."""
+        if time.monotonic() - self._begun >= self._seconds:
+            self._wanted.set()
+        return self._gathered
+
     def look_now(self) -> None:
-        """Look again without waiting for the pause to end."""
+        """Look again as soon as the look that has begun is over."""
         self._wanted.set()
 
     def end(self) -> None:
@@ -111,6 +125,7 @@ class Board:
     def gather(self) -> None:
         """Look once."""
         now = datetime.now(UTC)
+        self._begun = time.monotonic()
         try:
             found = [Entry(each, find(each, now)) for each in self._read(self._settings, now)]
         except Exception as error:  # noqa: BLE001 - the next look may succeed, and the page says so
@@ -126,4 +141,4 @@ class Board:
         while not self._ended.is_set():
             self._wanted.clear()
             self.gather()
-            self._wanted.wait(self._seconds)
+            self._wanted.wait(_UNREAD_SECONDS)

@@ -33,7 +33,10 @@ class ConsoleSettings(Environment):
         )
     )
     refresh_seconds: float = Field(
-        default=15.0, gt=0, description="how often the console asks MLflow, MongoDB and Prefect"
+        default=15.0,
+        gt=0,
+        description="how often the console asks MLflow, MongoDB and Prefect at most, while "
+        "somebody reads it",
     )
     prefect_url: str | None = Field(
         default=None,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from perennial.api_keys import Holder, find_holder
+from perennial.settings.api_keys import Holder, find_holder
 
 _BEARER = "bearer "
 _SAME = "same-origin"

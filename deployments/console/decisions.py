@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
-from perennial.api_keys import Holder
 from perennial.errors import OutsideError
 from perennial.libraries import configured_prefect_api
+from perennial.settings.api_keys import Holder
 from perennial.status.runs import (
     PAUSES,
     Run,

@@ -9,7 +9,8 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from perennial.environment import Environment
 from perennial.redaction import split_credentials
-from perennial.settings.values import by_commas, require_api_key
+from perennial.settings.api_keys import require_api_key
+from perennial.settings.values import by_commas
 
 # What an API key of the console may be allowed.
 SCOPES = ("approve", "rollback", "retrain", "schedule")

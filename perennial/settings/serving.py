@@ -21,7 +21,8 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from perennial.environment import SHA256, Environment
 from perennial.schema import Name
-from perennial.settings.values import by_commas, require_api_key
+from perennial.settings.api_keys import require_api_key
+from perennial.settings.values import by_commas
 
 # What an API key may be allowed, and how that stands behind its hash.
 SCOPES = ("classify", "feedback", "refresh", "metrics")

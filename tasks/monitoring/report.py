@@ -99,4 +99,3 @@ def _interval(name: str, found: Interval, labels: dict[str, str]) -> Iterator[Ga
     yield Gauge(name, found.value, labels)
     yield Gauge(f"{name}_low", found.low, labels)
     yield Gauge(f"{name}_high", found.high, labels)
-

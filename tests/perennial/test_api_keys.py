@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from perennial.api_keys import find_holder
+from perennial.settings.api_keys import find_holder
 
 KEY = b"a key"
 DIGEST = hashlib.sha256(KEY).hexdigest()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _SHOWN = 8
@@ -60,3 +61,25 @@ def find_holder(entries: Sequence[str], key: bytes) -> Holder | None:
     if not is_known:
         return None
     return Holder(digest, None if has_all else frozenset(scopes))
+
+
+def require_api_key(scopes: Sequence[str]) -> Callable[[str], str]:
+    """Return a validator of API keys' entries: a digest, which scopes may follow.
+
+    Parameters
+    ----------
+    scopes : sequence of str
+        What a key may be allowed.
+    """
+    scope = "|".join(scopes)
+    pattern = re.compile(rf"[0-9a-f]{{64}}(:({scope})(\+({scope}))*)?")
+
+    def require(entry: str) -> str:
+        if not pattern.fullmatch(entry):
+            raise ValueError(
+                "must be SHA-256 in hexadecimal, 64 of 0-9 and a-f, and not what it is made of; a "
+                f"colon and scopes may follow, joined by +: {', '.join(scopes)}"
+            )
+        return entry
+
+    return require

@@ -46,9 +46,11 @@ def console(machine: Settings) -> Iterator[Callable[..., str]]:
 
     with ExitStack() as stack:
 
-        def start(*, keys: tuple[str, ...] = (DIGEST,), shown: Links | None = None) -> str:
+        def start(
+            *, keys: tuple[str, ...] = (DIGEST,), shown: Links | None = None, **board_: Any
+        ) -> str:
             settings = ConsoleSettings(api_key_hashes=keys, refresh_seconds=0.5)
-            board = Board(machine, settings.refresh_seconds)
+            board = Board(machine, settings.refresh_seconds, **board_)
             board.start()
             stack.callback(board.end)
             made = Console(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +16,8 @@ import pytest
 from perennial.config.problem import Problem
 from perennial.registry.client import Registry
 from perennial.settings import Settings
-from perennial.stores.measurements import Gauge, record
+from perennial.status.facts import Facts
+from perennial.stores.measurements import Gauge, Measurement, record
 from tests.conftest import wait_until
 from tests.deployments.console.stage import DAY, HOUR, NOW, Made, Stage, healthy
 from tests.e2e.service_page.page import DESKTOP, IMAGES, PHONE
@@ -129,3 +130,59 @@ def test_every_text_can_be_read_and_nothing_is_wider_than_the_screen(
             picture = f"console-{what}-{name}-{scheme}.png"
             if picture in _SHOWN and os.environ.get("PAGE_SCREENSHOTS"):
                 page.screenshot(path=IMAGES / picture, full_page=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_dialog_can_be_read_and_is_left_by_escape(
+    company: Stage, console: Callable[..., str], visit: Callable[..., Page], scheme: Any
+) -> None:
+    page = visit(console() + "/console/sentiment", viewport=PHONE, color_scheme=scheme)
+    page.locator(".versions li").first.wait_for()
+
+    page.get_by_role("button", name="Roll back").click()
+
+    dialog = page.get_by_role("dialog", name="Roll back?")
+    dialog.wait_for()
+    # What it goes back to is chosen already, and what is Production cannot be.
+    assert dialog.locator("#version").input_value() == "5"
+    assert "10" not in dialog.locator("#version option").evaluate_all(
+        "all => all.map(o => o.value)"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.evaluate(_TOO_FAINT)["faint"] == []
+    dialog.get_by_role("button", name="Roll back").click()
+    # The name is asked for first, and nothing was sent.
+    assert page.locator("#by:focus").count() == 1
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+    assert page.locator("[data-action=rollback]:focus").count() == 1
+
+
+def test_of_fifty_problems_those_that_are_looked_for_are_found(
+    console: Callable[..., str], visit: Callable[..., Page]
+) -> None:
+    def fifty(_: Settings, now: datetime) -> tuple[Facts, ...]:
+        late = now - DAY
+        measured = {"retrain": Measurement("retrain", "p", now - 3 * DAY, ())}
+        return tuple(
+            Facts(f"problem-{number:02}", measured=measured, due={"retrain": late})
+            if number % 10 == 3
+            else Facts(f"problem-{number:02}")
+            for number in range(50)
+        )
+
+    page = visit(console(read=fifty) + "/console")
+    rows = page.locator(".board tbody:visible")
+
+    assert rows.count() == 50
+    first = page.locator(".board tbody th a").evaluate_all("all => all.map(a => a.textContent)")
+    assert first[:6] == [f"problem-{number:02}" for number in (3, 13, 23, 33, 43, 0)]
+    page.get_by_label("Show problems with").fill("failing")
+    assert rows.count() == 5
+    page.get_by_label("Show problems with").fill("problem-4")
+    assert rows.count() == 10
+    # New facts keep what was typed.
+    before = page.locator("#age").get_attribute("data-at")
+    changed = "before => document.getElementById('age').dataset.at !== before"
+    page.wait_for_function(changed, arg=before)
+    assert rows.count() == 10

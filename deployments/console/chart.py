@@ -128,7 +128,12 @@ def draw(history: History, metric: str, now: datetime, width: float) -> Chart | 
         segments=tuple(_segments(scale, history.changes, known, now)),
         changes=tuple(_changes(scale, history.changes)),
         lines=tuple(_line(scale, points) for points in live if points),
-        drift=tuple(scale.x(at) for each in history.watched for at in each.drift),
+        drift=tuple(
+            scale.x(at)
+            for each in history.watched
+            for at in each.drift
+            if scale.start <= at <= scale.end
+        ),
         changes_y=_HEIGHT - _CHANGES,
         drift_y=_HEIGHT - _DRIFT,
         dates_y=_HEIGHT - _DATES,

@@ -27,12 +27,13 @@ from perennial.status.runs import (
     prefect_client,
 )
 
-Action = Literal["approve", "refuse", "rollback", "retrain", "pause", "resume"]
+Action = Literal["approve", "refuse", "rollback", "retrain", "recheck", "pause", "resume"]
 SCOPES: Mapping[Action, str] = {
     "approve": "approve",
     "refuse": "approve",
     "rollback": "rollback",
     "retrain": "retrain",
+    "recheck": "retrain",
     "pause": "schedule",
     "resume": "schedule",
 }
@@ -114,6 +115,7 @@ _SAID: Mapping[Action, str] = {
     "refuse": "The no is on its way.",
     "rollback": "The rollback is on its way.",
     "retrain": "A retraining is on its way.",
+    "recheck": "Every document is being judged again; what can be used now leaves quarantine.",
     "pause": "The schedule is paused: no retraining begins by itself.",
     "resume": "The schedule goes on.",
 }
@@ -155,6 +157,8 @@ def _run_of(decision: Decision, by: str) -> tuple[str, dict[str, Any]]:
         return "approve", said | {"approve": decision.action == "approve"}
     if decision.action == "rollback":
         return "rollback", {"version": decision.version, "why": decision.why, "by": by}
+    if decision.action == "recheck":
+        return "quarantine", {"retry": True}
     return "retrain", {}
 
 

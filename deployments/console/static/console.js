@@ -84,6 +84,7 @@ const HEADINGS = {
   refuse: (version) => [`Refuse version ${version}?`, "It is kept, and Production stays as it is.", "Refuse"],
   rollback: () => ["Roll back?", "The version is loaded and tried first. What is left is not promoted again by itself.", "Roll back"],
   retrain: () => ["Retrain now?", "It reads what is new, and ends within seconds if nothing is.", "Retrain"],
+  recheck: () => ["Check quarantine again?", "The whole collection is compared with the last snapshot, and every document is judged by the problem's file as it is now.", "Check"],
   pause: () => ["Pause retraining?", "No retraining begins by its schedule until somebody resumes it.", "Pause"],
   resume: () => ["Resume retraining?", "The next retraining begins by its schedule.", "Resume"],
 };

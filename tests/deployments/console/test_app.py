@@ -9,9 +9,9 @@ import pytest
 from mlflow import MlflowClient
 from starlette.testclient import TestClient
 
-from deployments.console.app import Links
+from deployments.console.app import Links, links
 from perennial.config.problem import Problem
-from perennial.settings import Settings
+from perennial.settings import ConsoleSettings, Settings
 from perennial.status.facts import Facts
 from tests.conftest import wait_until
 from tests.deployments.console.stage import DAY, HOUR, Made, Stage, healthy
@@ -218,3 +218,20 @@ def test_times_are_said_in_their_largest_unit(
     stage.changes("reviews", (3 * HOUR, "promotion", None, 1))
 
     assert "3 h ago" in open_console().get("/console").text
+
+
+def test_links_lead_where_people_open_pages_and_name_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://ana:hunter2@prefect.example:4200/api")
+    settings = Settings(mlflow_tracking_uri="http://ana:hunter2@mlflow.example:5000")
+
+    found = links(settings, ConsoleSettings(grafana_url="https://grafana.example/d/x"))
+
+    assert found == Links(
+        "http://prefect.example:4200", "http://mlflow.example:5000", "https://grafana.example/d/x"
+    )
+    elsewhere = ConsoleSettings(prefect_url="https://runs.example")
+    assert links(Settings(mlflow_tracking_uri="sqlite:///x.db"), elsewhere) == Links(
+        "https://runs.example", None, None
+    )

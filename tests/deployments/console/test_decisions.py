@@ -123,9 +123,9 @@ def test_a_decision_that_is_none_is_refused_with_what_is_wrong(
     [
         ("approve", {"approve", "refuse"}),
         ("rollback", {"rollback"}),
-        ("retrain", {"retrain"}),
+        ("retrain", {"retrain", "recheck"}),
         ("schedule", {"pause", "resume"}),
-        ("approve+retrain", {"approve", "refuse", "retrain"}),
+        ("approve+retrain", {"approve", "refuse", "retrain", "recheck"}),
     ],
 )
 def test_a_key_may_do_what_its_scopes_say(
@@ -140,7 +140,7 @@ def test_a_key_may_do_what_its_scopes_say(
 
     statuses = {
         action: decide(console, {**APPROVE, "action": action}).status_code
-        for action in ("approve", "refuse", "rollback", "retrain", "pause", "resume")
+        for action in ("approve", "refuse", "rollback", "retrain", "recheck", "pause", "resume")
     }
 
     # Without a Prefect server nothing can be started: 503 says that the key was good.
@@ -164,6 +164,7 @@ def test_a_decision_starts_the_flow_of_its_command_with_who_and_why(
         ("refuse", "approve", said | {"approve": False}),
         ("rollback", "rollback", said),
         ("retrain", "retrain", {}),
+        ("recheck", "quarantine", {"retry": True}),
     ):
         answer = decide(known, APPROVE | {"action": action})
 

@@ -14,11 +14,10 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -38,20 +37,19 @@ from deployments.console.histories import Histories, from_registry
 from deployments.deployed import deployed_flows
 from perennial.config.loader import load_problems
 from perennial.errors import OutsideError
-from perennial.libraries import configured_prefect_api, prefect_headers
+from perennial.libraries import configured_prefect_api
 from perennial.local.ports import require_free
 from perennial.prometheus import EXPORTER, FLOWS, PREFIX
 from perennial.registry.client import PRODUCTION, open_registry
 from perennial.settings import Settings, get_console_settings, get_exporter_settings, get_settings
 from perennial.status.deadline import deadline
+from perennial.status.runs import pages, prefect_client
 from perennial.stores import mongodb
 from perennial.stores.measurements import latest
 
 # However many ask, the servers behind are asked this often.
 _FRESH_SECONDS = 10.0
 _WINDOW = timedelta(hours=1)
-_RUNS_PER_PAGE = 200
-_ANSWER_SECONDS = 5.0
 _PACKED_BYTES = 1000
 _GRACE_SECONDS = 5
 _UNKNOWN = "unknown"
@@ -62,9 +60,6 @@ _STATES = (
 )  # fmt: skip
 _EXPORTED = EXPORTER | FLOWS
 _log = logging.getLogger(__name__)
-
-if TYPE_CHECKING:
-    import httpx
 
 
 @dataclass(frozen=True)
@@ -257,39 +252,24 @@ def flow_runs(api: str) -> Iterator[Sample]:
     OutsideError
         If Prefect does not answer.
     """
-    import httpx
-
     since = (datetime.now(UTC) - _WINDOW).isoformat()
-    counts: dict[tuple[str, str], int] = {}
-    try:
-        with httpx.Client(
-            base_url=api, headers=prefect_headers(), timeout=_ANSWER_SECONDS
-        ) as client:
-            flows = {flow["id"]: flow["name"] for flow in _pages(client, "/flows/filter", {})}
-            # A state that no run is in is a zero: what is not there can be neither seen nor judged.
-            # Nor can a flow that has not run yet, of which Prefect does not know.
-            known = {*flows.values(), *deployed_flows()}
-            counts = {(flow, state): 0 for flow in sorted(known) for state in _STATES}
-            for chosen in (
-                {"expected_start_time": {"after_": since}},
-                {
-                    "expected_start_time": {"before_": since},
-                    "state": {"type": {"any_": [_PENDING]}},
-                },
-            ):
-                wanted = {"flow_runs": chosen, "sort": "EXPECTED_START_TIME_DESC"}
-                for run in _pages(client, "/flow_runs/filter", wanted):
-                    key = (flows.get(run["flow_id"], _UNKNOWN), _state(run))
-                    counts[key] = counts.get(key, 0) + 1
-    except httpx.HTTPStatusError as error:
-        raise OutsideError(
-            f"Prefect at PREFECT_API_URL answers with status {error.response.status_code}; "
-            "PREFECT_API_KEY or PREFECT_API_AUTH_STRING says who asks."
-        ) from error
-    except httpx.HTTPError as error:
-        raise OutsideError(
-            f"Prefect does not answer at PREFECT_API_URL ({type(error).__name__})."
-        ) from error
+    with prefect_client(api) as client:
+        flows = {flow["id"]: flow["name"] for flow in pages(client, "/flows/filter", {})}
+        # A state that no run is in is a zero: what is not there can be neither seen nor judged.
+        # Nor can a flow that has not run yet, of which Prefect does not know.
+        known = {*flows.values(), *deployed_flows()}
+        counts = {(flow, state): 0 for flow in sorted(known) for state in _STATES}
+        for chosen in (
+            {"expected_start_time": {"after_": since}},
+            {
+                "expected_start_time": {"before_": since},
+                "state": {"type": {"any_": [_PENDING]}},
+            },
+        ):
+            wanted = {"flow_runs": chosen, "sort": "EXPECTED_START_TIME_DESC"}
+            for run in pages(client, "/flow_runs/filter", wanted):
+                key = (flows.get(run["flow_id"], _UNKNOWN), _state(run))
+                counts[key] = counts.get(key, 0) + 1
     for (flow, state), count in counts.items():
         yield sample("flow_runs_last_hour", count, flow=flow, state=state)
 
@@ -297,20 +277,6 @@ def flow_runs(api: str) -> Iterator[Sample]:
 def _state(run: dict[str, str]) -> str:
     name = _PENDING if run["state_type"] == _PENDING else run["state_name"]
     return (name or _UNKNOWN).lower()
-
-
-def _pages(
-    client: httpx.Client, path: str, wanted: Mapping[str, object]
-) -> Iterator[dict[str, str]]:
-    offset = 0
-    while True:
-        page = client.post(path, json={**wanted, "limit": _RUNS_PER_PAGE, "offset": offset})
-        page.raise_for_status()
-        found = page.json()
-        yield from found
-        if len(found) < _RUNS_PER_PAGE:
-            return
-        offset += len(found)
 
 
 def sources(settings: Settings, api: str | None) -> Iterator[tuple[str, Source]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
+from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
@@ -104,7 +105,13 @@ def carry_out(problem: str, decision: Decision, holder: Holder) -> Outcome:
             client,
             "POST",
             f"/deployments/{deployment['id']}/create_flow_run",
-            {"parameters": parameters, "state": state, "tags": ["console"]},
+            {
+                "parameters": parameters,
+                "state": state,
+                "tags": ["console"],
+                # Asked a second time while Prefect is busy, it makes no second run.
+                "idempotency_key": f"console {uuid4()}",
+            },
         )
     return Outcome(_SAID[decision.action], as_run(made))
 

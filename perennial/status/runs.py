@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 # What all deployments of this project are tagged with.
 TAG = "perennial"
 _PER_PAGE = 200
+# What Prefect answers while its database is locked; its own client asks again, too.
+_BUSY = {429, 502, 503}
+_PAUSES_SECONDS = (0.3, 1.0, 3.0)
+_WHO_ASKS = {401, 403}
 _ANSWER_SECONDS = 5.0
 # A problem whose last retraining is further back has none to show.
 _LATEST_RUNS = 1000
@@ -133,19 +138,28 @@ def _answer(client: httpx.Client, method: str, path: str, body: Any, nothing: se
 
     try:
         response = client.request(method, path, json=body)
+        for pause in _PAUSES_SECONDS:
+            if response.status_code not in _BUSY:
+                break
+            time.sleep(pause)
+            response = client.request(method, path, json=body)
         if response.status_code in nothing:
             return None
         response.raise_for_status()
         return response.json() if response.content else None
     except httpx.HTTPStatusError as error:
-        raise OutsideError(
-            f"Prefect at PREFECT_API_URL answers with status {error.response.status_code}; "
-            "PREFECT_API_KEY or PREFECT_API_AUTH_STRING says who asks."
-        ) from error
+        raise OutsideError(_refusal(error.response.status_code)) from error
     except (httpx.HTTPError, ValueError) as error:
         raise OutsideError(
             f"Prefect does not answer at PREFECT_API_URL ({type(error).__name__})."
         ) from error
+
+
+def _refusal(status: int) -> str:
+    said = f"Prefect at PREFECT_API_URL answers with status {status}"
+    if status in _WHO_ASKS:
+        return f"{said}; PREFECT_API_KEY or PREFECT_API_AUTH_STRING says who asks."
+    return f"{said}; its log says why."
 
 
 def pause_name(problem: str) -> str:
@@ -155,7 +169,7 @@ def pause_name(problem: str) -> str:
 
 def _pauses(client: httpx.Client) -> Iterator[tuple[str, Pause]]:
     wanted = {"variables": {"name": {"like_": _PAUSED}}}
-    for variable in _pages(client, "/variables/filter", wanted):
+    for variable in pages(client, "/variables/filter", wanted):
         name, value = str(variable["name"]), variable["value"]
         if name.startswith(_PAUSED) and isinstance(value, dict):
             said = (str(value.get(key, "")) for key in ("by", "why", "at"))
@@ -163,9 +177,9 @@ def _pauses(client: httpx.Client) -> Iterator[tuple[str, Pause]]:
 
 
 def _read(client: httpx.Client) -> dict[str, Automatic]:
-    flows = {flow["id"]: flow["name"] for flow in _pages(client, "/flows/filter", {})}
+    flows = {flow["id"]: flow["name"] for flow in pages(client, "/flows/filter", {})}
     wanted = {"deployments": {"tags": {"all_": [TAG]}}}
-    deployments = {each["id"]: each for each in _pages(client, "/deployments/filter", wanted)}
+    deployments = {each["id"]: each for each in pages(client, "/deployments/filter", wanted)}
     pauses = dict(_pauses(client))
     last = dict(_retrainings(client, wanted))
     ids: dict[str, dict[str, str]] = {}
@@ -204,7 +218,7 @@ def _retrainings(client: httpx.Client, wanted: Mapping[str, Any]) -> Iterator[tu
         "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}},
         "sort": "START_TIME_DESC",
     }
-    newest = list(_pages(client, "/flow_runs/filter", begun, _LATEST_RUNS))
+    newest = list(pages(client, "/flow_runs/filter", begun, _LATEST_RUNS))
     for run in reversed(newest):
         yield run["deployment_id"], as_run(run)
 
@@ -222,9 +236,27 @@ def as_run(run: Mapping[str, Any]) -> Run:
     )
 
 
-def _pages(
+def pages(
     client: httpx.Client, path: str, wanted: Mapping[str, Any], most: int | None = None
 ) -> Iterator[dict[str, Any]]:
+    """Yield everything that Prefect has of a kind, asked for page by page.
+
+    Parameters
+    ----------
+    client : httpx.Client
+        See `prefect_client`.
+    path : str
+        Where the kind is filtered, such as ``/flow_runs/filter``.
+    wanted : mapping
+        The filter.
+    most : int or None
+        How many are enough.
+
+    Raises
+    ------
+    OutsideError
+        As `ask`.
+    """
     offset = 0
     while most is None or offset < most:
         page = ask(client, "POST", path, {**wanted, "limit": _PER_PAGE, "offset": offset})

@@ -25,8 +25,10 @@ class RefusedError(Exception):
         self.status = status
 
 
-def require(request: Request, entries: Sequence[str], scope: str) -> Holder:
+def require(request: Request, entries: Sequence[str], scope: str | None) -> Holder:
     """Return the holder of a request's API key, after checking that the key has a scope.
+
+    Without a scope any valid key will do.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def require(request: Request, entries: Sequence[str], scope: str) -> Holder:
     holder = find_holder(entries, authorization[len(_BEARER) :].strip().encode())
     if holder is None:
         raise RefusedError(401, "The API key is not valid.")
-    if not holder.may(scope):
+    if scope is not None and not holder.may(scope):
         raise RefusedError(
             403, f"This API key may not do that; its entry in CONSOLE_API_KEY_HASHES lacks {scope}."
         )

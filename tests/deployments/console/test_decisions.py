@@ -243,3 +243,13 @@ def test_a_problem_without_a_deployment_says_how_to_get_one(
 
     assert answer.status_code == 503
     assert "no deployment retrain/reviews; `perennial apply` makes it" in answer.json()["message"]
+
+
+def test_whoever_may_start_a_run_sees_what_becomes_of_it(
+    prefect: SyncPrefectClient, open_console: Open
+) -> None:
+    console = open_console(keys=(f"{DIGEST}:retrain",), read=reviews)
+    run = decide(console).json()["run"]
+
+    assert console.get(f"/console/runs/{run}", headers=OWN_PAGE).status_code == 200
+    assert console.get(f"/console/runs/{run}").status_code == 401

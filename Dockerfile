@@ -81,6 +81,8 @@ COPY perennial perennial
 COPY tasks tasks
 COPY flows flows
 COPY deployments deployments
+# The console has the look of the service's page.
+COPY serving/page/page.css serving/page/page.css
 COPY prefect.yaml ./
 COPY k8s/base/worker/job-template.json k8s/base/worker/
 COPY problems problems

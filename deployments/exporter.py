@@ -1,11 +1,11 @@
-"""The exporter: what flows, registry and Prefect know, for Prometheus.
+"""The exporter: what flows, registry and Prefect know, for Prometheus and for people.
 
 python -m deployments.exporter
 
 A flow's process has ended long before Prometheus comes by, so that it cannot be asked itself. A
 push gateway would need a disk and a clean-up of its own, and show for ever what a problem that is
 gone has pushed; here the numbers lie in MongoDB beside the documents, any machine may run the flow,
-and every restart of the exporter finds them again.
+and every restart of the exporter finds them again. People read the same on the console.
 """
 
 from __future__ import annotations
@@ -14,33 +14,44 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, start_http_server
+import uvicorn
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from deployments.console.app import Console, links
+from deployments.console.board import Board
+from deployments.console.histories import Histories, from_registry
 from deployments.deployed import deployed_flows
 from perennial.config.loader import load_problems
 from perennial.errors import OutsideError
-from perennial.libraries import configured_prefect_api, prefect_headers
+from perennial.libraries import configured_prefect_api
 from perennial.local.ports import require_free
 from perennial.prometheus import EXPORTER, FLOWS, PREFIX
 from perennial.registry.client import PRODUCTION, open_registry
-from perennial.settings import Settings, get_exporter_settings, get_settings
+from perennial.settings import Settings, get_console_settings, get_exporter_settings, get_settings
 from perennial.status.deadline import deadline
+from perennial.status.runs import pages, prefect_client
 from perennial.stores import mongodb
 from perennial.stores.measurements import latest
 
 # However many ask, the servers behind are asked this often.
 _FRESH_SECONDS = 10.0
 _WINDOW = timedelta(hours=1)
-_RUNS_PER_PAGE = 200
-_ANSWER_SECONDS = 5.0
+_PACKED_BYTES = 1000
+_GRACE_SECONDS = 5
 _UNKNOWN = "unknown"
 _PENDING = "PENDING"
 _STATES = (
@@ -49,9 +60,6 @@ _STATES = (
 )  # fmt: skip
 _EXPORTED = EXPORTER | FLOWS
 _log = logging.getLogger(__name__)
-
-if TYPE_CHECKING:
-    import httpx
 
 
 @dataclass(frozen=True)
@@ -244,39 +252,24 @@ def flow_runs(api: str) -> Iterator[Sample]:
     OutsideError
         If Prefect does not answer.
     """
-    import httpx
-
     since = (datetime.now(UTC) - _WINDOW).isoformat()
-    counts: dict[tuple[str, str], int] = {}
-    try:
-        with httpx.Client(
-            base_url=api, headers=prefect_headers(), timeout=_ANSWER_SECONDS
-        ) as client:
-            flows = {flow["id"]: flow["name"] for flow in _pages(client, "/flows/filter", {})}
-            # A state that no run is in is a zero: what is not there can be neither seen nor judged.
-            # Nor can a flow that has not run yet, of which Prefect does not know.
-            known = {*flows.values(), *deployed_flows()}
-            counts = {(flow, state): 0 for flow in sorted(known) for state in _STATES}
-            for chosen in (
-                {"expected_start_time": {"after_": since}},
-                {
-                    "expected_start_time": {"before_": since},
-                    "state": {"type": {"any_": [_PENDING]}},
-                },
-            ):
-                wanted = {"flow_runs": chosen, "sort": "EXPECTED_START_TIME_DESC"}
-                for run in _pages(client, "/flow_runs/filter", wanted):
-                    key = (flows.get(run["flow_id"], _UNKNOWN), _state(run))
-                    counts[key] = counts.get(key, 0) + 1
-    except httpx.HTTPStatusError as error:
-        raise OutsideError(
-            f"Prefect at PREFECT_API_URL answers with status {error.response.status_code}; "
-            "PREFECT_API_KEY or PREFECT_API_AUTH_STRING says who asks."
-        ) from error
-    except httpx.HTTPError as error:
-        raise OutsideError(
-            f"Prefect does not answer at PREFECT_API_URL ({type(error).__name__})."
-        ) from error
+    with prefect_client(api) as client:
+        flows = {flow["id"]: flow["name"] for flow in pages(client, "/flows/filter", {})}
+        # A state that no run is in is a zero: what is not there can be neither seen nor judged.
+        # Nor can a flow that has not run yet, of which Prefect does not know.
+        known = {*flows.values(), *deployed_flows()}
+        counts = {(flow, state): 0 for flow in sorted(known) for state in _STATES}
+        for chosen in (
+            {"expected_start_time": {"after_": since}},
+            {
+                "expected_start_time": {"before_": since},
+                "state": {"type": {"any_": [_PENDING]}},
+            },
+        ):
+            wanted = {"flow_runs": chosen, "sort": "EXPECTED_START_TIME_DESC"}
+            for run in pages(client, "/flow_runs/filter", wanted):
+                key = (flows.get(run["flow_id"], _UNKNOWN), _state(run))
+                counts[key] = counts.get(key, 0) + 1
     for (flow, state), count in counts.items():
         yield sample("flow_runs_last_hour", count, flow=flow, state=state)
 
@@ -284,20 +277,6 @@ def flow_runs(api: str) -> Iterator[Sample]:
 def _state(run: dict[str, str]) -> str:
     name = _PENDING if run["state_type"] == _PENDING else run["state_name"]
     return (name or _UNKNOWN).lower()
-
-
-def _pages(
-    client: httpx.Client, path: str, wanted: Mapping[str, object]
-) -> Iterator[dict[str, str]]:
-    offset = 0
-    while True:
-        page = client.post(path, json={**wanted, "limit": _RUNS_PER_PAGE, "offset": offset})
-        page.raise_for_status()
-        found = page.json()
-        yield from found
-        if len(found) < _RUNS_PER_PAGE:
-            return
-        offset += len(found)
 
 
 def sources(settings: Settings, api: str | None) -> Iterator[tuple[str, Source]]:
@@ -309,22 +288,57 @@ def sources(settings: Settings, api: str | None) -> Iterator[tuple[str, Source]]
         yield "prefect", lambda: flow_runs(api)
 
 
+def application(settings: Settings, console: Console) -> Starlette:
+    """Return what answers at the exporter's port: the console, and the metrics for Prometheus."""
+    exported = CollectorRegistry()
+    exported.register(Sources(tuple(sources(settings, configured_prefect_api()))))
+
+    # No coroutine: a source that is slow holds nobody else up.
+    def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(exported), headers={"Content-Type": content_type})
+
+    return Starlette(
+        routes=[Route("/metrics", metrics), *console.routes],
+        middleware=[Middleware(GZipMiddleware, minimum_size=_PACKED_BYTES)],
+    )
+
+
 def main() -> None:
     """Answer until SIGTERM or Ctrl-C."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     settings, exporter = get_settings(), get_exporter_settings()
+    decided = get_console_settings()
     require_free(exporter.host, exporter.port, "EXPORTER_PORT")
-    exported = CollectorRegistry()
-    exported.register(Sources(tuple(sources(settings, configured_prefect_api()))))
-    server, thread = start_http_server(exporter.port, exporter.host, exported)
-    _log.info("Metrics of flows on http://%s:%s/metrics", exporter.host, exporter.port)
+    board = Board(settings, decided.refresh_seconds)
+    histories = Histories(from_registry(settings))
+    folder = settings.problems_dir.parent
+    console = Console(board, histories, decided, links(settings, decided), folder)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application(settings, console),
+            host=exporter.host,
+            port=exporter.port,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+    )
     ended = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: ended.set())
+    board.start()
+    # Not in this thread, where uvicorn would end the process by the signal that it got.
+    answering = threading.Thread(target=server.run, name="server")
+    answering.start()
+    address = f"http://{exporter.host}:{exporter.port}"
+    _log.info("Console on %s/console, metrics of flows on %s/metrics", address, address)
     ended.wait()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    board.end()
+    server.should_exit = True
+    answering.join()
 
 
 if __name__ == "__main__":

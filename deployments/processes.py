@@ -203,12 +203,12 @@ def _service(serving: ServingSettings, environment: Mapping[str, str]) -> Proces
 
 
 def _exporter(exporter: ExporterSettings, environment: Mapping[str, str]) -> Process:
-    address = f"http://{exporter.host}:{exporter.port}/metrics"
+    address = f"http://{exporter.host}:{exporter.port}"
     return Process(
         name="exporter",
         command=(sys.executable, "-m", "deployments.exporter"),
-        is_healthy=lambda: _answers(address),
-        address=address,
+        is_healthy=lambda: _answers(f"{address}/metrics"),
+        address=f"{address}/console",
         port=(exporter.port, "EXPORTER_PORT"),
         environment=environment,
         after=("mlflow",) if "MLFLOW_TRACKING_URI" in environment else (),

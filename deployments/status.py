@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -15,6 +15,7 @@ from rich.table import Table
 from perennial.settings import get_settings
 from perennial.status.facts import Facts, read_facts
 from perennial.status.rules import STATES, Finding, State, find, state_of
+from perennial.times import rounded
 
 _COLOURS: Mapping[State, str] = {
     "failing": "bold red",
@@ -23,7 +24,6 @@ _COLOURS: Mapping[State, str] = {
     "ok": "green",
 }
 _NONE = "-"
-_UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
 
 
 def show(names: Sequence[str], *, as_json: bool) -> bool:
@@ -77,24 +77,16 @@ def _cells(facts: Facts, now: datetime) -> tuple[str, ...]:
     production, measured = facts.versions.production, facts.measured.get("retrain")
     since = production and production.since("production")
     version = f"v{production.version}" if production else _NONE
-    value = production and production.metrics.get(facts.metric)
-    live = facts.figure("monitor", "live_accuracy", version=str(production and production.version))
+    value, live = facts.holdout, facts.live
     following = facts.next_retraining
+    coming = f"in {rounded(following - now)}" if following else _NONE
     return (
-        f"{version}, {_short(now - since)}" if since else version,
+        f"{version}, {rounded(now - since)}" if since else version,
         _NONE if value is None else f"{facts.metric} {value:.3f}",
-        _NONE if live is None else f"{live:.3f}",
-        f"{_short(now - measured.at)} ago" if measured else _NONE,
-        f"in {_short(following - now)}" if following else _NONE,
+        _NONE if live is None else f"{live.value:.3f}",
+        f"{rounded(now - measured.at)} ago" if measured else _NONE,
+        "paused" if "retrain" in facts.automatic.paused else coming,
     )
-
-
-def _short(duration: timedelta) -> str:
-    """Return a duration in its largest unit: ``3 d``, ``13 h`` or ``7 min``."""
-    for unit, name in _UNITS:
-        if duration >= 2 * unit:
-            return f"{duration // unit} {name}"
-    return "0 min"
 
 
 def _record(facts: Facts, findings: tuple[Finding, ...]) -> dict[str, Any]:
@@ -112,4 +104,5 @@ def _record(facts: Facts, findings: tuple[Finding, ...]) -> dict[str, Any]:
         "holdout": versions.production.metrics if versions.production else {},
         "last_success": {flow: each.at.isoformat() for flow, each in facts.measured.items()},
         "next_retraining": facts.next_retraining,
+        "paused": sorted(facts.automatic.paused),
     }

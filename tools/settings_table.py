@@ -25,6 +25,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     settings.ServingSettings,
     settings.OperationSettings,
     settings.ExporterSettings,
+    settings.ConsoleSettings,
 )
 HEAD = ("| variable | kind | default | what it says |", "|---|---|---|---|")
 

@@ -7,7 +7,7 @@ module is, as the packages `flows` and `tasks` do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -359,4 +359,5 @@ def _version(entity: Any) -> ModelVersion:
         # A version that a person made of a file has no run.
         run_id=entity.run_id or "",
         tags=dict(entity.tags),
+        created=datetime.fromtimestamp(entity.creation_timestamp / 1000, UTC),
     )

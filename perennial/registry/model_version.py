@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -80,6 +80,7 @@ class ModelVersion:
     version: int
     run_id: str
     tags: Mapping[str, str]
+    created: datetime | None = field(default=None, compare=False)
 
     @property
     def sha256(self) -> str | None:

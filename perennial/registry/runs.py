@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -292,6 +293,16 @@ class Runs:
                 max_results=1,
             )
             return str(runs[0].info.run_id) if runs else None
+
+    def series(self, run_id: str, metric: str) -> tuple[tuple[datetime, float], ...]:
+        """Return every value of a run's metric with its time, the oldest first."""
+        with explained():
+            found = self._client.get_metric_history(run_id, metric)
+        return tuple(
+            sorted(
+                (datetime.fromtimestamp(each.timestamp / 1000, UTC), each.value) for each in found
+            )
+        )
 
     def runs_with(self, problem: str, metric: str) -> tuple[str, ...]:
         """Return the ids of all runs of a problem, finished or not, with a metric above 0."""

@@ -24,6 +24,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from perennial.environment import Environment, complaints
 from perennial.errors import OutsideError
 from perennial.redaction import split_credentials
+from perennial.settings.console import ConsoleSettings as ConsoleSettings
 from perennial.settings.serving import ServingSettings as ServingSettings
 from perennial.settings.values import by_commas
 
@@ -203,8 +204,12 @@ class ExporterSettings(Environment):
 
     model_config = SettingsConfigDict(env_prefix="EXPORTER_")
 
-    host: str = Field(default="127.0.0.1", description="address of the metrics of flows")
-    port: int = Field(default=9464, ge=1, le=65535, description="port of the metrics of flows")
+    host: str = Field(
+        default="127.0.0.1", description="address of the console and the metrics of flows"
+    )
+    port: int = Field(
+        default=9464, ge=1, le=65535, description="port of the console and the metrics"
+    )
 
 
 _Kind = TypeVar("_Kind", bound=Environment)
@@ -246,3 +251,9 @@ def get_operation_settings() -> OperationSettings:
 def get_exporter_settings() -> ExporterSettings:
     """Return the settings of the exporter in this process, read once."""
     return read(ExporterSettings)
+
+
+@cache
+def get_console_settings() -> ConsoleSettings:
+    """Return the settings of the console in this process, read once."""
+    return read(ConsoleSettings)

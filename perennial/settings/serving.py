@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 from ipaddress import ip_address
 from typing import Annotated, Literal, Self
@@ -22,21 +21,12 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from perennial.environment import SHA256, Environment
 from perennial.schema import Name
+from perennial.settings.api_keys import require_api_key
 from perennial.settings.values import by_commas
 
 # What an API key may be allowed, and how that stands behind its hash.
 SCOPES = ("classify", "feedback", "refresh", "metrics")
-_API_KEY = re.compile(rf"[0-9a-f]{{64}}(:(?:{'|'.join(SCOPES)})(\+(?:{'|'.join(SCOPES)}))*)?")
 _SIGNING_CHARACTERS = 32
-
-
-def _require_api_key(entry: str) -> str:
-    if not _API_KEY.fullmatch(entry):
-        raise ValueError(
-            "must be SHA-256 in hexadecimal, 64 of 0-9 and a-f, and not what it is made of; a "
-            f"colon and scopes may follow, joined by +: {', '.join(SCOPES)}"
-        )
-    return entry
 
 
 def _require_length(secret: SecretStr) -> SecretStr:
@@ -58,7 +48,7 @@ def _origin(parts: SplitResult) -> str:
 
 Origin = Annotated[str, AfterValidator(_require_origin)]
 Hash = Annotated[str, StringConstraints(pattern=SHA256)]
-ApiKeyEntry = Annotated[str, AfterValidator(_require_api_key)]
+ApiKeyEntry = Annotated[str, AfterValidator(require_api_key(SCOPES))]
 ApiKeyEntries = Annotated[tuple[ApiKeyEntry, ...], NoDecode, BeforeValidator(by_commas)]
 
 

@@ -1,4 +1,4 @@
-"""What is known about each problem now; a source that does not answer hides no other."""
+"""Facts about problems: what files, registry, MongoDB and Prefect say of each, for `rules`."""
 
 from __future__ import annotations
 
@@ -7,39 +7,38 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from perennial.config.loader import LoadedProblems, load_problems
+from perennial.config.loader import load_problems
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.registry.client import Registry, open_registry
-from perennial.registry.lost import why_lost
-from perennial.registry.model_version import CANARY, PRODUCTION, Aliases, ModelVersion
 from perennial.settings import Settings
 from perennial.status.deadline import deadline
-from perennial.stores import mongodb
-from perennial.stores.measurements import Measurement, latest
+from perennial.status.measured import read_measurements
+from perennial.status.runs import NOTHING, Automatic, read_automatic
+from perennial.status.versions import NO_VERSIONS, Versions, read_versions
+from perennial.stores.measurements import Measurement
 
-Source = Literal["problem file", "registry", "mongodb"]
+Source = Literal["problem file", "registry", "mongodb", "prefect"]
+_METRIC = "accuracy"
 
 
 @dataclass(frozen=True)
-class Versions:
-    """What the registry says about the versions of a problem.
+class Live:
+    """Accuracy of a version by feedback on its answers.
 
     Attributes
     ----------
-    production, canary, newest : ModelVersion or None
-        The version that answers, the one that is tried, and the one that was registered last.
-    waiting : tuple of ModelVersion
-        Versions that wait for a person's answer.
-    lost : str
-        Why there is no Production although there was one; empty if that is not so.
+    value : float
+        Share of the answers that were right.
+    low, high : float or None
+        Bounds of its interval, where they were measured.
+    answers : int
+        How many answers have a known truth.
     """
 
-    production: ModelVersion | None = None
-    canary: ModelVersion | None = None
-    newest: ModelVersion | None = None
-    waiting: tuple[ModelVersion, ...] = ()
-    lost: str = ""
+    value: float
+    low: float | None
+    high: float | None
+    answers: int
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,21 @@ class Facts:
     due : mapping of str to datetime
         Flow -> until when it should succeed again, for flows with a schedule.
     next_retraining : datetime or None
-        When its schedule begins the next retraining.
+        When its schedule begins the next retraining; None while the schedule is paused, too.
     unknown : mapping of Source to str
         Source that could not be asked -> why, in a sentence.
+    automatic : Automatic
+        What Prefect says about its runs and schedules.
     """
 
     name: str
     metric: str = ""
-    versions: Versions = Versions()
+    versions: Versions = NO_VERSIONS
     measured: Mapping[str, Measurement] = field(default_factory=dict)
     due: Mapping[str, datetime] = field(default_factory=dict)
     next_retraining: datetime | None = None
     unknown: Mapping[Source, str] = field(default_factory=dict)
+    automatic: Automatic = NOTHING
 
     def figures(self, flow: str, name: str) -> Iterator[tuple[Mapping[str, str], float]]:
         """Yield labels and value of each series of a metric, whose name lacks the prefix."""
@@ -86,9 +88,53 @@ class Facts:
                 return value
         return None
 
+    @property
+    def holdout(self) -> float | None:
+        """What Production achieved on the holdout, by the problem's metric."""
+        production = self.versions.production
+        return None if production is None else production.metrics.get(self.metric)
+
+    @property
+    def claimed_accuracy(self) -> float | None:
+        """Accuracy of Production on the holdout, with which that by feedback is compared."""
+        production = self.versions.production
+        return None if production is None else production.metrics.get(_METRIC)
+
+    @property
+    def live(self) -> Live | None:
+        """Accuracy of Production by feedback, if the last monitoring has measured it."""
+        production = self.versions.production
+        if production is None:
+            return None
+        value, low, high, answers = (
+            self.figure("monitor", name, version=str(production.version))
+            for name in ("live_accuracy", "live_accuracy_low", "live_accuracy_high", "live_answers")
+        )
+        return None if value is None else Live(value, low, high, int(answers or 0))
+
+    @property
+    def drifting(self) -> tuple[str, ...]:
+        """What the last monitoring found drift in, such as ``words of documents``."""
+        return tuple(
+            sorted(
+                f"{labels['test']} of {labels['of']}" if labels["of"] else labels["test"]
+                for labels, value in self.figures("monitor", "drift_found")
+                if value
+            )
+        )
+
+    @property
+    def quarantined(self) -> tuple[int, int]:
+        """How many documents the last retraining found in quarantine, and of how many."""
+        figures = self.figures("retrain", "documents")
+        counts = {labels["outcome"]: int(value) for labels, value in figures}
+        return counts.get("quarantined", 0), sum(counts.values())
+
 
 def read_facts(settings: Settings, now: datetime, names: Sequence[str] = ()) -> tuple[Facts, ...]:
     """Return what is known about each problem, in the order of their names.
+
+    Whatever is wrong with one problem is said of that one alone.
 
     Parameters
     ----------
@@ -113,87 +159,59 @@ def read_facts(settings: Settings, now: datetime, names: Sequence[str] = ()) -> 
                 f"{', '.join(known) or 'none'}."
             )
     wanted = sorted(set(names)) or known
-    versions, registry_away = _versions(settings, wanted)
-    measured, mongodb_away = _measurements(settings, loaded)
-    away: dict[Source, str] = {}
-    if registry_away:
-        away["registry"] = registry_away
-    if mongodb_away:
-        away["mongodb"] = mongodb_away
     problems = {problem.name: problem for problem in loaded.problems}
+    found = _Found(
+        *read_versions(settings, wanted),
+        *read_measurements(settings, loaded.problems),
+        *read_automatic(),
+    )
     return tuple(
-        _facts(
-            problems[name],
-            versions.get(name, Versions()),
-            measured.get(name, {}),
-            away,
-            now,
-        )
+        _facts(problems[name], found, now)
         if name in problems
         else Facts(
             name,
-            versions=versions.get(name, Versions()),
-            unknown={"problem file": str(loaded.errors[name]), **away},
+            versions=found.versions.get(name, NO_VERSIONS),
+            unknown={"problem file": str(loaded.errors[name]), **found.unknown(name)},
+            automatic=found.automatic.get(name, NOTHING),
         )
         for name in wanted
     )
 
 
-def _facts(
-    problem: Problem,
-    versions: Versions,
-    measured: Mapping[str, Measurement],
-    away: Mapping[Source, str],
-    now: datetime,
-) -> Facts:
+@dataclass(frozen=True)
+class _Found:
+    """What the sources say about all problems, and why they say nothing: problem -> sentence."""
+
+    versions: Mapping[str, Versions]
+    registry_away: Mapping[str, str]
+    measured: Mapping[str, Mapping[str, Measurement]]
+    mongodb_away: Mapping[str, str]
+    automatic: Mapping[str, Automatic]
+    prefect_away: str
+
+    def unknown(self, name: str) -> dict[Source, str]:
+        """Return the sources that say nothing about a problem, each with the reason."""
+        reasons: dict[Source, str] = {
+            "registry": self.registry_away.get(name, ""),
+            "mongodb": self.mongodb_away.get(name, ""),
+            "prefect": self.prefect_away,
+        }
+        return {source: why for source, why in reasons.items() if why}
+
+
+def _facts(problem: Problem, found: _Found, now: datetime) -> Facts:
+    name = problem.name
+    measured = found.measured.get(name, {})
+    automatic = found.automatic.get(name, NOTHING)
     due = {flow: deadline(flow, problem, each.at) for flow, each in measured.items()}
+    coming = next(problem.schedule.times_after("retrain", now), None)
     return Facts(
-        problem.name,
+        name,
         problem.metric,
-        versions,
+        found.versions.get(name, NO_VERSIONS),
         measured,
         {flow: until for flow, until in due.items() if until is not None},
-        next(problem.schedule.times_after("retrain", now), None),
-        away,
+        None if "retrain" in automatic.paused else coming,
+        found.unknown(name),
+        automatic,
     )
-
-
-def _versions(settings: Settings, names: Sequence[str]) -> tuple[dict[str, Versions], str]:
-    try:
-        registry = open_registry(settings)
-        aliases = {each.problem: each for each in registry.problems()}
-        waiting = registry.waiting()
-        return {
-            name: _of(registry, aliases[name], waiting) for name in names if name in aliases
-        }, ""
-    except OutsideError as error:
-        return {}, str(error)
-
-
-def _of(registry: Registry, aliases: Aliases, waiting: Sequence[ModelVersion]) -> Versions:
-    problem = aliases.problem
-    number = aliases.versions.get(PRODUCTION)
-    production = None if number is None else registry.find(problem, number)
-    canary = aliases.versions.get(CANARY)
-    lost = why_lost(registry, problem, aliases) or ""
-    return Versions(
-        production,
-        None if canary is None else registry.find(problem, canary),
-        registry.newest(problem),
-        tuple(version for version in waiting if version.problem == problem),
-        lost,
-    )
-
-
-def _measurements(
-    settings: Settings, loaded: LoadedProblems
-) -> tuple[dict[str, dict[str, Measurement]], str]:
-    found: dict[str, dict[str, Measurement]] = {}
-    try:
-        with mongodb.connect(settings) as client:
-            for database in sorted({each.source.database for each in loaded.problems}):
-                for measurement in latest(client[database]):
-                    found.setdefault(measurement.problem, {})[measurement.flow] = measurement
-    except OutsideError as error:
-        return found, str(error)
-    return found, ""

@@ -86,7 +86,7 @@ def _never_promoted(facts: Facts, _: datetime) -> Iterator[str]:
 
 def _flow_is_overdue(facts: Facts, now: datetime) -> Iterator[str]:
     for flow, until in sorted(facts.due.items()):
-        if until < now:
+        if until < now and flow not in facts.automatic.paused:
             last = facts.measured[flow].at
             yield (
                 f"{flow} last succeeded on {last:%Y-%m-%d %H:%M} UTC, and by its schedule should "
@@ -104,39 +104,36 @@ def _question_waits(facts: Facts, _: datetime) -> Iterator[str]:
         )
 
 
+def _schedule_is_paused(facts: Facts, _: datetime) -> Iterator[str]:
+    pause = facts.automatic.pause
+    for flow in sorted(facts.automatic.paused):
+        if pause is not None and flow == "retrain":
+            yield f"The schedule of {flow} was paused by {pause.by}: {pause.why}"
+        else:
+            yield f"The schedule of {flow} is paused; resume it in Prefect or in the console."
+
+
 def _documents_drift(facts: Facts, _: datetime) -> Iterator[str]:
-    found = [
-        f"{labels['test']} of {labels['of']}" if labels["of"] else labels["test"]
-        for labels, value in facts.figures("monitor", "drift_found")
-        if value
-    ]
-    if found:
-        yield f"The last monitoring found drift: {', '.join(sorted(found))}."
+    if facts.drifting:
+        yield f"The last monitoring found drift: {', '.join(facts.drifting)}."
 
 
 def _answers_are_worse(facts: Facts, _: datetime) -> Iterator[str]:
-    production = facts.versions.production
-    if production is None or "accuracy" not in production.metrics:
+    live, claimed = facts.live, facts.claimed_accuracy
+    if live is None or claimed is None or live.high is None:
         return
-    of = {"version": str(production.version)}
-    known = facts.figure("monitor", "live_answers", **of) or 0
-    value, low, high = (
-        facts.figure("monitor", f"live_accuracy{end}", **of) for end in ("", "_low", "_high")
-    )
-    claimed = production.metrics["accuracy"]
-    if known >= LEAST_ANSWERS and high is not None and high < claimed:
+    if live.answers >= LEAST_ANSWERS and live.high < claimed:
         yield (
-            f"By feedback on {known:.0f} answers accuracy is {value:.3f} [{low:.3f}, {high:.3f}]; "
-            f"it was {claimed:.3f} on the holdout."
+            f"By feedback on {live.answers:,} answers accuracy is {live.value:.3f} "
+            f"[{live.low:.3f}, {live.high:.3f}]; it was {claimed:.3f} on the holdout."
         )
 
 
 def _documents_are_held(facts: Facts, _: datetime) -> Iterator[str]:
-    counts = {labels["outcome"]: value for labels, value in facts.figures("retrain", "documents")}
-    held, every = counts.get("quarantined", 0), sum(counts.values())
+    held, every = facts.quarantined
     if every and held / every > QUARANTINED_SHARE:
         yield (
-            f"{held:,.0f} of {every:,.0f} documents are in quarantine; "
+            f"{held:,} of {every:,} documents are in quarantine; "
             f"`{command('quarantine', facts.name)}` says why."
         )
 
@@ -163,7 +160,7 @@ RULES: Final = (
     Rule(
         "source_is_away",
         "failing",
-        "The registry or MongoDB does not answer, so that this page does not know everything.",
+        "The registry, MongoDB or Prefect does not answer, so that not everything is known.",
         _source_is_away,
     ),
     Rule(
@@ -175,7 +172,7 @@ RULES: Final = (
     Rule(
         "flow_is_overdue",
         "failing",
-        "A flow has missed two times of its schedule since its last success.",
+        "A flow has missed two times of its schedule since its last success, and is not paused.",
         _flow_is_overdue,
     ),
     Rule(
@@ -189,6 +186,12 @@ RULES: Final = (
         "attention",
         "A version has passed its gates, and waits for a person.",
         _question_waits,
+    ),
+    Rule(
+        "schedule_is_paused",
+        "attention",
+        "Somebody has paused the schedule of a flow in Prefect.",
+        _schedule_is_paused,
     ),
     Rule(
         "documents_drift",

@@ -59,6 +59,11 @@ class Gauge:
                 f"not {sorted(self.labels)}."
             )
 
+    @property
+    def series(self) -> str:
+        """Name of its series in MLflow: its own, and the values of its labels."""
+        return ".".join([self.name, *(value for _, value in sorted(self.labels.items()))])
+
 
 @dataclass(frozen=True)
 class Measurement:

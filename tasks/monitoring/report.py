@@ -45,7 +45,7 @@ def report_monitoring(problem: Problem, monitored: MonitorResult) -> None:
     if run_id is None:
         with registry.run(problem.name, f"monitor version {version}", tags=tags) as run_id:
             pass
-    registry.log(run_id, metrics={_metric(gauge): gauge.value for gauge in gauges})
+    registry.log(run_id, metrics={gauge.series: gauge.value for gauge in gauges})
     registry.log_files(run_id, {REPORT: page(problem, monitored)}, {})
     record("monitor", problem, gauges)
 
@@ -99,8 +99,3 @@ def _interval(name: str, found: Interval, labels: dict[str, str]) -> Iterator[Ga
     yield Gauge(name, found.value, labels)
     yield Gauge(f"{name}_low", found.low, labels)
     yield Gauge(f"{name}_high", found.high, labels)
-
-
-def _metric(gauge: Gauge) -> str:
-    """Return the name of a gauge's series in MLflow."""
-    return ".".join([gauge.name, *(value for _, value in sorted(gauge.labels.items()))])

@@ -12,9 +12,11 @@ from typer.testing import CliRunner, Result
 
 from deployments.cli import app
 from perennial.config.problem import Problem
-from perennial.registry.client import open_registry
+from perennial.registry.client import ModelVersion, Registry, open_registry
 from perennial.settings import Settings, get_settings
-from perennial.stores.measurements import Gauge, record
+from perennial.stores import mongodb
+from perennial.stores.measurements import COLLECTION, Gauge, record
+from tests.conftest import free_port
 
 
 def status(*arguments: str) -> Result:
@@ -96,6 +98,58 @@ def test_what_the_registry_knows_is_shown_without_mongodb(
     assert found["production"] == 1
     assert [finding["rule"] for finding in found["findings"]] == ["source_is_away"]
     assert "MONGODB_URI" in found["findings"][0]["sentence"]
+
+
+def test_damaged_measurements_of_one_database_hide_no_other_problem(
+    production: MlflowClient, machine: Settings, problem: Problem
+) -> None:
+    record("retrain", problem, [Gauge("snapshot_documents", 5067)])
+    text = (machine.problems_dir / "reviews.yaml").read_text()
+    other = f"{problem.source.database}_other"
+    (machine.problems_dir / "films.yaml").write_text(text.replace(problem.source.database, other))
+    with mongodb.connect(machine) as client:
+        client[other][COLLECTION].insert_one({"_id": "retrain films", "flow": "retrain"})
+
+    found = {each["problem"]: each for each in json.loads(status("--json").stdout)}
+
+    assert found["reviews"]["documents"] == 5067
+    assert found["reviews"]["state"] == "ok"
+    assert found["films"]["state"] == "failing"
+    assert other in found["films"]["findings"][0]["sentence"]
+
+
+def test_a_version_that_cannot_be_read_hides_no_other_problem(
+    production: MlflowClient, machine: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (machine.problems_dir / "reviews.yaml").read_text()
+    (machine.problems_dir / "films.yaml").write_text(text)
+    production.create_registered_model("films")
+    newest = Registry.newest
+
+    def broken(registry: Registry, name: str) -> ModelVersion | None:
+        if name == "films":
+            raise KeyError("a tag")
+        return newest(registry, name)
+
+    monkeypatch.setattr(Registry, "newest", broken)
+
+    found = {each["problem"]: each for each in json.loads(status("--json").stdout)}
+
+    assert found["reviews"]["state"] == "ok"
+    assert [finding["rule"] for finding in found["films"]["findings"]] == ["source_is_away"]
+    assert "What MLflow has of 'films' cannot be read (KeyError)" in str(found["films"])
+
+
+def test_a_prefect_that_does_not_answer_is_said_and_hides_nothing(
+    production: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
+
+    found = as_record()
+
+    assert found["production"] == 1
+    assert [finding["rule"] for finding in found["findings"]] == ["source_is_away"]
+    assert "PREFECT_API_URL" in found["findings"][0]["sentence"]
 
 
 def test_an_unknown_problem_is_named_with_the_known_ones(problem: Problem) -> None:

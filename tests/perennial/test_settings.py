@@ -14,6 +14,7 @@ from perennial.errors import OutsideError
 from perennial.libraries import prepare_environment, uses_embedded_prefect
 from perennial.settings import (
     PROJECT,
+    ConsoleSettings,
     ExporterSettings,
     OperationSettings,
     ServingSettings,
@@ -32,7 +33,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     for name in tuple(os.environ):
-        if name.startswith(("SERVING_", "OPERATION_", "EXPORTER_")):
+        if name.startswith(("SERVING_", "OPERATION_", "EXPORTER_", "CONSOLE_")):
             monkeypatch.delenv(name)
 
 
@@ -344,3 +345,36 @@ def test_what_the_environment_says_is_respected(
     prepare_environment()
 
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("CONSOLE_API_KEY_HASHES", "hunter2-of-a-person", "must be SHA-256 in hexadecimal"),
+        ("CONSOLE_API_KEY_HASHES", f"{_HASH}:classify", "approve, rollback, retrain, schedule"),
+        ("CONSOLE_API_KEY_HASHES", "", "is set and empty"),
+        ("CONSOLE_GRAFANA_URL", "javascript:alert(1)", "must begin with http:// or https://"),
+        ("CONSOLE_KEYS", _HASH, "the nearest one is CONSOLE_"),
+    ],
+)
+def test_a_setting_of_the_console_that_is_wrong_is_named_without_its_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(OutsideError) as raised:
+        read(ConsoleSettings)
+
+    assert name in str(raised.value)
+    assert said in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_links_of_the_console_name_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSOLE_GRAFANA_URL", f"https://ana:{_SECRET}@grafana.example/d/")
+    monkeypatch.setenv("CONSOLE_API_KEY_HASHES", f"{_HASH}:approve+retrain, {_HASH}")
+
+    settings = read(ConsoleSettings)
+
+    assert settings.grafana_url == "https://grafana.example/d"
+    assert settings.api_key_hashes == (f"{_HASH}:approve+retrain", _HASH)

@@ -11,7 +11,8 @@ _INTRODUCTION = """\
 `perennial status` shows every problem with its Production version, what that version achieved on
 the holdout and by feedback since, and one word. The word is the state of the worst finding, and
 `ok` without one; below the table each finding is a sentence that says what to do. The exit code is
-1 if a problem is `failing`; `--json` is for programs.
+1 if a problem is `failing`; `--json` is for programs. The console shows the same words and findings
+([how](../how-to/use-the-console.md)).
 """
 
 

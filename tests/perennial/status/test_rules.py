@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from perennial.registry.model_version import ModelVersion
-from perennial.status.facts import Facts, Versions
+from perennial.status.facts import Facts
 from perennial.status.rules import RULES, STATES, find, state_of
+from perennial.status.runs import Automatic
+from perennial.status.versions import Versions
 from perennial.stores.measurements import Gauge, Measurement
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -91,6 +93,15 @@ def test_a_healthy_problem_has_no_finding() -> None:
             replace(HEALTHY, versions=replace(HEALTHY.versions, waiting=(version(4),))),
             "question_waits",
             "Version 4 waits for an answer; run `perennial approve reviews`.",
+        ),
+        (
+            replace(
+                HEALTHY,
+                automatic=Automatic(paused=frozenset({"retrain"})),
+                due={"retrain": NOW - timedelta(days=9)},
+            ),
+            "schedule_is_paused",
+            "The schedule of retrain is paused",
         ),
         (
             monitored(

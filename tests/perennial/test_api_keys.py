@@ -1,0 +1,40 @@
+"""API keys are known by their digests, and may do what their scopes say."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from perennial.settings.api_keys import find_holder
+
+KEY = b"a key"
+DIGEST = hashlib.sha256(KEY).hexdigest()
+OTHER = hashlib.sha256(b"another").hexdigest()
+
+
+def test_a_key_without_scopes_may_do_everything() -> None:
+    holder = find_holder((OTHER, DIGEST), KEY)
+
+    assert holder is not None
+    assert holder.may("approve")
+    assert holder.name == DIGEST[:8]
+
+
+@pytest.mark.parametrize("entries", [(), (OTHER,), (f"{OTHER}:approve",), (DIGEST[:-1],)])
+def test_a_key_that_is_in_no_entry_has_no_holder(entries: tuple[str, ...]) -> None:
+    assert find_holder(entries, KEY) is None
+
+
+def test_entries_of_one_key_add_up() -> None:
+    holder = find_holder((f"{DIGEST}:approve", OTHER, f"{DIGEST}:retrain+rollback"), KEY)
+
+    assert holder is not None
+    allowed = {
+        scope for scope in ("approve", "rollback", "retrain", "schedule") if holder.may(scope)
+    }
+    assert allowed == {"approve", "rollback", "retrain"}
+
+
+def test_a_digest_is_no_key() -> None:
+    assert find_holder((DIGEST,), DIGEST.encode()) is None

@@ -75,7 +75,7 @@ class Stage:
                 kind=kind,  # type: ignore[arg-type]
                 before=before,
                 after=after,
-                by="Ana" if kind == "rollback" else "scheduler",
+                by="on call" if kind == "rollback" else "scheduler",
                 flow="rollback" if kind == "rollback" else "retrain",
                 why="short texts came out wrong"
                 if kind == "rollback"

@@ -25,8 +25,8 @@ OWN_PAGE = {
     "Origin": "http://console",
     "Sec-Fetch-Site": "same-origin",
 }
-RETRAIN: dict[str, Any] = {"action": "retrain", "by": "Ana", "why": "new labels came in"}
-APPROVE = {"action": "approve", "version": 1, "by": "Ana", "why": "I read fifty answers"}
+RETRAIN: dict[str, Any] = {"action": "retrain", "by": "on call", "why": "new labels came in"}
+APPROVE = {"action": "approve", "version": 1, "by": "on call", "why": "I read fifty answers"}
 
 
 def reviews(_: Settings, __: datetime) -> tuple[Facts, ...]:
@@ -157,7 +157,7 @@ def test_nothing_is_decided_about_a_problem_that_does_not_exist(known: TestClien
 def test_a_decision_starts_the_flow_of_its_command_with_who_and_why(
     prefect: SyncPrefectClient, known: TestClient
 ) -> None:
-    who = f"Ana (console key {DIGEST[:8]})"
+    who = f"on call (console key {DIGEST[:8]})"
     said = {"by": who, "why": APPROVE["why"], "version": 1}
     for action, flow, parameters in (
         ("approve", "approve", said | {"approve": True}),
@@ -189,7 +189,7 @@ def test_a_pause_is_shown_with_who_and_why_until_the_schedule_goes_on(
     assert prefect.read_deployment_by_name("retrain/reviews").paused
     apply(machine, OperationSettings())
     paused = open_console(keys=(DIGEST,)).get("/console/reviews").text
-    assert "was paused by Ana (console key" in paused
+    assert "was paused by on call (console key" in paused
     assert "labels move" in paused
     assert "Resume retraining" in paused
 

@@ -83,7 +83,7 @@ def test_an_approval_by_keyboard_promotes_and_history_says_who_and_why(
     press(page, "Tab", "[data-action=approve]")
     page.keyboard.press("Enter")
     page.get_by_role("dialog").wait_for()
-    page.keyboard.type("Ana")
+    page.keyboard.type("on call")
     page.keyboard.press("Tab")
     page.keyboard.type("I read fifty answers")
     page.keyboard.press("Tab")
@@ -101,7 +101,7 @@ def test_an_approval_by_keyboard_promotes_and_history_says_who_and_why(
     page.locator("#facts dd", has_text="version 1 since").wait_for()
     production = registry.production("reviews")
     assert production is not None
-    who = f"Ana (console key {DIGEST[:8]})"
+    who = f"on call (console key {DIGEST[:8]})"
     assert (production.version, production.answer) == (1, f"yes, by {who}: I read fifty answers")
     assert registry.history("reviews")[-1].by == who
     page.locator(".changes li", has_text=who).wait_for()

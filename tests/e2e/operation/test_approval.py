@@ -102,12 +102,12 @@ def test_a_retraining_completes_while_its_question_waits_and_an_approval_promote
     assert nobody.is_failed()
     assert "'by' is empty; say who answers." in str(nobody.message)
 
-    yes = run("approve", version=1, why="I tried it", by="Ana")
+    yes = run("approve", version=1, why="I tried it", by="on call")
     production = registry.production("reviews")
     assert yes.is_completed(), yes.message
     assert production is not None
-    assert (production.version, production.answer) == (1, "yes, by Ana: I tried it")
-    assert registry.history("reviews")[-1].by == "Ana"
+    assert (production.version, production.answer) == (1, "yes, by on call: I tried it")
+    assert registry.history("reviews")[-1].by == "on call"
     assert "promoted, Production is now version 1" in report(client, "approve-reviews")
 
 
@@ -119,13 +119,13 @@ def test_a_refusal_and_silence_keep_the_challenger(
 ) -> None:
     write_problem(gates=ASKED)
     assert run("retrain").is_completed()
-    refused = run("approve", version=1, approve=False, why="not yet", by="Ana")
+    refused = run("approve", version=1, approve=False, why="not yet", by="on call")
     assert refused.is_completed(), refused.message
-    assert "no, by Ana: not yet" in report(client, "approve-reviews")
+    assert "no, by on call: not yet" in report(client, "approve-reviews")
 
     write_problem(gates=AT_ONCE)
     assert run("retrain").is_completed()
-    late = run("approve", version=2, why="I tried it", by="Ana")
+    late = run("approve", version=2, why="I tried it", by="on call")
 
     assert late.is_failed()
     assert "no, by nobody: no answer until" in str(late.message)

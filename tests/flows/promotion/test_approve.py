@@ -176,21 +176,21 @@ def test_the_retraining_ends_while_its_question_waits_and_says_how_to_answer(
 def test_a_yes_promotes_and_the_history_says_who_gave_it(
     registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verdict = approve("reviews", version=2, why="I read fifty answers", by="Ana")
+    verdict = approve("reviews", version=2, why="I read fifty answers", by="on call")
 
     assert (verdict.outcome, verdict.production) == ("promoted", 1)
-    assert verdict.gates[-1].found == "yes, by Ana: I read fifty answers"
+    assert verdict.gates[-1].found == "yes, by on call: I read fifty answers"
     assert (production(registry), waiting(registry)) == (2, [])
     previous = registry.alias("reviews", "previous")
     assert previous is not None
     assert previous.version == 1
     change = registry.history("reviews")[-1]
     assert (change.kind, change.before, change.after) == ("promotion", 1, 2)
-    assert (change.by, change.flow) == ("Ana", "approve")
+    assert (change.by, change.flow) == ("on call", "approve")
     assert "I read fifty answers" in change.why
     version = registry.version("reviews", 2)
     assert stored_verdict(version)[0] == "promoted"
-    assert version.answer == "yes, by Ana: I read fifty answers"
+    assert version.answer == "yes, by on call: I read fifty answers"
     assert "reviews: promoted, Production is now version 2" in capsys.readouterr().out
 
 
@@ -199,12 +199,12 @@ def test_a_no_keeps_the_version_and_the_verdict_says_who_gave_it(
 ) -> None:
     why = f"rude to short texts {uuid4()}"
 
-    verdict = approve("reviews", version=2, why=why, by="Ana", approve=False)
+    verdict = approve("reviews", version=2, why=why, by="on call", approve=False)
 
     assert verdict.outcome == "kept"
     assert verdict.gates[:-1] == better_asked.gates
     assert (production(registry), waiting(registry)) == (1, [])
-    said = f"approval: no, by Ana: {why}, required a person's yes"
+    said = f"approval: no, by on call: {why}, required a person's yes"
     assert stored_verdict(registry.version("reviews", 2)) == ("kept", said)
     assert wait_until(lambda: told("kept", said), "the event")[0]["version"] == 2
 
@@ -218,12 +218,12 @@ def test_an_approved_version_is_compared_with_what_is_production_by_then(
     assert learn().production == 1
     rollback("reviews", version=2, why="it was right")
 
-    verdict = approve("reviews", version=3, why="I tried it", by="Ana")
+    verdict = approve("reviews", version=3, why="I tried it", by="on call")
 
     assert (verdict.outcome, verdict.production) == ("kept", 2)
     assert [gate.name for gate in verdict.failed] == ["better than Production"]
     assert (production(registry), waiting(registry)) == (2, [])
-    assert registry.version("reviews", 3).answer == "yes, by Ana: I tried it"
+    assert registry.version("reviews", 3).answer == "yes, by on call: I tried it"
 
 
 @pytest.mark.e2e
@@ -233,7 +233,7 @@ def test_an_approved_version_must_pass_the_gates_of_the_file_as_it_is_by_then(
 ) -> None:
     write_problem(candidates=WEAK, gates=ASKED | {"floors": {"accuracy": 0.999}})
 
-    verdict = approve("reviews", version=2, why="I tried it", by="Ana")
+    verdict = approve("reviews", version=2, why="I tried it", by="on call")
 
     assert [gate.name for gate in verdict.failed] == ["accuracy"]
     assert production(registry) == 1
@@ -246,7 +246,7 @@ def test_an_approved_version_begins_as_a_canary_where_the_problem_says_so(
 ) -> None:
     learn(rollout={"mode": "canary"})
 
-    approve("reviews", version=2, why="I tried it", by="Ana")
+    approve("reviews", version=2, why="I tried it", by="on call")
 
     canary = registry.alias("reviews", "canary")
     assert canary is not None
@@ -263,7 +263,7 @@ def test_the_floor_of_a_decision_is_still_a_gate_when_a_person_answers(
     name = "threshold with enough recall"
     (before,) = (gate for gate in asked.gates if gate.name == name)
 
-    verdict = approve("reviews", version=1, why="I tried it", by="Ana")
+    verdict = approve("reviews", version=1, why="I tried it", by="on call")
 
     (after,) = (gate for gate in verdict.gates if gate.name == name)
     assert after == before
@@ -299,7 +299,7 @@ def test_an_answer_that_comes_too_late_is_refused(
     with pytest.raises(
         OutsideError, match=r"^Version 1 .* has one: no, by nobody: no answer until 20.*UTC\.$"
     ):
-        approve("reviews", version=1, why="I tried it", by="Ana", approve=says_yes)
+        approve("reviews", version=1, why="I tried it", by="on call", approve=says_yes)
 
     assert (production(registry), waiting(registry)) == (None, [])
     assert stored_verdict(registry.version("reviews", 1))[0] == "kept"
@@ -314,7 +314,7 @@ def test_a_question_whose_time_a_person_has_damaged_is_a_no(
     client.set_model_version_tag("reviews", "1", "perennial.verdict.gates", until)
 
     with pytest.raises(OutsideError, match="no answer in time"):
-        approve("reviews", version=1, why="I tried it", by="Ana")
+        approve("reviews", version=1, why="I tried it", by="on call")
 
     assert (production(registry), waiting(registry)) == (None, [])
 
@@ -330,9 +330,9 @@ def test_a_newer_challenger_takes_the_place_of_an_older_one_that_waits(
     outcome, reason = stored_verdict(registry.version("reviews", 1))
     assert (outcome, reason) == ("kept", f"approval: {closed}, required a person's yes")
     with pytest.raises(OutsideError, match=f"^Version 1 of 'reviews' .* has one: {closed}\\.$"):
-        approve("reviews", version=1, why="I tried it", by="Ana")
+        approve("reviews", version=1, why="I tried it", by="on call")
     assert production(registry) is None
-    assert approve("reviews", version=2, why="I tried it", by="Ana").outcome == "promoted"
+    assert approve("reviews", version=2, why="I tried it", by="on call").outcome == "promoted"
 
 
 @pytest.mark.usefixtures("asked")
@@ -349,11 +349,11 @@ def test_what_waits_for_no_answer_takes_none(
 ) -> None:
     def refusal(number: int, **options: Any) -> str:
         with pytest.raises(OutsideError) as refused:
-            approve("reviews", version=number, **{"why": "I tried it", "by": "Ana"} | options)
+            approve("reviews", version=number, **{"why": "I tried it", "by": "on call"} | options)
         return str(refused.value)
 
     with pytest.raises(OutsideError, match="There is no version 1 of 'reviews'"):
-        approve("reviews", version=1, why="I tried it", by="Ana")
+        approve("reviews", version=1, why="I tried it", by="on call")
     learn(WEAK, FLOOR)
     learn(WEAK, ASKED)
     learn(GOOD)
@@ -383,10 +383,10 @@ def test_a_version_that_cannot_be_compared_again_goes_on_waiting(
     write_problem(gates=ASKED, labels={"bad": 0, "positive": 1})
 
     with pytest.raises(OutsideError, match=r"labels in problems/reviews\.yaml have changed"):
-        approve("reviews", version=1, why="I tried it", by="Ana")
+        approve("reviews", version=1, why="I tried it", by="on call")
     assert waiting(registry) == [1]
 
-    approve("reviews", version=1, why="the labels are others now", by="Ana", approve=False)
+    approve("reviews", version=1, why="the labels are others now", by="on call", approve=False)
     assert waiting(registry) == []
 
 
@@ -425,7 +425,7 @@ def test_an_answer_is_not_acted_on_when_another_one_came_first(
     monkeypatch.setattr("flows.approve.examine", while_somebody_refuses)
 
     with pytest.raises(OutsideError, match="has one: no, by Ben: not yet"):
-        approve("reviews", version=1, why="I tried it", by="Ana")
+        approve("reviews", version=1, why="I tried it", by="on call")
 
     assert (production(registry), waiting(registry)) == (None, [])
 
@@ -493,8 +493,8 @@ def test_the_command_says_yes_or_with_refuse_no(monkeypatch: pytest.MonkeyPatch)
         return ended.value.code
 
     assert type_("reviews", "--version", "7", "--why", "good") == 0
-    assert type_("reviews", "--version", "7", "--refuse", "--why", "bad", "--by", "Ana") == 0
+    assert type_("reviews", "--version", "7", "--refuse", "--why", "bad", "--by", "on call") == 0
     assert type_("reviews", "--version", "7") == 2
 
     yes = {"problem": "reviews", "version": 7, "why": "good", "approve": True, "by": None}
-    assert given == [yes, yes | {"why": "bad", "approve": False, "by": "Ana"}]
+    assert given == [yes, yes | {"why": "bad", "approve": False, "by": "on call"}]

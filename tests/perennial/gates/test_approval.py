@@ -23,7 +23,7 @@ def test_what_is_never_automatic_is_kept_though_every_gate_is_passed(problem: Pr
 
 def test_a_challenger_waits_for_a_person_and_then_does_as_told(problem: Problem) -> None:
     asked = asking(problem, promotion="approve")
-    yes, no = (Approval(approved=said, by="Ana", why="I tried it") for said in (True, False))
+    yes, no = (Approval(approved=said, by="on call", why="I tried it") for said in (True, False))
 
     waiting = verdict(asked, WORSE_ON_SHORT, PRODUCTION)
     approved = verdict(asked, WORSE_ON_SHORT, PRODUCTION, approval=yes)
@@ -32,14 +32,14 @@ def test_a_challenger_waits_for_a_person_and_then_does_as_told(problem: Problem)
     assert (waiting.outcome, waiting.waits) == ("waiting", True)
     assert waiting.reason == "every gate is passed, but it waits for a person's answer"
     assert (approved.outcome, approved.waits) == ("promoted", False)
-    assert named(approved, "approval").found == "yes, by Ana: I tried it"
+    assert named(approved, "approval").found == "yes, by on call: I tried it"
     assert (refused.outcome, refused.waits) == ("kept", False)
-    assert refused.reason == "approval: no, by Ana: I tried it, required a person's yes"
+    assert refused.reason == "approval: no, by on call: I tried it, required a person's yes"
 
 
 def test_a_verdict_that_waits_becomes_what_a_person_answers(problem: Problem) -> None:
     asked = asking(problem, promotion="approve")
-    yes, no = (Approval(approved=said, by="Ana", why="I tried it") for said in (True, False))
+    yes, no = (Approval(approved=said, by="on call", why="I tried it") for said in (True, False))
     waiting = verdict(asked, WORSE_ON_SHORT, PRODUCTION)
 
     approved, refused = waiting.answered(yes), waiting.answered(no)
@@ -49,7 +49,7 @@ def test_a_verdict_that_waits_becomes_what_a_person_answers(problem: Problem) ->
 
 
 def test_a_long_answer_is_shortened() -> None:
-    long = Approval(approved=True, by="Ana", why="so " * 5_000)
+    long = Approval(approved=True, by="on call", why="so " * 5_000)
 
     assert len(long.why) == 1_000
     assert long.why.endswith("...")
@@ -62,7 +62,7 @@ def test_nobody_is_asked_about_a_challenger_that_fails_a_gate(problem: Problem) 
 
 
 def test_a_yes_does_not_help_a_challenger_that_fails_a_gate(problem: Problem) -> None:
-    yes = Approval(approved=True, by="Ana", why="I like it")
+    yes = Approval(approved=True, by="on call", why="I like it")
 
     found = verdict(asking(problem, promotion="approve"), PRODUCTION, WORSE_ON_SHORT, approval=yes)
 

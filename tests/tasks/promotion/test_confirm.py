@@ -128,7 +128,7 @@ def test_a_person_is_asked_about_what_is_confirmed_and_the_yes_needs_no_further_
     asked = shop.promote(version, seen)
     assert (asked.outcome, asked.confirmation) == ("waiting", "confirmed")
 
-    yes = Approval(approved=True, by="Ana", why="I read fifty")
+    yes = Approval(approved=True, by="on call", why="I read fifty")
     verdict = run_task(promote, shop.problem, shop.dataset, version, seen, yes)
 
     assert (verdict.outcome, verdict.confirmation) == ("promoted", "confirmed")

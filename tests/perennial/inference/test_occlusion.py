@@ -26,19 +26,20 @@ class Counting:
 
 
 def test_a_word_contributes_what_changes_without_it() -> None:
-    found = occlude_words("Good film, GOOD cast", 1, Counting())
+    found, score = occlude_words("Good film, GOOD cast", 1, Counting())
 
     assert {each.feature: round(each.contribution, 6) for each in found} == {
         "good": 2,
         "film": 0,
         "cast": 0,
     }
+    assert score == pytest.approx(2)
     (good,) = (each for each in found if each.feature == "good")
     assert good.spans == ((0, 4), (11, 15))
 
 
 def test_a_script_without_spaces_is_left_out_sign_by_sign() -> None:
-    found = occlude_words("这部电影很好看", 1, Counting("好"))
+    found, _ = occlude_words("这部电影很好看", 1, Counting("好"))
 
     strongest = max(found, key=lambda each: each.contribution)
     assert (strongest.feature, strongest.spans) == ("好", ((5, 6),))
@@ -49,7 +50,7 @@ def test_the_work_is_bounded_whatever_the_text(start: str, words: int) -> None:
     model = Counting()
     text = start + " ".join(f"w{number}" for number in range(words))
 
-    found = occlude_words(text, 0, model)
+    found, _ = occlude_words(text, 0, model)
 
     assert model.asked <= 129
     assert len(found) <= 128
@@ -68,9 +69,10 @@ def test_the_fields_of_a_wide_record_are_left_out_in_portions() -> None:
         good = 1 / (1 + np.exp(-matrix))
         return np.column_stack([1 - good, good])
 
-    found = occlude_fields(rows, fields, 1, estimate)
+    found, score = occlude_fields(rows, fields, 1, estimate)
 
     assert list(found) == fields
     assert found["gene7"] == pytest.approx(1)
     assert sum(found.values()) == pytest.approx(1)
+    assert score == pytest.approx(0.5)
     assert max(sizes) <= 128

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -112,9 +111,9 @@ def test_the_newest_predictions_are_those_of_one_version_and_problem(log: Any) -
     at = [(NOON + timedelta(minutes=minute)).timestamp() for minute in range(5)]
     write(
         log,
-        *(replace(REQUEST, at=at[n], ids=[f"{n}"], labels=["x"]) for n in range(3)),
-        replace(REQUEST, at=at[3], ids=["other version"], version=1),
-        replace(REQUEST, at=at[4], ids=["other problem"], problem="iris"),
+        *(REQUEST._replace(at=at[n], ids=[f"{n}"], labels=["x"]) for n in range(3)),
+        REQUEST._replace(at=at[3], ids=["other version"], version=1),
+        REQUEST._replace(at=at[4], ids=["other problem"], problem="iris"),
     )
 
     def ids(since: datetime, limit: int) -> list[str]:
@@ -134,8 +133,8 @@ def test_predictions_that_are_deleted_are_gone_and_others_stay(log: Any) -> None
 
 
 def test_feedback_is_counted_for_the_hour_of_its_prediction(log: Any) -> None:
-    later = replace(REQUEST, at=(NOON + timedelta(hours=1)).timestamp(), ids=["d", "e", "f"])
-    other = replace(REQUEST, ids=["g", "h", "i"], version=1)
+    later = REQUEST._replace(at=(NOON + timedelta(hours=1)).timestamp(), ids=["d", "e", "f"])
+    other = REQUEST._replace(ids=["g", "h", "i"], version=1)
     write(log, REQUEST, later, other)
     for each in ("a", "b", "d", "g"):
         say(log, feedback(each, "positive"))
@@ -156,11 +155,11 @@ def test_traffic_counts_labels_and_durations_by_request_and_feedback_by_predicti
     write(
         log,
         REQUEST,
-        replace(REQUEST, ids=["d", "e", "f"], labels=["negative"] * 3, seconds=None),
-        replace(REQUEST, ids=["g"], version=1, seconds=0.5),
-        replace(REQUEST, ids=["h"], version=3),
-        replace(REQUEST, ids=["i"], problem="iris"),
-        replace(REQUEST, ids=["j"], at=(NOON - timedelta(seconds=1)).timestamp()),
+        REQUEST._replace(ids=["d", "e", "f"], labels=["negative"] * 3, seconds=None),
+        REQUEST._replace(ids=["g"], version=1, seconds=0.5),
+        REQUEST._replace(ids=["h"], version=3),
+        REQUEST._replace(ids=["i"], problem="iris"),
+        REQUEST._replace(ids=["j"], at=(NOON - timedelta(seconds=1)).timestamp()),
     )
     for each in ("a", "b", "i", "j"):
         say(log, feedback(each, "positive"))
@@ -176,7 +175,7 @@ def test_traffic_counts_labels_and_durations_by_request_and_feedback_by_predicti
 
 
 def test_entries_of_older_services_without_position_and_duration_are_counted(log: Any) -> None:
-    (entry,) = replace(REQUEST, ids=["old"]).documents(with_texts=True)
+    (entry,) = REQUEST._replace(ids=["old"]).documents(with_texts=True)
     del entry["position"], entry["seconds"]
     open_predictions(log).insert_one(entry)
 

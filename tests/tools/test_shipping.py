@@ -70,6 +70,7 @@ def make(checkout: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedPr
         "requirements-checks.txt",
         "requirements-dev.txt",
         "tools/manifests/package-lock.json",
+        "tools/openapi/package-lock.json",
     ):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / name, checkout / name)

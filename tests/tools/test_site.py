@@ -23,9 +23,9 @@ from tools.site.markdown import table
 from tools.site.repository import relink
 
 PAGES = sorted((PROJECT / "docs").rglob("*.md"))
-# Commands of a page that are not the project's; whoever adds one has tried it.
 IN_A_CLONE = f".venv/bin/{PROGRAM}"
-OTHER_PROGRAMS = {"aws", "cd", "curl", "docker", "for", "done", "kubectl", "prefect"}
+# Commands of a page that are not the project's; whoever adds one has tried it.
+OTHER_PROGRAMS = set("aws cd curl docker for done kubectl openssl prefect printf".split())
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(
     r"(?<!`)`((?:make|perennial |python -m|\.venv/bin/|flows |kubectl|docker compose) ?[^`\n]+)`"

@@ -8,7 +8,8 @@ CHECKS := check-unit check-types check-format check-lint check-imports
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
-TEST := $(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
+# Each file in one process: what it sets up, it sets up once.
+TEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 PERENNIAL := $(BIN)/perennial
 # Without its cache every process would compile all libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
@@ -84,18 +85,18 @@ dashboards: .venv/dev ## write Grafana's dashboards, and the rules of Prometheus
 
 test: .venv/dev  ## the tests, against real servers that they start themselves
 	@$(BIN)/python -m tools.programs
-	@$(TEST) -m "not container and not e2e and not thorough"
+	@$(TEST) -n 3 -m "not container and not e2e and not thorough"
 
 # Coverage costs half as much again as the tests, and most examples only find what is rare.
 test-thorough: .venv/dev  ## the same with all there is instead of samples, ten times the examples, and coverage; each week
 	@$(BIN)/python -m tools.programs
-	@$(TEST) -m "not container and not e2e" --timeout=3000 --hypothesis-profile=thorough \
+	@$(TEST) -n 3 -m "not container and not e2e" --timeout=3000 --hypothesis-profile=thorough \
 	  --cov=perennial --cov=tasks --cov-branch --cov-report=term:skip-covered --cov-fail-under=85
 
 test-e2e: .venv/dev .venv/checks/done ## the whole system: its commands, pages, and what happens when parts are killed
 	@$(BIN)/python -m tools.chromium
 	@$(BIN)/python -m tools.programs
-	@$(BIN)/pytest -n 2 -m "e2e and not container and not operation" --dist loadgroup
+	@$(TEST) -n 2 -m "e2e and not container and not operation"
 	@$(BIN)/pytest -n 0 -m operation tests/e2e
 
 # Types beside unit tests, the slowest of each processor; the quick ones follow.

@@ -89,19 +89,6 @@ SMALL_PROBLEM: dict[str, Any] = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each file to one worker process, unless its marker says with which others.
-
-    No coverage of `perennial` and `tasks` is measured in other rooms, and none of tests that try
-    hundreds of examples or take seconds: to measure it takes more than half of their time again.
-    Of whole flows those are measured that draw their pictures, one of each kind.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
 def wait_until(
     condition: Callable[[], Any], what: str, seconds: float = 60.0, every: float = 0.02
 ) -> Any:

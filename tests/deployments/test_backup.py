@@ -38,7 +38,6 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.xdist_group("seaweedfs")
 def test_life_goes_on_elsewhere_from_a_backup_when_everything_else_is_lost(
     backups: str,
     machine: Settings,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Site
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("site")]
+pytestmark = pytest.mark.e2e
 
 MOST_BYTES = 48 * 1024
 MARKED = 8

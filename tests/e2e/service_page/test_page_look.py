@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Site
 
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("site")]
+pytestmark = pytest.mark.e2e
 
 
 # Every visible text with too little contrast: [text, contrast, contrast that it needs].

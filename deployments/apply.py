@@ -40,6 +40,9 @@ from tasks.orchestration.cli import descriptions
 from tasks.orchestration.retries import EXPECTED
 
 _RETRAIN = "retrain"
+# A run begins in the folder in which its worker runs. Without a step Prefect copies this folder
+# for each run, with its libraries and everything in .data.
+PULL_STEPS = [{"prefect.deployments.steps.set_working_directory": {"directory": "."}}]
 # The most that the server lists at once.
 _PER_PAGE = 200
 _log = logging.getLogger(__name__)
@@ -127,7 +130,7 @@ def _apply_deployment(client: SyncPrefectClient, planned: Planned) -> UUID:
         tags=list(definition.tags),
         entrypoint=definition.entrypoint,
         path=".",
-        pull_steps=[],
+        pull_steps=PULL_STEPS,
         work_pool_name=definition.work_pool.name,
         job_variables=definition.work_pool.job_variables,
         parameters={"problem": planned.problem},

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
+from deployments.apply import PULL_STEPS
 from deployments.deployed import deployed_flows
 from deployments.plan import FILE, definitions, listed, plan
 from perennial.config.problem import Problem
@@ -26,6 +28,10 @@ def test_prefect_yaml_lists_what_the_problems_say() -> None:
 
 def test_every_definition_in_prefect_yaml_has_its_flow() -> None:
     assert definitions().keys() == deployed_flows()
+
+
+def test_deployments_made_by_prefect_deploy_begin_where_those_of_apply_do() -> None:
+    assert YAML(typ="safe").load(FILE)["pull"] == PULL_STEPS
 
 
 def test_every_deployed_flow_is_a_flow_that_takes_a_problem() -> None:

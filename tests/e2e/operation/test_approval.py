@@ -64,6 +64,8 @@ def run(
         )
         state = client.read_flow_run(made.id).state
         assert state is not None, done.stdout + done.stderr
+        # It begins in the folder of the code: a copy would hold the libraries and all data.
+        assert "Downloading flow code" not in done.stderr
         assert state.is_final(), done.stdout + done.stderr
         return state
 

@@ -48,6 +48,7 @@ class InputColumns:
         else:
             self._fields = {name: name for name in inputs.names}
         self.names = tuple(self._fields)
+        self._identity: dict[str, str] | None = None
 
     def locate(self, table: TableFile, text_column: str | None = None) -> None:
         """Find the columns in a table: a name that MongoDB does not take is another one there.
@@ -81,6 +82,23 @@ class InputColumns:
                 found[field] = value
         return found
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """Column -> kind of what tells the rows of records without ids apart; empty for a text."""
+        if self._identity is not None:
+            return self._identity
+        return {column: self._kinds[field] for column, field in self._fields.items() if self._kinds}
+
+    def identify_by(self, identity: dict[str, str]) -> None:
+        """Tell rows apart by other columns: by those of when they were loaded for the first time.
+
+        Parameters
+        ----------
+        identity : dict of str to str
+            Column -> kind, in the order in which `identity` gave them then.
+        """
+        self._identity = identity
+
     def identifying(self, row: Row, read: dict[str, Any]) -> tuple[Any, ...]:
         """Return what identifies a row, whatever format it is in and whatever kinds are declared.
 
@@ -91,14 +109,23 @@ class InputColumns:
         read : dict of str to object
             Its fields as `read` returned them.
         """
-        if not self._read:
+        if not self._kinds:
             return tuple(map(read.get, self._fields.values()))
         return tuple(
-            common_reading(paths.read(row.values, column))
-            if self._kinds[field] in _SCALAR
-            else read.get(field)
-            for column, field in self._fields.items()
+            _identifying(as_text(paths.read(row.values, column)), kind)
+            for column, kind in self.identity.items()
         )
+
+
+def _identifying(value: Any, kind: str) -> Any:
+    if kind in _SCALAR:
+        return common_reading(value)
+    if value is paths.MISSING:
+        return None
+    try:
+        return KINDS[kind].from_file(value)
+    except ValueError:
+        return value
 
 
 def _reader(spec: FieldSpec) -> Callable[[Any], Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -23,7 +23,7 @@ from perennial.files.opening import stem_of
 from perennial.files.readings import as_text, common_reading
 from perennial.files.rows import WRITTEN, Row, TableFile
 from perennial.files.storable import field_name, read_date, storable, why_not_stored
-from perennial.files.table import column_of, open_table, require_columns
+from perennial.files.table import column_of, has_column, open_table, require_columns
 from perennial.inputs.base import inputs_of
 
 Document = dict[str, Any]
@@ -120,6 +120,24 @@ class LabelledFile:
         self.n_unreadable = 0
         self.earlier_ids: dict[str, str] = {}
         self._count = self._check()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Column -> kind of what tells rows apart; empty where an id or one text does."""
+        return {} if self._id_column is not None else self._inputs.identity
+
+    @property
+    def stem(self) -> str:
+        """The name of the file without its endings, which is the source of its rows."""
+        return stem_of(self._table.path)
+
+    def has(self, columns: Iterable[str]) -> bool:
+        """Return whether the file has all of some columns."""
+        return all(has_column(self._table, column) for column in columns)
+
+    def identify_by(self, identity: dict[str, str]) -> None:
+        """Tell rows without ids apart by other columns than today's inputs; see `InputColumns`."""
+        self._inputs.identify_by(identity)
 
     def __len__(self) -> int:
         """Return the number of documents."""

@@ -77,7 +77,7 @@ def require_columns(table: TableFile, wanted: Collection[str], remedy: str = "")
         If one is missing; the message lists those that there are.
     """
     for name in wanted:
-        if not _has(table, name):
+        if not has_column(table, name):
             message = (
                 f"The file {table.path} has no column {name!r}; it has {listed(table.columns)}."
             )
@@ -96,15 +96,16 @@ def column_of(table: TableFile, field: str, otherwise: str | None = None) -> str
     otherwise : str or None
         The column if there is none of this name and the table has this one.
     """
-    if _has(table, field):
+    if has_column(table, field):
         return field
     stored = next((name for name in table.columns if field_name(name) == field), None)
     if stored is not None:
         return stored
-    return otherwise if otherwise is not None and _has(table, otherwise) else field
+    return otherwise if otherwise is not None and has_column(table, otherwise) else field
 
 
-def _has(table: TableFile, path: str) -> bool:
+def has_column(table: TableFile, path: str) -> bool:
+    """Return whether a table has a column, or objects in one where the path leads into them."""
     if path in table.columns:
         return True
     if path.partition(".")[0] not in table.columns:

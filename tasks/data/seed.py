@@ -26,13 +26,14 @@ from perennial.config.problem import Problem
 from perennial.documents.forecast import Forecast
 from perennial.errors import OutsideError
 from perennial.fields.base import is_text
-from perennial.files.labelled import content_id
+from perennial.files.labelled import LabelledFile, content_id
 from perennial.files.readings import is_other_reading
 from perennial.inputs.base import inputs_of
 from perennial.paths import MISSING, nest
 from perennial.settings import get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import batched, open_documents
+from perennial.stores.seeds import first_identity
 from tasks.orchestration.retries import NETWORK
 
 _BATCH = 1_000
@@ -185,6 +186,7 @@ def load(problem: Problem, rows: Documents, *, replace: bool = False) -> SeedRes
 
     with mongodb.connect(get_settings()) as client, Progress(transient=True) as progress:
         collection = open_documents(client, problem)
+        _identify_as_before(client, problem, rows)
         bar = progress.add_task(f"seed {problem.name}", total=len(rows))
         for number, batch in enumerate(batched(rows, _BATCH)):
             for document in batch:
@@ -207,6 +209,12 @@ def load(problem: Problem, rows: Documents, *, replace: bool = False) -> SeedRes
     _report(problem, result, replace=replace)
     _warn(problem, rows, forecast)
     return result
+
+
+def _identify_as_before(client: Any, problem: Problem, rows: Documents) -> None:
+    """Give the rows of a file without ids those that they got when it was loaded first."""
+    if isinstance(rows, LabelledFile) and (identity := rows.identity):
+        rows.identify_by(first_identity(client, problem, rows.stem, identity, rows.has))
 
 
 def _report(problem: Problem, result: SeedResult, *, replace: bool) -> None:

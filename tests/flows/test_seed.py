@@ -308,6 +308,56 @@ def test_a_file_is_read_anew_when_the_problems_file_was_wrong_and_is_mended(
     assert seed("reviews", file=file).reread == 0
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["code"], ["code", "student", "note"]),
+        (["code", "student", "note"], ["code"]),
+        (["note"], ["student"]),
+    ],
+    ids=["inputs are added", "inputs are taken away", "another input"],
+)
+def test_a_file_without_ids_is_not_loaded_twice_when_the_inputs_have_changed(
+    before: list[str],
+    after: list[str],
+    ending: str,
+    write_records: Callable[..., Problem],
+    collection: Any,
+    tmp_path: Path,
+) -> None:
+    kinds = {"code": "category", "student": "boolean", "note": "text"}
+    rows = [
+        {"code": f"{n:02}", "student": ("No", "Yes")[n % 2], "note": f"n\xba {n}", "label": n % 2}
+        for n in range(12)
+    ]
+    file = _write(tmp_path / f"clients.{ending}", [*rows, rows[0]])
+    write_records(inputs={name: kinds[name] for name in before})
+    assert seed("reviews", file=file).added == 13
+
+    write_records(inputs={name: kinds[name] for name in after})
+
+    assert seed("reviews", file=file).added == 0
+    assert collection.count_documents({}) == 13
+    # A row that came since is added, and so is one that the file has once more.
+    file = _write(file, [*rows, rows[0], rows[0], rows[1] | {"code": "99", "note": "new"}])
+    assert seed("reviews", file=file).added == 2
+
+
+def test_a_file_of_the_same_name_with_other_columns_is_told_apart_by_its_own(
+    write_records: Callable[..., Problem], collection: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "clients.csv"
+    write_records(inputs={"width": "number"})
+    file.write_text("width,label\n5.5,1\n6.5,0\n")
+    seed("reviews", file=file)
+    write_records(inputs={"height": "number"})
+    file.write_text("height,label\n5.5,1\n6.5,0\n7.5,0\n")
+
+    assert seed("reviews", file=file).added == 1
+    assert seed("reviews", file=file).added == 0
+
+
 def test_what_somebody_has_corrected_is_no_other_reading_of_the_file(
     write_records: Callable[..., Problem], collection: Any, tmp_path: Path
 ) -> None:

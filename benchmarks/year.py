@@ -35,7 +35,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pymongo import MongoClient
+from pymongo import MongoClient, ReplaceOne
 from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
@@ -101,18 +101,18 @@ class Changes:
     def make(self, day: int, count: int) -> None:
         """Add documents that were made on a day."""
         rng = random.Random(day)
-        self._documents.insert_many(
-            [
-                {
-                    "_id": f"{day}-{number}",
-                    "text": _text(rng, number % 2),
-                    "label": number % 2,
-                    "created_at": START + timedelta(days=day, seconds=number),
-                    "source": "made",
-                }
-                for number in range(count)
-            ]
+        made = (
+            {
+                "_id": f"{day}-{number}",
+                "text": _text(rng, number % 2),
+                "label": number % 2,
+                "created_at": START + timedelta(days=day, seconds=number),
+                "source": "made",
+            }
+            for number in range(count)
         )
+        # A day that was ended in its middle begins again.
+        self._documents.bulk_write([ReplaceOne({"_id": each["_id"]}, each, True) for each in made])
 
     def change(self, day: int, changes: int) -> None:
         """Let a third arrive, correct or edit a third, and delete a third."""
@@ -135,8 +135,8 @@ def _text(rng: random.Random, label: int) -> str:
     return " ".join([*rng.choices(WORDS, k=20), rng.choice(TELLING[said])])
 
 
-def live(settings: Settings, first: int, last: int) -> None:
-    """Run the days of a month in this process; print the figures of each as a line."""
+def live(settings: Settings, kept: Path, first: int, last: int) -> None:
+    """Run the days of a month in this process; keep the figures of each as a line."""
     import gc
 
     from flows.retrain import retrain
@@ -147,17 +147,15 @@ def live(settings: Settings, first: int, last: int) -> None:
         changes.change(day, CHANGES)
         cpu = time.process_time()
         retrain(NAME)
-        seconds = time.process_time() - cpu
-        stored = weigh(settings)
+        figures = {"day": day, "seconds": time.process_time() - cpu, **weigh(settings)}
         if day % WEEK == 0:
             tidy(NAME)
         grow_older(settings)
         gc.collect()
-        sys.stderr.write(f"\n@{json.dumps({'day': day, 'seconds': seconds, **stored})}\n")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        1024 if sys.platform != "darwin" else 1 << 20
-    )
-    sys.stderr.write(f"\n@{json.dumps({'day': last, 'memory: MB': peak})}\n")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        figures["memory: MB"] = peak / (1 << 10 if sys.platform != "darwin" else 1 << 20)
+        with kept.open("a") as file:
+            file.write(json.dumps(figures) + "\n")
 
 
 def _mongodb(settings: Settings) -> str:
@@ -278,25 +276,21 @@ def _free_port() -> int:
 
 def a_year(folder: Path, days: int) -> list[Day]:
     """Live the days that are still to come, and return the figures of all."""
-    kept = folder / "days.json"
-    found: list[Day] = json.loads(kept.read_text()) if kept.exists() else []
+    kept = folder / "days.jsonl"
+    found = _read(kept)
     with servers(folder) as environment:
         if not found:
             Changes(environment["MONGODB_URI"]).make(0, DOCUMENTS)
         while len(found) < days:
-            first = len(found) + 1
             last = min(days, len(found) // MONTH * MONTH + MONTH)
-            log = folder / "month.log"
-            run_module(["benchmarks.year", "--live", str(first), str(last)], environment, log)
-            found += _read(log)
-            kept.write_text(json.dumps(found))
+            month = [str(kept), str(len(found) + 1), str(last)]
+            run_module(["benchmarks.year", "--live", *month], environment, folder / "month.log")
+            found = _read(kept)
     return found
 
 
-def _read(log: Path) -> list[Day]:
-    """Return the figures of a month; the last line is its memory, which all of its days have."""
-    lines = [json.loads(line[1:]) for line in log.read_text().splitlines() if line.startswith("@{")]
-    return [each | {"memory: MB": lines[-1]["memory: MB"]} for each in lines[:-1]]
+def _read(kept: Path) -> list[Day]:
+    return [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
 
 
 def at(days: Sequence[Day], day: int) -> Day:
@@ -311,10 +305,11 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--days", type=int, default=DAYS, help="default: %(default)s")
     options.add_argument("--folder", type=Path, help="where the year is kept, to go on with it")
-    options.add_argument("--live", nargs=2, type=int, help="of a process of its own")
+    options.add_argument("--live", nargs=3, help="of a process of its own")
     arguments = options.parse_args()
     if arguments.live is not None:
-        live(get_settings(), *arguments.live)
+        kept, first, last = arguments.live
+        live(get_settings(), Path(kept), int(first), int(last))
         return
     # Whoever ends this process ends the servers with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

@@ -76,7 +76,9 @@ def test_a_database_that_a_newer_library_has_changed_is_refused_and_nothing_is_c
     make_newer(file(stored))
     before = {name: name.read_bytes() for name in (mlflow_of(stored), prefect_of(stored))}
 
-    with pytest.raises(OutsideError, match="from-the-future, which the installed .* does not know"):
+    with pytest.raises(
+        OutsideError, match=r"from-the-future, which the installed .* does not know"
+    ):
         run_upgrade()
 
     assert {name: name.read_bytes() for name in before} == before
@@ -89,7 +91,7 @@ def test_a_problem_file_of_a_newer_format_is_refused_before_its_keys_are(
     file = machine.problems_dir / "reviews.yaml"
     file.write_text(f"{file.read_text()}\nformat: 2\nquantum: {{bits: 3}}\n")
 
-    with pytest.raises(ProblemError, match="has format 2, and Perennial .* reads formats up to 1"):
+    with pytest.raises(ProblemError, match=r"has format 2, and Perennial .* reads formats up to 1"):
         load_problem(file)
 
 
@@ -101,7 +103,7 @@ def test_a_snapshot_of_a_newer_format_is_refused() -> None:
     del earlier["format"]
     assert from_json("reviews", "/data", json.dumps(earlier)).version == 3
 
-    with pytest.raises(OutsideError, match="Snapshot 3 of 'reviews' at /data .* has format 9"):
+    with pytest.raises(OutsideError, match=r"Snapshot 3 of 'reviews' at /data .* has format 9"):
         from_json("reviews", "/data", json.dumps(earlier | {"format": 9}))
 
 
@@ -111,7 +113,9 @@ def test_a_version_of_a_newer_format_is_neither_loaded_nor_upgraded(
     client.create_registered_model("reviews")
     client.create_model_version("reviews", "file:///nowhere", tags={"perennial.format": "2"})
 
-    with pytest.raises(OutsideError, match="Version 1 of 'reviews' .* has format 2, and Perennial"):
+    with pytest.raises(
+        OutsideError, match=r"Version 1 of 'reviews' .* has format 2, and Perennial"
+    ):
         registry.load(registry.version("reviews", 1))
     with pytest.raises(OutsideError, match="Version 1 of 'reviews' has format 2"):
         run_upgrade()

@@ -152,7 +152,7 @@ class ModelStore:
         for alias in (PRODUCTION, CANARY, _ANY):
             self._metrics.refuses(problem, alias, now=False)
         self._cache.drop(problem)
-        _log.info("%r was retired, and is not answered any more.", problem)
+        _log.info("%r was retired, and is not answered any more.", problem, extra=_said(problem))
 
     def _trouble(self, problem: str, error: Exception) -> None:
         """Log and count trouble with a problem, once."""
@@ -161,7 +161,13 @@ class ModelStore:
             self._metrics.announce_problem(problem)
             self._metrics.swap_failed(problem)
             unexpected = None if isinstance(error, OutsideError) else error
-            _log.warning("%r is answered as before: %s", problem, error, exc_info=unexpected)
+            _log.warning(
+                "%r is answered as before: %s",
+                problem,
+                error,
+                exc_info=unexpected,
+                extra=_said(problem),
+            )
 
     def _named(self, registry: Registry, aliases: Aliases) -> dict[str, ModelVersion]:
         """Return the versions that the aliases name; of the previous one nothing changes."""
@@ -272,7 +278,13 @@ class ModelStore:
             return
         self._complaints[_key(version)] = str(error)
         self._metrics.swap_failed(version.problem)
-        _log.warning("Version %s of %r is not used: %s", version.version, version.problem, error)
+        _log.warning(
+            "Version %s of %r is not used: %s",
+            version.version,
+            version.problem,
+            error,
+            extra=_said(version.problem, version.version),
+        )
 
     def _swap(self, served: Served) -> None:
         """Answer with these versions from now on."""
@@ -310,7 +322,9 @@ class ModelStore:
         )
         if before is None or _key(before.production.version) != _key(now.production.version):
             self._metrics.swapped(now.problem)
-            _log.info("%r is answered by version %s.", now.problem, now.production.version.version)
+            number = now.production.version.version
+            said = _said(now.problem, number)
+            _log.info("%r is answered by version %s.", now.problem, number, extra=said)
 
 
 class _Memory:
@@ -334,6 +348,11 @@ class _Memory:
             found = replace(found, version=version, origin=self.origin)
             self.keep(found)
         return found
+
+
+def _said(problem: str, version: int | None = None) -> dict[str, object]:
+    """Return what programs read about a line of the log."""
+    return {"problem": problem, "version": version}
 
 
 def _outgoing(before: Served | None, production: Loaded) -> Loaded | None:

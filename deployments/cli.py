@@ -234,6 +234,14 @@ def restore(
     run_restore(place)
 
 
+@app.command(rich_help_panel=_SYSTEM)
+def upgrade() -> None:
+    """Bring what an earlier version has stored to this one; refuse what a newer one has."""
+    from deployments.commands.upgrade import run_upgrade
+
+    run_upgrade()
+
+
 @app.command(rich_help_panel=_SYSTEM, context_settings=_ANYTHING)
 def serve(context: typer.Context) -> None:
     """Answer requests with the Production model; further options are those of `bentoml serve`."""

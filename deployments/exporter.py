@@ -11,6 +11,7 @@ and every restart of the exporter finds them again. People read the same on the 
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import threading
 import time
@@ -42,8 +43,8 @@ from perennial.local.ports import require_free
 from perennial.prometheus import EXPORTER, FLOWS, PREFIX
 from perennial.registry.client import PRODUCTION, open_registry
 from perennial.settings import Settings, get_console_settings, get_exporter_settings, get_settings
-from perennial.status.deadline import deadline
-from perennial.status.runs import pages, prefect_client
+from perennial.status.rules import RULES
+from perennial.status.runs import TAG, pages, prefect_client
 from perennial.stores import mongodb
 from perennial.stores.measurements import latest
 
@@ -189,9 +190,8 @@ def measurements(settings: Settings) -> Iterator[Sample]:
         If MongoDB does not answer.
     """
     loaded = load_problems(settings.problems_dir)
-    problems = {problem.name: problem for problem in loaded.problems}
-    known = problems.keys() | loaded.errors.keys()
-    databases = {problem.source.database for problem in problems.values()}
+    known = {problem.name for problem in loaded.problems} | loaded.errors.keys()
+    databases = {problem.source.database for problem in loaded.problems}
     with mongodb.connect(settings) as client:
         for database in sorted(databases):
             for measured in latest(client[database]):
@@ -201,10 +201,6 @@ def measurements(settings: Settings) -> Iterator[Sample]:
                 of = {"flow": measured.flow, "problem": measured.problem}
                 at = measured.at.timestamp()
                 yield sample("flow_last_success_timestamp_seconds", at, **of)
-                problem = problems.get(measured.problem)
-                due = problem and deadline(measured.flow, problem, measured.at)
-                if due:
-                    yield sample("flow_deadline_timestamp_seconds", due.timestamp(), **of)
                 for gauge in measured.gauges:
                     yield sample(gauge.name, gauge.value, **gauge.labels, **of)
 
@@ -241,37 +237,75 @@ def production(settings: Settings) -> Iterator[Sample]:
             yield sample("holdout_metric", value, metric=metric, version=str(number), **of)
 
 
+def findings(board: Board) -> Iterator[Sample]:
+    """Yield what the rules of `perennial status` find, and until when flows are due.
+
+    Raises
+    ------
+    OutsideError
+        If the last look at the problems has failed.
+    """
+    if board.failed:
+        raise OutsideError(board.failed)
+    gathered = board.gathered
+    for entry in gathered.entries if gathered else ():
+        facts, problem = entry.facts, entry.facts.name
+        if facts.versions.retired is not None:
+            continue
+        rules = {finding.rule for finding in entry.findings}
+        for rule in RULES:
+            of = {"problem": problem, "rule": rule.name}
+            yield sample("problem_finding", float(rule.name in rules), **of)
+        for flow, until in facts.due.items():
+            if flow not in facts.automatic.paused:
+                due = until.timestamp()
+                yield sample("flow_deadline_timestamp_seconds", due, flow=flow, problem=problem)
+        for flow in facts.automatic.deployments:
+            failed = float(flow in facts.automatic.failed)
+            yield sample("flow_failed", failed, flow=flow, problem=problem)
+
+
+def disk(settings: Settings) -> Iterator[Sample]:
+    """Yield how much of the disk of the data is free."""
+    if settings.data_dir.exists():
+        usage = shutil.disk_usage(settings.data_dir)
+        yield sample("disk_free_ratio", usage.free / usage.total)
+
+
 def flow_runs(api: str) -> Iterator[Sample]:
-    """Yield how many flow runs of the last hour are in which state.
+    """Yield how many runs of this project's deployments were in which state in the last hour.
 
     Every state in which a worker has a run that does not run yet is pending, whatever its name, and
-    counts for as long as it lasts.
+    counts for as long as it lasts. Runs of other teams do not count, nor those that are to come.
 
     Raises
     ------
     OutsideError
         If Prefect does not answer.
     """
-    since = (datetime.now(UTC) - _WINDOW).isoformat()
+    now = datetime.now(UTC)
+    since = (now - _WINDOW).isoformat()
+    # A state that no run is in is a zero: what is not there can be neither seen nor judged. Nor can
+    # a flow that has not run yet, of which Prefect does not know.
+    counts = {(flow, "", state): 0 for flow in sorted(deployed_flows()) for state in _STATES}
     with prefect_client(api) as client:
         flows = {flow["id"]: flow["name"] for flow in pages(client, "/flows/filter", {})}
-        # A state that no run is in is a zero: what is not there can be neither seen nor judged.
-        # Nor can a flow that has not run yet, of which Prefect does not know.
-        known = {*flows.values(), *deployed_flows()}
-        counts = {(flow, state): 0 for flow in sorted(known) for state in _STATES}
+        ours = {"deployments": {"tags": {"all_": [TAG]}}}
+        problems = {each["id"]: each["name"] for each in pages(client, "/deployments/filter", ours)}
         for chosen in (
-            {"expected_start_time": {"after_": since}},
+            {"expected_start_time": {"after_": since, "before_": now.isoformat()}},
             {
                 "expected_start_time": {"before_": since},
                 "state": {"type": {"any_": [_PENDING]}},
             },
         ):
-            wanted = {"flow_runs": chosen, "sort": "EXPECTED_START_TIME_DESC"}
+            wanted = {**ours, "flow_runs": chosen, "sort": "EXPECTED_START_TIME_DESC"}
             for run in pages(client, "/flow_runs/filter", wanted):
-                key = (flows.get(run["flow_id"], _UNKNOWN), _state(run))
+                problem = problems.get(run["deployment_id"], "")
+                key = (flows.get(run["flow_id"], _UNKNOWN), problem, _state(run))
                 counts[key] = counts.get(key, 0) + 1
-    for (flow, state), count in counts.items():
-        yield sample("flow_runs_last_hour", count, flow=flow, state=state)
+    for (flow, problem, state), count in counts.items():
+        yield sample("flow_runs_last_hour", count, flow=flow, problem=problem, state=state)
 
 
 def _state(run: dict[str, str]) -> str:
@@ -279,19 +313,21 @@ def _state(run: dict[str, str]) -> str:
     return (name or _UNKNOWN).lower()
 
 
-def sources(settings: Settings, api: str | None) -> Iterator[tuple[str, Source]]:
+def sources(settings: Settings, api: str | None, board: Board) -> Iterator[tuple[str, Source]]:
     """Yield what can be asked on this machine; Prefect only where it has an address."""
     yield "problems", ProblemFiles(settings.problems_dir)
+    yield "status", lambda: findings(board)
+    yield "disk", lambda: disk(settings)
     yield "mongodb", lambda: measurements(settings)
     yield "registry", lambda: production(settings)
     if api:
         yield "prefect", lambda: flow_runs(api)
 
 
-def application(settings: Settings, console: Console) -> Starlette:
+def application(settings: Settings, console: Console, board: Board) -> Starlette:
     """Return what answers at the exporter's port: the console, and the metrics for Prometheus."""
     exported = CollectorRegistry()
-    exported.register(Sources(tuple(sources(settings, configured_prefect_api()))))
+    exported.register(Sources(tuple(sources(settings, configured_prefect_api(), board))))
 
     # No coroutine: a source that is slow holds nobody else up.
     def metrics(request: Request) -> Response:
@@ -317,7 +353,7 @@ def main() -> None:
     console = Console(board, histories, decided, links(settings, decided), folder)
     server = uvicorn.Server(
         uvicorn.Config(
-            application(settings, console),
+            application(settings, console, board),
             host=exporter.host,
             port=exporter.port,
             access_log=False,

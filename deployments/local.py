@@ -110,6 +110,11 @@ def down(settings: Settings, console: Console) -> None:
     console.print("Nothing of `make up` runs any more.")
 
 
+def is_up(settings: Settings) -> bool:
+    """Return whether the processes of `up` are kept running."""
+    return _is_supervised(_home(settings))
+
+
 def supervise(settings: Settings, operation: OperationSettings) -> None:
     """Keep all processes running until SIGTERM comes, then end them."""
     home, stop = _home(settings), _Stop()

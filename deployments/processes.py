@@ -13,6 +13,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from perennial.libraries import configured_prefect_api, prefect_headers
@@ -135,8 +136,11 @@ def _prefect(operation: OperationSettings, home: Path) -> Process:
             "PREFECT_HOME": str(home / "prefect"),
             "PREFECT_UI_API_URL": f"http://{LOCAL}:{port}/api",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-            # Runs, their logs and events go after 90 days.
+            # Events go after a week, runs with their logs and artifacts after a month.
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(
+                timedelta(days=30) // timedelta(seconds=1)
+            ),
             # SQLite has one writer at a time; on a busy machine its turn takes a while to come.
             "PREFECT_SERVER_DATABASE_TIMEOUT": _DATABASE_SECONDS,
             "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": _DATABASE_SECONDS,

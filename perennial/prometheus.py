@@ -101,6 +101,18 @@ SERVICE = _by_name(
     _counter("perennial_model_swaps", "Versions that took over in a worker", "problem"),
     _counter("perennial_model_swap_failures", "Versions that a worker refused", "problem"),
     _gauge(
+        "perennial_model_refused",
+        "1 while a worker does not use the version that an alias names",
+        "problem",
+        "alias",
+    ),
+    _counter(
+        "perennial_problem_requests",
+        "Requests to classify that reached a model, by what became of them",
+        "problem",
+        "outcome",
+    ),
+    _gauge(
         "perennial_canary_traffic_ratio",
         "Share of the requests that the canary gets",
         "problem",
@@ -142,7 +154,10 @@ EXPORTER = _by_name(
         "perennial_flow_deadline_timestamp_seconds",
         "When the flow should have succeeded again, by its schedule",
     ),
-    _gauge("perennial_flow_runs_last_hour", "Flow runs of the last hour by state", "flow", "state"),
+    _of_flow("perennial_flow_runs_last_hour", "Flow runs of the last hour by state", "state"),
+    _of_flow("perennial_flow_failed", "1 while the last run of the flow that is over has failed"),
+    _gauge("perennial_problem_finding", "1 while a rule finds something", "problem", "rule"),
+    _gauge("perennial_disk_free_ratio", "Share of the disk of DATA_DIR that is free"),
     _gauge(
         "perennial_answer_deadline_timestamp_seconds",
         "Until when a version waits for an answer",

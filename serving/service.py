@@ -39,7 +39,7 @@ class BypassMiddleware:
         from serving.api.app import Service
 
         self._bentoml = app
-        configure(get_serving_settings().log_format)
+        configure(get_serving_settings().log_format or get_settings().log_format)
         self._service = Service(get_settings(), get_serving_settings())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,5 +4,7 @@ Libraries read their environment when they are imported, so it is prepared here,
 """
 
 from perennial.libraries import prepare_environment
+from tasks.orchestration.json_log import prepare_json_log
 
 prepare_environment()
+prepare_json_log()

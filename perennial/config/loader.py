@@ -14,6 +14,7 @@ from perennial.config.errors import CrossReferenceError, invalid_value, join_nam
 from perennial.config.problem import Problem
 from perennial.config.sections.candidates import Candidate, TabularCandidate
 from perennial.errors import ProblemError
+from perennial.formats import PROBLEM_FILE, too_new
 from perennial.gates.base import READ_FILE
 from perennial.gates.cases import LABELS
 
@@ -82,6 +83,10 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
             f"There is no problem {path.stem!r} ({path}); the problems are {join_names(known)}."
         )
     document = _read(path)
+    found = document.get("format")
+    if isinstance(found, int) and found > PROBLEM_FILE:
+        # Every other key of it may mean something else.
+        raise ProblemError(too_new(str(path), found, PROBLEM_FILE))
     labels, rare = document.get("labels"), document.get("rare_labels")
     into = rare.get("into") if isinstance(rare, dict) else None
     known_labels = {}

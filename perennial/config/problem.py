@@ -42,6 +42,7 @@ from perennial.config.sections.rollout import Rollout
 from perennial.config.sections.schedule import Schedule
 from perennial.config.sections.source import Source
 from perennial.config.sections.split import RareLabels, Split, Validation
+from perennial.formats import PROBLEM_FILE
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
 from perennial.metrics import METRICS, MetricName
 from perennial.schema import FieldName, Name, Schema, Share
@@ -65,6 +66,9 @@ class Problem(Schema):
     """One classification task. `load_problem` reads it from its file."""
 
     name: Name
+    format: int = Field(
+        default=PROBLEM_FILE, ge=1, le=PROBLEM_FILE, description="format of this file"
+    )
     description: str = ""
     source: Source
     labels: dict[str, StoredLabel] = Field(
@@ -330,6 +334,7 @@ _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "abstain": True,
     "description": True,
     "experiment": True,
+    "format": True,
     "monitoring": True,
     "retention": True,
     "rollout": True,

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from perennial.commands import command
 from perennial.errors import OutsideError
+from perennial.formats import VERSION, require_readable
 from perennial.registry import aliases
 from perennial.registry.aliases import StaleComparisonError
 from perennial.registry.artifact import (
@@ -138,6 +139,7 @@ class Registry(Removal):
             If MLflow fails, or if the version was not registered by this project.
         """
         name = _named(version)
+        require_readable(name, version.format, VERSION)
         if version.model_id is None:
             raise OutsideError(
                 f"{name} was not registered by `{command('retrain')}` and is not trusted."

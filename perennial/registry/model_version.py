@@ -83,6 +83,11 @@ class ModelVersion:
     created: datetime | None = field(default=None, compare=False)
 
     @property
+    def format(self) -> int:
+        """The format of its tags and files; the first one where nothing says it."""
+        return self._count(VersionKey.FORMAT) or 1
+
+    @property
     def sha256(self) -> str | None:
         """Hexadecimal digest of the model's file, as it was registered."""
         return self._text(VersionKey.SHA256)

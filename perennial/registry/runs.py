@@ -21,6 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from requests.exceptions import RequestException
 
+from perennial.commands import command
 from perennial.errors import OutsideError, UnavailableError
 from perennial.libraries import without_mlflow_password
 from perennial.redaction import split_credentials
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_OTHER_SCHEMA = "out-of-date database schema"
 
 
 def open_client(settings: Settings) -> MlflowClient:
@@ -118,6 +120,11 @@ def explained() -> Iterator[None]:
         yield
     except (MlflowException, RequestException, OSError, sqlite3.Error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if _OTHER_SCHEMA in reason:
+            raise OutsideError(
+                "The database of MLflow has the tables of another version of MLflow than the one "
+                f"that is installed; `{command('upgrade')}` brings those of an earlier one to it."
+            ) from error
         away = isinstance(error, RequestException) or "API request" in reason
         raise (UnavailableError if away else OutsideError)(
             f"MLflow cannot be used; check MLFLOW_TRACKING_URI or the DAGSHUB settings: {reason}"

@@ -14,6 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 
+from perennial.formats import VERSION
+
 TAG: Final = "perennial."
 # What the keys of whole families begin with: changes of Production in the tags of a registered
 # model, since when an alias names a version, metrics on the holdout, and libraries of a run.
@@ -32,6 +34,7 @@ RunKind = Literal["retrain", "candidate", "experiment", "explored", "monitor", "
 class VersionKey(StrEnum):
     """The key of a tag of a model version, without the prefix."""
 
+    FORMAT = "format"
     SHA256 = "sha256"
     BYTES = "bytes"
     MODEL_ID = "model_id"
@@ -196,6 +199,7 @@ class FileTags:
         """Return keys, without the prefix, and values."""
         return _texts(
             {
+                VersionKey.FORMAT: VERSION,
                 VersionKey.SHA256: self.sha256,
                 VersionKey.BYTES: self.bytes,
                 VersionKey.MODEL_ID: self.model_id,

@@ -113,6 +113,10 @@ class Settings(Environment):
         description="folder of the problem files; default `problems` in PROJECT_DIR",
     )
 
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="how flows write their log, and the service unless SERVING_LOG_FORMAT says so",
+    )
     mlflow_backend_store_uri: SecretStr | None = Field(
         default=None,
         description="the MLflow server's database, where `perennial tidy` removes what MLflow only "

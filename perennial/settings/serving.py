@@ -132,8 +132,8 @@ class ServingSettings(Environment):
     access_log: bool = Field(
         default=False, description="write a line into the service's log for each request"
     )
-    log_format: Literal["text", "json"] = Field(
-        default="text", description="how the lines of the service's log are written"
+    log_format: Literal["text", "json"] | None = Field(
+        default=None, description="how the service writes its log; default LOG_FORMAT"
     )
     log_share: float = Field(default=1.0, ge=0, le=1, description="share of the requests logged")
     log_texts: bool = Field(

@@ -203,7 +203,9 @@ def _facts(problem: Problem, found: _Found, now: datetime) -> Facts:
     name = problem.name
     measured = found.measured.get(name, {})
     automatic = found.automatic.get(name, NOTHING)
-    due = {flow: deadline(flow, problem, each.at) for flow, each in measured.items()}
+    # What has never succeeded should have since it is deployed.
+    last = {**automatic.since, **{flow: each.at for flow, each in measured.items()}}
+    due = {flow: deadline(flow, problem, at) for flow, at in last.items()}
     coming = next(problem.schedule.times_after("retrain", now), None)
     return Facts(
         name,

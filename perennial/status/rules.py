@@ -87,12 +87,23 @@ def _never_promoted(facts: Facts, _: datetime) -> Iterator[str]:
 def _flow_is_overdue(facts: Facts, now: datetime) -> Iterator[str]:
     for flow, until in sorted(facts.due.items()):
         if until < now and flow not in facts.automatic.paused:
-            last = facts.measured[flow].at
-            yield (
-                f"{flow} last succeeded on {last:%Y-%m-%d %H:%M} UTC, and by its schedule should "
-                f"have again by {until:%Y-%m-%d %H:%M}; its runs are in Prefect, and "
-                f"`{command('up')}` starts a worker on this machine."
+            measured = facts.measured.get(flow)
+            last = (
+                f"last succeeded on {measured.at:%Y-%m-%d %H:%M} UTC" if measured else "never has"
             )
+            yield (
+                f"{flow} should have succeeded by {until:%Y-%m-%d %H:%M} UTC by its schedule, and "
+                f"{last}; its runs are in Prefect, and `{command('up')}` starts a worker on this "
+                "machine."
+            )
+
+
+def _run_has_failed(facts: Facts, _: datetime) -> Iterator[str]:
+    for flow, run in sorted(facts.automatic.failed.items()):
+        yield (
+            f"The last run of {flow} ended as {run.state}; it began on "
+            f"{run.at:%Y-%m-%d %H:%M} UTC, and its log is in Prefect."
+        )
 
 
 def _question_waits(facts: Facts, _: datetime) -> Iterator[str]:
@@ -174,6 +185,12 @@ RULES: Final = (
         "failing",
         "A flow has missed two times of its schedule since its last success, and is not paused.",
         _flow_is_overdue,
+    ),
+    Rule(
+        "run_has_failed",
+        "attention",
+        "The last run of a flow that is over has failed or crashed.",
+        _run_has_failed,
     ),
     Rule(
         "never_promoted",

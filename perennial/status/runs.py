@@ -25,6 +25,11 @@ _ANSWER_SECONDS = 5.0
 # A problem whose last retraining is further back has none to show.
 _LATEST_RUNS = 1000
 _RETRAIN = "retrain"
+# Who asks for a rollback reads why there is none, such as that no version is left to go back to.
+_ASKED_FOR = {"rollback"}
+# A run that somebody has cancelled says nothing about the next one.
+_FAILED = {"FAILED", "CRASHED"}
+_OVER = {"COMPLETED", *_FAILED}
 # The variables of Prefect that keep who has paused what.
 PAUSES = "/variables/name"
 _PAUSED = "perennial_paused_"
@@ -78,12 +83,18 @@ class Automatic:
         Who has paused the retrainings, if the console was asked to.
     last : Run or None
         The retraining that began last.
+    failed : mapping of str to Run
+        Flow -> its last run that is over, where that has failed.
+    since : mapping of str to datetime
+        Flow -> since when it is deployed.
     """
 
     deployments: Mapping[str, str] = field(default_factory=dict)
     paused: frozenset[str] = frozenset()
     pause: Pause | None = None
     last: Run | None = None
+    failed: Mapping[str, Run] = field(default_factory=dict)
+    since: Mapping[str, datetime] = field(default_factory=dict)
 
 
 NOTHING = Automatic()
@@ -185,19 +196,27 @@ def _read(client: httpx.Client) -> dict[str, Automatic]:
     ids: dict[str, dict[str, str]] = {}
     paused: dict[str, set[str]] = {}
     runs: dict[str, Run] = {}
+    failing: dict[str, dict[str, Run]] = {}
+    since: dict[str, dict[str, datetime]] = {}
+    failures = dict(_failures(client, wanted))
     for number, deployment in deployments.items():
         problem, flow = deployment["name"], flows.get(deployment["flow_id"], "")
         ids.setdefault(problem, {})[flow] = number
+        since.setdefault(problem, {})[flow] = datetime.fromisoformat(deployment["created"])
         if is_paused(deployment):
             paused.setdefault(problem, set()).add(flow)
         if number in last:
             runs[problem] = last[number]
+        if number in failures and flow not in _ASKED_FOR:
+            failing.setdefault(problem, {})[flow] = failures[number]
     return {
         problem: Automatic(
             found,
             frozenset(paused.get(problem, ())),
             pauses.get(problem) if _RETRAIN in paused.get(problem, ()) else None,
             runs.get(problem),
+            failing.get(problem, {}),
+            since.get(problem, {}),
         )
         for problem, found in ids.items()
     }
@@ -223,6 +242,22 @@ def _retrainings(client: httpx.Client, wanted: Mapping[str, Any]) -> Iterator[tu
         yield run["deployment_id"], as_run(run)
 
 
+def _failures(client: httpx.Client, wanted: Mapping[str, Any]) -> Iterator[tuple[str, Run]]:
+    """Yield each deployment whose last run that is over has failed, with that run."""
+    failed = {**wanted, "flow_runs": {"state": {"type": {"any_": sorted(_FAILED)}}}}
+    suspects = {run["deployment_id"] for run in pages(client, "/flow_runs/filter", failed)}
+    over = {"state": {"type": {"any_": sorted(_OVER)}}}
+    for number in sorted(suspects):
+        asked = {
+            "deployments": {"id": {"any_": [number]}},
+            "flow_runs": over,
+            "sort": "END_TIME_DESC",
+        }
+        for run in map(as_run, pages(client, "/flow_runs/filter", asked, 1)):
+            if run.is_failed:
+                yield number, run
+
+
 def as_run(run: Mapping[str, Any]) -> Run:
     """Return a run of Prefect's API."""
     kind = run["state_type"] or ""
@@ -231,8 +266,8 @@ def as_run(run: Mapping[str, Any]) -> Run:
         run["id"],
         run["state_name"] or "Unknown",
         datetime.fromisoformat(at),
-        kind in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"},
-        kind in {"FAILED", "CRASHED"},
+        kind in {*_OVER, "CANCELLED"},
+        kind in _FAILED,
     )
 
 
@@ -259,8 +294,9 @@ def pages(
     """
     offset = 0
     while most is None or offset < most:
-        page = ask(client, "POST", path, {**wanted, "limit": _PER_PAGE, "offset": offset})
+        limit = _PER_PAGE if most is None else min(_PER_PAGE, most - offset)
+        page = ask(client, "POST", path, {**wanted, "limit": limit, "offset": offset})
         yield from page
-        if len(page) < _PER_PAGE:
+        if len(page) < limit:
             return
         offset += len(page)

@@ -170,8 +170,10 @@ class Classify:
             answer = await self._scorer.answer(loaded, checked.usable, characters, explain)
         except Exception:
             self._log_failure(loaded)
+            self._metrics.classified(loaded.version.problem, failed=True)
             raise
         seconds = perf_counter() - start
+        self._metrics.classified(loaded.version.problem)
         if loaded.fields is not None:
             answer, checked = leave_out_unanswered(answer, checked, loaded)
             self._require(served.problem, checked, all_=is_strict)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _ALIASES = (PRODUCTION, PREVIOUS, CANARY)
+# In place of an alias, where none of them can be read.
+_ANY = "any"
 # Problems have such names; they become folders here.
 _PROBLEM = re.compile(r"[a-z][a-z0-9-]{0,59}")
 
@@ -104,6 +106,8 @@ class ModelStore:
                     self._trouble(aliases.problem, error)
                 else:
                     self._troubles.pop(aliases.problem, None)
+                is_troubled = aliases.problem in self._troubles
+                self._metrics.refuses(aliases.problem, _ANY, now=is_troubled)
 
     def _update(self, registry: Registry, aliases: Aliases) -> None:
         problem, versions = aliases.problem, self._named(registry, aliases)
@@ -115,6 +119,7 @@ class ModelStore:
             partial(self._cache.fetch, registry, anew=True),
         )
         served = self.served.get(problem)
+        self._say_refused(problem, versions)
         production = versions.get(PRODUCTION)
         if served and production and _key(served.production.version) == _key(production):
             named = {alias: loaded.version for alias, loaded in _by_alias(served)}
@@ -128,6 +133,14 @@ class ModelStore:
             gone = ", ".join(f"{alias} {aliases.versions[alias]}" for alias in dangling)
             raise OutsideError(f"Aliases name versions that are not in the registry: {gone}.")
 
+    def _say_refused(self, problem: str, versions: Mapping[str, ModelVersion]) -> None:
+        """Say which versions are named and not used, for as long as that is so."""
+        used = {alias: _key(each.version) for alias, each in _by_alias(self.served.get(problem))}
+        for alias in (PRODUCTION, CANARY):
+            named = versions.get(alias)
+            is_refused = named is not None and used.get(alias) != _key(named)
+            self._metrics.refuses(problem, alias, now=is_refused)
+
     def _let_go(self, problem: str) -> None:
         """Answer no more for a problem that was retired, also after the next start."""
         served = self.served.get(problem)
@@ -136,8 +149,10 @@ class ModelStore:
         self.served = {name: each for name, each in self.served.items() if name != problem}
         for alias, loaded in _by_alias(served):
             self._metrics.loaded(problem, alias, loaded.version.version, here=False)
+        for alias in (PRODUCTION, CANARY, _ANY):
+            self._metrics.refuses(problem, alias, now=False)
         self._cache.drop(problem)
-        _log.info("%r was retired, and is not answered any more.", problem)
+        _log.info("%r was retired, and is not answered any more.", problem, extra=_said(problem))
 
     def _trouble(self, problem: str, error: Exception) -> None:
         """Log and count trouble with a problem, once."""
@@ -146,7 +161,13 @@ class ModelStore:
             self._metrics.announce_problem(problem)
             self._metrics.swap_failed(problem)
             unexpected = None if isinstance(error, OutsideError) else error
-            _log.warning("%r is answered as before: %s", problem, error, exc_info=unexpected)
+            _log.warning(
+                "%r is answered as before: %s",
+                problem,
+                error,
+                exc_info=unexpected,
+                extra=_said(problem),
+            )
 
     def _named(self, registry: Registry, aliases: Aliases) -> dict[str, ModelVersion]:
         """Return the versions that the aliases name; of the previous one nothing changes."""
@@ -257,7 +278,13 @@ class ModelStore:
             return
         self._complaints[_key(version)] = str(error)
         self._metrics.swap_failed(version.problem)
-        _log.warning("Version %s of %r is not used: %s", version.version, version.problem, error)
+        _log.warning(
+            "Version %s of %r is not used: %s",
+            version.version,
+            version.problem,
+            error,
+            extra=_said(version.problem, version.version),
+        )
 
     def _swap(self, served: Served) -> None:
         """Answer with these versions from now on."""
@@ -295,7 +322,9 @@ class ModelStore:
         )
         if before is None or _key(before.production.version) != _key(now.production.version):
             self._metrics.swapped(now.problem)
-            _log.info("%r is answered by version %s.", now.problem, now.production.version.version)
+            number = now.production.version.version
+            said = _said(now.problem, number)
+            _log.info("%r is answered by version %s.", now.problem, number, extra=said)
 
 
 class _Memory:
@@ -319,6 +348,11 @@ class _Memory:
             found = replace(found, version=version, origin=self.origin)
             self.keep(found)
         return found
+
+
+def _said(problem: str, version: int | None = None) -> dict[str, object]:
+    """Return what programs read about a line of the log."""
+    return {"problem": problem, "version": version}
 
 
 def _outgoing(before: Served | None, production: Loaded) -> Loaded | None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from datetime import UTC, datetime
 from typing import Any, Literal
 
-import orjson
-
+from perennial.log_lines import json_line
 from serving.telemetry.exchange import Exchange
 
 LogFormat = Literal["text", "json"]
@@ -20,7 +18,16 @@ _REPEATING = ("bentoml", "uvicorn", "uvicorn.error", "circus")
 _TEXT = "%(asctime)s [%(levelname)s] [%(name)s] %(message)s%(correlation)s"
 _DATE = "%Y-%m-%dT%H:%M:%S%z"
 # What a record may say besides its message.
-_FIELDS = ("request_id", "trace_id", "method", "route", "status", "milliseconds")
+_FIELDS = (
+    "problem",
+    "version",
+    "request_id",
+    "trace_id",
+    "method",
+    "route",
+    "status",
+    "milliseconds",
+)
 _MOST_REPEATED = 10
 _WINDOW_SECONDS = 60.0
 
@@ -106,17 +113,4 @@ class _Json(logging.Formatter):
     """A line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        for name in _FIELDS:
-            if (value := getattr(record, name, None)) is not None:
-                line[name] = value
-        if record.exc_text or record.exc_info:
-            line["exception"] = record.exc_text or self.formatException(record.exc_info or ())  # type: ignore[arg-type]
-        # Half of a character, which a log may quote, is no JSON.
-        line["message"] = str(line["message"]).encode("utf-8", "replace").decode()
-        return orjson.dumps(line).decode()
+        return json_line(record, {name: getattr(record, name, None) for name in _FIELDS})

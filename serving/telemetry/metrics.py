@@ -46,6 +46,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OTHER = "other"
 _AGREEMENTS = ("agree", "disagree")
 _SHADOW_FAILED = "failed"
+_OUTCOMES = _ANSWERED, _FAILED = ("answered", "failed")
 _TAKE_OVER_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ class Metrics:
         self._info = self._gauge("perennial_model_info")
         self._swaps = self._counter("perennial_model_swaps")
         self._swap_failures = self._counter("perennial_model_swap_failures")
+        self._model_refused = self._gauge("perennial_model_refused", mode="livemax")
+        self._problem_requests = self._counter("perennial_problem_requests")
         self._canary_ratio = self._gauge("perennial_canary_traffic_ratio")
         self._shadow = self._counter("perennial_shadow_predictions")
         self._feedback = self._counter("perennial_feedback")
@@ -121,6 +124,7 @@ class Metrics:
         self._prediction_children: dict[tuple[str, int, str], Counter] = {}
         self._character_children: dict[str, _BatchHistogram] = {}
         self._dropped_children: dict[tuple[str, str], Counter] = {}
+        self._outcome_children: dict[tuple[str, str], Counter] = {}
 
     def announce_requests(self, route: str, method: str, statuses: Iterable[int]) -> None:
         """Let the counts of requests to a route start at zero.
@@ -147,6 +151,9 @@ class Metrics:
             self._refused.labels(problem, code.value)
         self._swaps.labels(problem)
         self._swap_failures.labels(problem)
+        for outcome in _OUTCOMES:
+            key = (problem, outcome)
+            self._outcome_children[key] = self._problem_requests.labels(problem, outcome)
 
     def announce_version(
         self, problem: str, version: int, classes: Iterable[str], *, takes_texts: bool
@@ -180,6 +187,14 @@ class Metrics:
         if latency is None:
             latency = self._latency_children[route] = self._latency.labels(route)
         latency.observe(seconds)
+
+    def classified(self, problem: str, *, failed: bool = False) -> None:
+        """Count a request that reached a model."""
+        key = (problem, _FAILED if failed else _ANSWERED)
+        counter = self._outcome_children.get(key)
+        if counter is None:
+            counter = self._outcome_children[key] = self._problem_requests.labels(*key)
+        counter.inc()
 
     def predicted(self, problem: str, version: int, label: str, count: int) -> None:
         """Count predictions of one class."""
@@ -217,6 +232,10 @@ class Metrics:
     def swap_failed(self, problem: str) -> None:
         """Count a version that was refused, or could not be fetched."""
         self._swap_failures.labels(problem).inc()
+
+    def refuses(self, problem: str, alias: str, *, now: bool) -> None:
+        """Say whether the version that an alias names is not used, for as long as that is so."""
+        self._model_refused.labels(problem, alias).set(1 if now else 0)
 
     def canary(self, problem: str, *, share: float, shadow: bool) -> None:
         """Say which share of the requests the canary answers, or sees."""

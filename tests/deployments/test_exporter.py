@@ -1,18 +1,30 @@
 """Prometheus learns from the exporter what flows, registry and Prefect know."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from mlflow import MlflowClient
+from prefect.states import State
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments import exporter
+from deployments.console.board import Board
 from deployments.deployed import deployed_flows
-from deployments.exporter import Sources, flow_runs, measurements, production, sources
+from deployments.exporter import (
+    Sources,
+    disk,
+    findings,
+    flow_runs,
+    measurements,
+    production,
+    sources,
+)
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.local import embedded
@@ -39,6 +51,32 @@ def exposed(collector: Sources) -> dict[tuple[str, tuple[tuple[str, str], ...]],
     }
 
 
+def looked(settings: Settings) -> Board:
+    """The board after a look at all problems."""
+    board = Board(settings, 1.0)
+    board.gather()
+    return board
+
+
+def deploy(name: str, *, tags: Sequence[str] = ("perennial",)) -> UUID:
+    """Give Prefect a flow with a deployment for the problem `reviews`, and return its id."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        flow = client.create_flow_from_name(name)
+        return client.create_deployment(flow, "reviews", tags=list(tags))
+
+
+def run_of(deployment: UUID, *states: State[Any]) -> None:
+    """Let a run of a deployment go through these states."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(deployment, state=states[0])
+        for state in states[1:]:
+            client.set_flow_run_state(run.id, state, force=True)
+
+
 def test_the_latest_figures_of_a_flow_are_exported_with_flow_and_problem(
     machine: Settings, problem: Problem, mongodb_server: str
 ) -> None:
@@ -48,17 +86,17 @@ def test_the_latest_figures_of_a_flow_are_exported_with_flow_and_problem(
     record("monitor", problem, [Gauge("drift_score", 0.7, drift)])
     record("retrain", problem, [Gauge("snapshot_documents", 12)])
 
-    found = exposed(Sources([("mongodb", lambda: measurements(machine))]))
+    seen = exposed(Sources(tuple(sources(machine, None, looked(machine)))))
 
     of = (("flow", "monitor"), ("problem", problem.name))
-    assert found["perennial_drift_score", tuple(sorted([*of, *drift.items()]))] == 0.7
-    assert found["perennial_flow_last_success_timestamp_seconds", of] >= before
+    assert seen["perennial_drift_score", tuple(sorted([*of, *drift.items()]))] == 0.7
+    assert seen["perennial_flow_last_success_timestamp_seconds", of] >= before
     retrain = (("flow", "retrain"), ("problem", problem.name))
-    assert found["perennial_snapshot_documents", retrain] == 12
+    assert seen["perennial_snapshot_documents", retrain] == 12
     assert (
-        found["perennial_flow_deadline_timestamp_seconds", retrain] > datetime.now(UTC).timestamp()
+        seen["perennial_flow_deadline_timestamp_seconds", retrain] > datetime.now(UTC).timestamp()
     )
-    assert found["perennial_source_up", (("source", "mongodb"),)] == 1
+    assert seen["perennial_source_up", (("source", "mongodb"),)] == 1
 
 
 def test_every_metric_is_exported_with_its_help_and_labels(machine: Settings) -> None:
@@ -144,19 +182,21 @@ def test_a_problem_file_that_cannot_be_used_hides_no_figures_of_the_others(
     films = problem.model_copy(update={"name": "films"})
     for each in (problem, films):
         record("retrain", each, [Gauge("snapshot_documents", 12)])
-    exported = Sources(tuple(sources(machine, None)))
+    board = Board(machine, 1.0)
+    exported = Sources(tuple(sources(machine, None, board)))
 
     for _ in range(3):
-        found = exposed(exported)
+        board.gather()
+        seen = exposed(exported)
 
     for name in ("reviews", "films"):
         of = (("flow", "retrain"), ("problem", name))
-        assert found["perennial_snapshot_documents", of] == 12
-        assert ("perennial_flow_deadline_timestamp_seconds", of) in found
+        assert seen["perennial_snapshot_documents", of] == 12
+        assert ("perennial_flow_deadline_timestamp_seconds", of) in seen
         of = (("file", f"{name}.yaml"), ("problem", name))
-        assert found["perennial_problem_file_valid", of] == 1
+        assert seen["perennial_problem_file_valid", of] == 1
     of = (("file", "books.yaml"), ("problem", "books"))
-    assert found["perennial_problem_file_valid", of] == 0
+    assert seen["perennial_problem_file_valid", of] == 0
     (warning,) = [record.message for record in caplog.records if str(broken) in record.message]
     assert warning == (
         f"The problem books is left out: {broken}, line {len(text.splitlines()) + 2}: "
@@ -218,19 +258,32 @@ def test_servers_are_not_asked_more_often_than_every_few_seconds(machine: Settin
     assert len(asked) == 1
 
 
-def test_flow_runs_are_counted_by_flow_and_state(prefect_api: str) -> None:
-    from prefect import flow
+def counted(api: str, flow: str) -> dict[tuple[str, str], float]:
+    """How many runs of a flow the exporter counts: (problem, state) -> number."""
+    return {
+        (labels["problem"], labels["state"]): each.value
+        for each in flow_runs(api)
+        if (labels := dict(each.labels))["flow"] == flow
+    }
 
-    @flow(name="counted")
-    def counted() -> int:
-        return 1
 
-    counted()
-    counted()
+def test_runs_are_counted_by_flow_problem_and_state_those_of_others_and_the_future_are_not(
+    prefect_api: str,
+) -> None:
+    from prefect.states import Completed, Failed, Scheduled
 
-    found = {each.labels: each.value for each in flow_runs(prefect_api)}
-    assert found[("flow", "counted"), ("state", "completed")] == 2
-    assert found[("flow", "counted"), ("state", "failed")] == 0
+    deployment = deploy("counted")
+    for _ in range(2):
+        run_of(deployment, Scheduled(), Completed())
+    run_of(deployment, Scheduled(), Failed())
+    run_of(deployment, Scheduled(scheduled_time=datetime.now(UTC) + timedelta(minutes=20)))
+    run_of(deploy("of-another-team", tags=["theirs"]), Scheduled(), Failed())
+
+    assert counted(prefect_api, "counted") == {
+        ("reviews", "completed"): 2,
+        ("reviews", "failed"): 1,
+    }
+    assert counted(prefect_api, "of-another-team") == {}
 
 
 @pytest.mark.parametrize("hours", [0, 30])
@@ -238,33 +291,83 @@ def test_flow_runs_are_counted_by_flow_and_state(prefect_api: str) -> None:
 def test_a_run_that_a_worker_took_and_that_does_not_begin_is_pending_for_as_long_as_that_lasts(
     prefect_api: str, name: str, hours: int
 ) -> None:
-    from prefect import flow
-    from prefect.client.orchestration import get_client
     from prefect.states import Pending, Scheduled
 
-    @flow(name=f"waits-{name}-{hours}")
-    def waits() -> None:
-        """Do nothing; it is never called."""
-
     due = Scheduled(scheduled_time=datetime.now(UTC) - timedelta(hours=hours))
+    flow = f"waits-{name}-{hours}"
+    run_of(deploy(flow), due, Pending(name=name))
+
+    assert counted(prefect_api, flow)["reviews", "pending"] == 1
+
+
+def test_a_flow_has_failed_until_its_next_run_succeeds(
+    machine: Settings, problem: Problem, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.states import Cancelled, Completed, Crashed, Failed, Scheduled
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    deployment, other, asked = deploy("monitor"), deploy("tidy"), deploy("rollback")
+
+    def failed() -> dict[str, float]:
+        of = "perennial_flow_failed"
+        seen = exposed(Sources([("status", lambda: findings(looked(machine)))]))
+        return {dict(labels)["flow"]: value for (name, labels), value in seen.items() if name == of}
+
+    run_of(other, Scheduled(), Completed())
+    # Whoever asks for a rollback reads why there is none.
+    run_of(asked, Scheduled(), Failed())
+    run_of(deployment, Scheduled(), Crashed())
+    assert failed() == {"monitor": 1, "tidy": 0, "rollback": 0}
+
+    run_of(deployment, Scheduled(), Cancelled())
+    assert failed()["monitor"] == 1
+
+    run_of(deployment, Scheduled(), Completed())
+    assert failed()["monitor"] == 0
+
+
+def test_a_flow_that_has_never_succeeded_is_due_since_it_is_deployed_unless_it_is_paused(
+    machine: Settings,
+    write_problem: Callable[..., Problem],
+    prefect_api: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import CronSchedule
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    problem = write_problem(schedule={"retrain": "0 3 * * *"})
+    deployment = deploy("retrain")
+    of = (("flow", "retrain"), ("problem", "reviews"))
+
+    def due() -> float | None:
+        seen = exposed(Sources([("status", lambda: findings(looked(machine)))]))
+        return seen.get(("perennial_flow_deadline_timestamp_seconds", of))
+
+    times = problem.schedule.times_after("retrain", datetime.now(UTC))
+    assert due() == [next(times), next(times)][1].timestamp()
+
     with get_client(sync_client=True) as client:
-        run = client.create_flow_run(waits, state=due)
-        client.set_flow_run_state(run.id, Pending(name=name), force=True)
+        schedule = DeploymentScheduleCreate(schedule=CronSchedule(cron="0 3 * * *"), active=False)
+        client.create_deployment_schedules(deployment, [(schedule.schedule, False)])
+    assert due() is None
 
-    found = {each.labels: each.value for each in flow_runs(prefect_api)}
 
-    assert found[("flow", waits.name), ("state", "pending")] == 1
+def test_the_free_part_of_the_disk_is_exported(machine: Settings) -> None:
+    seen = exposed(Sources([("disk", lambda: disk(machine))]))
+
+    assert 0 < seen["perennial_disk_free_ratio", ()] <= 1
 
 
 def test_a_flow_that_has_not_run_yet_is_counted_from_zero(
     tmp_path: Path,
 ) -> None:
     with embedded.server(Settings(data_dir=tmp_path), "prefect") as port:
-        found = {each.labels: each.value for each in flow_runs(f"http://127.0.0.1:{port}/api")}
-
-    for flow in deployed_flows():
-        for state in ("completed", "failed", "crashed", "timedout", "late", "cancelled"):
-            assert found[("flow", flow), ("state", state)] == 0
+        api = f"http://127.0.0.1:{port}/api"
+        for flow in deployed_flows():
+            for state in ("completed", "failed", "crashed", "timedout", "late", "cancelled"):
+                assert counted(api, flow)["", state] == 0
 
 
 def test_prefect_that_does_not_answer_is_named(machine: Settings) -> None:
@@ -288,14 +391,11 @@ def test_a_prefect_with_a_password_is_asked_with_it(
 
 
 def test_prefect_is_asked_only_where_it_has_an_address(machine: Settings) -> None:
-    assert [name for name, _ in sources(machine, None)] == ["problems", "mongodb", "registry"]
+    always = ["problems", "status", "disk", "mongodb", "registry"]
+    board = Board(machine, 1.0)
+    assert [name for name, _ in sources(machine, None, board)] == always
     api = os.environ.get("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    assert [name for name, _ in sources(machine, api)] == [
-        "problems",
-        "mongodb",
-        "registry",
-        "prefect",
-    ]
+    assert [name for name, _ in sources(machine, api, board)] == [*always, "prefect"]
 
 
 @pytest.mark.usefixtures("registry")

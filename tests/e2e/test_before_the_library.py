@@ -17,6 +17,7 @@ import pytest
 
 from perennial.settings import PROJECT
 from tests.e2e import conftest as sites
+from tests.schemas import make_mlflow_earlier, make_prefect_earlier
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -31,6 +32,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     with tarfile.open(_STORED / "data.tar.xz") as archive:
         archive.extractall(folder / "unpacked", filter="data")
     (folder / "unpacked").rename(folder / "renamed")
+    # As if its libraries had been earlier ones, too.
+    make_mlflow_earlier(folder / "renamed" / ".data" / "mlflow" / "mlflow.db")
+    make_prefect_earlier(folder / "renamed" / ".data" / "prefect" / "prefect.db")
     shutil.copytree(_STORED / "problems", folder / "renamed" / "problems")
     plain = {
         name: value for name, value in os.environ.items() if not sites.CONFIGURATION.match(name)
@@ -44,9 +48,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
 
 
 def run(environment: Mapping[str, str], *arguments: str) -> str:
-    """Run a flow, and return what it prints."""
+    """Run a command, and return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "flows", *arguments],
+        [sys.executable, "-m", "deployments", *arguments],
         cwd=PROJECT,
         env={**environment, "COLUMNS": "200"},
         capture_output=True,
@@ -72,6 +76,8 @@ def classify(url: str, problem: str, inputs: list[Any]) -> list[dict[str, Any]]:
 def test_stored_versions_are_served_compared_and_rolled_back(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:
+    assert run(environment, "upgrade").count(" went from revision ") == 2
+
     with sites.serving(environment, tmp_path / "service.log") as url:
         for problem, stored in EXPECTED.items():
             production = stored["versions"][str(stored["aliases"]["production"])]

@@ -17,7 +17,7 @@ from perennial.settings import PROJECT
 from tools import programs
 from tools.rules import FILE, SOURCE, derived
 
-CASES = FILE.with_name("rules_test.yml")
+CASES = sorted(FILE.parent.glob("*_test.yml"))
 ALERTMANAGER = PROJECT / "compose" / "alertmanager" / "alertmanager.yml"
 
 
@@ -33,7 +33,7 @@ def _alerts() -> Iterator[dict[str, Any]]:
 def _check(program: str, *arguments: str) -> None:
     done = subprocess.run(
         [programs.require(program), *arguments],
-        cwd=CASES.parent,
+        cwd=FILE.parent,
         capture_output=True,
         text=True,
         check=False,
@@ -51,12 +51,12 @@ def test_prometheus_takes_rules_and_configuration() -> None:
 
 
 def test_every_alert_fires_when_it_must_and_only_then() -> None:
-    _check("promtool", "test", "rules", CASES.name)
+    _check("promtool", "test", "rules", *(file.name for file in CASES))
 
 
 def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
     firing, quiet = set(), set()
-    for case in _load(CASES)["tests"]:
+    for case in (case for file in CASES for case in _load(file)["tests"]):
         for asked in case["alert_rule_test"]:
             expected = asked.get("exp_alerts", [])
             firing |= {(asked["alertname"], one["exp_labels"]["severity"]) for one in expected}
@@ -83,6 +83,21 @@ def test_every_runbook_says_what_it_means_where_to_look_and_what_to_do() -> None
     for name, section in sections.items():
         for part in ("**It means**", "**Look here**", "**Do this**"):
             assert part in section, name
+
+
+@pytest.mark.parametrize(
+    ("namespace", "receiver"),
+    [
+        ("perennial-production", "page"),
+        ("", "page"),
+        ("perennial-staging", "ticket"),
+        ("perennial-local", "ticket"),
+    ],
+)
+def test_only_production_wakes_somebody(namespace: str, receiver: str) -> None:
+    labels = ["severity=page", "alertname=ServiceDown", f"namespace={namespace}"]
+    config = f"--config.file={ALERTMANAGER}"
+    _check("amtool", "config", "routes", "test", config, f"--verify.receivers={receiver}", *labels)
 
 
 def test_alertmanager_takes_its_configuration() -> None:

@@ -40,4 +40,5 @@ def increase(metric: str, by: str) -> str:
 
 def runs(by: str, extra: str = "") -> str:
     """Return the query of the runs of flows in the last hour."""
-    return f"max by ({by}) ({series('perennial_flow_runs_last_hour')}{{{HERE}{extra}}})"
+    runs = series("perennial_flow_runs_last_hour")
+    return f"sum by ({by}) (max by (flow, problem, state) ({runs}{{{HERE}{extra}}}))"

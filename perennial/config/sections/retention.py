@@ -16,7 +16,7 @@ class Retention(Schema):
         default=20, ge=2, description="newest versions that are kept, whatever became of them"
     )
     runs: timedelta = Field(
-        default=timedelta(days=90),
+        default=timedelta(days=30),
         ge=timedelta(days=1),
         description="how long runs are kept that made none of the kept versions",
     )

@@ -17,6 +17,8 @@ from perennial.documents.documents import snapshot_digest
 from perennial.documents.judgement import JUDGED, Rules
 from perennial.documents.revisions import COLUMNS
 from perennial.errors import OutsideError
+from perennial.formats import SNAPSHOT as SNAPSHOT_FORMAT
+from perennial.formats import require_readable
 from perennial.inputs.base import TextInputs
 
 REVISION, SNAPSHOT, SAMPLE = "revision", "snapshot", "sample"
@@ -117,7 +119,7 @@ class Snapshot:
     def as_json(self) -> str:
         """Return the record as JSON, without what names the problem and the place of the table."""
         said = {name: value for name, value in vars(self).items() if name not in ("problem", "uri")}
-        said["accounts"] = self.accounts.as_json()
+        said |= {"format": SNAPSHOT_FORMAT, "accounts": self.accounts.as_json()}
         if self.draft is not None:
             said["draft"] = vars(self.draft) | {"rules": vars(self.draft.rules)}
         return json.dumps(said, default=lambda value: value.isoformat())
@@ -126,6 +128,11 @@ class Snapshot:
 def from_json(problem: str, uri: str, record: str) -> Snapshot:
     """Return a snapshot from its record."""
     said = _with_times(json.loads(record))
+    require_readable(
+        f"Snapshot {said.get('version')} of {problem!r} at {uri} (DATA_URI)",
+        said.pop("format", SNAPSHOT_FORMAT),
+        SNAPSHOT_FORMAT,
+    )
     said["accounts"] = Accounts.read(said["accounts"])
     if said["draft"] is not None:
         draft = _with_times(said["draft"])

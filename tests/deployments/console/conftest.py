@@ -46,7 +46,7 @@ def open_console(machine: Settings) -> Callable[..., TestClient]:
         settings = ConsoleSettings(api_key_hashes=keys)
         folder = machine.problems_dir.parent
         console = Console(made, histories, settings, links, folder)
-        app: Starlette = application(machine, console)
+        app: Starlette = application(machine, console, made)
         return TestClient(app, base_url="http://console", follow_redirects=False)
 
     return open_

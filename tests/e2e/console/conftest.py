@@ -60,7 +60,7 @@ def console(machine: Settings) -> Iterator[Callable[..., str]]:
                 shown or links(machine, settings),
                 machine.problems_dir.parent,
             )
-            address = stack.enter_context(answering(application(machine, made)))
+            address = stack.enter_context(answering(application(machine, made, board)))
             wait_until(lambda: board.gathered, "the first facts are there")
             return address
 

@@ -11,7 +11,7 @@ import pytest
 from perennial.registry.model_version import ModelVersion
 from perennial.status.facts import Facts
 from perennial.status.rules import RULES, STATES, find, state_of
-from perennial.status.runs import Automatic
+from perennial.status.runs import Automatic, Run
 from perennial.status.versions import Versions
 from perennial.stores.measurements import Gauge, Measurement
 
@@ -80,7 +80,15 @@ def test_a_healthy_problem_has_no_finding() -> None:
         (
             replace(HEALTHY, due={"retrain": NOW - timedelta(minutes=1)}),
             "flow_is_overdue",
-            "retrain last succeeded on 2026-06-01 03:00 UTC",
+            "and last succeeded on 2026-06-01 03:00 UTC",
+        ),
+        (
+            replace(
+                HEALTHY,
+                automatic=Automatic(failed={"monitor": Run("1", "Crashed", NOW, True, True)}),
+            ),
+            "run_has_failed",
+            "The last run of monitor ended as Crashed",
         ),
         (
             replace(

@@ -51,7 +51,7 @@ def words_and_fields(*texts: str) -> Expert:
         ]
         columns = ColumnTransformer([*vectors, ("fields", _encoded(), others)])
         model = make_pipeline(columns, LinearSVC(C=0.5))
-        filled = {name: "" for name in texts}
+        filled = dict.fromkeys(texts, "")
         return _predicted(model, rows.fillna(filled), labels, asked.fillna(filled))
 
     return expert

@@ -1,4 +1,4 @@
-"""The product: `init`, `seed` and `retrain` without an edit, and the expert on the same documents."""
+"""The product: `init`, `seed` and `retrain` without an edit, beside an expert."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.problems.base import DataSet
+from benchmarks.problems.base import DataSet, Labels
 
 # The ids of the documents say which rows of the file they are.
 _ID = "_id"
@@ -117,7 +117,7 @@ def measure(name: str, data: DataSet, folder: Path) -> Measured:
         labels=data.rows[data.label].nunique(),
         holdout=len(sides[1]),
         metric=data.metric,
-        ours=_metric(data.metric, predictions.truth, predictions.predicted),
+        ours=metric_of(data.metric, predictions.truth, predictions.predicted),
         expert=expert,
         challenger=challenger.name,
         outcome=retraining.verdict.outcome,
@@ -162,14 +162,18 @@ def _expert(data: DataSet, learned: list[int], judging: list[int]) -> float:
     fields = data.rows.drop(columns=data.label)
     labels = data.rows[data.label].astype(str).to_numpy(np.str_)
     said = data.expert(fields.iloc[learned], labels[learned], fields.iloc[judging])
-    names, truth = np.unique(labels[[*judging, *learned]], return_inverse=True)
-    rarer = np.argsort(np.bincount(truth), kind="stable")
-    codes = {name: place for place, name in enumerate(names[rarer[::-1]])}
-    found = [np.array([codes[each] for each in part]) for part in (labels[judging], said)]
-    return _metric(data.metric, *found)
+    return scored(data.metric, labels[judging], said, learned=labels[learned])
 
 
-def _metric(name: str, truth: Any, predicted: Any) -> float:
+def scored(name: str, truth: Labels, said: Labels, *, learned: Labels) -> float:
+    """Return a metric of labels; F1 is that of the label that is rarest among those learned."""
+    names, counts = np.unique(learned, return_counts=True)
+    ordered = [*names[np.argsort(-counts, kind="stable")], *set(truth) - set(names)]
+    codes = {name: place for place, name in enumerate(ordered)}
+    return metric_of(name, *(np.array([codes[each] for each in part]) for part in (truth, said)))
+
+
+def metric_of(name: str, truth: Any, predicted: Any) -> float:
     """Return accuracy, or the F1 of the last of two classes."""
     from sklearn.metrics import accuracy_score, f1_score
 

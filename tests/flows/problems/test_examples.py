@@ -62,6 +62,10 @@ def test_an_example_becomes_a_first_version(name: str, documents: int, accuracy:
     assert retraining.verdict.outcome == "promoted", retraining.verdict.reason
     assert retraining.evaluation is not None
     assert retraining.evaluation.metrics["accuracy"].value >= accuracy
+    assert retraining.diagnosis is not None
+    first = [each.field for each in retraining.diagnosis.fields[:2]]
+    assert not first or {*first} <= {"name", "sex", "pclass"}
+    assert bool(first) == (name == "passengers")
     assert seed(name).added == 0
     _ask(name)
 
@@ -69,7 +73,9 @@ def test_an_example_becomes_a_first_version(name: str, documents: int, accuracy:
 def _ask(name: str) -> None:
     """Ask what the pages ask."""
     if name == "chinese-reviews":
-        labels = _labels(name, ["房间很干净，服务也很好，下次还会来", "质量太差了，非常失望，再也不买了"])
+        labels = _labels(
+            name, ["房间很干净 服务也很好 下次还会来", "质量太差了 非常失望 再也不买了"]
+        )
         assert labels == ["positive", "negative"]
     elif name == "intents":
         labels = _labels(name, ["My card still has not arrived", "the machine ate my card"])

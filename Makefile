@@ -123,7 +123,7 @@ lint: .venv/dev check-manifests check-openapi ## format, lint, types, imports, m
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/yamllint --strict .github problems benchmarks/problems k8s compose.yaml
+	$(BIN)/yamllint --strict .github problems benchmarks/tutorial/problem.yaml k8s compose.yaml
 	$(BIN)/actionlint .github/workflows/*.yaml
 	$(BIN)/zizmor --quiet --offline .github
 

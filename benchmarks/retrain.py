@@ -2,7 +2,7 @@
 
 python -m benchmarks.retrain
 
-Both sides do the work of `benchmarks/problems/tutorial.yaml` on the 25,000 IMDb reviews, as
+Both sides do the work of `benchmarks/tutorial/problem.yaml` on the 25,000 IMDb reviews, as
 processes that start from nothing but the documents: two preparations, three bags of words, five
 candidates that are compared on validation documents, the best one fitted again on the whole
 training part and evaluated on a fifth of the documents; MLflow runs, model version and alias. The
@@ -114,7 +114,7 @@ class Ours:
 
 def problem_with(candidate: str | None) -> dict[str, Any]:
     """Return the film reviews' problem, with one candidate or all."""
-    problem: dict[str, Any] = YAML().load(PROJECT / "benchmarks" / "problems" / "tutorial.yaml")
+    problem: dict[str, Any] = YAML().load(PROJECT / "benchmarks" / "tutorial" / "problem.yaml")
     if candidate is not None:
         chosen = problem["candidates"][candidate]
         problem["candidates"] = {candidate: chosen}

@@ -2,6 +2,7 @@
 
 perennial seed sentiment
 perennial seed iris
+perennial seed intents
 perennial seed sentiment --file texts.csv --text-column body --label-column verdict
 perennial seed sentiment --file texts.tsv.gz --id-column number --encoding windows-1252
 """
@@ -10,14 +11,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from perennial.config.loader import load_problem
 from perennial.files.labelled import open_labelled
 from perennial.settings import get_settings
-from tasks.data.datasets import builtin_rows
+from tasks.data.datasets import builtin_file, builtin_rows
+from tasks.data.examples import bring_example
 from tasks.data.seed import SeedResult, TableRows, load
 from tasks.orchestration.retries import quiet_prefect_logs
+
+_EXAMPLES = Path(__file__).with_name("examples")
 
 
 @flow(name="seed", flow_run_name="seed {problem}")
@@ -33,6 +37,8 @@ def seed(
     replace: bool = False,
 ) -> SeedResult:
     """Load labelled documents into MongoDB; run twice, it adds nothing twice.
+
+    The problem's file of an example comes along where the project has none of its name.
 
     Parameters
     ----------
@@ -55,7 +61,11 @@ def seed(
         how many differ, and they stay as they are.
     """
     quiet_prefect_logs()
-    spec = load_problem(get_settings().problem_file(problem))
+    settings = get_settings()
+    if bring_example(problem, settings.problems_dir, _EXAMPLES):
+        get_run_logger().info("%s is the file of this example.", settings.problem_file(problem))
+    spec = load_problem(settings.problem_file(problem))
+    file = file or builtin_file(spec)
     if file is None:
         return load(spec, TableRows(spec, builtin_rows(spec, source)), replace=replace)
     documents = open_labelled(

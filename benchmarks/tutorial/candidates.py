@@ -1,4 +1,4 @@
-"""The same candidates as in benchmarks/problems/tutorial.yaml, as a tutorial writes them down."""
+"""The same candidates as in benchmarks/tutorial/problem.yaml, as a tutorial writes them down."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -193,7 +193,9 @@ def to_revisions(found: Iterable[Found], problem: Problem, identity: int) -> pa.
         The version of the identity that becomes their content.
     """
     inputs = inputs_of(problem)
-    rows = [_revise(each, problem, inputs, identity) for each in found]
+    # The same for all of them, and slow to find out for each.
+    sender = sender_path(problem)
+    rows = [_revise(each, problem, inputs, identity, sender) for each in found]
     schema = schema_of(inputs)
     name = inputs.column.name
     columns = []
@@ -263,7 +265,9 @@ def _records(values: list[Any], inputs: Inputs, kind: pa.DataType) -> pa.Array:
     return pa.StructArray.from_arrays(columns, names, mask=absent)
 
 
-def _revise(found: Found, problem: Problem, inputs: Inputs, identity: int) -> dict[str, Any]:
+def _revise(
+    found: Found, problem: Problem, inputs: Inputs, identity: int, sender: str
+) -> dict[str, Any]:
     document, names = found.document, problem.source.fields
     row: dict[str, Any] = {
         "id": document_key(document["_id"]),
@@ -286,7 +290,7 @@ def _revise(found: Found, problem: Problem, inputs: Inputs, identity: int) -> di
             "words": count_words(value, COUNTED_WORDS),
             "characters": len(value) if value.strip() else 0,
         }
-    return row | {"fields": _traits(document, problem), "sender": _sender(document, problem)}
+    return row | {"fields": _traits(document, problem), "sender": _text_at(document, sender)}
 
 
 def _source(document: Mapping[str, Any], path: str) -> str | None:
@@ -314,9 +318,9 @@ def sender_path(problem: Problem) -> str:
     return f"{provenance_field(read)}.{SENDER}"
 
 
-def _sender(document: Mapping[str, Any], problem: Problem) -> str | None:
-    sender = paths.read(document, sender_path(problem))
-    return sender if isinstance(sender, str) else None
+def _text_at(document: Mapping[str, Any], path: str) -> str | None:
+    found = paths.read(document, path)
+    return found if isinstance(found, str) else None
 
 
 def _traits(document: Mapping[str, Any], problem: Problem) -> dict[str, str] | None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ class LabelledFile:
         The column of the id; None takes ``_id`` where there is one, or the content of the row.
     source : str or None
         Only rows of this source.
+    most : int or None
+        How many rows are read at most, the first ones; None reads all.
 
     Raises
     ------
@@ -94,9 +96,10 @@ class LabelledFile:
         label_column: str,
         id_column: str | None = None,
         source: str | None = None,
+        most: int | None = None,
     ) -> None:
         self._names, self._table, self._inputs = problem.source.fields, table, inputs
-        self._label_column, self._chosen = label_column, source
+        self._label_column, self._chosen, self._most = label_column, source, most
         self._labels = LabelReader(problem.labels)
         self._label_names = list(problem.labels)
         columns = table.columns
@@ -151,19 +154,23 @@ class LabelledFile:
         """
         times_seen = _TimesSeen()
         self.earlier_ids.clear()
-        for row in self._table.rows():
+        for row in self._rows():
             if self._is_chosen(row):
                 yield self._document(row, times_seen)
+
+    def _rows(self) -> Iterator[Row]:
+        return islice(self._table.rows(), self._most)
 
     def _check(self) -> int:
         places: dict[str | ObjectId, int] = {}
         rows = count = 0
-        for row in self._table.rows():
+        for row in self._rows():
             rows += 1
             if not self._is_chosen(row):
                 continue
             count += 1
-            document = self._document(row, _TimesSeen())
+            # Only an id of its own is looked at here.
+            document = self._document(row, None)
             if _UNREADABLE in document:
                 self._report(row, document[_UNREADABLE]["why"])
             elif self._id_column is not None:
@@ -207,8 +214,11 @@ class LabelledFile:
     def _is_chosen(self, row: Row) -> bool:
         return self._chosen is None or self._source(row) == self._chosen
 
-    def _document(self, row: Row, times_seen: _TimesSeen) -> Document:
-        """Return a row as a document; one that says why, if it cannot be read."""
+    def _document(self, row: Row, times_seen: _TimesSeen | None) -> Document:
+        """Return a row as a document; one that says why, if it cannot be read.
+
+        Without the times that contents were seen, a document gets no id of its content.
+        """
         if row.wrong is not None:
             return self._unreadable(row, row.wrong, row.written, times_seen)
         try:
@@ -223,25 +233,30 @@ class LabelledFile:
         written = str(list(row.values.values()))[:WRITTEN].encode("utf-8", "replace").decode()
         return self._unreadable(row, why, written, times_seen)
 
-    def _unreadable(self, row: Row, why: str, written: str, times_seen: _TimesSeen) -> Document:
+    def _unreadable(
+        self, row: Row, why: str, written: str, times_seen: _TimesSeen | None
+    ) -> Document:
         written = written.encode("utf-8", "replace").decode()
         source = stem_of(self._table.path)
         said = {"file": self._table.path.name, self._table.unit: row.place, "why": why}
+        key = None
+        if times_seen is not None:
+            key = content_id(source, [why, written], times_seen.written)
         return {
-            _ID: content_id(source, [why, written], times_seen.written),
+            _ID: key,
             self._names.created_at: self._now,
             self._names.source: source,
             _UNREADABLE: {**said, "written": written},
         }
 
-    def _readable(self, row: Row, times_seen: _TimesSeen) -> Document:
+    def _readable(self, row: Row, times_seen: _TimesSeen | None) -> Document:
         given = as_text(paths.read(row.values, self._label_column))
         label = None if given is paths.MISSING else self._labels.read(given)
         read = self._inputs.read(row)
         values = {name: self._of_one_type(name, value) for name, value in read.items()}
         source = self._source(row)
         key = self._id(row)
-        if key is None:
+        if key is None and times_seen is not None:
             is_name = given in self._label_names
             identifying = [given if is_name else common_reading(given)]
             identifying += self._inputs.identifying(row, read)
@@ -317,6 +332,7 @@ def open_labelled(
     id_column: str | None = None,
     encoding: str | None = None,
     source: str | None = None,
+    most: int | None = None,
 ) -> LabelledFile:
     """Return the documents of a file.
 
@@ -329,7 +345,7 @@ def open_labelled(
     text_column, label_column : str or None
         The columns of text and label; None takes those that are named as the problem's fields, or
         else text and label.
-    id_column, source
+    id_column, source, most
         As of `LabelledFile`.
     encoding : str or None
         The encoding of the file; None finds it.
@@ -345,6 +361,7 @@ def open_labelled(
         label_column=label_column or column_of(table, label, LABEL_COLUMN),
         id_column=id_column,
         source=source,
+        most=most,
     )
 
 

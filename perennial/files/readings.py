@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from perennial import paths
 from perennial.fields import KINDS
 from perennial.fields.base import is_missing
+
+# Longer ones are texts, which seldom repeat.
+_SHORT = 40
 
 
 def is_other_reading(stored: Any, given: Any) -> bool:
@@ -39,6 +43,16 @@ def common_reading(value: Any) -> Any:
     Different values may have one, such as ``01`` and ``1``. None says that there is no value.
     """
     value = as_text(value)
+    # The values of a column repeat, and to read one takes two kinds.
+    return _of_text(value) if type(value) is str and len(value) <= _SHORT else _common(value)
+
+
+@lru_cache(maxsize=2**14)
+def _of_text(text: str) -> Any:
+    return _common(text)
+
+
+def _common(value: Any) -> Any:
     if value is paths.MISSING or is_missing(value):
         return None
     for kind in ("number", "boolean"):

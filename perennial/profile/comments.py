@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from perennial.commands import counted
 from perennial.fields import KINDS
 from perennial.files.rows import listed
 from perennial.files.storable import field_name
@@ -44,7 +45,8 @@ def comments_at(draft: Draft) -> dict[Place, str]:
             f"{findings.text.near_copies:.0%} are near-copies, made of a few templates"
         )
     for label in draft.labels:
-        found["labels", label.name] = f"{label.rows:,} documents, {label.rows / labelled:.1%}"
+        share = label.rows / labelled
+        found["labels", label.name] = f"{counted(label.rows, 'document')}, {share:.1%}"
     for each in findings.fields:
         found["inputs", field_name(each.name)] = "; ".join(_about_field(each))
     return {place: comment for place, comment in found.items() if comment}
@@ -74,14 +76,16 @@ def _about_field(each: Described) -> Iterator[str]:
     if each.role in (Role.CATEGORY, Role.BOOLEAN):
         yield f"{each.distinct:,} values"
     if each.column.missing:
-        yield f"missing in {each.column.missing:,} rows"
+        yield f"missing in {counted(each.column.missing, 'row')}"
     if each.note:
         yield each.note
 
 
 def _about_labels(draft: Draft) -> list[str]:
     empty = draft.findings.unlabelled
-    return [f"{empty:,} rows have no label and go to quarantine"] if empty else []
+    if not empty:
+        return []
+    return [f"{counted(empty, 'row has', 'rows have')} no label: in quarantine"]
 
 
 def _about_inputs(draft: Draft) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from perennial.commands import counted
 from perennial.errors import OutsideError
 from perennial.fields import KINDS
 from perennial.files.rows import listed
@@ -244,6 +245,11 @@ def _no_label(
             f"No column could be a label: all of them are numbers with many values, "
             f"{listed(continuous)}, and Perennial classifies; make classes of one, such as low "
             "and high."
+        )
+    if len(columns) == 1:
+        return OutsideError(
+            f"The only column, {listed(list(columns))}, could not be a label, which repeats a few "
+            f"values in its {counted(table.rows, 'row')}; add one with the label of each row."
         )
     return OutsideError(
         f"None of the {len(columns):,} columns could be a label, which repeats a few values in its "

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -14,12 +15,25 @@ from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from tasks.data.seed import read_file, reviews_file
 
+# Files of this package; README.md there says where they are from.
+_FILES = Path(__file__).with_name("files")
+_FILE_NAMES: Mapping[str, str] = {
+    "bank-questions": "bank-questions.csv.gz",
+    "chinese-reviews": "chinese-reviews.csv.gz",
+    "passengers": "passengers.csv.gz",
+}
 _IMDB = "imdb"
 _UNIT = re.compile(r" \([a-z]+\)$")
 
 
+def builtin_file(problem: Problem) -> Path | None:
+    """Return the file of the dataset that a problem names; None if it is none of those in files."""
+    name = _FILE_NAMES.get(problem.source.dataset or "")
+    return None if name is None else _FILES / name
+
+
 def builtin_rows(problem: Problem, source: str | None = None) -> pa.Table:
-    """Return the labelled rows of the dataset that a problem names.
+    """Return the labelled rows of the dataset that a problem names, if it is in no file.
 
     Parameters
     ----------
@@ -41,7 +55,7 @@ def builtin_rows(problem: Problem, source: str | None = None) -> pa.Table:
     name = problem.source.dataset
     read = _DATASETS.get(name or "")
     if read is None:
-        known = ", ".join(sorted(_DATASETS))
+        known = ", ".join(sorted([*_DATASETS, *_FILE_NAMES]))
         said = "no source.dataset" if name is None else f"source.dataset {name!r}"
         raise OutsideError(
             f"problems/{problem.name}.yaml names {said}: name a file, or one of {known}."

@@ -25,8 +25,8 @@ _IN_SECONDS = 120
 
 def check_file(problem: Problem, file: Path, *, encoding: str | None = None) -> Trial:
     """Return what a retraining would make of a file, as `perennial seed` would load it."""
-    documents = open_labelled(problem, file, encoding=encoding)
-    return try_documents(islice(documents, MOST_DOCUMENTS), problem)
+    documents = open_labelled(problem, file, encoding=encoding, most=MOST_DOCUMENTS)
+    return try_documents(documents, problem)
 
 
 def check_collection(settings: Settings, problem: Problem) -> Trial | None:

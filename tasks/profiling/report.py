@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from perennial.commands import counted
 from perennial.files.rows import listed
 from perennial.profile.columns import Described
 from perennial.profile.comments import about_text
@@ -31,7 +32,7 @@ def columns_table(draft: Draft) -> TextTable:
     more = len(findings.columns) - _COLUMNS
     if more > 0:
         rows.append((f"and {more:,} more", "", "", "", ""))
-    title = f"{draft.problem.name}: {findings.table.rows:,} rows"
+    title = f"{draft.problem.name}: {counted(findings.table.rows, 'row')}"
     return TextTable(title, ("column", "used as", "missing", "values", "example"), rows)
 
 
@@ -43,7 +44,7 @@ def facts(draft: Draft) -> Iterator[tuple[str, str]]:
     more = len(counts) - len(shown)
     yield "labels", ", ".join(shown) + (f" and {more:,} more" if more else "")
     if findings.unlabelled:
-        yield "unlabelled", f"{findings.unlabelled:,} rows, which go to quarantine"
+        yield "unlabelled", f"{counted(findings.unlabelled, 'row')} without a label, for quarantine"
     if draft.rare:
         yield "rare", f"{listed(list(draft.rare))}: left out until there are more of them"
     if findings.text is not None:

@@ -9,10 +9,12 @@ from perennial.config.problem import Problem
 from perennial.metrics.evaluation.by_label import LabelResult
 from perennial.promotion.comparison import MetricPair
 from perennial.promotion.verdict import Verdict
+from perennial.training.field_importance import FieldImportance
 from perennial.training.learning_curve import LearningCurve
 from tasks.tables.base import TextTable
 from tasks.training.diagnose import (
     BY_LABEL_FILE,
+    FIELDS_FILE,
     MOST_ISSUES,
     Diagnosis,
     LabelIssues,
@@ -20,12 +22,14 @@ from tasks.training.diagnose import (
 )
 
 # A person reads so many lines; the file with the run has all of them.
-_LABELS, _PAIRS = 20, 5
+_LABELS, _PAIRS, _FIELDS = 20, 5, 20
 
 
 def diagnosis_tables(problem: Problem, found: Diagnosis) -> Iterator[TextTable]:
-    """Yield what holds the challenger back: labels, their number, and wrong ones."""
+    """Yield what holds the challenger back: labels, fields, their number, and wrong ones."""
     yield by_label_table(found.by_label)
+    if found.fields:
+        yield fields_table(problem, found.fields)
     if found.curve is not None:
         yield curve_table(found.curve)
     if found.issues is not None:
@@ -52,6 +56,18 @@ def by_label_table(results: tuple[LabelResult, ...]) -> TextTable:
             )
             for each in shown
         ],
+    )
+
+
+def fields_table(problem: Problem, fields: tuple[FieldImportance, ...]) -> TextTable:
+    """Return a table of what each field is worth; of many, the most important ones."""
+    title = "What each field is worth to the challenger: the loss when its values are shuffled"
+    if len(fields) > _FIELDS:
+        title += f"; all {len(fields)} are in {FIELDS_FILE} of its run"
+    return TextTable(
+        title,
+        ("field", f"loss of {problem.metric}", "standard deviation"),
+        [(e.field, f"{e.loss:+.4f}", f"{e.deviation:.4f}") for e in fields[:_FIELDS]],
     )
 
 

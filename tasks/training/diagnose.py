@@ -9,7 +9,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -32,6 +32,7 @@ from perennial.registry.label_issues import (
     written,
 )
 from perennial.settings import get_settings
+from perennial.training.field_importance import FieldImportance, field_importances
 from perennial.training.label_issues import label_issues, opinion, second_opinions
 from perennial.training.learning_curve import LearningCurve, learning_curve
 from perennial.training.out_of_fold import stratified_folds
@@ -43,6 +44,7 @@ from tasks.training.evaluate import Evaluation
 from tasks.training.train import Challenger, predict
 
 BY_LABEL_FILE, CURVE_FILE = "by_label.csv", "learning_curve.csv"
+FIELDS_FILE = "field_importance.csv"
 MOST_ISSUES = 100
 _FOLDS = 5
 # All of this is seven more fits or so. Somebody who waits does so for short ones alone.
@@ -84,11 +86,14 @@ class Diagnosis:
         The labels that look wrong; None if they were not looked for.
     curve : LearningCurve or None
         What it is with fewer documents; None if that was not tried.
+    fields : tuple of FieldImportance
+        What the fields of records are worth to it, the most important one first.
     """
 
     by_label: tuple[LabelResult, ...]
     issues: LabelIssues | None = None
     curve: LearningCurve | None = None
+    fields: tuple[FieldImportance, ...] = ()
 
 
 @task(name="diagnose", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
@@ -106,7 +111,11 @@ def diagnose(
     The list of labels belongs to the retraining's run, the rest to the challenger's. Unless it is
     `thorough`, the list and the curve are left out where they take longer than a few seconds.
     """
-    found = Diagnosis(by_label=tuple(results_by_label(evaluation.predictions)))
+    found = Diagnosis(
+        by_label=tuple(results_by_label(evaluation.predictions)),
+        fields=_tried("What the fields are worth", lambda: _fields(problem, dataset, challenger))
+        or (),
+    )
     longest = LONGEST_FIT if thorough else LONGEST_FIT_WAITED_FOR
     if challenger.seconds <= longest:
         issues = _tried("Labels that look wrong", lambda: _issues(problem, dataset, challenger))
@@ -114,7 +123,7 @@ def diagnose(
             "The learning curve",
             lambda: _curve(problem, dataset, challenger, evaluation.predictions),
         )
-        found = Diagnosis(found.by_label, issues, curve)
+        found = replace(found, issues=issues, curve=curve)
     else:
         remedy = f"`{command('retrain', problem.name, '--force', '--thorough')}` looks for them"
         get_run_logger().info(
@@ -137,6 +146,21 @@ def _tried(what: str, find: Callable[[], T | None]) -> T | None:
     except Exception as error:  # noqa: BLE001 - whatever a library raises, the retraining goes on
         get_run_logger().warning("%s could not be found out: %s", what, error)
         return None
+
+
+def _fields(
+    problem: Problem, dataset: Dataset, challenger: Challenger
+) -> tuple[FieldImportance, ...]:
+    if problem.inputs is None:
+        return ()
+    return field_importances(
+        problem.metric,
+        dataset.holdout_inputs,
+        lambda some, places: predict(
+            problem, challenger.model, some, dataset.holdout_labels[places]
+        ),
+        seed=problem.seed,
+    )
 
 
 def _issues(problem: Problem, dataset: Dataset, challenger: Challenger) -> LabelIssues | None:
@@ -196,6 +220,8 @@ def _curve(
 def _keep(challenger_run: str, run_id: str, found: Diagnosis) -> None:
     registry = open_registry(get_settings())
     registry.attach(challenger_run, {BY_LABEL_FILE: _csv([asdict(e) for e in found.by_label])})
+    if found.fields:
+        registry.attach(challenger_run, {FIELDS_FILE: _csv([asdict(e) for e in found.fields])})
     if found.curve is not None:
         points = [asdict(each) for each in found.curve.points]
         registry.attach(challenger_run, {CURVE_FILE: _csv(points)})

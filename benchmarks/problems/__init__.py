@@ -1,0 +1,1 @@
+"""Quality: what a person reaches who knows nothing of us, against an expert's ten lines."""

@@ -3,7 +3,7 @@
 CHECKS := check-unit check-types check-format check-lint check-imports
 .PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-thorough test-e2e test-cluster lint format \
   docs bench lock dist release wheel clean \
-  image test-image check-manifests check-openapi check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
+  image test-image check-manifests check-openapi check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s smoke-kind \
   eks-up eks-down settings-table gates-page
 SHELL := bash
 PYTHON ?= python3
@@ -106,7 +106,7 @@ test-e2e: .venv/dev .venv/checks/done ## the whole system: its commands, pages, 
 	@$(TEST) -n 2 -m "e2e and not container and not operation"
 	@$(BIN)/pytest -n 0 -m operation tests/e2e
 
-test-cluster: .venv/dev .venv/cluster/done ## the manifests on a real API server, scheduler and controllers, built once; skipped where Go modules are not reached
+test-cluster: .venv/dev .venv/cluster/done ## the manifests on a real Kubernetes API server, scheduler and controllers, built once
 	@$(BIN)/python -m tools.cluster
 	@$(BIN)/pytest -n 0 -m cluster tests/cluster
 
@@ -240,6 +240,9 @@ undo: ## go back to what ran before in k8s/overlays/$OVERLAY
 
 smoke-k8s: .venv/local ## the local overlay on the cluster of KUBECONFIG, to serve, update, roll back
 	k8s/scripts/smoke_k8s.sh
+
+smoke-kind: .venv/local ## the same on a cluster of its own, which kind makes of Docker's containers
+	k8s/scripts/smoke_kind.sh
 
 eks-up: .venv/dev ## a cluster on AWS and all it needs; costs money
 	k8s/scripts/eks_up.sh

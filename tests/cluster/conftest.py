@@ -40,7 +40,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         assert done.returncode == 0, done.stderr
         for name in NAMESPACES:
             assert found.kubectl("create", "namespace", name).returncode == 0
+        wait_for_account(found, "default")
         yield found
+
+
+def wait_for_account(cluster: Cluster, namespace: str) -> None:
+    """Wait for the account that every pod of a namespace has by default: none is made before."""
+    wanted = ("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+    done = cluster.kubectl(*wanted, f"--namespace={namespace}")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")

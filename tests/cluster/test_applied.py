@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from perennial.errors import OutsideError
 from perennial.settings import PROJECT
+from tests.cluster.conftest import wait_for_account
 from tests.manifests import ON_AWS, OVERLAYS, render
 from tools.cluster.control_plane import Cluster
 from tools.manifests.render_job import OPERATION, prepare_job
@@ -49,6 +50,7 @@ def test_what_smoke_adds_to_the_local_overlay_is_accepted_without_a_warning(
     cluster: Cluster,
 ) -> None:
     cluster.apply(f"--filename={K8S / 'overlays' / 'local' / 'namespace.yaml'}")
+    wait_for_account(cluster, "perennial-local")
     cluster.apply(f"--filename={K8S / 'overlays' / 'local' / 'load' / 'pod.yaml'}")
 
 

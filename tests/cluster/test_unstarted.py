@@ -8,13 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from kubernetes_asyncio.client import ApiClient, Configuration
+from kubernetes_asyncio.client import ApiClient
 from prefect import flow, get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Pending
 
 from deployments.pools.unstarted import look
 from perennial.settings import PROJECT, OperationSettings
+from tests.cluster.accounts import configuration
 from tests.conftest import wait_until
 from tools.cluster.control_plane import Cluster, add_node, node
 from tools.manifests.render_job import OPERATION, prepare_job
@@ -64,20 +65,14 @@ def _start(cluster: Cluster, run: UUID, **variables: Any) -> str:
     return done.stdout.strip().rpartition("/")[2]
 
 
-def _as_worker(cluster: Cluster) -> Configuration:
-    """Return how the worker's pod reaches the API server: by the token of its account."""
-    server = json.loads(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]
-    token = cluster.kubectl("create", "token", "worker", f"--namespace={SPACE}").stdout.strip()
-    configuration = Configuration(host=server["server"], api_key={"BearerToken": f"Bearer {token}"})
-    configuration.ssl_ca_cert = server["certificate-authority"]
-    return configuration
-
-
 def _look_until_it_has_crashed(cluster: Cluster, run: UUID) -> str:
     """Look as the container beside the worker does; return what the run says at its end."""
 
     async def once() -> State[Any]:
-        async with ApiClient(_as_worker(cluster)) as api, get_client() as prefect:
+        async with (
+            ApiClient(configuration(cluster, "worker", SPACE)) as api,
+            get_client() as prefect,
+        ):
             await look(api, prefect, SOON)
         return await _state(run)
 

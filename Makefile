@@ -1,9 +1,9 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
 CHECKS := check-unit check-types check-format check-lint check-imports
-.PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-thorough test-e2e lint format \
+.PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-thorough test-e2e test-cluster lint format \
   docs bench lock dist release wheel clean \
-  image test-image check-manifests check-openapi check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s \
+  image test-image check-manifests check-openapi check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s smoke-kind \
   eks-up eks-down settings-table gates-page
 SHELL := bash
 PYTHON ?= python3
@@ -49,6 +49,13 @@ $(PERENNIAL): Makefile
 	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tools/openapi
 	@touch $@
 
+# The toolchain of Go, which builds a Kubernetes cluster for the tests.
+.venv/cluster/done: requirements-cluster.txt | .venv/dev
+	@echo "Installing requirements-cluster.txt into .venv/cluster"
+	@test -x .venv/cluster/bin/python || $(PYTHON) -m venv .venv/cluster
+	@$(BIN)/uv pip sync --quiet --system-certs --python .venv/cluster/bin/python --require-hashes requirements-cluster.txt
+	@touch $@
+
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.txt
@@ -85,12 +92,12 @@ dashboards: .venv/dev ## write Grafana's dashboards, and the rules of Prometheus
 
 test: .venv/dev  ## the tests, against real servers that they start themselves
 	@$(BIN)/python -m tools.programs
-	@$(TEST) -n 3 -m "not container and not e2e and not thorough"
+	@$(TEST) -n 3 -m "not container and not cluster and not e2e and not thorough"
 
 # Coverage costs half as much again as the tests, and most examples only find what is rare.
 test-thorough: .venv/dev  ## the same with all there is instead of samples, ten times the examples, and coverage; each week
 	@$(BIN)/python -m tools.programs
-	@$(TEST) -n 3 -m "not container and not e2e" --timeout=3000 --hypothesis-profile=thorough \
+	@$(TEST) -n 3 -m "not container and not cluster and not e2e" --timeout=3000 --hypothesis-profile=thorough \
 	  --cov=perennial --cov=tasks --cov-branch --cov-report=term:skip-covered --cov-fail-under=85
 
 test-e2e: .venv/dev .venv/checks/done ## the whole system: its commands, pages, and what happens when parts are killed
@@ -98,6 +105,10 @@ test-e2e: .venv/dev .venv/checks/done ## the whole system: its commands, pages, 
 	@$(BIN)/python -m tools.programs
 	@$(TEST) -n 2 -m "e2e and not container and not operation"
 	@$(BIN)/pytest -n 0 -m operation tests/e2e
+
+test-cluster: .venv/dev .venv/cluster/done ## the manifests on a real Kubernetes API server, scheduler and controllers, built once
+	@$(BIN)/python -m tools.cluster
+	@$(BIN)/pytest -n 0 -m cluster tests/cluster
 
 # Types beside unit tests, the slowest of each processor; the quick ones follow.
 check: .venv/dev ## format, lint, types, imports and unit tests: before each commit, with Python alone
@@ -148,7 +159,7 @@ bench: .venv/dev ## the claims of speed in the README, measured
 
 lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*.txt
 	for name in requirements requirements-local requirements-dev requirements-uv \
-	  requirements-serving requirements-worker requirements-embeddings requirements-checks; do \
+	  requirements-serving requirements-worker requirements-embeddings requirements-checks requirements-cluster; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --prerelease if-necessary-or-explicit --upgrade \
 	    $$([ $$name = requirements-checks ] || echo --constraint requirements.txt) \
@@ -229,6 +240,9 @@ undo: ## go back to what ran before in k8s/overlays/$OVERLAY
 
 smoke-k8s: .venv/local ## the local overlay on the cluster of KUBECONFIG, to serve, update, roll back
 	k8s/scripts/smoke_k8s.sh
+
+smoke-kind: .venv/local ## the same on a cluster of its own, which kind makes of Docker's containers
+	k8s/scripts/smoke_kind.sh
 
 eks-up: .venv/dev ## a cluster on AWS and all it needs; costs money
 	k8s/scripts/eks_up.sh

@@ -10,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from perennial.settings import PROJECT
+from tools.manifests.kubectl import kubectl
 
 OVERLAYS = ("local", "staging", "production")
 # Those with secrets of AWS and a load balancer.
@@ -19,7 +20,7 @@ ON_AWS = ("staging", "production")
 def render(overlay: str, folder: Path = PROJECT) -> list[dict[str, Any]]:
     """Return what an overlay applies."""
     done = subprocess.run(
-        ["kubectl", "kustomize", str(folder / "k8s" / "overlays" / overlay)],
+        [kubectl(), "kustomize", str(folder / "k8s" / "overlays" / overlay)],
         capture_output=True,
         text=True,
         check=True,

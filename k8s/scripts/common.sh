@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck disable=SC2034  # the scripts use it
 images=.data/images
+# For who has no kubectl: the one of the checks.
+PATH=$PATH:$PWD/.venv/bin
 
 need() {
   for name in "$@"; do

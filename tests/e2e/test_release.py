@@ -27,6 +27,7 @@ from perennial.settings import PROJECT
 from tests.conftest import free_port, wait_until
 from tests.e2e.small_service import promote_small, serving
 from tests.small_models import GOOD
+from tools.manifests.kubectl import kubectl
 from tools.programs import require
 
 pytestmark = pytest.mark.e2e
@@ -205,10 +206,10 @@ def test_a_cluster_comes_and_goes_with_moto_for_aws_and_stand_ins_for_eksctl_and
         programs / "helm",
         f'#!/bin/sh\ncp "$(echo "$*" | sed "s/.*--values //")" {tmp_path}/values-$3.yaml\n',
     )
-    kubectl = shutil.which("kubectl")
+    real = kubectl()
     _write_program(
         programs / "kubectl",
-        f'#!/bin/sh\n[ "$1" = config ] && exec {kubectl} "$@"\n'
+        f'#!/bin/sh\n[ "$1" = config ] && exec {real} "$@"\n'
         f'echo "$*" >> {tmp_path}/kubectl\n'
         f'[ "$*" != "apply -f -" ] || {{ echo ---; cat; }} >> {tmp_path}/applied.yaml\n',
     )
@@ -230,7 +231,7 @@ def test_a_cluster_comes_and_goes_with_moto_for_aws_and_stand_ins_for_eksctl_and
 
     assert _make("kubeconfig", checkout).returncode == 0
     shown = subprocess.run(
-        ["kubectl", "config", "view", "--minify"], capture_output=True, text=True, check=True
+        [kubectl(), "config", "view", "--minify"], capture_output=True, text=True, check=True
     )
     (user,) = YAML(typ="safe").load(shown.stdout)["users"]
     assert {"get-token", "perennial"} <= set(user["user"]["exec"]["args"])

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from perennial.settings import PROJECT
 from tools.dashboards import BOARDS, FOLDER
 from tools.dashboards.draw import Board
+from tools.manifests.kubectl import kubectl
 
 # Grafana fills it in; PromQL has no variables.
 _VARIABLES = {"$__rate_interval": "1m"}
@@ -41,7 +42,7 @@ def test_every_panel_asks_what_prometheus_understands_and_says_what_it_shows(boa
 
 def test_grafana_gets_every_dashboard_on_a_cluster_and_in_compose() -> None:
     done = subprocess.run(
-        ["kubectl", "kustomize", str(PROJECT / "k8s" / "monitoring")],
+        [kubectl(), "kustomize", str(PROJECT / "k8s" / "monitoring")],
         capture_output=True,
         text=True,
         check=True,

@@ -14,6 +14,7 @@ import pytest
 
 from perennial.settings import PROJECT
 from tests.manifests import find, render
+from tools.manifests.kubectl import kubectl
 
 _DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -53,12 +54,12 @@ def make(checkout: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedPr
     cluster, to Sigstore and to a database of vulnerabilities.
     """
     programs = tmp_path / "bin"
-    kubectl = shutil.which("kubectl")
+    real = kubectl()
     _write_program(
         programs / "kubectl",
-        f'[ "$1" = kustomize ] && exec {kubectl} "$@"\n'
+        f'[ "$1" = kustomize ] && exec {real} "$@"\n'
         f'echo "$*" >> {tmp_path}/calls\n'
-        f'[ "$1 $2" != "apply -k" ] || {kubectl} kustomize "$3" > {tmp_path}/applied\n'
+        f'[ "$1 $2" != "apply -k" ] || {real} kustomize "$3" > {tmp_path}/applied\n'
         'case "$*" in *"rollout status deployment/serving"*)\n'
         f"  [ ! -e {tmp_path}/broken ] || {{ rm {tmp_path}/broken; exit 1; }};;\n"
         '*"rollout undo deployment/serving"*)\n'

@@ -31,6 +31,8 @@ EXERCISED = {
     "test-thorough": _BY_HAND,
     "test-e2e": _BY_HAND,
     "test-image": _BY_HAND,
+    "test-cluster": _BY_HAND,
+    "smoke-kind": "tests/tools/test_kind.py::test_the_smoke_test_runs_on_a_cluster",
     "run": "tests/e2e/test_quickstart.py",
     "push": "tests/e2e/test_release.py::test_what_is_pushed_is_found_by_its_digest",
     "scan": "tests/tools/test_shipping.py::test_a_vulnerable_image_ends_the_release",

@@ -3,13 +3,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin=.venv/checks/bin
-version=1.34
+kubectl=.venv/bin/kubectl
+# That of the cluster.
+version=$(sed -n 's/^  version: "\(.*\)"$/\1/p' k8s/cluster.yaml)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-command -v kubectl >/dev/null || { echo "kubectl is needed to render k8s/overlays; install it." >&2; exit 1; }
 for folder in k8s/overlays/*/; do
-  kubectl kustomize "$folder" >"$work/$(basename "$folder").yaml"
+  "$kubectl" kustomize "$folder" >"$work/$(basename "$folder").yaml"
 done
 # The Job of a run, as Prefect's worker prepares it.
 .venv/bin/python -m tools.manifests.render_job >"$work/job.yaml"

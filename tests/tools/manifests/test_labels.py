@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from perennial.settings import PROJECT
 from tests.manifests import OVERLAYS, render
+from tools.manifests.kubectl import kubectl
 from tools.manifests.render_job import prepare_job
 
 ROLE = "perennial.dev/role"
@@ -26,7 +27,7 @@ def _labels_of_run(deployment: str, flow: str = "retrain") -> Labels:
 
 
 def _monitors() -> list[dict[str, Any]]:
-    command = ["kubectl", "kustomize", str(PROJECT / "k8s" / "monitoring")]
+    command = [kubectl(), "kustomize", str(PROJECT / "k8s" / "monitoring")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return list(YAML(typ="safe").load_all(done.stdout))
 

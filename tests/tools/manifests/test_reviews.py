@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from perennial.errors import OutsideError
 from perennial.settings import PROJECT
+from tools.manifests.kubectl import kubectl
 from tools.manifests.reviews import MOST_BYTES, printable, to_csv
 
 # Quotes and dashes of Windows, the rest of the controls, a byte order mark, and no characters.
@@ -23,7 +24,7 @@ _KEPT = "naïve «œuvre» — “quoted” 你好 नमस्ते 👩‍�
 def _config_map(folder: Path, content: bytes) -> dict[str, str]:
     """Return the data of the ConfigMap that `kubectl` makes of a file, as the smoke test does."""
     (folder / "reviews.csv").write_bytes(content)
-    command = ["kubectl", "create", "configmap", "reviews", "--dry-run=client", "-o", "yaml"]
+    command = [kubectl(), "create", "configmap", "reviews", "--dry-run=client", "-o", "yaml"]
     done = subprocess.run(
         [*command, f"--from-file={folder / 'reviews.csv'}"], capture_output=True, check=False
     )

@@ -1,0 +1,1 @@
+"""A Kubernetes cluster for the tests, of pinned Go modules; it needs no root."""

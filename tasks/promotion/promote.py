@@ -36,6 +36,7 @@ from tasks.promotion.confirm import confirm, keep_confirmation
 from tasks.promotion.feedback import feedback_agreements
 from tasks.promotion.history import note
 from tasks.promotion.lock import production_lock
+from tasks.promotion.since import measure_since
 from tasks.promotion.unseen import has_newer_documents, unseen_by
 from tasks.promotion.verdicts import write_verdict
 from tasks.training.evaluate import Evaluation
@@ -167,6 +168,8 @@ def _judge(
         measured={**evaluation.measured, **look_up(problem.gates, comparison)},
         approval=approval,
     )
+    since = measure_since(problem, holdout, registry, production, opponent, unseen)
+    verdict = verdict.model_copy(update={"since": since})
     if problem.gates.not_worse is None:
         return verdict
     return with_anchor(problem, production, anchor, verdict)

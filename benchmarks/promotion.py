@@ -36,7 +36,8 @@ for each gain and for the loss.
 looks at one growing holdout, with and without a confirmation (`benchmarks.trust.years`); the
 `coverage` of intervals (`benchmarks.trust.coverage`); the `ratchet` of challengers that are each a
 little worse (`benchmarks.trust.ratchet`); the cost of `thresholds` tuned on few positives
-(`benchmarks.trust.thresholds`). Only single looks and thresholds need the film reviews.
+(`benchmarks.trust.thresholds`); the end of `canaries` that must not be worse
+(`benchmarks.trust.canaries`). Only single looks and thresholds need the film reviews.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from benchmarks.common import parser, read_reviews, write_json
-from benchmarks.trust import coverage, ratchet, thresholds, years
+from benchmarks.trust import canaries, coverage, ratchet, thresholds, years
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.gates.catalogue import find_gates
@@ -312,11 +313,19 @@ def measure_thresholds(problem: Problem, options: Namespace) -> dict[str, Any]:
     return {"thresholds": rows}
 
 
+def measure_canaries(problem: Problem, options: Namespace) -> dict[str, Any]:
+    """Roll out versions that are worse, and equal ones, and print how that ends."""
+    rows = canaries.measure(problem, options.seed)
+    canaries.show(rows)
+    return {"canaries": rows}
+
+
 PARTS: Mapping[str, Callable[[Problem, Namespace], dict[str, Any]]] = {
     "years": measure_years,
     "coverage": measure_coverage,
     "ratchet": measure_ratchet,
     "thresholds": measure_thresholds,
+    "canaries": measure_canaries,
 }
 
 

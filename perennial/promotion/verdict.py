@@ -135,6 +135,13 @@ class Verdict(BaseModel):
             changed |= {"outcome": "kept", "confirmation": "awaited"}
         return self.model_copy(update=changed)
 
+    def with_gate(self, result: GateResult) -> Verdict:
+        """Return the verdict with one more gate, which keeps the challenger out if not passed."""
+        changed: dict[str, Any] = {"gates": (*self.gates, result)}
+        if not result.passed:
+            changed["outcome"] = "kept"
+        return self.model_copy(update=changed)
+
     def answered(self, approval: Approval) -> Verdict:
         """Return the verdict with a person's answer as its last gate."""
         gates = (*self.gates, judge_answer(approval))

@@ -35,7 +35,9 @@ for each gain and for the loss.
 `--part` names what is measured: single `looks` as above, which is the default; `years` of daily
 looks at one growing holdout, with and without a confirmation (`benchmarks.trust.years`); the
 `coverage` of intervals (`benchmarks.trust.coverage`); the `ratchet` of challengers that are each a
-little worse (`benchmarks.trust.ratchet`). Only single looks need the film reviews.
+little worse (`benchmarks.trust.ratchet`); the cost of `thresholds` tuned on few positives
+(`benchmarks.trust.thresholds`); the end of `canaries` that must not be worse
+(`benchmarks.trust.canaries`). Only single looks and thresholds need the film reviews.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from benchmarks.common import parser, read_reviews, write_json
-from benchmarks.trust import coverage, ratchet, years
+from benchmarks.trust import canaries, coverage, ratchet, thresholds, years
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.gates.catalogue import find_gates
@@ -304,10 +306,26 @@ def measure_ratchet(problem: Problem, options: Namespace) -> dict[str, Any]:
     return {"ratchet": rows}
 
 
+def measure_thresholds(problem: Problem, options: Namespace) -> dict[str, Any]:
+    """Tune thresholds on few positives and print what they cost on fresh documents."""
+    rows = thresholds.measure(problem, options.seed)
+    thresholds.show(rows)
+    return {"thresholds": rows}
+
+
+def measure_canaries(problem: Problem, options: Namespace) -> dict[str, Any]:
+    """Roll out versions that are worse, and equal ones, and print how that ends."""
+    rows = canaries.measure(problem, options.seed)
+    canaries.show(rows)
+    return {"canaries": rows}
+
+
 PARTS: Mapping[str, Callable[[Problem, Namespace], dict[str, Any]]] = {
     "years": measure_years,
     "coverage": measure_coverage,
     "ratchet": measure_ratchet,
+    "thresholds": measure_thresholds,
+    "canaries": measure_canaries,
 }
 
 

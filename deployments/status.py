@@ -58,7 +58,7 @@ def _print(
         console.print(f"There is no problem in {get_settings().problems_dir}.")
         return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("problem", "state", "Production", "holdout", "live", "last", "next"):
+    for name in ("problem", "state", "Production", "holdout", "honest", "live", "last", "next"):
         table.add_column(name, overflow="fold")
     for facts, findings in found:
         state = state_of(findings)
@@ -83,6 +83,7 @@ def _cells(facts: Facts, now: datetime) -> tuple[str, ...]:
     return (
         f"{version}, {rounded(now - since)}" if since else version,
         _NONE if value is None else f"{facts.metric} {value:.3f}",
+        _NONE if facts.corrected is None else f"{facts.corrected:.3f}",
         _NONE if live is None else f"{live.value:.3f}",
         f"{rounded(now - measured.at)} ago" if measured else _NONE,
         "paused" if "retrain" in facts.automatic.paused else coming,
@@ -102,6 +103,7 @@ def _record(facts: Facts, findings: tuple[Finding, ...]) -> dict[str, Any]:
         "documents": facts.figure("retrain", "snapshot_documents"),
         "waiting": [version.version for version in versions.waiting],
         "holdout": versions.production.metrics if versions.production else {},
+        "corrected": facts.corrected,
         "last_success": {flow: each.at.isoformat() for flow, each in facts.measured.items()},
         "next_retraining": facts.next_retraining,
         "paused": sorted(facts.automatic.paused),

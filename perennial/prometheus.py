@@ -204,6 +204,23 @@ FLOWS = _by_name(
         "perennial_challenger_metric", "Metric of the last challenger on the holdout", "metric"
     ),
     _of_flow("perennial_verdict", "1 for the outcome of the last verdict", "outcome"),
+    _of_flow(
+        "perennial_production_since",
+        "Metric of Production on holdout documents that arrived after it was made",
+        "version",
+        "metric",
+        "end",
+    ),
+    _of_flow("perennial_production_since_documents", "Number of these documents", "version"),
+    _of_flow(
+        "perennial_selection_claimed",
+        "Metric for which the last challenger that passed was chosen, on the holdout",
+        "version",
+        "metric",
+    ),
+    _of_flow(
+        "perennial_selection_corrected", "The same without what may be chance", "version", "metric"
+    ),
     # monitor
     _of_flow("perennial_drift_score", "Size of the drift that a test found", "test", "of"),
     _of_flow("perennial_drift_limit", "Size from which on a test finds drift", "test", "of"),

@@ -24,7 +24,9 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest
 
 from perennial.gates.confirmation import LEAST_FRESH, Confirm, confidence_again
+from perennial.metrics import Interval
 from perennial.metrics.evaluation.proportions import mid_p_value
+from perennial.promotion.selection import optimism
 
 DAYS, CHANGE = 365, 180
 QUALITY = 0.88
@@ -68,6 +70,7 @@ class Year:
     promotions: int = 0
     quality: float = QUALITY
     figure: float = QUALITY
+    corrected: float = QUALITY
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,24 @@ class Side:
     quality: float
     right: Right
     others: Right
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the holdout said of a promoted version on its day, and what of that may be chance."""
+
+    day: int = 0
+    value: float | None = None
+    optimism: float = 0.0
+
+    @classmethod
+    def of(cls, day: int, one: Right, other: Right, asked: float) -> Claim:
+        """Return the claim of a version that was promoted over another one."""
+        differences = one.astype(np.int8) - other
+        error = float(differences.std() / np.sqrt(len(differences)))
+        value, half = float(differences.mean()), float(ndtri((1 + CONFIDENCE) / 2)) * error
+        gain = Interval(value, value - half, value + half)
+        return cls(day, float(one.mean()), optimism(gain, CONFIDENCE, asked))
 
 
 @dataclass(frozen=True)
@@ -139,15 +160,17 @@ def simulate(story: Story, confirm: Confirm, rng: np.random.Generator) -> Year:
         right = rng.random(len(difficulty), np.float32) < rates(quality)
         return Side(quality, right[:size], right[size:])
 
-    year, production, waiting = Year(), side(QUALITY), Waiting()
+    year, production, waiting, claim = Year(), side(QUALITY), Waiting(), Claim()
+    asked = confidence_again(CONFIDENCE) if confirm == "next" else CONFIDENCE
     for day, quality in enumerate(story.qualities(rng).tolist()):
         holdout = story.holdout + story.daily * day
         challenger = side(quality)
         both = challenger.right[:holdout], production.right[:holdout]
         passes = is_better(*both)
-        surely = confirm != "next" or is_better(*both, confidence_again(CONFIDENCE))
+        surely = confirm != "next" or is_better(*both, asked)
         if passes and surely and _is_confirmed(story, confirm, day, waiting, production):
             production, waiting = challenger, Waiting()
+            claim = Claim.of(day, *both, asked)
             year.promotions += 1
             if quality > QUALITY and year.found_after is None:
                 year.found_after = day - CHANGE
@@ -157,7 +180,16 @@ def simulate(story: Story, confirm: Confirm, rng: np.random.Generator) -> Year:
                 first = (day, challenger)
             waiting = Waiting(passes, first)
     year.quality, year.figure = production.quality, float(production.right.mean())
+    year.corrected = _corrected(story, production, claim)
     return year
+
+
+def _corrected(story: Story, production: Side, claim: Claim) -> float:
+    """Return Production's figure by the documents since its promotion, or its corrected claim."""
+    since = production.right[story.holdout + story.daily * claim.day :]
+    if claim.value is None or len(since) >= LEAST_FRESH:
+        return float(since.mean())
+    return claim.value - claim.optimism
 
 
 def _is_confirmed(
@@ -196,6 +228,7 @@ def _row(story: Story, confirm: Confirm, years: list[Year]) -> dict[str, Any]:
     worse = sum(year.quality <= QUALITY - HALF_A_POINT + 1e-9 for year in years)
     upper = binomtest(worse, len(years)).proportion_ci(CONFIDENCE, method="exact").high
     too_high = [year.figure - year.quality for year in years]
+    off = [year.corrected - year.quality for year in years]
     days = [year.found_after for year in years if year.found_after is not None]
     return {
         "challengers": story.name,
@@ -205,6 +238,8 @@ def _row(story: Story, confirm: Confirm, years: list[Year]) -> dict[str, Any]:
         "promotions": float(np.mean([year.promotions for year in years])),
         "figure_mean": float(np.mean(too_high)),
         "figure_p95": float(np.quantile(too_high, 0.95)),
+        "corrected_mean": float(np.mean(off)),
+        "corrected_error": float(np.std(off) / np.sqrt(len(off))),
         "found": len(days) / len(years),
         "found_soon": sum(day < SOON for day in days) / len(years),
         "years": len(years),
@@ -220,6 +255,7 @@ def show(rows: list[dict[str, Any]]) -> None:
         "Production worse by 0.5 or more (95% upper end)",
         "promotions a year",
         "figure too high, mean / p95, points",
+        "corrected figure too high, mean (error), points",
         "found",
         f"within {SOON} days",
     ):
@@ -232,6 +268,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{row['worse']:.1%} ({row['worse_high']:.1%})",
             f"{row['promotions']:.2f}",
             f"{row['figure_mean'] * 100:.2f} / {row['figure_p95'] * 100:.2f}",
+            f"{row['corrected_mean'] * 100:.2f} ({row['corrected_error'] * 100:.2f})",
             f"{row['found']:.1%}" if better else "-",
             f"{row['found_soon']:.1%}" if better else "-",
         )

@@ -89,6 +89,7 @@ class Chart:
     segments: tuple[Segment, ...]
     changes: tuple[ChangeMark, ...]
     lines: tuple[Line, ...]
+    fresh: tuple[Line, ...]
     drift: tuple[float, ...]
     changes_y: float
     drift_y: float
@@ -113,8 +114,9 @@ def draw(history: History, metric: str, now: datetime, width: float) -> Chart | 
     judged = [(each, found) for each in history.versions if (found := holdout(each, metric))]
     if not judged:
         return None
-    live = [each.live for each in history.watched] if metric == LIVE_METRIC else []
-    scale = _Scale.of(judged, live, history.changes, now, width)
+    watched = history.watched if metric == LIVE_METRIC else ()
+    live, fresh = [each.live for each in watched], [each.fresh for each in watched]
+    scale = _Scale.of(judged, [*live, *fresh], history.changes, now, width)
     known = {version.version: found for version, found in judged}
     return Chart(
         width=width,
@@ -128,6 +130,7 @@ def draw(history: History, metric: str, now: datetime, width: float) -> Chart | 
         segments=tuple(_segments(scale, history.changes, known, now)),
         changes=tuple(_changes(scale, history.changes)),
         lines=tuple(_line(scale, points) for points in live if points),
+        fresh=tuple(_line(scale, points) for points in fresh if points),
         drift=tuple(
             scale.x(at)
             for each in history.watched

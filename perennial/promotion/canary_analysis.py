@@ -10,8 +10,12 @@ looks together.
 Each step is judged on its own requests. Over several steps the canary's share changes, and with it
 the mix of hours and weekdays that each version has seen (Simpson's paradox).
 
+Where a problem says which fall in accuracy must be seen, both versions score the same inputs, and
+no canary becomes Production before that fall is excluded (`perennial.promotion.paired_evidence`).
+
 What this cannot see: requests that carry the same ``X-Request-Key`` always get the same version,
-and count as independent here. Where few keys send most requests, limits should be wider.
+and count as independent here, except in the paired comparison. Where few keys send most requests,
+limits should be wider.
 """
 
 from __future__ import annotations
@@ -31,11 +35,13 @@ from perennial.promotion.confidence_sequences import (
     difference_interval,
     quantile_interval,
 )
+from perennial.promotion.paired_evidence import Paired, fall_interval
 
 CanaryOutcome = Literal["wait", "next step", "promote", "take back"]
 
 SLOWEST = 0.95
 _CHECKS = 4
+PAIRED = "fall in accuracy on the same inputs"
 _NONE = Tally(0, 0)
 
 
@@ -139,6 +145,7 @@ def compute_checks(
     canary: RequestCounts,
     production: RequestCounts,
     expected: Mapping[str, float] | None = None,
+    paired: Paired | None = None,
 ) -> tuple[Check, ...]:
     """Return every check of the two versions in one step, with the limits of a rollout.
 
@@ -150,14 +157,23 @@ def compute_checks(
         Counts of their requests in the step.
     expected : mapping of str to float, optional
         Label -> its share of the canary's predictions for the holdout, minus that of Production's.
+    paired : Paired, optional
+        What both versions say of the same inputs, where a fall in accuracy must be seen.
     """
-    alpha = (1 - rollout.confidence) / len(rollout.steps) / _CHECKS
+    alpha = alpha_of(rollout)
     return (
         _errors(rollout, canary, production, alpha),
         _latency(rollout, canary, production, alpha),
         _accuracy(rollout, canary, production, alpha),
         *_shares(rollout, canary, production, expected or {}, alpha),
+        *(() if paired is None else (_fall(rollout, paired, alpha),)),
     )
+
+
+def alpha_of(rollout: Rollout) -> float:
+    """Return the probability with which each check of a step may be wrong."""
+    checks = _CHECKS if rollout.must_see is None else _CHECKS + 1
+    return (1 - rollout.confidence) / len(rollout.steps) / checks
 
 
 def choose_outcome(
@@ -168,10 +184,13 @@ def choose_outcome(
     if crossed:
         return "take back", "; ".join(crossed)
     missing, seen = _missing(rollout, canary, age), counted(canary.requests, "request")
+    is_last = step + 1 == len(rollout.steps)
+    if is_last and not missing:
+        missing = _unseen_fall(rollout, checks)
     if not missing and step + 1 < len(rollout.steps):
         return "next step", f"no limit was crossed in {seen}"
     if not missing:
-        return "promote", f"no limit was crossed in {seen} of the last step"
+        return "promote", f"no limit was crossed in {seen} of the last step{_proved(checks)}"
     if age > rollout.max_time:
         return "take back", f"after {_days(age)} its step still needs {missing}"
     return "wait", f"the step needs {missing}"
@@ -187,6 +206,34 @@ def _missing(rollout: Rollout, canary: RequestCounts, age: timedelta) -> str:
     if age < rollout.step_time:
         missing.append(f"{math.ceil((rollout.step_time - age).total_seconds())} s more")
     return " and ".join(missing)
+
+
+def _unseen_fall(rollout: Rollout, checks: tuple[Check, ...]) -> str:
+    """Return what is missing to exclude the fall that must be seen; empty if nothing is."""
+    if rollout.must_see is None:
+        return ""
+    found = next((check.worse.high for check in checks if check.name == PAIRED), 1.0)
+    if found < rollout.must_see:
+        return ""
+    return (
+        f"labels of inputs on which the versions disagree: a fall of {found:.2g} in accuracy is "
+        f"possible, and one of {rollout.must_see:g} must be excluded"
+    )
+
+
+def _proved(checks: tuple[Check, ...]) -> str:
+    """Return which fall in accuracy is excluded, as the end of a sentence."""
+    found = next((check.worse.high for check in checks if check.name == PAIRED), None)
+    return "" if found is None else f", and accuracy has not fallen by {max(found, 0.0):.2g}"
+
+
+def _fall(rollout: Rollout, paired: Paired, alpha: float) -> Check:
+    accuracy = [
+        paired.won / paired.labelled if paired.labelled else math.nan,
+        paired.lost / paired.labelled if paired.labelled else math.nan,
+    ]
+    worse = fall_interval(paired, alpha)
+    return Check(PAIRED, *accuracy, worse, rollout.limits.accuracy_drop)
 
 
 def _errors(

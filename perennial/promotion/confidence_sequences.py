@@ -40,9 +40,9 @@ _TOLERANCE = 1e-15
 
 @dataclass(frozen=True)
 class Tally:
-    """Number of hits among a number of trials."""
+    """Number of hits among a number of trials; a trial may be a hit in part."""
 
-    hits: int
+    hits: float
     total: int
 
     @property
@@ -51,7 +51,7 @@ class Tally:
         return self.hits / self.total if self.total else math.nan
 
     @property
-    def misses(self) -> int:
+    def misses(self) -> float:
         """Number of trials without a hit."""
         return self.total - self.hits
 
@@ -113,6 +113,36 @@ def difference_interval(one: Tally, other: Tally, alpha: float) -> Interval:
 
     # The evidence is convex in the difference, and least at what was observed.
     return Interval(value, -_root(lambda d: excess(-d), -value, 1.0), _root(excess, value, 1.0))
+
+
+def proportion_interval(tally: Tally, alpha: float) -> Interval:
+    """Return a rate with an interval that always holds.
+
+    It holds for trials that are hits in part, too: the evidence of such a trial is at most the mean
+    of that of a hit and of a miss.
+
+    Parameters
+    ----------
+    tally : Tally
+        The trials so far.
+    alpha : float
+        The probability that the interval misses the truth at any of all looks.
+
+    Returns
+    -------
+    Interval
+        From 0 to 1, and without a value, without any trial.
+    """
+    if not tally.total:
+        return Interval(math.nan, 0.0, 1.0)
+    limit = math.log(1 / alpha)
+
+    def excess(rate: float) -> float:
+        return float(log_evidence(tally, rate)) - limit
+
+    # The evidence is convex in the rate, and least at what was observed.
+    low = -_root(lambda rate: excess(-rate), -tally.rate, 0.0)
+    return Interval(tally.rate, low, _root(excess, tally.rate, 1.0))
 
 
 def quantile_interval(counts: Mapping[Bucket, int], level: float, alpha: float) -> Interval:

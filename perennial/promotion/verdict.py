@@ -14,8 +14,10 @@ from perennial.gates.base import Evidence, Gate, GateResult
 from perennial.gates.better import GATE as BETTER
 from perennial.gates.catalogue import judge
 from perennial.gates.confirmation import CONFIRMATION, confidence_again
-from perennial.metrics import Predictions
+from perennial.metrics import Predictions, compute, difference
 from perennial.promotion.comparison import MetricPair, compare_metrics
+from perennial.promotion.figure import Selection, Since
+from perennial.promotion.selection import optimism
 
 NEVER_AUTOMATIC = "promotion is never automatic"
 VerdictOutcome = Literal["promoted", "kept", "waiting"]
@@ -60,6 +62,10 @@ class Verdict(BaseModel):
         be better than that one.
     steps : int or None
         How many versions, with the challenger, follow that one.
+    selection : Selection or None
+        How a challenger that passes every gate was chosen; None for the others, and for the first.
+    since : Since or None
+        What documents say of Production that arrived after it was made.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,6 +82,8 @@ class Verdict(BaseModel):
     again: tuple[GateResult, ...] = Field(default=(), exclude=True)
     anchor: int | None = None
     steps: int | None = None
+    selection: Selection | None = None
+    since: Since | None = None
 
     @property
     def reason(self) -> str:
@@ -125,6 +133,13 @@ class Verdict(BaseModel):
         changed: dict[str, Any] = {"gates": (*self.gates, result), "confirmation": "confirmed"}
         if not result.passed:
             changed |= {"outcome": "kept", "confirmation": "awaited"}
+        return self.model_copy(update=changed)
+
+    def with_gate(self, result: GateResult) -> Verdict:
+        """Return the verdict with one more gate, which keeps the challenger out if not passed."""
+        changed: dict[str, Any] = {"gates": (*self.gates, result)}
+        if not result.passed:
+            changed["outcome"] = "kept"
         return self.model_copy(update=changed)
 
     def answered(self, approval: Approval) -> Verdict:
@@ -207,17 +222,39 @@ def reach_verdict(
     )
     results = judge(problem.gates, evidence, gates)
     policy = problem.gates.promotion
+    is_passed = all(result.passed for result in results)
     verdict = Verdict(
-        outcome=_OUTCOMES[policy] if all(result.passed for result in results) else "kept",
+        outcome=_OUTCOMES[policy] if is_passed else "kept",
         gates=results,
         challenger=version,
         production=production[0] if production else None,
         promotion=policy,
         compared=compare_metrics(predictions, production[1]) if production else (),
         compared_on=len(predictions) if production else 0,
-        again=_again(problem, evidence) if all(result.passed for result in results) else (),
+        again=_again(problem, evidence) if is_passed else (),
+        selection=_select(problem, evidence) if is_passed else None,
     )
     return verdict if approval is None else verdict.answered(approval)
+
+
+def _select(problem: Problem, evidence: Evidence) -> Selection | None:
+    """Return the challenger's claim with what of it may be chance; None without a Production."""
+    if evidence.production is None:
+        return None
+    confidence = problem.gates.confidence
+    gain = difference(
+        evidence.metric,
+        evidence.challenger,
+        evidence.production,
+        confidence=confidence,
+        seed=evidence.seed,
+    )
+    asked = confidence_again(confidence) if problem.gates.confirm == "next" else confidence
+    return Selection(
+        metric=evidence.metric,
+        claimed=compute(evidence.metric, evidence.challenger),
+        optimism=optimism(gain, confidence, asked),
+    )
 
 
 def _again(problem: Problem, evidence: Evidence) -> tuple[GateResult, ...]:

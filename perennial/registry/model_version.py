@@ -277,6 +277,14 @@ class ModelVersion:
         gates: TypeAdapter[tuple[T, ...]] = TypeAdapter(tuple[kind, ...])  # type: ignore[valid-type]
         return self._parsed(VersionKey.VERDICT_GATES, gates) or ()
 
+    def selection(self, kind: type[T]) -> T | None:
+        """Return how it was chosen on a holdout, if that was written down, as a value of a type."""
+        return self._parsed(VersionKey.SELECTION, TypeAdapter(kind))
+
+    def since_made(self, kind: type[T]) -> T | None:
+        """Return what documents say that arrived after it, if that was measured."""
+        return self._parsed(VersionKey.SINCE, TypeAdapter(kind))
+
     @property
     def specification(self) -> str | None:
         """Digest of what its candidate is; versions of the same one are made alike."""

@@ -63,6 +63,8 @@ class VersionKey(StrEnum):
     CONFIRMATION = "verdict.confirmation"
     ANCHOR = "verdict.anchor"
     STEPS = "verdict.steps"
+    SELECTION = "verdict.selection"
+    SINCE = "since"
     ASKED = "question.asked"
     UNTIL = "question.until"
     ANSWER = "question.answer"
@@ -257,6 +259,8 @@ class VerdictTags:
         The best version so far, below which it and its successors may not sink; None for itself.
     steps : int or None
         How many versions, with this one, have followed that anchor.
+    selection : mapping or None
+        How a version that has passed was chosen, see `perennial.promotion.figure.Selection`.
     """
 
     outcome: str
@@ -266,6 +270,7 @@ class VerdictTags:
     confirmation: str | None = None
     anchor: int | None = None
     steps: int | None = None
+    selection: Mapping[str, Any] | None = None
 
     def as_tags(self) -> dict[str, str]:
         """Return keys, without the prefix, and values; the outcome last."""
@@ -277,9 +282,21 @@ class VerdictTags:
                 VersionKey.CONFIRMATION: self.confirmation,
                 VersionKey.ANCHOR: self.anchor,
                 VersionKey.STEPS: self.steps,
+                VersionKey.SELECTION: self.selection,
                 VersionKey.VERDICT: self.outcome,
             }
         )
+
+
+@dataclass(frozen=True)
+class SinceTags:
+    """What documents that arrived after Production say, see `perennial.promotion.figure.Since`."""
+
+    since: Mapping[str, Any]
+
+    def as_tags(self) -> dict[str, str]:
+        """Return keys, without the prefix, and values."""
+        return _texts({VersionKey.SINCE: self.since})
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Literal
 from perennial.config.loader import load_problems
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.promotion.figure import Selection, Since, best_figure
 from perennial.settings import Settings
 from perennial.status.deadline import deadline
 from perennial.status.measured import read_measurements
@@ -93,6 +94,14 @@ class Facts:
         """What Production achieved on the holdout, by the problem's metric."""
         production = self.versions.production
         return None if production is None else production.metrics.get(self.metric)
+
+    @property
+    def corrected(self) -> float | None:
+        """What is to be expected of Production: by documents since, or its claim, corrected."""
+        production = self.versions.production
+        if production is None:
+            return None
+        return best_figure(production.selection(Selection), production.since_made(Since))
 
     @property
     def claimed_accuracy(self) -> float | None:

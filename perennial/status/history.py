@@ -44,11 +44,14 @@ class Watched:
         Accuracy by feedback, the oldest first.
     drift : tuple of datetime
         When drift was found.
+    fresh : tuple of Measured
+        Accuracy on labelled documents that arrived after it was made, the oldest first.
     """
 
     version: int
     live: tuple[Measured, ...] = ()
     drift: tuple[datetime, ...] = ()
+    fresh: tuple[Measured, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,15 +117,22 @@ def _watched(registry: Registry, problem: str, number: int) -> Watched:
     run = registry.find_run(problem, tags)
     if run is None:
         return Watched(number)
-    labels = {"version": str(number)}
-    value, low, high = (
-        dict(registry.series(run, Gauge(name, 0.0, labels).series))
-        for name in ("live_accuracy", "live_accuracy_low", "live_accuracy_high")
+    live, fresh = (
+        _measured(registry, run, name, number) for name in ("live_accuracy", "arrived_accuracy")
     )
-    live = [Measured(at, found, low.get(at), high.get(at)) for at, found in value.items()]
     drifting = registry.series(run, Gauge("drift_runs", 0.0).series)
     drift = [at for at, runs in drifting if runs]
-    return Watched(number, tuple(_thinned(live)), tuple(_thinned(drift)))
+    return Watched(number, tuple(_thinned(live)), tuple(_thinned(drift)), tuple(_thinned(fresh)))
+
+
+def _measured(registry: Registry, run: str, name: str, number: int) -> list[Measured]:
+    """Return the points of a gauge of a version, with their intervals."""
+    labels = {"version": str(number)}
+    value, low, high = (
+        dict(registry.series(run, Gauge(each, 0.0, labels).series))
+        for each in (name, f"{name}_low", f"{name}_high")
+    )
+    return [Measured(at, found, low.get(at), high.get(at)) for at, found in value.items()]
 
 
 def _thinned(points: Sequence[T]) -> Sequence[T]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PREDICTIONS, _FAILURES = "predictions", "failures"
 # Where an input is, by its kind: a text, or a record.
 _TEXT, _RECORD = "text", "inputs"
-_FEEDBACK = "feedback"
+_FEEDBACK, _KEY = "feedback", "key"
 _AGREES = {"$eq": ["$label", f"${_FEEDBACK}.label"]}
 _FORGET = "forget"
 # The same index with other options, by its keys or by its name.
@@ -40,6 +40,7 @@ class Logged(NamedTuple):
     probabilities: Sequence[float]
     inputs: Sequence[Any]
     seconds: float | None = None
+    key: str | None = None
 
     def documents(self, *, with_texts: bool) -> list[Document]:
         """Return one document per input, with or without what was sent."""
@@ -60,6 +61,8 @@ class Logged(NamedTuple):
                 "seconds": self.seconds,
                 "created_at": at,
             }
+            if self.key is not None:
+                document[_KEY] = self.key
             if with_texts:
                 document[_TEXT if isinstance(text, str) else _RECORD] = text
             documents.append(document)
@@ -136,6 +139,8 @@ class Prediction:
         Its probability.
     truth : str or None
         The label that feedback gives, if there is any.
+    key : str or None
+        Digest of the key of its request, if that has one.
     """
 
     id: str
@@ -143,6 +148,7 @@ class Prediction:
     label: str
     probability: float
     truth: str | None
+    key: str | None = None
 
     @classmethod
     def of(cls, document: Document) -> Self:
@@ -153,6 +159,7 @@ class Prediction:
             document["label"],
             document["probability"],
             document.get(_FEEDBACK, {}).get("label"),
+            document.get(_KEY),
         )
 
 
@@ -216,6 +223,20 @@ def find_newest(
 ) -> list[Prediction]:
     """Return the newest predictions of a version, the last one first."""
     wanted = {"problem": problem, "version": version, "created_at": {"$gte": since}}
+    newest = open_predictions(log).find(wanted).sort("created_at", -1).limit(limit)
+    return [Prediction.of(document) for document in newest]
+
+
+def find_labelled(
+    log: Database[Document], problem: str, versions: Sequence[int], since: datetime, limit: int
+) -> list[Prediction]:
+    """Return the newest predictions of some versions that have feedback, the last one first."""
+    wanted = {
+        "problem": problem,
+        "version": {"$in": list(versions)},
+        f"{_FEEDBACK}.created_at": {"$gte": since},
+        "created_at": {"$gte": since},
+    }
     newest = open_predictions(log).find(wanted).sort("created_at", -1).limit(limit)
     return [Prediction.of(document) for document in newest]
 

@@ -133,7 +133,20 @@ def cheapest_threshold(costs: Floats, truth: Codes, scores: Floats) -> float:
     """
     sweep = ThresholdSweep(scores, 0.0, 1.0)
     saved = costs[truth, 0] - costs[truth, 1]
-    return sweep.best(sweep.above(saved), costs[0, 1] / (costs[0, 1] + costs[1, 0]))
+    return sweep.best(sweep.above(saved), threshold_of(theory_weights(costs)))
+
+
+def theory_weights(costs: Floats) -> tuple[float, ...]:
+    """Return the weights with the least cost for perfect probabilities: that of missing each class.
+
+    For more than two classes they are the optimum where the cost of missing a class does not depend
+    on the label given instead (Elkan, The Foundations of Cost-Sensitive Learning, IJCAI 2001).
+    """
+    missed = costs.sum(axis=1) / (len(costs) - 1)
+    if len(costs) == 2:
+        return weights_of(float(missed[0] / missed.sum()))
+    # A class that costs nothing is never worth its label; a weight of 0 has no logarithm.
+    return tuple(np.maximum(missed, np.exp(-_FARTHEST)).tolist())
 
 
 def cheapest_weights(costs: Floats, truth: Codes, probabilities: Floats) -> tuple[float, ...]:
@@ -144,9 +157,7 @@ def cheapest_weights(costs: Floats, truth: Codes, probabilities: Floats) -> tupl
     the other is set to its exact optimum, the others fixed, as long as that saves anything: a
     local optimum, never dearer than the start.
     """
-    missed = costs.sum(axis=1) / (len(costs) - 1)
-    # A class that costs nothing is never worth its label; a weight of 0 has no logarithm.
-    weights = np.maximum(missed, np.exp(-_FARTHEST))
+    weights = np.array(theory_weights(costs))
     cost = _cost(costs, truth, probabilities, weights)
     for _ in range(_ROUNDS):
         before = cost

@@ -15,11 +15,19 @@ from perennial.config.sections.decision import DecisionConfig
 from perennial.metrics import Interval, MetricName, Predictions, compute, difference
 from perennial.thresholds.calibration import Calibrated, calibrate, probabilities_of
 from perennial.thresholds.class_weights import soft_truth
-from perennial.thresholds.threshold import FloorFound, best_weights, decide, threshold_of
+from perennial.thresholds.cross_fitting import Part, Weights, cross_fit, divide, is_cheaper
+from perennial.thresholds.threshold import (
+    FloorFound,
+    best_weights,
+    decide,
+    theory_weights,
+    threshold_of,
+)
 from perennial.training.out_of_fold import out_of_fold, stratified_folds
 from perennial.training.validation import Bonds
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
 
 
 class TooFewError(ValueError):
@@ -42,6 +50,9 @@ class TuningResult:
         The Brier scores without and with calibration; None if it was not tried.
     out_of_fold : Predictions
         The training documents, out of fold: calibrated probabilities, labels by the weights.
+    cross_fitted : Predictions
+        The same documents and probabilities, each label by a decision that was made without its
+        fold: what the weights achieve on documents that they were not tuned on.
     asked : ndarray of bool, shape (n_documents,)
         Which training documents these are.
     """
@@ -51,6 +62,7 @@ class TuningResult:
     floor: FloorFound | None
     calibrated: Calibrated | None
     out_of_fold: Predictions
+    cross_fitted: Predictions
     asked: NDArray[np.bool_]
 
     @property
@@ -68,7 +80,8 @@ class TuningComparison:
     metric : str
         The objective, or the metric of its floor.
     out_of_fold, out_of_fold_plain : float
-        The metric on the training documents, with the threshold and with the most probable label.
+        The metric on the training documents, with the threshold (cross-fitted) and with the most
+        probable label.
     holdout, holdout_plain : float
         The metric on the holdout, likewise.
     gain : Interval
@@ -159,9 +172,35 @@ def tune(
     plain = Predictions(
         problem.classes, truth, probabilities.argmax(axis=1), probabilities, problem.costs
     )
-    soft = soft_truth(truth, probabilities) if goal.calibrate == "auto" else None
-    weights, floor = _best(problem, goal, plain, soft)
-    return TuningResult(goal, weights, floor, tried, _with(plain, weights), asked)
+    is_calibrated = tried is not None and tried.calibration is not None
+    parts = list(divide(scores, truth, folds=folds, seed=problem.seed, is_calibrated=is_calibrated))
+    weights, floor, labels = _decide(problem, goal, plain, parts)
+    return TuningResult(
+        goal, weights, floor, tried, _with(plain, weights), replace(plain, predicted=labels), asked
+    )
+
+
+def _decide(
+    problem: Problem, goal: DecisionConfig, plain: Predictions, parts: list[Part]
+) -> tuple[Weights, FloorFound | None, Codes]:
+    """Return the weights of a goal, its floor, and the cross-fitted labels.
+
+    By costs, the weights are those of theory unless tuned ones are proved to be cheaper: a few
+    documents of a rare class, which lie by chance on this side of a threshold or the other, move it
+    far, and cost more than they save.
+    """
+
+    def tuned(truth: Codes, probabilities: Floats) -> Weights:
+        return _best(problem, goal, truth, probabilities)[0]
+
+    labels = cross_fit(tuned, plain.truth, parts)
+    if problem.costs is not None:
+        theory = theory_weights(problem.costs)
+        by_theory = cross_fit(lambda *_: theory, plain.truth, parts)
+        confidence = problem.gates.confidence
+        if not is_cheaper(problem.costs, plain.truth, labels, by_theory, confidence):
+            return theory, None, by_theory
+    return *_best(problem, goal, plain.truth, plain.probabilities), labels
 
 
 def _fewest(
@@ -212,7 +251,13 @@ def at_best(problem: Problem, predictions: Predictions) -> Predictions:
     goal = problem.goal
     if goal is None or not goal.is_tuned:
         return predictions
-    weights, _ = _best(problem, goal, predictions)
+    weights, _ = best_weights(
+        goal,
+        problem.costs,
+        predictions.truth,
+        predictions.probabilities,
+        problem.gates.confidence,
+    )
     return _with(predictions, weights)
 
 
@@ -235,7 +280,7 @@ def _compare(
     confidence, seed = problem.gates.confidence, problem.seed
     return TuningComparison(
         metric=metric,
-        out_of_fold=compute(metric, tuned.out_of_fold),
+        out_of_fold=compute(metric, tuned.cross_fitted),
         out_of_fold_plain=compute(metric, _with(tuned.out_of_fold, None)),
         holdout=compute(metric, holdout),
         holdout_plain=compute(metric, plain),
@@ -244,16 +289,10 @@ def _compare(
 
 
 def _best(
-    problem: Problem, goal: DecisionConfig, predictions: Predictions, soft: Floats | None = None
-) -> tuple[tuple[float, ...] | None, FloorFound | None]:
-    return best_weights(
-        goal,
-        problem.costs,
-        predictions.truth,
-        predictions.probabilities,
-        problem.gates.confidence,
-        soft,
-    )
+    problem: Problem, goal: DecisionConfig, truth: Codes, probabilities: Floats
+) -> tuple[Weights, FloorFound | None]:
+    soft = soft_truth(truth, probabilities) if goal.calibrate == "auto" else None
+    return best_weights(goal, problem.costs, truth, probabilities, problem.gates.confidence, soft)
 
 
 def _with(predictions: Predictions, weights: tuple[float, ...] | None) -> Predictions:

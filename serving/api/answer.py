@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from perennial.hashing import digest
 from perennial.registry.model_version import ModelVersion
 from perennial.stores.prediction_log import Logged
 from serving.api.errors import AnswerWarning, InputError
@@ -207,8 +208,14 @@ class Answer(NamedTuple):
             return (templates.partial % tuple(values[part] for part in _SCHEMA.parts)).encode()
         return f"{templates.head}{predictions}{templates.tail}".encode()
 
-    def logged(self, ids: Sequence[str], inputs: Sequence[Input], seconds: float) -> Logged:
-        """Return the answer as it is kept in the log."""
+    def logged(
+        self,
+        ids: Sequence[str],
+        inputs: Sequence[Input],
+        seconds: float,
+        key: bytes | None = None,
+    ) -> Logged:
+        """Return the answer as it is kept in the log, with the digest of its request's key."""
         return Logged(
             at=time(),
             problem=self.version.problem,
@@ -218,6 +225,7 @@ class Answer(NamedTuple):
             probabilities=self._sure,
             inputs=inputs,
             seconds=seconds,
+            key=None if key is None else digest(key).hex(),
         )
 
     @property

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from perennial.promotion.figure import Selection, Since, best_figure
 from perennial.registry.model_version import CANARY, PREVIOUS, PRODUCTION
 from perennial.settings import ServingSettings, Settings
 from serving.api.auth import ApiKeys
@@ -294,6 +295,7 @@ def _describe_version(alias: Alias, loaded: Loaded) -> Version:
         loaded=True,
         share=version.share if alias == CANARY else None,
         metrics=version.metrics,
+        corrected=best_figure(version.selection(Selection), version.since_made(Since)),
         threshold=version.threshold,
     )
 

@@ -179,7 +179,7 @@ class Classify:
             self._require(served.problem, checked, all_=is_strict)
         if served.abstain is not None:
             answer = answer.judged(served.abstain)
-        ids = self._record(loaded, checked, answer, characters, seconds)
+        ids = self._record(loaded, checked, answer, characters, seconds, key)
         shadow = routing.shadow(served, key)
         if shadow is not None and pinned is None:
             self._show(shadow, checked.usable, answer.labels)
@@ -192,6 +192,7 @@ class Classify:
         answer: Answer,
         characters: Sequence[int],
         seconds: float,
+        key: bytes | None,
     ) -> list[str]:
         """Count and log what was answered, and return the ids of the predictions."""
         inputs, problem = checked.usable, loaded.version.problem
@@ -202,7 +203,7 @@ class Classify:
         number = loaded.version.version
         ids = self._log.signing.issue(problem, number, len(inputs), logged=is_logged)
         if is_logged:
-            self._log.add(answer.logged(ids, inputs, seconds))
+            self._log.add(answer.logged(ids, inputs, seconds, key))
         return ids
 
     def _require(self, problem: str, checked: Checked, *, all_: bool) -> None:

@@ -171,6 +171,10 @@ class Version(_Schema):
     loaded: bool = Field(description="whether it is in memory")
     share: float | None = Field(description="of the requests, for a canary")
     metrics: dict[str, float] = Field(description="on the holdout, when it was made")
+    corrected: float | None = Field(
+        description="the problem's metric on documents that arrived after it was made, or without "
+        "what may be chance because it was chosen on the holdout"
+    )
     threshold: float | None = Field(
         description="probability above which the last class is given, if it was tuned"
     )

@@ -27,6 +27,7 @@ from tasks.orchestration.retries import NETWORK
 from tasks.promotion import canary
 from tasks.promotion.canary import Canary
 from tasks.promotion.lock import production_lock
+from tasks.promotion.paired import compare_on_log
 from tasks.promotion.traffic import count_outcomes
 from tasks.tables.promotion import checks_table
 
@@ -96,7 +97,11 @@ def _analyse(
     else:
         seen = count_outcomes(log, problem.name, (number, against), found.since)
         shift = _expected_shift(found.version, production)
-        checks = compute_checks(rollout, seen[number], seen[against], shift)
+        paired = None
+        if rollout.must_see is not None:
+            versions = (found.version, production)
+            paired = compare_on_log(problem, registry, log, *versions, found.since)
+        checks = compute_checks(rollout, seen[number], seen[against], shift, paired)
         age = datetime.now(UTC) - found.since
         outcome, reason = choose_outcome(rollout, step, seen[number], checks, age)
     share = canary.share_of(rollout, found)

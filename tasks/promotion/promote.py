@@ -36,6 +36,8 @@ from tasks.promotion.confirm import confirm, keep_confirmation
 from tasks.promotion.feedback import feedback_agreements
 from tasks.promotion.history import note
 from tasks.promotion.lock import production_lock
+from tasks.promotion.paired import foresee, labels_a_day
+from tasks.promotion.since import measure_since
 from tasks.promotion.unseen import has_newer_documents, unseen_by
 from tasks.promotion.verdicts import write_verdict
 from tasks.training.evaluate import Evaluation
@@ -167,6 +169,12 @@ def _judge(
         measured={**evaluation.measured, **look_up(problem.gates, comparison)},
         approval=approval,
     )
+    since = measure_since(problem, holdout, registry, production, opponent, unseen)
+    verdict = verdict.model_copy(update={"since": since})
+    if verdict.is_passed and problem.rollout.must_see is not None:
+        both = evaluation.predictions.take(unseen), opponent.take(unseen)
+        result = foresee(problem, *both, labels_a_day(problem, production))
+        verdict = verdict if result is None else verdict.with_gate(result)
     if problem.gates.not_worse is None:
         return verdict
     return with_anchor(problem, production, anchor, verdict)

@@ -43,6 +43,7 @@ def write_verdict(
                 confirmation=verdict.confirmation,
                 anchor=verdict.anchor,
                 steps=verdict.steps,
+                selection=None if verdict.selection is None else verdict.selection.model_dump(),
             ).as_tags(),
         },
     )
@@ -72,6 +73,8 @@ def answer_command(problem: str, number: int) -> str:
 def _describe(problem: str, verdict: Verdict) -> str:
     """Return the verdict for a person who looks at the version in MLflow."""
     text = gates_table(verdict).markdown()
+    if verdict.selection is not None:
+        text = f"{text}\nOn the holdout: {verdict.selection}.\n"
     number = verdict.challenger
     if verdict.waits:
         text = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from perennial.stores.measurements import Gauge
 
 if TYPE_CHECKING:
+    from perennial.promotion.verdict import Verdict
     from tasks.data.ingest import IngestResult
     from tasks.reporting.retraining import Retraining
 
@@ -25,6 +26,21 @@ def gauges_of(retraining: Retraining) -> Iterator[Gauge]:
     if retraining.verdict is not None:
         for outcome in _OUTCOMES:
             yield Gauge("verdict", retraining.verdict.outcome == outcome, {"outcome": outcome})
+        yield from _production(retraining.verdict)
+
+
+def _production(verdict: Verdict) -> Iterator[Gauge]:
+    """Yield what Production achieves on documents since, and what is claimed of a successor."""
+    if verdict.since is not None:
+        since, labels = verdict.since, {"version": str(verdict.production)}
+        found = {"value": since.value, "low": since.low, "high": since.high}
+        for end, value in found.items():
+            yield Gauge("production_since", value, {**labels, "metric": since.metric, "end": end})
+        yield Gauge("production_since_documents", since.documents, labels)
+    if verdict.selection is not None:
+        labels = {"version": str(verdict.challenger), "metric": verdict.selection.metric}
+        yield Gauge("selection_claimed", verdict.selection.claimed, labels)
+        yield Gauge("selection_corrected", verdict.selection.corrected, labels)
 
 
 def _documents(ingested: IngestResult) -> Iterator[Gauge]:

@@ -35,7 +35,7 @@ from tasks.reporting.tables import (
     split_table,
 )
 from tasks.tables.base import TextTable
-from tasks.tables.promotion import gates_table
+from tasks.tables.promotion import figures_table, gates_table
 from tasks.training.diagnose import Diagnosis
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import CandidateResult
@@ -223,4 +223,6 @@ def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
         beside = compared_table(retraining.verdict)
         tables += [beside] if beside is not None else []
         tables.append(gates_table(retraining.verdict))
+        figures = figures_table(retraining.verdict)
+        tables += [figures] if figures is not None else []
     return [*tables, durations_table(retraining.seconds)]

@@ -17,6 +17,17 @@ def gates_table(verdict: Verdict) -> TextTable:
     )
 
 
+def figures_table(verdict: Verdict) -> TextTable | None:
+    """Return a table: what to believe of a verdict's versions; None where nothing is known."""
+    rows = []
+    if verdict.since is not None:
+        rows.append((f"Production, version {verdict.production}", str(verdict.since)))
+    if verdict.selection is not None:
+        chosen = f"{verdict.selection}: {verdict.selection.corrected:.4f} is to be expected"
+        rows.append((f"challenger, version {verdict.challenger}", chosen))
+    return TextTable("Honest figures", ("version", "figure"), rows) if rows else None
+
+
 def checks_table(analysis: CanaryAnalysis) -> TextTable:
     """Return a table of the checks of a canary against Production."""
     return TextTable(

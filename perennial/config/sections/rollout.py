@@ -64,6 +64,16 @@ class Rollout(Schema):
         gt=timedelta(0),
         description="a canary whose step has not ended by then is taken back",
     )
+    must_see: Share | None = Field(
+        default=None,
+        description="fall in accuracy that has to be excluded before a canary becomes Production, "
+        "on inputs that both versions have scored",
+    )
+    at_most: timedelta = Field(
+        default=timedelta(days=7),
+        gt=timedelta(0),
+        description="a rollout that could not exclude it within this time does not start",
+    )
     limits: CanaryLimits = CanaryLimits()
     confidence: Share = Field(
         default=0.95, description="that a canary as good as Production is never taken back"

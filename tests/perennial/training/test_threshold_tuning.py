@@ -287,3 +287,31 @@ def test_a_decision_is_drawn_with_every_other_threshold(
         file = BytesIO()
         figure.savefig(file, format="png", dpi=20)
         assert file.getvalue().startswith(b"\x89PNG")
+
+
+def test_few_documents_of_a_rare_label_do_not_move_the_threshold_of_theory(
+    problem: Problem, reviewed: Any
+) -> None:
+    matrix, labels, held_out, truth = reviewed
+    negative, positive = problem.classes
+    rare = np.flatnonzero(labels == positive)[:12]
+    rows = np.concatenate([np.flatnonzero(labels == negative), rare])
+    goal = DecisionConfig(costs={negative: 1, positive: 20})
+
+    tuned, _ = tuned_on(with_goal(problem, goal), (matrix[rows], labels[rows], held_out, truth))
+
+    assert tuned.threshold == pytest.approx(1 / 21)
+
+
+def test_a_threshold_that_is_proved_cheaper_takes_the_place_of_that_of_theory(
+    problem: Problem, reviewed: Any
+) -> None:
+    goal = ONE_TO_FIVE.model_copy(update={"calibrate": "never"})
+
+    tuned, holdout = tuned_on(with_goal(problem, goal), reviewed)
+
+    # Naive Bayes is far too sure of itself, and nothing has calibrated it.
+    assert tuned.threshold is not None
+    assert tuned.threshold != pytest.approx(1 / 6)
+    (compared,) = compare(with_goal(problem, goal), tuned, holdout)
+    assert compared.out_of_fold == compute("cost", tuned.cross_fitted)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Literal
+
+from starlette.types import Scope as HttpScope
 
 from perennial.settings.api_keys import Holders
 from serving.api.errors import ApiError
@@ -62,6 +65,23 @@ class ApiKeys:
         if not holder.may(scope):
             raise ApiError(403, "scope_missing", _MAY_NOT[scope])
         return holder.digest
+
+
+def sender(scope: HttpScope, *, has_key: bool) -> str:
+    """Return who sends a request: the digest of its key where keys are asked for, or its address.
+
+    Parameters
+    ----------
+    scope : Scope
+        Of a request that was heard.
+    has_key : bool
+        Whether the service asks for keys; what nobody checks can be made up.
+    """
+    key = _key(dict(scope["headers"])) if has_key else None
+    if key is not None:
+        return hashlib.sha256(key).hexdigest()
+    address = scope.get("client")
+    return "" if address is None else str(address[0])
 
 
 def _key(headers: Mapping[bytes, bytes]) -> bytes | None:

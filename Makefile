@@ -40,13 +40,14 @@ $(PERENNIAL): Makefile
 	$(call install,requirements-dev.txt)
 	@touch .venv/local $@
 
-# What checks containers, manifests and the description of the API; its requirements are not ours.
-.venv/checks/done: requirements-checks.txt tools/manifests/package-lock.json tools/openapi/package-lock.json | .venv/dev
+# What checks containers, manifests, the description of the API and the pages; its requirements are not ours.
+.venv/checks/done: requirements-checks.txt $(wildcard tools/*/package-lock.json) | .venv/dev
 	@echo "Installing requirements-checks.txt into .venv/checks"
 	@test -x .venv/checks/bin/python || $(PYTHON) -m venv .venv/checks
 	@$(BIN)/uv pip sync --quiet --system-certs --python .venv/checks/bin/python --require-hashes requirements-checks.txt
 	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tools/manifests
 	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tools/openapi
+	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tools/lighthouse
 	@touch $@
 
 # The toolchain of Go, which builds a Kubernetes cluster for the tests.

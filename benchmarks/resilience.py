@@ -8,13 +8,16 @@ A service of two workers with a model of the 25,000 IMDb reviews is asked all th
 - *kill*: a worker is killed with SIGKILL, and the service ended with SIGTERM;
 - *away*: the registry and MongoDB are gone from before its start until its end;
 - *counts*: 5,000 requests are counted by the client and by `/metrics`;
-- *bad*: 10,000 requests are wrong, half of them made by schemathesis from `/openapi.json`.
+- *bad*: 10,000 requests are wrong, half of them made by schemathesis from `/openapi.json`;
+- *attacks*: connections send heads of 22 and 50 MB, and 320 others say little or nothing.
 
 `swap_failures`, `swap_strangers` (answers by a version that was not Production at the time, or by
 two versions at once), `term_failures`, `away_failures`, `count_difference` and `bad_failures`
 should be 0, `kill_failures` at most `kill_connections`, which the killed worker had; `swap_p99`
 is the p99 latency during swaps over the one without, `bad_memory` the memory of the workers after
-over before.
+over before. `attack_NAME_p99` is the p99 latency of others meanwhile over the one without,
+`attack_NAME_memory` the memory of the workers, and `attack_NAME_seconds` how long the service kept
+a bad connection, of which `attack_NAME_open` stayed open.
 """
 
 from __future__ import annotations
@@ -27,11 +30,12 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
@@ -40,6 +44,7 @@ from rich.table import Table
 
 from benchmarks.common import read_reviews, write_json
 from benchmarks.retrain import Ours, write_documents
+from benchmarks.service.attacks import ATTACKS, repeat
 from benchmarks.service.bad import SERVER_ERROR, send_bad
 from benchmarks.service.clients import Seen, ask_for, ask_times
 from benchmarks.service.in_process import SNIPPETS, read_texts
@@ -55,6 +60,7 @@ SWAP_SECONDS = 3.0
 CALM_SECONDS = 30.0
 KILL_SECONDS = 25.0
 AWAY_SECONDS = 20.0
+ATTACK_SECONDS = 15.0
 REQUESTS = 5_000
 BAD = 10_000
 POLL_SECONDS = 1.0
@@ -267,6 +273,32 @@ def bad(trial: Trial) -> dict[str, float]:
     }
 
 
+def attacks(trial: Trial) -> dict[str, float]:
+    """Attack with raw sockets, and look what that is to others."""
+    figures: dict[str, float] = {}
+    with trial.service() as service, ProcessPoolExecutor(1) as beside:
+        address = urlsplit(service.url)
+        host, port = str(address.hostname), int(address.port or 0)
+
+        def ask() -> Sequence[Seen]:
+            url = url_of(service)
+            return ask_for(url, trial.texts, connections=CONNECTIONS, seconds=ATTACK_SECONDS)
+
+        for name in ATTACKS:
+            calm, before = ask(), _memory(service)
+            attacked = beside.submit(repeat, name, host, port, ATTACK_SECONDS)
+            seen, found = ask(), attacked.result()
+            figures |= {
+                f"attack_{name}_connections": found.opened,
+                f"attack_{name}_open": found.opened - found.closed,
+                f"attack_{name}_seconds": found.longest,
+                f"attack_{name}_p99": p99(seen) / p99(calm),
+                f"attack_{name}_memory": _memory(service) / before,
+                f"attack_{name}_failures": sum(one.status != OK for one in [*calm, *seen]),
+            }
+    return figures
+
+
 def _memory(service: Running) -> float:
     return float(sum(psutil.Process(pid).memory_info().rss for pid in workers(service)))
 
@@ -282,6 +314,7 @@ TRIALS: dict[str, Callable[[Trial], dict[str, float]]] = {
     "away": away,
     "counts": counts,
     "bad": bad,
+    "attacks": attacks,
 }
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from perennial.settings.api_keys import Holder, find_holder
+from perennial.settings.api_keys import Holder, Holders
 
 _BEARER = "bearer "
 _SAME = "same-origin"
@@ -42,7 +42,7 @@ def require(request: Request, entries: Sequence[str], scope: str | None) -> Hold
     authorization = request.headers.get("authorization", "")
     if authorization[: len(_BEARER)].lower() != _BEARER:
         raise RefusedError(401, "Enter an API key of the console.")
-    holder = find_holder(entries, authorization[len(_BEARER) :].strip().encode())
+    holder = Holders(entries).find(authorization[len(_BEARER) :].strip().encode())
     if holder is None:
         raise RefusedError(401, "The API key is not valid.")
     if scope is not None and not holder.may(scope):

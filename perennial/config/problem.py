@@ -30,6 +30,7 @@ from perennial.config.errors import CrossReferenceError, invalid_value, join_nam
 from perennial.config.sections.abstain import Abstain
 from perennial.config.sections.candidates import Analyzer, Candidate, TabularCandidate
 from perennial.config.sections.decision import DecisionConfig
+from perennial.config.sections.examples import Examples, wrong_examples
 from perennial.config.sections.experiment import Experiment
 from perennial.config.sections.feedback import FeedbackRules
 from perennial.config.sections.fields import FieldSpec
@@ -70,6 +71,10 @@ class Problem(Schema):
         default=PROBLEM_FILE, ge=1, le=PROBLEM_FILE, description="format of this file"
     )
     description: str = ""
+    examples: Examples = Field(
+        default=(),
+        description="inputs to try, texts or records, which the service shows to everybody",
+    )
     source: Source
     labels: dict[str, StoredLabel] = Field(
         min_length=2, description="label -> its value in the documents; the last one is positive"
@@ -187,6 +192,7 @@ class Problem(Schema):
         return self
 
     def _contradictions(self) -> Iterator[CrossReferenceError]:
+        yield from wrong_examples(self.examples, self.inputs)
         if self.decision is not None:
             for location, value, allowed in self.decision.invalid_values(self.possible_classes):
                 yield invalid_value(("decision", *location), value, allowed)
@@ -333,6 +339,7 @@ _ADDED_LATER = ("split", "rare_labels", "merge_labels")
 _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "abstain": True,
     "description": True,
+    "examples": True,
     "experiment": True,
     "format": True,
     "monitoring": True,

@@ -25,6 +25,7 @@ from perennial.encoders.blocks import (
     with_leading,
 )
 from perennial.encoders.categories import UNKNOWN, CategoryEncoder
+from perennial.encoders.ranges import usual_range
 from perennial.encoders.texts import TextEncoder
 from perennial.encoders.words import WordsEncoder
 from perennial.fields import KINDS, FieldKind
@@ -156,6 +157,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     typical_ : ndarray of float64, shape (n_numbers,)
         The median of each number, which are the leading columns; a category's number is that of
         one that is not known.
+    usual_ : ndarray of float64, shape (2, n_numbers)
+        Between which numbers 98% of the training documents are; absent in older models.
     """
 
     def __init__(
@@ -218,7 +221,9 @@ class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.layout_ = [*numbers, *one_hot, *counted]
         self.is_sparse_ = bool(counts) or sum(width for _, width in one_hot) > _MOST_DENSE
         matrix = self._matrix(X, counts)
-        self.typical_ = self._medians(leading(matrix, sum(width for _, width in numbers)))
+        leading_numbers = leading(matrix, sum(width for _, width in numbers))
+        self.typical_ = self._medians(leading_numbers)
+        self.usual_ = usual_range(leading_numbers)
         return matrix
 
     def _limited(self, kind: type[E]) -> E:

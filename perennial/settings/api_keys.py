@@ -36,31 +36,40 @@ class Holder:
         return self.scopes is None or scope in self.scopes
 
 
-def find_holder(entries: Sequence[str], key: bytes) -> Holder | None:
-    """Return the holder of a key; None if the key is not valid.
-
-    Every digest is compared in constant time, whether or not an earlier one was right.
+class Holders:
+    """The holders of API keys, found by their keys.
 
     Parameters
     ----------
     entries : sequence of str
         Digests of the valid keys, each followed by a colon and its scopes, or by nothing if it has
         all. A digest may stand in several entries, and has the scopes of each.
-    key : bytes
-        The key that was sent.
     """
-    digest = hashlib.sha256(key).hexdigest()
-    scopes: set[str] = set()
-    is_known = has_all = False
-    for entry in entries:
-        known, _, named = entry.partition(":")
-        if hmac.compare_digest(digest, known):
-            is_known = True
-            has_all = has_all or not named
-            scopes.update(named.split("+") if named else ())
-    if not is_known:
-        return None
-    return Holder(digest, None if has_all else frozenset(scopes))
+
+    def __init__(self, entries: Sequence[str]) -> None:
+        named: dict[str, set[str]] = {}
+        unlimited = set()
+        for entry in entries:
+            digest, _, scopes = entry.partition(":")
+            named.setdefault(digest, set()).update(scopes.split("+") if scopes else ())
+            if not scopes:
+                unlimited.add(digest)
+        self._all = tuple(
+            Holder(digest, None if digest in unlimited else frozenset(scopes))
+            for digest, scopes in named.items()
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def find(self, key: bytes) -> Holder | None:
+        """Return the holder of a key; None if the key is not valid.
+
+        Every digest is compared in constant time, whether or not an earlier one was right.
+        """
+        digest = hashlib.sha256(key).hexdigest()
+        found = [each for each in self._all if hmac.compare_digest(digest, each.digest)]
+        return found[0] if found else None
 
 
 def require_api_key(scopes: Sequence[str]) -> Callable[[str], str]:

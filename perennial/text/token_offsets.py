@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from perennial.text.arrow import without_surrogates
 from perennial.text.normal_form import aligned_normal_form, unaltered
@@ -14,8 +15,7 @@ _WORD = re.compile(r"\S+")
 _CHARACTER = re.compile(r"[\ud800-\udbff][\udc00-\udfff]|.", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(NamedTuple):
     """One token of a text, and the characters ``text[start:end]`` that it was made of."""
 
     token: str
@@ -39,10 +39,12 @@ def locate(normalizer: Normalizer, text: str) -> list[Located]:
     whole = without_surrogates(text)
     places = _places(text, len(whole))
     form = aligned_normal_form(whole) if normalizer.preparation.normal_form else unaltered(whole)
+    # A text may say one thing very often.
+    tokens_of = cache(normalizer.tokens_of)
     return [
         Located(token, places[form.starts[start]], places[form.ends[end - 1]])
         for part, start, end in _parts(normalizer, normalizer.blanked(form.text))
-        for token in normalizer.tokens_of(part)
+        for token in tokens_of(part)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache, partial
 from http import HTTPStatus
 
 import anyio.to_thread
@@ -28,6 +29,8 @@ from serving.api.protocols.mlflow import MlflowScoring
 from serving.api.protocols.open_inference import OpenInference
 from serving.api.schemas import (
     Alias,
+    FieldValues,
+    Input,
     Model,
     ModelsAnswer,
     ReadyAnswer,
@@ -81,7 +84,7 @@ class Service:
         self._files = read_files()
         description = openapi(serving)
         self._description = page_file("openapi.json", description)
-        self._reading = page_file("docs.html", html(description))
+        self._docs_of = lru_cache(1)(partial(_docs_page, description))
         self.app = self._build()
 
     def start(self) -> None:
@@ -204,8 +207,11 @@ class Service:
 
     async def _models(self, _: Request) -> Response:
         """Answer with the models and versions that are served."""
+        return json_answer(200, self._described())
+
+    def _described(self) -> bytes:
         models = [_describe(served) for _, served in sorted(self.store.served.items())]
-        return json_answer(200, ModelsAnswer(models=models).model_dump_json().encode())
+        return ModelsAnswer(models=models).model_dump_json().encode()
 
     async def _livez(self, _: Request) -> Response:
         """Answer that this worker runs."""
@@ -242,8 +248,9 @@ class Service:
         return _send_file(request, self._description)
 
     async def _docs(self, request: Request) -> Response:
-        """Answer with the description of the API for people."""
-        return _send_file(request, self._reading)
+        """Answer with the description of the API for people, and of these very models."""
+        address = f"{request.url.scheme}://{request.url.netloc}"
+        return _send_file(request, self._docs_of(self._described(), address))
 
     async def _page(self, request: Request) -> Response:
         """Answer with the page."""
@@ -258,6 +265,12 @@ class Service:
         if file is None:
             raise ApiError(404, "not_found", "This file does not exist.")
         return _send_file(request, file)
+
+
+def _docs_page(description: bytes, models: bytes, address: str) -> File:
+    """Return the page of the API; it is made anew when other versions are served."""
+    served = ModelsAnswer.model_validate_json(models).models
+    return page_file("docs.html", html(description, served, address))
 
 
 def _send_file(request: Request, file: File) -> Response:
@@ -281,9 +294,18 @@ def _describe(served: Served) -> Model:
         kind=production.kind,
         fields=None if production.fields is None else dict(production.fields),
         required=list(production.required),
+        values={name: FieldValues(**vars(known)) for name, known in production.known.items()},
+        examples=[each for each in served.examples if _is_of(production, each)],
         classes=list(production.predictor.classes),
         versions=[_describe_version(alias, loaded) for alias, loaded in named if loaded],
     )
+
+
+def _is_of(loaded: Loaded, example: Input) -> bool:
+    """Return whether a model takes an example: its problem's file may have changed since."""
+    if isinstance(example, str) or loaded.fields is None:
+        return isinstance(example, str) and loaded.fields is None
+    return example.keys() <= loaded.fields.keys()
 
 
 def _describe_version(alias: Alias, loaded: Loaded) -> Version:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from starlette.types import Scope as HttpScope
+
+from perennial.settings.api_keys import Holders
 from serving.api.errors import ApiError
 
 Scope = Literal["classify", "feedback", "refresh", "metrics"]
@@ -34,29 +36,20 @@ class ApiKeys:
     """
 
     def __init__(self, entries: Sequence[str], refresh_token: str | None = None) -> None:
-        self._named: dict[str, frozenset[str]] = {}
-        self._all: set[str] = set()
-        for entry in entries:
-            digest, _, scopes = entry.partition(":")
-            if scopes:
-                earlier = self._named.get(digest, frozenset())
-                self._named[digest] = earlier | frozenset(scopes.split("+"))
-            else:
-                self._all.add(digest)
-        self._digests = tuple({*self._named, *self._all})
-        self._token = refresh_token
+        self._scoped = [entry for entry in entries if ":" in entry]
+        self._holders = self._refreshing = Holders(entries)
+        if refresh_token is not None:
+            self._refreshing = Holders([*self._scoped, f"{refresh_token}:refresh"])
 
     def __bool__(self) -> bool:
-        return bool(self._digests)
+        return bool(self._holders)
 
     def asks_for(self, scope: Scope) -> bool:
         """Return whether any key names a scope."""
-        return any(scope in scopes for scopes in self._named.values())
+        return any(scope in entry.partition(":")[2].split("+") for entry in self._scoped)
 
     def require(self, headers: Mapping[bytes, bytes], scope: Scope) -> str:
         """Return the digest of a request's key, after checking that the key has a scope.
-
-        Every digest is compared in constant time, whether or not an earlier one was right.
 
         Raises
         ------
@@ -66,29 +59,29 @@ class ApiKeys:
         key = _key(headers)
         if key is None:
             raise _refusal("key_missing", _MISSING)
-        digest = hashlib.sha256(key).hexdigest()
-        known = self._digests if self._token is None else (*self._digests, self._token)
-        right = [hmac.compare_digest(digest, each) for each in known]
-        if not any(right) or not self._is_known_for(digest, scope):
+        holder = (self._refreshing if scope == "refresh" else self._holders).find(key)
+        if holder is None:
             raise _refusal("key_wrong", "The API key is not valid.")
-        if not self._has(digest, scope):
+        if not holder.may(scope):
             raise ApiError(403, "scope_missing", _MAY_NOT[scope])
-        return digest
+        return holder.digest
 
-    def _is_known_for(self, digest: str, scope: Scope) -> bool:
-        """Return whether a digest is that of a key, or of the token where the token counts."""
-        if digest in self._named:
-            return True
-        if scope == "refresh" and self._token is not None:
-            return digest == self._token
-        return digest in self._all
 
-    def _has(self, digest: str, scope: Scope) -> bool:
-        if scope in self._named.get(digest, ()):
-            return True
-        if scope == "refresh" and self._token is not None:
-            return digest == self._token
-        return digest in self._all
+def sender(scope: HttpScope, *, has_key: bool) -> str:
+    """Return who sends a request: the digest of its key where keys are asked for, or its address.
+
+    Parameters
+    ----------
+    scope : Scope
+        Of a request that was heard.
+    has_key : bool
+        Whether the service asks for keys; what nobody checks can be made up.
+    """
+    key = _key(dict(scope["headers"])) if has_key else None
+    if key is not None:
+        return hashlib.sha256(key).hexdigest()
+    address = scope.get("client")
+    return "" if address is None else str(address[0])
 
 
 def _key(headers: Mapping[bytes, bytes]) -> bytes | None:

@@ -17,7 +17,7 @@ from perennial.settings import ServingSettings
 from perennial.stores.prediction_log import Failure
 from serving.api import scoring
 from serving.api.answer import Answer
-from serving.api.auth import ApiKeys
+from serving.api.auth import ApiKeys, sender
 from serving.api.errors import ApiError, InputError
 from serving.api.inputs import Checked, check_inputs, leave_out_unanswered, measure
 from serving.api.schemas import Input, classify_request
@@ -91,7 +91,7 @@ class Classify:
         answer, ids, errors = await self._answer(
             self.served(request.model),
             request.inputs,
-            headers,
+            scope,
             explain=request.explain,
             is_strict=request.on_error == "refuse",
         )
@@ -118,7 +118,7 @@ class Classify:
         self,
         served: Served,
         inputs: Sequence[Any],
-        headers: Mapping[bytes, bytes],
+        scope: Scope,
         pinned: Loaded | None = None,
     ) -> Answered:
         """Return the predictions for inputs that came by another protocol: all, or none.
@@ -129,7 +129,7 @@ class Classify:
             The problem.
         inputs : sequence
             The inputs, not looked at yet.
-        headers : mapping of bytes to bytes
+        scope : Scope
             Of the request.
         pinned : Loaded, optional
             The version that answers; default Production, or for its share the canary.
@@ -146,28 +146,31 @@ class Classify:
             message = f"inputs has more than the {most:,} entries that are allowed."
             raise ApiError(422, "too_many", message, field="inputs")
         return await self._answer(
-            served, inputs, headers, explain=False, is_strict=True, pinned=pinned
+            served, inputs, scope, explain=False, is_strict=True, pinned=pinned
         )
 
     async def _answer(
         self,
         served: Served,
         given: Sequence[Any],
-        headers: Mapping[bytes, bytes],
+        scope: Scope,
         *,
         explain: bool,
         is_strict: bool,
         pinned: Loaded | None = None,
     ) -> Answered:
         """Return the predictions for inputs, counted and logged; all or none if it is strict."""
-        key = headers.get(b"x-request-key")
+        key = dict(scope["headers"]).get(b"x-request-key")
         loaded = pinned or routing.choose(served, key)
         checked = check_inputs(given, loaded, max_characters=self._settings.max_characters)
         self._require(served.problem, checked, all_=is_strict)
         characters = measure(checked.usable, loaded)
+        client = partial(sender, scope, has_key=bool(self._keys))
         start = perf_counter()
         try:
-            answer = await self._scorer.answer(loaded, checked.usable, characters, explain)
+            answer = await self._scorer.answer(
+                loaded, checked.usable, characters, client, explain=explain
+            )
         except Exception:
             self._log_failure(loaded)
             self._metrics.classified(loaded.version.problem, failed=True)

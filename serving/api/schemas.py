@@ -180,6 +180,19 @@ class Version(_Schema):
     )
 
 
+class FieldValues(_Schema):
+    """What a model knows of one field."""
+
+    categories: tuple[str, ...] | None = Field(
+        default=None, description="of a category, the values that the model tells apart"
+    )
+    typical: float | None = Field(default=None, description="of a number, the median in training")
+    low: float | None = Field(
+        default=None, description="98% of the training documents are between low and high"
+    )
+    high: float | None = None
+
+
 class Model(_Schema):
     """A problem that is served."""
 
@@ -189,6 +202,10 @@ class Model(_Schema):
         description="what an input of a tabular model may have"
     )
     required: list[str] = Field(description="the fields that it must have")
+    values: dict[str, FieldValues] = Field(
+        description="what the model knows of the fields that are categories or numbers"
+    )
+    examples: list[Input] = Field(description="inputs to try, of the problem's file")
     classes: list[str]
     versions: list[Version]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
@@ -13,6 +13,7 @@ from perennial.settings import ServingSettings
 from serving.api.answer import Answer, join
 from serving.api.errors import ApiError
 from serving.api.schemas import Input
+from serving.api.turns import Turns
 from serving.models.loaded import Loaded
 
 # Factor for the size of a portion if calls of the predictor have a high overhead; such portions run
@@ -20,8 +21,6 @@ from serving.models.loaded import Loaded
 _TIMES_AS_LARGE = 10
 # Turns of the event loop between two portions: as many as a small request needs for its answer.
 _ROUNDS = 3
-# Cost of an explained answer, relative to an answer without explanation.
-_EXPLAIN_WEIGHT = 16
 _NO_EXPLANATION = Explanation((), 0.0)
 
 
@@ -52,7 +51,7 @@ class Scorer:
     def __init__(self, settings: ServingSettings) -> None:
         self._settings = settings
         self._pool = ThreadPoolExecutor(1, "classify")
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
 
     def end(self) -> None:
         """Shut down the thread."""
@@ -63,20 +62,37 @@ class Scorer:
         loaded: Loaded,
         inputs: Sequence[Input],
         characters: Sequence[int],
+        client: Callable[[], str],
+        *,
         explain: bool,
     ) -> Answer:
-        """Answer a small request at once, and a large one without keeping others waiting."""
+        """Answer a small request at once, and a large one without keeping others waiting.
+
+        Parameters
+        ----------
+        loaded : Loaded
+            The version that answers.
+        inputs : sequence
+            The inputs.
+        characters : sequence of int
+            Size of each input.
+        client : callable
+            Returns who asks; large requests of different clients get the same time.
+        explain : bool
+            Whether each answer is explained, which weighs what it costs of this version.
+        """
         if explain:
-            characters = [_EXPLAIN_WEIGHT * count for count in characters]
+            characters = [round(loaded.explanation_cost * count) for count in characters]
         if sum(characters) <= self._settings.inline_characters:
             return answer(loaded, inputs, explain=explain)
-        return await self._answer_in_turns(loaded, inputs, characters, explain)
+        return await self._answer_in_turns(loaded, inputs, characters, client(), explain)
 
     async def _answer_in_turns(
         self,
         loaded: Loaded,
         inputs: Sequence[Input],
         characters: Sequence[int],
+        client: str,
         explain: bool,
     ) -> Answer:
         """Answer a large request in portions, so that other requests are answered in between.
@@ -87,7 +103,7 @@ class Scorer:
         deadline = monotonic() + self._settings.answer_seconds
         portions = []
         for portion, size in self._portions(loaded, inputs, characters):
-            async with self._turn:
+            async with self._turns.take(client):
                 if monotonic() > deadline:
                     raise _too_much_work(self._settings.answer_seconds)
                 portions.append(await self._answer_portion(loaded, portion, size, explain))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import thread_time
+from typing import TYPE_CHECKING, Any, Literal
 
 from perennial.errors import OutsideError
 from perennial.registry.artifact import ModelFile, open_model
@@ -12,12 +14,16 @@ from perennial.registry.model_version import ModelVersion
 
 if TYPE_CHECKING:
     from perennial.config.sections.abstain import Abstain
+    from perennial.config.sections.examples import Example
     from perennial.fields import FieldKind
     from perennial.inference.base import Predictor
+    from perennial.inference.known_values import KnownValues
 
 Kind = Literal["text", "tabular"]
 Origin = Literal["registry", "cache"]
 _WARM_UPS = 20
+_ROUNDS = 3
+_MEASURED_SECONDS = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +35,9 @@ class Loaded:
     origin: Origin
     fields: Mapping[str, FieldKind] | None = None
     required: Collection[str] = ()
+    explanation_cost: float = 1.0
+    """Time that an explained answer takes, relative to one without explanation; measured."""
+    known: Mapping[str, KnownValues] = field(default_factory=dict)
 
     @property
     def kind(self) -> Kind:
@@ -38,13 +47,14 @@ class Loaded:
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """The versions of one problem that are in memory, and when none of them gives a label."""
+    """The versions of one problem that are in memory, and what its file says about answers."""
 
     problem: str
     production: Loaded
     previous: Loaded | None = None
     canary: Loaded | None = None
     abstain: Abstain | None = None
+    examples: Sequence[Example] = ()
 
     @property
     def loaded(self) -> tuple[Loaded, ...]:
@@ -67,6 +77,7 @@ def load(version: ModelVersion, file: ModelFile, origin: Origin) -> Loaded:
         If the file is not the registered one, or its golden examples fail.
     """
     # scikit-learn takes seconds to import; the worker answers its probes meanwhile.
+    from perennial.inference.known_values import known_values
     from perennial.inference.predictor import build_predictor
     from perennial.inputs.encoder import fields_of, required_of
 
@@ -77,4 +88,37 @@ def load(version: ModelVersion, file: ModelFile, origin: Origin) -> Loaded:
         raise OutsideError(f"{name} is refused: its predictor has other classes than the model.")
     for each in file.golden.inputs[:_WARM_UPS]:
         predictor.probabilities([each])
-    return Loaded(version, predictor, origin, fields_of(model), required_of(model))
+    return Loaded(
+        version,
+        predictor,
+        origin,
+        fields_of(model),
+        required_of(model),
+        _explanation_cost(predictor, file.golden.inputs[:_WARM_UPS]),
+        known_values(model),
+    )
+
+
+def _explanation_cost(predictor: Predictor, inputs: Sequence[Any]) -> float:
+    """Measure what an explained answer takes, relative to one without explanation.
+
+    It is the time of this thread only, and the least of some rounds: whatever else the machine does
+    meanwhile is no part of it.
+    """
+    label, plain, explained = predictor.classes[0], 0.0, 0.0
+    for each in inputs:
+        plain += _seconds(partial(predictor.assess, [each]))
+        explained += _seconds(partial(predictor.explanation, each, label))
+        if explained > _MEASURED_SECONDS:
+            break
+    return 1 + explained / plain if plain > 0 else 1.0
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return the least time of this thread that some work takes."""
+    found = []
+    for _ in range(_ROUNDS):
+        begin = thread_time()
+        work()
+        found.append(thread_time() - begin)
+    return min(found)

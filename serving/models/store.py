@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from serving.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from perennial.config.sections.abstain import Abstain
+    from perennial.config.sections.examples import Example
     from perennial.registry.client import Registry
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class ModelStore:
     metrics : Metrics
         Told about swaps and refusals.
     files : ProblemFiles, optional
-        Say when no label is given.
+        Say when no label is given, and what there is to try.
     """
 
     def __init__(self, folder: Path, metrics: Metrics, files: ProblemFiles | None = None) -> None:
@@ -204,14 +205,14 @@ class ModelStore:
         if production is None:
             return
         previous, canary = versions.get(PREVIOUS), versions.get(CANARY)
-        abstain = self._abstain(problem)
+        said = self._said(problem)
         self._swap(
             Served(
                 problem,
                 production,
                 memory.recall(previous) or _outgoing(before, production),
                 memory.recall(canary),
-                abstain,
+                *said,
             )
         )
         self._swap(
@@ -220,24 +221,24 @@ class ModelStore:
                 production,
                 self._load(memory, previous) or self.served[problem].previous,
                 self._load(memory, canary),
-                abstain,
+                *said,
             )
         )
 
-    def _abstain(self, problem: str) -> Abstain | None:
-        """Return when a problem gives no label; what was so before, where its file is broken."""
+    def _said(self, problem: str) -> tuple[Abstain | None, Sequence[Example]]:
+        """Return `abstain` and `examples` of a problem's file; of one that is broken as before."""
         if self._files is None or not self._files.changed(problem):
-            return None
+            return None, ()
         try:
-            found = self._files.read(problem).abstain
+            found = self._files.read(problem)
         except ProblemError as error:
             if self._unread.get(problem) != str(error):
                 self._unread[problem] = str(error)
                 _log.warning("`abstain` of %r stays as it was: %s", problem, error)
             served = self.served.get(problem)
-            return None if served is None else served.abstain
+            return (None, ()) if served is None else (served.abstain, served.examples)
         self._unread.pop(problem, None)
-        return found
+        return found.abstain, found.examples
 
     def _load(self, memory: _Memory, version: ModelVersion | None) -> Loaded | None:
         """Return a version from memory, or else from its files; None if it is refused."""

@@ -83,7 +83,7 @@ function featureList(explanation, strongest, label, first = 0) {
     const where = contribution < 0 ? "away from" : "towards";
     return element(
       "li", {},
-      element("span", { className: "feature" }, feature), bar,
+      element("span", { className: "feature", dir: "auto" }, feature), bar,
       element("span", { className: "figure" }, signed(contribution)),
       element("span", { className: "hidden" }, ` ${where} ${label}`),
     );
@@ -106,8 +106,8 @@ function valueAt(input, path) {
 }
 
 function warningList(warnings) {
-  const said = warnings.map(({ message }) => element("li", {}, message.replace(/^inputs\[\d+\]\.?/, "")));
-  const list = element("ul", { className: "warnings quiet" }, ...said);
+  const items = warnings.map(({ message }) => element("li", {}, said(message)));
+  const list = element("ul", { className: "warnings quiet" }, ...items);
   list.setAttribute("aria-label", "What the model could not go by");
   return list;
 }
@@ -119,7 +119,7 @@ function explanationParts({ input, label, explanation }) {
     .map((item) => (isText ? item : { ...item, feature: named(item.feature, input) }));
   if (!items.length) {
     const none = "The model gives no reasons for this answer.";
-    return [element("p", { className: "text" }, text), element("p", { className: "quiet" }, none)];
+    return [element("p", { className: "text", dir: "auto" }, text), element("p", { className: "quiet" }, none)];
   }
   const strongest = Math.max(...items.map(({ contribution }) => Math.abs(contribution)));
   const legend = element(
@@ -146,7 +146,7 @@ function probabilityBars({ probabilities, label }) {
       bar.style.setProperty("--share", share);
       return element(
         "li", { className: name === label ? "chosen" : "" },
-        element("span", { className: "feature" }, name), bar,
+        element("span", { className: "feature", dir: "auto" }, name), bar,
         element("span", { className: "figure" }, percent(share)),
       );
     });
@@ -167,10 +167,9 @@ export function showAnswer(result, askForKey) {
   const sure = label === null ? WHY_NONE[abstained] : percent(probabilities[label]);
   const shown = label ?? "No label";
   $("answer").replaceChildren(
-    element("p", { className: "verdict" }, element("strong", {}, shown), ` ${sure}`),
-    ...(result.warnings ?? []).map(({ message }) => element("p", { className: "quiet" }, said(message))),
-    probabilityBars(result),
+    element("p", { className: "verdict" }, element("strong", { dir: "auto" }, shown), ` ${sure}`),
     ...(result.warnings ? [warningList(result.warnings)] : []),
+    probabilityBars(result),
     ...explanationParts({ ...result, label: label ?? likeliest(probabilities) }),
     feedbackQuestion(result, askForKey),
     element("p", { className: "quiet" }, `Answered by ${model}, version ${version}`),

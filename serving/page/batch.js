@@ -1,8 +1,9 @@
 // A whole CSV file, in requests that the service takes, and the same file with the answers.
 
 import { ApiError, PLAIN_WORDS, call } from "./api.js";
-import { CsvError, decode, extendRecord, parseCsv } from "./csv.js";
+import { CsvError, extendRecord, firstRowNames, parseCsv } from "./csv.js";
 import { $, element } from "./dom.js";
+import { decode, encode } from "./encoding.js";
 import { recordOf } from "./fields.js";
 
 const MAX_FILE_BYTES = 100 * 1024 * 1024;
@@ -25,7 +26,7 @@ export function startBatch(page) {
   });
   $("batch").addEventListener("submit", runBatch);
   $("batch-stop").addEventListener("click", stopBatch);
-  for (const id of ["model", "column", "header"]) $(id).addEventListener("change", resetBatch);
+  for (const id of ["model", "column", "first-row"]) $(id).addEventListener("change", resetBatch);
   for (const type of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(type, (event) => {
       if (!event.dataTransfer?.types.includes("Files")) return;
@@ -44,9 +45,10 @@ async function openFile(file) {
   if (!file) return;
   try {
     if (file.size > MAX_FILE_BYTES) throw new CsvError("This file has more than 100 MB. Split it first.");
-    const csv = parseCsv(decode(await file.arrayBuffer()));
+    const { text, encoding } = decode(await file.arrayBuffer(), file.name);
+    const csv = parseCsv(text);
     if (!csv.records.length) throw new CsvError("This file is empty.");
-    job = { name: file.name, csv };
+    job = { name: file.name, csv, encoding };
     showFile();
   } catch (error) {
     if (error instanceof CsvError) $("file-error").textContent = error.message;
@@ -63,11 +65,22 @@ function showFile() {
     ...names.map((cell, index) => element("option", { value: index }, cell.trim().slice(0, 60) || `column ${index + 1}`)),
   );
   $("column").value = Math.max(text, 0);
-  $("header").checked = true;
+  askForFirstRow(firstRowNames(csv, Object.keys(model()?.fields ?? { text: null })));
   $("batch-summary").textContent = name;
   $("batch").hidden = false;
   resetBatch();
   $("batch-go").focus();
+}
+
+const firstRow = () => $("first-row").querySelector("input:checked")?.value;
+
+/** Say what the first row seems to be: true for names, false for a row; ask if it is null. */
+function askForFirstRow(names) {
+  for (const input of $("first-row").querySelectorAll("input")) {
+    input.checked = names !== null && (input.value === "names") === names;
+  }
+  const said = job.csv.records[0].cells.join(", ").slice(0, 60);
+  $("first-row-said").textContent = names === null ? `The first row, “${said}”,` : "The first row";
 }
 
 /** Forget what was classified: another file, column, model or meaning of the first row. */
@@ -76,7 +89,7 @@ function resetBatch() {
   stopBatch();
   job.stop = null;
   const { records } = job.csv;
-  const first = $("header").checked ? 1 : 0;
+  const first = firstRow() === "names" ? 1 : 0;
   const fields = first ? records[0].cells : records[0].cells.map((_, index) => `column_${index + 1}`);
   const rows = [];
   for (let index = first; index < records.length; index += 1) {
@@ -95,7 +108,8 @@ function showProgress() {
   $("progress").value = total ? job.position / total : 0;
   $("batch-count").textContent = job.position ? `${count.format(job.position)} of ${count.format(total)} rows` : "";
   $("batch-go").textContent = job.position ? `Continue with ${count.format(left)} rows` : `Classify ${count.format(total)} ${total === 1 ? "row" : "rows"}`;
-  $("batch-go").disabled = left === 0;
+  $("batch-go").disabled = left === 0 || !firstRow();
+  if (!firstRow()) $("batch-go").textContent = "Classify: say first what the first row is";
 }
 
 /** What the service gets of one row: the text, or a record of fields. */
@@ -213,7 +227,7 @@ function busyBatch(busy) {
   $("progress").hidden = !busy;
   $("batch-stop").hidden = !busy;
   $("batch-go").hidden = busy || !$("batch-done").hidden;
-  for (const id of ["column", "header"]) $(id).disabled = busy;
+  for (const id of ["column", "first-row"]) $(id).disabled = busy;
   showProgress();
   if (focused) (busy ? $("batch-stop") : $("batch-go")).focus();
 }
@@ -255,7 +269,7 @@ function finishBatch() {
   const summary = [...totals].sort((a, b) => b[1] - a[1]).map(([label, rows]) => `${count.format(rows)} ${label}`);
   const name = job.name.replace(/(\.[^.]*)?$/, (ending) => `-classified${ending || ".csv"}`);
   const link = $("download");
-  link.href = URL.createObjectURL(new Blob([resultFile()], { type: "text/csv;charset=utf-8" }));
+  link.href = URL.createObjectURL(new Blob([encode(resultFile(), job.encoding)], { type: "text/csv" }));
   link.download = name;
   link.textContent = `Download ${name}`;
   $("batch-status").textContent = `Done: ${summary.join(", ")}.`;

@@ -5,17 +5,6 @@ export class CsvError extends Error {}
 const BYTE_ORDER_MARK = "\uFEFF";
 const DELIMITERS = [",", ";", "\t"];
 
-/** Turn the bytes of a file into text: UTF-8, UTF-16 with its mark, or else Windows-1252. */
-export function decode(bytes) {
-  const start = new Uint8Array(bytes, 0, Math.min(2, bytes.byteLength));
-  if (start[0] === 0xff && start[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return new TextDecoder("windows-1252").decode(bytes);
-  }
-}
-
 function delimiterOf(text) {
   const unquoted = text.slice(0, 10_000).replace(/"(?:[^"]|"")*"/g, "");
   const line = unquoted.split(/[\r\n]/, 1)[0];
@@ -67,6 +56,22 @@ export function parseCsv(text) {
   const newline = /\r\n|\n|\r/.exec(text)?.[0] ?? "\r\n";
   const width = records.reduce((most, { cells }) => Math.max(most, cells.length), 0);
   return { mark, delimiter, newline, width, records };
+}
+
+const isNumber = (cell) => cell.trim() !== "" && Number.isFinite(Number(cell.replace(",", ".")));
+
+/**
+ * Whether the first record names the columns: true, false, or null where a person must say it.
+ * Names that the model knows are names; an empty cell, a number or the same cell twice is none.
+ */
+export function firstRowNames({ records }, known) {
+  const names = records[0].cells.map((cell) => cell.trim());
+  if (names.some((name) => known.includes(name) || known.includes(name.toLowerCase()))) return true;
+  if (records.length < 2 || new Set(names).size < names.length) return false;
+  if (names.some((name) => !name || isNumber(name))) return false;
+  const others = records.slice(1, 21).filter(({ raw }) => raw);
+  const isOfNumbers = (_, at) => others.length > 0 && others.every(({ cells }) => isNumber(cells[at] ?? ""));
+  return names.some(isOfNumbers) ? true : null;
 }
 
 /** One added cell, which no spreadsheet takes for a formula. */

@@ -4,13 +4,11 @@ import { showAnswer } from "./answer.js";
 import { ApiError, PLAIN_WORDS, call, saveKey, savedKey } from "./api.js";
 import { startBatch } from "./batch.js";
 import { $, element } from "./dom.js";
-import { fieldOf, readFields, showFields } from "./fields.js";
+import { fieldOf, fillIn, readFields, showFields, startFields, typicalRecord } from "./fields.js";
 
 const RETRY_SECONDS = 5;
-const EXAMPLES = [
-  "A warm, funny film with a wonderful cast. I laughed, I cried, and I would gladly watch it again!",
-  "The acting is excellent and the music is beautiful, but the story is not good at all and the ending was a disappointment.",
-];
+// Longer examples are cut where they are offered.
+const SHOWN = 40;
 
 let models = [];
 let request = null;
@@ -127,8 +125,28 @@ function showModel() {
   const tabular = isTabular();
   $("about").textContent = describe(model());
   $("one-heading").textContent = tabular ? "One row" : "One text";
-  for (const id of ["text-label", "text", "text-help", "examples", "column-field"]) $(id).hidden = tabular;
-  showFields(model().fields);
+  for (const id of ["text-label", "text", "text-help", "column-field"]) $(id).hidden = tabular;
+  showFields(model());
+  showExamples();
+}
+
+/** Offer what the problem's file has to try; of records else one of what the model knows. */
+function showExamples() {
+  const { examples = [] } = model();
+  const typical = typicalRecord(model());
+  const offered = examples.length || !Object.keys(typical).length ? examples : [typical];
+  const buttons = offered.map((input, at) => {
+    const said = typeof input === "string" ? input : `record ${at + 1}`;
+    const shown = said.length > SHOWN ? `${said.slice(0, SHOWN)}…` : said;
+    const use = () => {
+      if (typeof input === "string") $("text").value = input;
+      else fillIn(input);
+      classify();
+    };
+    return element("button", { type: "button", className: "link", dir: "auto", onclick: use }, shown);
+  });
+  $("examples").hidden = !buttons.length;
+  $("examples").replaceChildren(element("span", { className: "quiet" }, "Try an example:"), ...buttons);
 }
 
 function readInput() {
@@ -150,12 +168,16 @@ async function classify(event) {
     const body = { model: model()?.model, inputs: [input], explain: true };
     const { model: name, predictions } = await call("classify", body, current.signal);
     endRetry();
+    $("answer-old").hidden = true;
     showAnswer({ ...predictions[0], model: name, input }, askForKey);
     const known = models.find(({ model }) => model === name);
     if (!known?.versions.some(({ version }) => version === predictions[0].version)) loadModels();
   } catch (error) {
     // What was said of another text must not stand beside this one.
-    if (error.name !== "AbortError") $("answer").replaceChildren();
+    if (error.name !== "AbortError") {
+      $("answer").replaceChildren();
+      $("answer-old").hidden = true;
+    }
     fail(error, classify, $("text-error"));
   }
   if (request !== current) return;
@@ -166,10 +188,9 @@ $("classify").addEventListener("submit", classify);
 $("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) classify(event);
 });
-$("examples").addEventListener("click", ({ target }) => {
-  if (!target.dataset.example) return;
-  $("text").value = EXAMPLES[target.dataset.example];
-  classify();
+$("classify").addEventListener("input", () => {
+  // Another text has no answer yet; the one that stands there says so.
+  $("answer-old").hidden = !$("answer").querySelector(".verdict");
 });
 $("model").addEventListener("change", () => {
   $("model-error").textContent = "";
@@ -180,5 +201,6 @@ $("key-open").addEventListener("click", () => askForKey(null));
 $("notice-now").addEventListener("click", retryNow);
 window.addEventListener("online", retryNow);
 
+startFields();
 startBatch({ model, askForKey });
 loadModels();

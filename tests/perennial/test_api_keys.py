@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from perennial.settings.api_keys import find_holder
+from perennial.settings.api_keys import Holders
 
 KEY = b"a key"
 DIGEST = hashlib.sha256(KEY).hexdigest()
@@ -14,7 +14,7 @@ OTHER = hashlib.sha256(b"another").hexdigest()
 
 
 def test_a_key_without_scopes_may_do_everything() -> None:
-    holder = find_holder((OTHER, DIGEST), KEY)
+    holder = Holders((OTHER, DIGEST)).find(KEY)
 
     assert holder is not None
     assert holder.may("approve")
@@ -23,11 +23,11 @@ def test_a_key_without_scopes_may_do_everything() -> None:
 
 @pytest.mark.parametrize("entries", [(), (OTHER,), (f"{OTHER}:approve",), (DIGEST[:-1],)])
 def test_a_key_that_is_in_no_entry_has_no_holder(entries: tuple[str, ...]) -> None:
-    assert find_holder(entries, KEY) is None
+    assert Holders(entries).find(KEY) is None
 
 
 def test_entries_of_one_key_add_up() -> None:
-    holder = find_holder((f"{DIGEST}:approve", OTHER, f"{DIGEST}:retrain+rollback"), KEY)
+    holder = Holders((f"{DIGEST}:approve", OTHER, f"{DIGEST}:retrain+rollback")).find(KEY)
 
     assert holder is not None
     allowed = {
@@ -37,4 +37,4 @@ def test_entries_of_one_key_add_up() -> None:
 
 
 def test_a_digest_is_no_key() -> None:
-    assert find_holder((DIGEST,), DIGEST.encode()) is None
+    assert Holders((DIGEST,)).find(DIGEST.encode()) is None

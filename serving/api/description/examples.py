@@ -55,6 +55,8 @@ MODELS = ModelsAnswer(
             kind="text",
             fields=None,
             required=[],
+            values={},
+            examples=[TEXT],
             classes=CLASSES,
             versions=[
                 Version(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import orjson
 
 from serving.api.description.openapi import VERSION
+from serving.api.schemas import FieldValues, Model
 
 _SUCCESS = 300
 _JSON = "application/json"
@@ -16,20 +18,37 @@ _PYTHON = """\
 import httpx
 
 answer = httpx.post(
-    "http://localhost:3000/v1/classify",
-    json={"inputs": ["A warm, funny film."]},
-    headers={"Authorization": "Bearer KEY"},  # if the service asks for keys
+    "{address}{path}",
+    json={body},
+    headers={{"Authorization": "Bearer KEY"}},  # if the service asks for keys
 )
 for prediction in answer.raise_for_status().json()["predictions"]:
     print(prediction["label"], prediction["probabilities"], prediction["known"])
 """
+# What stands in the examples if a request names no host that could stand there.
+_ADDRESS = "http://localhost:3000"
+_IS_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
+_CODE = re.compile("`([^`]+)`")
+_CLASSIFY = f"{VERSION}/classify"
+_MOST_FIELDS = 24
 
 Api = Mapping[str, Any]
 
 
-def html(description: bytes) -> bytes:
-    """Return the description as a page."""
+def html(description: bytes, models: Sequence[Model], address: str = _ADDRESS) -> bytes:
+    """Return the description as a page.
+
+    Parameters
+    ----------
+    description : bytes
+        The description, as JSON.
+    models : sequence of Model
+        What is served: each has a request of its own that works.
+    address : str
+        Where the service is, as whoever asks for the page knows it.
+    """
     api = orjson.loads(description)
+    address = address if _IS_ADDRESS.fullmatch(address) else _ADDRESS
     title = escape(api["info"]["title"])
     operations = list(_operations(api))
     contents = "".join(
@@ -37,20 +56,89 @@ def html(description: bytes) -> bytes:
         f"{escape(operation['summary'])}</li>"
         for method, path, operation in operations
     )
-    sections = "".join(_section(api, *each) for each in operations)
+    sections = "".join(_section(api, *each, address) for each in operations)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="description" content="{escape(api["info"]["summary"])}">'
         f"<title>{title}: the API</title>"
-        '<link rel="stylesheet" href="static/page.css"><link rel="stylesheet" '
-        'href="static/docs.css"></head><body>'
+        '<link rel="icon" href="data:,"><link rel="stylesheet" href="static/page.css">'
+        '<link rel="stylesheet" href="static/docs.css"></head><body>'
         f'<header><h1>{title}: the API</h1><p class="quiet"><a href="./">The page</a> · '
         '<a href="openapi.json">OpenAPI</a></p></header>'
-        f'<main class="docs"><section><p>{escape(api["info"]["description"])}</p>'
-        f"<h2>Python</h2>{_pre(_PYTHON)}</section>"
+        f'<main class="docs"><section><p>{_prose(api["info"]["description"])}</p></section>'
+        f"{''.join(_model(each, address) for each in models)}"
         f'<nav aria-label="Operations"><ul>{contents}</ul></nav>{sections}</main></body></html>'
     ).encode()
+
+
+def _model(model: Model, address: str) -> str:
+    """Return how one model is asked, with an input that it takes."""
+    body = {"model": model.model, "inputs": [_example(model)]}
+    name = f"<code>{escape(model.model)}</code>"
+    version = next((each.version for each in model.versions if each.alias == "production"), None)
+    now = "" if version is None else f" Version {version} is in Production."
+    kind = "texts" if model.fields is None else "records"
+    labels = ", ".join(f"<code>{escape(label)}</code>" for label in model.classes)
+    asked = _PYTHON.format(address=address, path=_CLASSIFY, body=_python(body))
+    fields = [
+        (f"<code>{escape(field)}</code>", escape(of), escape(_known(model.values.get(field))))
+        for field, of in (model.fields or {}).items()
+    ]
+    caption = f"{model.model}: what it takes"
+    return "".join(
+        [
+            f'<section id="model-{escape(model.model)}"><h2>The model {name}</h2>',
+            f"<p>It takes {kind} and answers with one of {labels}.{now}</p>",
+            _curl("POST", _CLASSIFY, body, address, has_key=False),
+            _pre(asked),
+            _table(caption, ("field", "kind", "what the model knows"), fields) if fields else "",
+            "</section>",
+        ]
+    )
+
+
+def _example(model: Model) -> object:
+    """Return an input of a model: one of its problem's file, or one of what the model knows."""
+    if model.examples:
+        return model.examples[0]
+    if model.fields is None:
+        return "Your text."
+    known = {name: model.values.get(name, FieldValues()) for name in model.fields}
+    found: dict[str, object] = {}
+    for name, values in list(known.items())[:_MOST_FIELDS]:
+        if values.typical is not None:
+            found[name] = float(f"{values.typical:.3g}")
+        elif values.categories:
+            found[name] = values.categories[0]
+    return found
+
+
+def _known(values: FieldValues | None) -> str:
+    if values is None:
+        return ""
+    if values.categories is not None:
+        shown = ", ".join(values.categories[:_MOST_FIELDS])
+        more = len(values.categories) - _MOST_FIELDS
+        return f"{shown} and {more:,} more" if more > 0 else shown
+    if values.low is not None and values.high is not None:
+        return f"mostly {values.low:.4g} to {values.high:.4g}"
+    return "" if values.typical is None else f"typically {values.typical:.4g}"
+
+
+def _python(value: object) -> str:
+    """Return a value as it is written in Python, with the quotes of JSON."""
+    if isinstance(value, Mapping):
+        pairs = [f"{_python(name)}: {_python(each)}" for name, each in value.items()]
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_python, value))}]"
+    return orjson.dumps(value).decode() if isinstance(value, str) else repr(value)
+
+
+def _prose(text: str) -> str:
+    """Return a text with what stands between backticks as code."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
 def _operations(api: Api) -> Iterator[tuple[str, str, Api]]:
@@ -64,18 +152,19 @@ def _place(method: str, path: str) -> str:
     return f"{method} {escape(path)}"
 
 
-def _section(api: Api, method: str, path: str, operation: Api) -> str:
+def _section(api: Api, method: str, path: str, operation: Api, address: str) -> str:
     """Return what there is to say about an operation."""
     sent = operation.get("requestBody", {}).get("content", {}).get(_JSON, {})
     parts = [
         f'<section id="{operation["operationId"]}"><h2><code>{_place(method, path)}</code></h2>',
-        f"<p>{escape(operation['summary'])}. {escape(operation['description'])}</p>",
+        f"<p>{escape(operation['summary'])}. {_prose(operation['description'])}</p>",
     ]
     if operation["security"]:
         parts.append("<p>Asks for an API key: <code>Authorization: Bearer KEY</code>.</p>")
     is_versioned = "servers" not in api["paths"][path]
     place = f"{VERSION}{path}" if is_versioned else path
-    parts.append(_curl(method, place, sent.get("example"), has_key=bool(operation["security"])))
+    has_key = bool(operation["security"])
+    parts.append(_curl(method, place, sent.get("example"), address, has_key=has_key))
     if sent:
         parts.append(_fields(api, "Request", sent["schema"]))
     errors = []
@@ -87,13 +176,13 @@ def _section(api: Api, method: str, path: str, operation: Api) -> str:
                 parts.append(f"<h3>Answer {status}</h3>{_pre(_pretty(content['example']))}")
                 parts.append(_fields(api, f"Answer {status}", content["schema"]))
         else:
-            errors.append((status, escape(found["description"])))
+            errors.append((status, _prose(found["description"])))
     parts.append(_table("Errors", ("status", "reason"), errors))
     return "".join([*parts, "</section>"])
 
 
-def _curl(method: str, path: str, example: object, *, has_key: bool) -> str:
-    lines = [f"curl http://localhost:3000{path}"]
+def _curl(method: str, path: str, example: object, address: str, *, has_key: bool) -> str:
+    lines = [f"curl {address}{path}"]
     if has_key:
         lines.append("-H 'Authorization: Bearer KEY'")
     if example is not None:
@@ -112,7 +201,7 @@ def _fields(api: Api, title: str, schema: Api) -> str:
         (
             f"<code>{escape(name)}</code>{'' if name in required else ' (optional)'}",
             escape(_kind(part)),
-            escape(_said(part)),
+            _prose(_said(part)),
         )
         for name, part in found.get("properties", {}).items()
     ]

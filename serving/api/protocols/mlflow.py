@@ -103,7 +103,7 @@ class MlflowScoring:
         form, rows = _rows(asked)
         if served.production.fields is None:
             rows = [_text(row, f"{form}[{position}]") for position, row in enumerate(rows)]
-        answered = await self._classify.answer_all(served, rows, headers)
+        answered = await self._classify.answer_all(served, rows, request.scope)
         answer = answered.answer
         predictions: Sequence[Any] = answer.given
         if given.predict_method == "predict_proba":

@@ -191,7 +191,7 @@ class OpenInference:
         served, loaded = self._find(request)
         pinned = loaded if "version" in request.path_params else None
         inputs = _inputs(asked.inputs, loaded)
-        answered = await self._classify.answer_all(served, inputs, headers, pinned)
+        answered = await self._classify.answer_all(served, inputs, request.scope, pinned)
         outputs = _outputs(answered, [each.name for each in asked.outputs or ()])
         number = answered.answer.version.version
         body: dict[str, Any] = {"model_name": served.problem, "model_version": str(number)}

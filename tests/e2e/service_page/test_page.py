@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-MOST_BYTES = 48 * 1024
+MOST_BYTES = 64 * 1024
 MARKED = 8
 MINUS = "\N{MINUS SIGN}"
 

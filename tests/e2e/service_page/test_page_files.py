@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,7 +86,7 @@ def test_the_column_of_the_text_can_be_chosen_and_the_first_row_can_be_a_text(
     page = open_page()
 
     choose(page, "7;A fine film\n8;A dull film", name="plain.tsv")
-    page.get_by_label("The first row names the columns").uncheck()
+    page.get_by_label("is a row like the others").check()
     page.get_by_label("Column with the text").select_option("1")
     page.get_by_role("button", name="Classify 2 rows").click()
     name, result = download(page)
@@ -185,13 +186,99 @@ def test_a_file_that_cannot_be_used_is_explained_where_it_was_chosen(
     assert page.locator("#batch").is_hidden()
 
 
-def test_a_file_in_the_encoding_of_old_spreadsheets_is_read(open_page: Callable[..., Page]) -> None:
+@pytest.mark.parametrize(
+    ("name", "start", "said"),
+    [
+        ("reviews.xlsx", b"PK\x03\x04", "reviews.xlsx is a spreadsheet, not a CSV file. Open it"),
+        ("reviews.ods", b"PK\x03\x04", "reviews.ods is a spreadsheet, not a CSV file. Open it"),
+        ("reviews.zip", b"PK\x03\x04", "reviews.zip is a packed file, not a CSV file. Unpack"),
+        ("reviews.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", "reviews.xls is a spreadsheet or document"),
+        ("reviews.csv.gz", b"\x1f\x8b\x08", "reviews.csv.gz is a packed file, not a CSV file."),
+        ("reviews.parquet", b"PAR1", "reviews.parquet is a Parquet file, not a CSV file."),
+        ("poster.png", b"\x89PNG\r\n\x1a\n", "poster.png is a picture, not a CSV file."),
+        ("poster.csv", b"\xff\xd8\xff\xe0", "poster.csv is a picture, not a CSV file."),
+        ("script.pdf", b"%PDF-1.7", "script.pdf is a PDF, not a CSV file."),
+        ("program", b"\x7fELF\x02\x01\x01", "program is not a text, and so not a CSV file."),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_by_its_name(
+    open_page: Callable[..., Page], name: str, start: bytes, said: str
+) -> None:
     page = open_page()
 
-    choose(page, "text\nein schöner Film\n".encode("cp1252"))
-    page.get_by_role("button", name="Classify 1 row").click()
+    choose(page, start + bytes(200) + b"\x00\x07\x00\x00\x01\x00", name=name)
 
-    assert rows(download(page)[1])[1][0] == "ein schöner Film"
+    page.locator("#file-error", has_text=said).wait_for()
+    assert page.locator("#batch").is_hidden()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        ("cp1252", b""),
+        ("utf-8", b""),
+        ("utf-8", b"\xef\xbb\xbf"),
+        ("utf-16-le", b"\xff\xfe"),
+        ("utf-16-be", b"\xfe\xff"),
+        ("utf-16-le", b""),
+    ],
+)
+def test_a_file_comes_back_in_the_encoding_in_which_it_came(
+    open_page: Callable[..., Page], encoding: str, mark: bytes
+) -> None:
+    page = open_page()
+    original = "text;note\r\nein schöner, großer Film für alle;5 € … “gut”\r\n"
+
+    choose(page, mark + original.encode(encoding))
+    page.get_by_role("button", name="Classify 1 row").click()
+    link = page.locator("#download")
+    link.wait_for()
+    with page.expect_download() as waiting:
+        link.click()
+    result = Path(waiting.value.path()).read_bytes()
+
+    assert result.startswith(mark)
+    text = result.removeprefix(mark).decode(encoding)
+    assert [line.split(";")[:2] for line in text.splitlines()] == [
+        line.split(";") for line in original.splitlines()
+    ]
+
+
+def test_a_person_says_what_a_first_row_is_that_could_be_either(
+    open_page: Callable[..., Page], site: Site
+) -> None:
+    page = open_page()
+
+    choose(page, "A fine film\nA dull film\n")
+    page.get_by_text("The first row, “A fine film”,").wait_for()
+    assert page.locator("#batch-go").is_disabled()
+    page.get_by_label("is a row like the others").check()
+    page.get_by_role("button", name="Classify 2 rows").click()
+    _, result = download(page)
+
+    said = answers(site, "A fine film", "A dull film")
+    assert [row[1] for row in rows(result)] == [each["label"] for each in said]
+
+
+@pytest.mark.parametrize(
+    ("content", "chosen"),
+    [
+        ("text\nA fine film\n", "names"),
+        ("review;stars\nA fine film;5\nA dull film;1\n", "names"),
+        ("A fine film;5\nA dull film;1\n", "row"),
+        ("A fine film\n", "row"),
+        (";A fine film\nx;A dull film\n", "row"),
+    ],
+)
+def test_a_first_row_that_can_be_only_one_thing_is_taken_for_it(
+    open_page: Callable[..., Page], content: str, chosen: str
+) -> None:
+    page = open_page()
+
+    choose(page, content)
+    page.locator("#batch-go").wait_for()
+
+    assert page.locator("#first-row input:checked").get_attribute("value") == chosen
 
 
 def test_a_dropped_file_is_taken(open_page: Callable[..., Page]) -> None:

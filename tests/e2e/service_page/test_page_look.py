@@ -180,7 +180,7 @@ def test_screenshots_for_the_readme(open_page: Callable[..., Page]) -> None:
     dark = open_page(color_scheme="dark", viewport=PHONE, device_scale_factor=2)
 
     for page, name in ((light, "light"), (dark, "dark")):
-        page.get_by_role("button", name="a mixed one").click()
+        page.get_by_role("button", name="The acting is excellent").click()
         page.locator("#answer .verdict").wait_for()
         page.locator("h1").click()
         if name == "dark":

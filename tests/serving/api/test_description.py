@@ -259,7 +259,7 @@ def test_the_page_of_the_api_says_what_the_description_says(client: TestClient) 
     for path, method, operation in _operations(api):
         assert f"{method.upper()} {path}" in page
         assert f'id="{operation["operationId"]}"' in page
-    assert "curl http://localhost:3000/v1/classify" in page
+    assert "curl http://testserver/v1/classify" in page
     assert "at most 1,000 entries" in page
     assert "<script" not in page
 

@@ -241,6 +241,10 @@ def test_the_model_says_which_fields_it_takes(client: TestClient) -> None:
     assert (model["model"], model["kind"]) == ("iris", "tabular")
     assert model["fields"] == dict.fromkeys(SETOSA, "number")
     assert model["classes"] == ["setosa", "versicolor", "virginica"]
+    for name, values in model["values"].items():
+        measured = sorted(flower[name] for flower in flowers())
+        assert measured[0] <= values["low"] <= values["typical"] <= values["high"] <= measured[-1]
+    assert set(model["values"]) == set(SETOSA)
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,11 @@ _SHOWN = 2_000
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process took: wall time, and its largest resident memory."""
+    """What one process took: wall time, its largest resident memory, and time of processors."""
 
     seconds: float
     peak_mb: float
+    cpu: float = 0.0
 
 
 def parser(description: str | None, rounds: int = 3) -> argparse.ArgumentParser:
@@ -112,4 +113,4 @@ def run_module(arguments: Sequence[str], env: Mapping[str, str], log: Path) -> U
         error.add_note(log.read_text(encoding="utf-8", errors="replace")[-_SHOWN:])
         raise error
     kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return Usage(seconds, kilobytes / 1024)
+    return Usage(seconds, kilobytes / 1024, usage.ru_utime + usage.ru_stime)

@@ -6,6 +6,8 @@ Each measurement is one process that runs the whole flow of `problems/sentiment.
 MongoDB that has the documents already to the verdict; MLflow and Prefect start without databases.
 Beyond the 25,000 film reviews they come again, each with three other words at the end, so that it
 is another document. Their vocabulary therefore grows less than that of as many new reviews would.
+`--texts short` takes sentences instead, of halves of two snippets with the same label; of these
+8% have another one.
 
 python -m benchmarks.scaling --part monitor
 
@@ -24,6 +26,7 @@ import json
 import random
 import re
 import time
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +53,7 @@ from perennial.registry.tags import TAG, VersionTags
 from perennial.settings import PROJECT, get_settings
 from perennial.stores import mongodb
 from perennial.stores.snapshots.store import Draft, SnapshotStore
+from tasks.data.seed import read_file, reviews_file
 from tasks.monitoring.holdout_sample import holdout_sample
 
 PROBLEM = "sentiment"
@@ -62,24 +66,33 @@ MEGABYTE = 1_000_000
 _BATCH = 1_000
 _MADE = 50_000
 _TAIL_WORDS = 3
+_FLIPPED = 0.08
+
+
+class Corpus:
+    """Labelled texts, as many as are asked for; every beginning has both labels."""
+
+    @abstractmethod
+    def documents(self, count: int) -> Iterator[tuple[str, int]]:
+        """Yield that many texts with their labels; the same ones each time."""
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """The film reviews, in an order in which every beginning has both labels."""
+class Long(Corpus):
+    """The film reviews."""
 
     texts: Sequence[str]
     labels: Sequence[int]
 
     @classmethod
-    def read(cls) -> Corpus:
+    def read(cls) -> Long:
         """Read and shuffle the reviews."""
         rows = read_reviews().to_pylist()
         random.Random(0).shuffle(rows)
         return cls([row["text"] for row in rows], [row["label"] for row in rows])
 
     def documents(self, count: int) -> Iterator[tuple[str, int]]:
-        """Yield that many texts with their labels; the same ones each time."""
+        """Yield reviews, then reviews with other words at the end."""
         draw = random.Random(1)
         for position in range(count):
             index = position % len(self.texts)
@@ -88,6 +101,35 @@ class Corpus:
                 words = draw.choice(self.texts).split()
                 text = " ".join([text, *draw.sample(words, min(_TAIL_WORDS, len(words)))])
             yield text, self.labels[index]
+
+
+@dataclass(frozen=True)
+class Short(Corpus):
+    """Sentences made of halves of two snippets."""
+
+    halves: Sequence[Sequence[str]]
+
+    @classmethod
+    def read(cls) -> Short:
+        """Read the snippets and halve them, by label."""
+        halves: tuple[list[str], list[str]] = ([], [])
+        for row in read_file(reviews_file(), text="text", label="label").to_pylist():
+            if row["source"] != "imdb":
+                text = row["text"]
+                middle = len(text) // 2
+                halves[int(row["label"])].extend((text[:middle], text[middle:]))
+        return cls(halves)
+
+    def documents(self, count: int) -> Iterator[tuple[str, int]]:
+        """Yield sentences, of which a share has the other label."""
+        draw = random.Random(1)
+        for _ in range(count):
+            label = draw.randrange(2)
+            text = " ".join(draw.sample(self.halves[label], 2))
+            yield text, label ^ (draw.random() < _FLIPPED)
+
+
+CORPORA: Mapping[str, type[Long | Short]] = {"long": Long, "short": Short}
 
 
 class Sized:
@@ -121,9 +163,9 @@ class Sized:
         return size
 
 
-def measure(sizes: Sequence[int], rounds: int) -> dict[str, Any]:
+def measure(texts: str, sizes: Sequence[int], rounds: int) -> dict[str, Any]:
     """Run every size in every round and return what is written as JSON."""
-    corpus = Corpus.read()
+    corpus = CORPORA[texts].read()
     with TemporaryDirectory() as name:
         scratch = Path(name)
         Sized(scratch, corpus, WARM_UP).retrain()
@@ -133,13 +175,14 @@ def measure(sizes: Sequence[int], rounds: int) -> dict[str, Any]:
             {"documents": int(name), "text_mb": some.text_mb, **_figures(measured[name])}
             for name, some in sized.items()
         ]
-    return {"rounds": rounds, "sizes": figures, **ratios(figures)}
+    return {"rounds": rounds, "texts": texts, "sizes": figures, **ratios(figures)}
 
 
 def _figures(rounds: Sequence[Retrained]) -> dict[str, Any]:
     """Return the medians over the rounds of one size."""
     return {
         "seconds": median(r.usage.seconds for r in rounds),
+        "cpu": median(r.usage.cpu for r in rounds),
         "seconds_steps": median(sum(r.steps.values()) for r in rounds),
         "peak_mb": median(r.usage.peak_mb for r in rounds),
         "steps": medians([r.steps for r in rounds]),
@@ -168,13 +211,14 @@ def show(figures: Mapping[str, Any]) -> None:
     table = Table(
         title=f"Retraining {PROBLEM}, median of {figures['rounds']} rounds", title_justify="left"
     )
-    for name in ("documents", "text, MB", "process, s", "steps, s", "memory, MB"):
+    for name in ("documents", "text, MB", "process, s", "CPU, s", "steps, s", "memory, MB"):
         table.add_column(name, justify="right")
     for some in figures["sizes"]:
         table.add_row(
             f"{some['documents']:,}",
             f"{some['text_mb']:.1f}",
             f"{some['seconds']:.1f}",
+            f"{some['cpu']:.1f}",
             f"{some['seconds_steps']:.1f}",
             f"{some['peak_mb']:.0f}",
         )
@@ -356,6 +400,9 @@ def main() -> None:
     arguments.add_argument(
         "--part", choices=("retrain", "monitor"), default="retrain", help="default: %(default)s"
     )
+    arguments.add_argument(
+        "--texts", choices=tuple(CORPORA), default="long", help="default: %(default)s"
+    )
     arguments.add_argument("--read-sample", nargs=2, help=argparse.SUPPRESS)
     arguments.add_argument("--plot", type=Path, metavar="FILE", help="draw a picture, as PNG")
     arguments.add_argument(
@@ -370,7 +417,7 @@ def main() -> None:
         write_json(options.json, figures)
         show_monitor(figures)
         return
-    figures = measure(options.sizes or SIZES, options.rounds)
+    figures = measure(options.texts, options.sizes or SIZES, options.rounds)
     write_json(options.json, figures)
     if options.plot is not None:
         plot(figures, options.plot)

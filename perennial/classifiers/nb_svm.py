@@ -14,6 +14,8 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from perennial.classifiers.row_blocks import row_blocks, rows_of
+
 
 class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """NB-SVM of two classes, with logistic regression inside for its probabilities.
@@ -98,22 +100,43 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             If there are not exactly two classes, if `alpha` is not above 0, or if `beta` is not
             from 0 to 1.
         """
+        features, labels = self._validated(X, y)
+        # Only the values are scaled: a sparse copy has the same places.
+        return self._fit(_with_own_values(features), labels)
+
+    def fit_in_place(self, X: Any, y: ArrayLike) -> NbSvm:
+        """Fit the weights like `fit`, without a copy of the features: X is scaled afterwards.
+
+        Parameters
+        ----------
+        X : ndarray or sparse matrix of float64, shape (n_samples, n_features)
+            Counts, or features made of counts. In another format or type it is copied after all.
+        y : array-like, shape (n_samples,)
+            Labels of two classes.
+        """
+        return self._fit(*self._validated(X, y))
+
+    def _validated(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[Any]]:
         if not self.alpha > 0:
             raise ValueError(f"NbSvm: alpha is {self.alpha}; it must be above 0.")
         if not 0 <= self.beta <= 1:
             raise ValueError(f"NbSvm: beta is {self.beta}; it must be from 0 to 1.")
-        features, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
-        check_classification_targets(y)
-        if (kind := type_of_target(y, input_name="y")) != "binary":
+        features, labels = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
+        check_classification_targets(labels)
+        if (kind := type_of_target(labels, input_name="y")) != "binary":
             # The words by which scikit-learn's own checks know it.
             raise ValueError(
                 f"Only binary classification is supported. The type of the target is {kind}."
             )
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        return features, labels
+
+    def _fit(self, features: Any, labels: NDArray[Any]) -> NbSvm:
+        self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"NbSvm needs two classes, y has only one class: {self.classes_[0]}.")
         self.ratio_ = self._ratio(features, codes)
         scales = (1 - self.beta) + self.beta * np.abs(self.ratio_)
+        _scale_columns(features, scales)
         # The dual solver is the quickest by far where there are more features than samples.
         inner = LogisticRegression(
             C=self.C,
@@ -123,7 +146,7 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             max_iter=self.max_iter,
             class_weight=self.class_weight,
             random_state=self.random_state,
-        ).fit(features @ sparse.diags_array(scales), codes)
+        ).fit(features, codes)
         # The penalty does not see the sign of a scale, so its magnitude is all that matters.
         self.coef_ = inner.coef_ * scales
         self.intercept_ = inner.intercept_
@@ -151,8 +174,8 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _ratio(self, X: Any, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         shares = []
-        for code in (0, 1):
-            counts = self.alpha + np.asarray((X[codes == code] != 0).sum(axis=0)).ravel()
+        for occurrences in _occurrences(X, codes):
+            counts = self.alpha + occurrences
             shares.append(np.log(counts / counts.sum()))
         ratio: NDArray[np.float64] = shares[1] - shares[0]
         return ratio
@@ -168,3 +191,34 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         # Where every feature occurs in every sample, none tells more than another.
         tags.classifier_tags.poor_score = True
         return tags
+
+
+def _with_own_values(features: Any) -> Any:
+    if not sparse.issparse(features):
+        return features.copy()
+    parts = (features.data.copy(), features.indices, features.indptr)
+    return type(features)(parts, shape=features.shape)
+
+
+def _occurrences(features: Any, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return in how many samples of each class a feature occurs, shape (2, n_features)."""
+    found = np.zeros((2, features.shape[1]), np.int64)
+    for rows in row_blocks(features):
+        block, of_class = rows_of(features, rows), codes[rows]
+        for code in (0, 1):
+            if sparse.issparse(block):
+                inside = np.repeat(of_class == code, np.diff(block.indptr)) & (block.data != 0)
+                found[code] += np.bincount(block.indices[inside], minlength=features.shape[1])
+            else:
+                found[code] += (block[of_class == code] != 0).sum(axis=0)
+    return found
+
+
+def _scale_columns(features: Any, scales: NDArray[np.float64]) -> None:
+    """Multiply each column, a block at a time, so that nothing has the size of the features."""
+    for rows in row_blocks(features):
+        block = rows_of(features, rows)
+        if sparse.issparse(block):
+            block.data *= scales[block.indices]
+        else:
+            block *= scales

@@ -29,6 +29,7 @@ from perennial.metrics import (
     metrics_of,
 )
 from perennial.training.classes import in_terms_of, positions
+from perennial.training.fitting import fit
 from perennial.training.pipelines import build_classifier
 from perennial.training.threshold_tuning import at_best
 from perennial.training.validation import Bonds, Fold, folds_without, past_folds, spare_labels
@@ -185,7 +186,7 @@ def _chosen(counts: sparse.csr_array, features: Features) -> NDArray[np.int64]:
     kept: NDArray[np.int64] = np.flatnonzero(documents >= features.min_documents)
     if features.max_features is None:
         return kept
-    totals = counts.sum(axis=0)[kept]
+    totals = counts.sum(axis=0, dtype=np.float64)[kept]
     best = np.argsort(-totals, kind="stable")[: features.max_features]
     return np.sort(kept[best])
 
@@ -319,7 +320,7 @@ class _Setting:
         validation = self._validation
         learned, others = validation.features(fold)
         start = time.perf_counter()
-        model = validation.classifier(self.parameters).fit(learned, validation.learned(fold))
+        model = fit(validation.classifier(self.parameters), learned, validation.learned(fold))
         self.seconds += time.perf_counter() - start
         members = validation.members(fold)
         self._predicted[members], self._probabilities[members] = in_terms_of(

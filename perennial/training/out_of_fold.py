@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import scores_of
 from perennial.training.classes import scores_in_order
+from perennial.training.fitting import fit
 from perennial.training.validation import Bonds, Fold, folds_without, past_folds
 
 Floats = NDArray[np.float64]
@@ -40,7 +41,7 @@ def out_of_fold(
         rows = np.flatnonzero(fold.learned)
         # Some estimators depend on the order: judged documents come first, as they always have.
         rows = rows[np.argsort(~judged[rows], kind="stable")]
-        model = clone(classifier).fit(matrix[rows], labels[rows])  # type: ignore[index]
+        model = fit(clone(classifier), matrix[rows], labels[rows])  # type: ignore[index]
         left_out = matrix[fold.predicted]  # type: ignore[index]
         inputs = model[:-1].transform(left_out) if len(model) > 1 else left_out
         found = scores_of(model[-1], inputs)

@@ -41,7 +41,8 @@ from perennial.splits.split import (
 from perennial.splits.summary import SplitSummary
 from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from perennial.text.analyzer import AnalyzerChoice, choose_analyzer
-from perennial.training.pipelines import Counter, build_counter, build_normalizer
+from perennial.training.fitting import compact
+from perennial.training.pipelines import Counter, TextCounter, build_counter, build_normalizer
 from perennial.training.validation import Bonds, Fold, validation_folds
 from tasks.data.labels import Divided, require_both_sides, require_common_labels
 from tasks.orchestration.retries import COMPUTING_SECONDS
@@ -359,7 +360,10 @@ def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCou
 def _count(candidate: _AnyCandidate, read: Any) -> SharedCounts | ValueError:
     counter = build_counter(candidate.features)
     try:
-        return SharedCounts(counter, counter.fit_transform(read))
+        matrix = counter.fit_transform(read)
+        return SharedCounts(
+            counter, compact(matrix) if isinstance(counter, TextCounter) else matrix
+        )
     except ValueError as error:
         # Other candidates may find features in the same documents.
         return error

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from sklearn.pipeline import Pipeline
 
 from perennial.commands import command, counted
 from perennial.config.problem import Problem
@@ -33,6 +32,7 @@ from perennial.registry.label_issues import (
 )
 from perennial.settings import get_settings
 from perennial.training.field_importance import FieldImportance, field_importances
+from perennial.training.fitting import fit
 from perennial.training.label_issues import label_issues, opinion, second_opinions
 from perennial.training.learning_curve import LearningCurve, learning_curve
 from perennial.training.out_of_fold import stratified_folds
@@ -201,7 +201,7 @@ def _curve(
     holdout = challenger.model[:2].transform(dataset.holdout_inputs)
 
     def fit_and_predict(part: NDArray[np.bool_]) -> Predictions:
-        model: Pipeline = build_classifier(problem, name).fit(matrix[part], dataset.labels[part])
+        model = fit(build_classifier(problem, name), matrix[part], dataset.labels[part])
         if challenger.tuned is not None:
             model = with_decision(model, challenger.tuned)
         return predict(problem, model, holdout, dataset.holdout_labels)

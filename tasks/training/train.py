@@ -28,6 +28,7 @@ from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.training.classes import in_terms_of, positions
+from perennial.training.fitting import fit
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
 from perennial.training.threshold_tuning import TuningResult, at_best
 from perennial.training.validation import Fold
@@ -132,7 +133,7 @@ def _fit(problem: Problem, name: str, dataset: Dataset) -> _Fitted:
             parts = [_fit_and_predict(problem, name, dataset, fold) for fold in dataset.folds]
             return _Fitted(seen=join(parts))
         matrix = dataset.counts_of(problem.candidates[name]).matrix
-        return _Fitted(classifier=build_classifier(problem, name).fit(matrix, dataset.labels))
+        return _Fitted(classifier=fit(build_classifier(problem, name), matrix, dataset.labels))
     except Exception as error:  # noqa: BLE001 - whatever a library raises, the others go on
         return _Fitted(failure=_reason(error))
 
@@ -148,7 +149,8 @@ def _reason(error: Exception) -> str:
 def _fit_and_predict(problem: Problem, name: str, dataset: Dataset, fold: Fold) -> Predictions:
     """Predict the documents of a fold by a candidate that is fitted on those it may learn from."""
     matrix, labels = dataset.counts_of(problem.candidates[name]).matrix, dataset.labels
-    classifier = build_classifier(problem, name).fit(matrix[fold.learned], labels[fold.learned])
+    learned, seen = matrix[fold.learned], labels[fold.learned]
+    classifier = fit(build_classifier(problem, name), learned, seen)
     return predict(problem, classifier, matrix[fold.predicted], labels[fold.predicted])
 
 
@@ -203,7 +205,7 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
 
 def _fit_on_all(problem: Problem, name: str, dataset: Dataset) -> Pipeline:
     matrix = dataset.counts_of(problem.candidates[name]).matrix
-    return build_classifier(problem, name).fit(matrix, dataset.labels)
+    return fit(build_classifier(problem, name), matrix, dataset.labels)
 
 
 def predict(

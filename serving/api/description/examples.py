@@ -66,6 +66,7 @@ MODELS = ModelsAnswer(
                     loaded=True,
                     share=None,
                     metrics={"accuracy": 0.91},
+                    corrected=0.9,
                     threshold=None,
                 )
             ],

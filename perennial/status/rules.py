@@ -17,6 +17,7 @@ STATES: Final[tuple[State, ...]] = ("failing", "attention", "new", "ok")
 # A few documents that cannot be used are in every collection.
 QUARANTINED_SHARE: Final = 0.05
 LEAST_ANSWERS: Final = 30
+_RETIRED: Final = "is_retired"
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,14 @@ def _nothing_trained(facts: Facts, _: datetime) -> Iterator[str]:
         yield f"Nothing has been trained yet; run `{command('retrain', facts.name)}`."
 
 
+def _is_retired(facts: Facts, _: datetime) -> Iterator[str]:
+    if facts.versions.retired is not None:
+        yield (
+            f"It is retired since {facts.versions.retired[:10]}, and not retrained or answered; "
+            f"`{command('retire', facts.name, '--undo')}` brings it back."
+        )
+
+
 RULES: Final = (
     Rule(
         "file_cannot_be_used",
@@ -240,6 +249,12 @@ RULES: Final = (
         "No version exists yet.",
         _nothing_trained,
     ),
+    Rule(
+        _RETIRED,
+        "ok",
+        "The problem is retired; then no other rule finds anything.",
+        _is_retired,
+    ),
 )
 
 
@@ -253,9 +268,11 @@ def find(facts: Facts, now: datetime) -> tuple[Finding, ...]:
     now : datetime
         The moment for which it is judged.
     """
+    is_retired = facts.versions.retired is not None
     found = (
         Finding(rule.name, rule.state, sentence)
         for rule in RULES
+        if not is_retired or rule.name == _RETIRED
         for sentence in rule.find(facts, now)
     )
     return tuple(sorted(found, key=lambda each: STATES.index(each.state)))

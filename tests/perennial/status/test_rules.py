@@ -147,6 +147,17 @@ def test_a_healthy_problem_has_no_finding() -> None:
             "canary_was_taken_back",
             "Version 4 was taken back as a canary: It was worse.",
         ),
+        (
+            # Nobody is to mend what is not needed any more.
+            replace(
+                HEALTHY,
+                versions=replace(HEALTHY.versions, retired="2026-05-01T08:00:00+00:00"),
+                due={"retrain": NOW - timedelta(days=9)},
+                automatic=Automatic(paused=frozenset({"monitor"})),
+            ),
+            "is_retired",
+            "retired since 2026-05-01",
+        ),
         (Facts("reviews"), "nothing_trained", "`perennial retrain reviews`"),
     ],
     ids=lambda value: value if isinstance(value, str) and "_" in value else "",

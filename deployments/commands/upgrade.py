@@ -27,10 +27,10 @@ from perennial.libraries import configured_prefect_api
 from perennial.local import embedded
 from perennial.local.python import python_environment
 from perennial.redaction import redact
-from perennial.registry import database
 from perennial.registry.artifact_store import database_of, embedded_database
 from perennial.registry.client import open_registry
-from perennial.registry.database import Schema
+from perennial.registry.storage import database
+from perennial.registry.storage.database import Schema
 from perennial.settings import Settings, get_settings
 from perennial.stores.snapshots.store import SnapshotStore
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from perennial.errors import OutsideError
 from perennial.estimators import ESTIMATORS
 from perennial.registry.moved_types import rename_moved_types
-from perennial.settings import PROJECT
+from perennial.registry.storage.packed_code import write_code
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -140,6 +140,8 @@ def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
     with TemporaryDirectory() as scratch:
         golden_file = Path(scratch) / GOLDEN_NAME
         golden_file.write_text(golden.model_dump_json())
+        code = Path(scratch) / "code"
+        code.mkdir()
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             info = mlflow.sklearn.log_model(
                 model,
@@ -148,7 +150,7 @@ def log_model(run_id: str, model: Pipeline, golden: Golden) -> tuple[str, str]:
                 input_example=example,
                 pip_requirements=_requirements(),
                 skops_trusted_types=list(TRUSTED_TYPES),
-                code_paths=[str(PROJECT / "perennial")],
+                code_paths=write_code(code),
                 extra_files=[str(golden_file)],
             )
     return info.model_uri, info.model_id

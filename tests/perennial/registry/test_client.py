@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -127,6 +130,33 @@ def test_a_model_loads_as_plain_mlflow_and_takes_raw_texts(
 
     assert np.abs(as_sklearn.predict_proba(texts) - model.predict_proba(texts)).max() <= 1e-12
     assert list(as_pyfunc.predict(pd.DataFrame({"text": texts}))) == list(model.predict(texts))
+
+
+def test_a_model_loads_where_perennial_is_not_installed_by_the_code_beside_it(
+    version: ModelVersion, model: Pipeline, texts: list[str], machine: Settings, tmp_path: Path
+) -> None:
+    (folder,) = (machine.data_dir / "mlflow" / "artifacts" / "models").glob("*/artifacts")
+    program = (
+        "import json, sys, mlflow.sklearn\n"
+        "model = mlflow.sklearn.load_model(sys.argv[1])\n"
+        "import perennial.text\n"
+        "print(json.dumps([perennial.text.__file__, model.predict_proba(sys.argv[2:]).tolist()]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, str(folder), *texts[:5]],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    place, answers = json.loads(done.stdout.splitlines()[-1])
+    assert "perennial.zip" in place
+    assert np.abs(np.array(answers) - model.predict_proba(texts[:5])).max() <= 1e-12
+    # Each version has two files of code, and not the hundreds that they are.
+    assert len([file for file in (folder / "code").rglob("*") if file.is_file()]) == 2
 
 
 def test_nothing_in_a_stored_model_is_a_pickle(version: ModelVersion, client: MlflowClient) -> None:

@@ -1,0 +1,1 @@
+"""How what MLflow keeps is stored: the tables of its database, and the code beside a model."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from perennial.errors import OutsideError
 from perennial.private_parts import PrivatePart
-from perennial.registry.runs import explained
+from perennial.redaction import redact
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -53,7 +56,7 @@ def schema_of(address: str) -> Schema:
 
     script = ScriptDirectory.from_config(_CONFIGURATION.require()(""))
     known = {each.revision for each in script.walk_revisions()}
-    with explained():
+    with _explained():
         found = _CURRENT.require()(_engine(address))
     return Schema(str(found), str(script.get_current_head()), found in known)
 
@@ -66,8 +69,21 @@ def upgrade(address: str) -> None:
     OutsideError
         If it fails.
     """
-    with explained():
+    with _explained():
         _UPGRADE.require()(_engine(address))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, ImportError, OSError) as error:
+        reason = redact(str(error).splitlines()[0])
+        raise OutsideError(
+            f"The database of MLflow cannot be used; check MLFLOW_BACKEND_STORE_URI: {reason}"
+        ) from error
 
 
 def _engine(address: str) -> Engine:

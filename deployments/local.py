@@ -15,16 +15,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 import psutil
 from rich.console import Console
 
+from deployments.cut_off import end_cut_off
 from deployments.logs import rotate
-from deployments.processes import Process, addresses, processes
+from deployments.processes import Process, addresses, prefect_api, processes
 from perennial.config.errors import join_names
 from perennial.errors import OutsideError
+from perennial.libraries import configured_prefect_api
 from perennial.local import embedded
 from perennial.local.python import python_environment
 from perennial.registry.artifact_store import embedded_database, make_relative
@@ -53,14 +56,18 @@ def up(settings: Settings, operation: OperationSettings, console: Console) -> No
     """
     table = processes(settings, operation, get_serving_settings())
     home = _home(settings)
+    began = None
     if not _is_supervised(home):
         _end_leftovers(home)
         _require_free_ports(table)
+        began = datetime.now(UTC)
         _start_supervisor(home, settings)
     for process in table:
         if process.after:
             continue
         _wait_for(process, home)
+    if began is not None and configured_prefect_api() is None:
+        end_cut_off(prefect_api(operation), began)
     _apply(settings, operation)
     for process in table:
         _wait_for(process, home)

@@ -217,11 +217,18 @@ def backup(
 def retire(
     problem: Annotated[str, typer.Argument(help="Name of the problem; its file may be gone.")],
     undo: Annotated[bool, typer.Option("--undo", help="Bring it back.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove all that is kept of a retired problem.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
     """Let go of a problem: it is neither answered nor retrained; its versions stay."""
-    from deployments.commands.retire import run_retire
+    from deployments.commands.retire import run_delete, run_retire
 
-    run_retire(problem, undo=undo)
+    if not delete:
+        run_retire(problem, undo=undo)
+    elif yes or typer.confirm(f"Remove all versions, runs and snapshots of {problem}?"):
+        run_delete(problem)
 
 
 @app.command(rich_help_panel=_SYSTEM)

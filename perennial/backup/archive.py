@@ -195,6 +195,14 @@ def is_empty(address: str, settings: Settings) -> bool:
         return not any(found.type is fs.FileType.File for found in system.get_file_info(selector))
 
 
+def remove_below(address: str, settings: Settings) -> None:
+    """Remove everything that is stored below an address, if there is anything."""
+    system, root = _file_system(address, settings)
+    with _explained(address, "removed"):
+        if system.get_file_info(root).type is fs.FileType.Directory:
+            system.delete_dir(root)
+
+
 class _Hashed:
     """A stream that is written to, with the digest of what was."""
 

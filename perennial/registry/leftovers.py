@@ -110,7 +110,13 @@ def expendable_runs(
         )
         for run in family
     ]
-    return sorted(found, key=lambda run: _depth(run.run_id, parents), reverse=True)
+    return deepest_first(found)
+
+
+def deepest_first(runs: Sequence[PastRun]) -> list[PastRun]:
+    """Return runs in the order in which they are removed: none before what is below it."""
+    parents = {run.run_id: run.parent for run in runs}
+    return sorted(runs, key=lambda run: _depth(run.run_id, parents), reverse=True)
 
 
 def _root(run_id: str, parents: Mapping[str, str | None]) -> str:

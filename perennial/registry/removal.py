@@ -19,7 +19,7 @@ from perennial.errors import OutsideError
 from perennial.private_parts import PrivatePart
 from perennial.registry import artifact_store
 from perennial.registry.examples import Examples
-from perennial.registry.leftovers import PastRun
+from perennial.registry.leftovers import PastRun, deepest_first
 from perennial.registry.model_version import Aliases, ModelVersion
 from perennial.registry.runs import experiment, explained
 from perennial.registry.tags import ERASURE, HISTORY, RETIRED, RunKey
@@ -155,6 +155,26 @@ class Removal(Examples):
             self._client.delete_run(run_id)
             if self._store is not None:
                 self._store._hard_delete_run(run_id)  # noqa: SLF001
+
+    def remove_problem(self, problem: str) -> tuple[int, int]:
+        """Remove all versions, models and runs of a problem; return how many models and runs.
+
+        Whenever the process ends, the next call removes what is left.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails.
+        """
+        models = tuple(model.model_id for model in self._stored(problem))
+        runs = deepest_first(self.past_runs(problem))
+        with explained(), _unless_gone():
+            self._client.delete_registered_model(problem)
+        for model in models:
+            self.remove_model(model)
+        for run in runs:
+            self.remove_run(run.run_id)
+        return len(models), len(runs)
 
     def _all_runs(self, problem: str) -> Iterator[Run]:
         wanted = [experiment(self._client, problem, self._artifacts)]

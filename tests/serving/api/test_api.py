@@ -411,6 +411,8 @@ def test_the_metrics_count_what_was_answered(client: TestClient, production: Mod
     assert metric(client, "app_request_count_total", route="other", method="GET") == 1
     assert metric(client, "app_request_count_total", route="other", method="other") == 1
     assert metric(client, "app_request_latency_seconds_count", route="/classify") == 4
+    answered = {"problem": "reviews", "outcome": "answered"}
+    assert metric(client, "perennial_problem_requests_total", **answered) == 3
     for name in ("negative", "positive"):
         labels = {"problem": "reviews", "version": version, "class": name}
         assert metric(client, "model_prediction_count_total", **labels) == 3

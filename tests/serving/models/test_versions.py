@@ -149,10 +149,13 @@ def test_a_version_that_is_not_what_was_registered_is_refused_and_the_present_on
 
     assert _version(client) == 1
     assert metric(client, "perennial_model_swap_failures_total", problem="reviews") == 1
+    refused = {"problem": "reviews", "alias": "production"}
+    assert metric(client, "perennial_model_refused", **refused) == 1
     assert caplog.text.count("SHA-256 differs") == 1
 
     promote(versions[2])
     wait_until(lambda: _version(client) == 3, "the next version is followed")
+    wait_until(lambda: metric(client, "perennial_model_refused", **refused) == 0, "none is refused")
 
 
 def test_a_version_that_fails_its_golden_examples_is_refused(

@@ -115,6 +115,9 @@ def test_swaps_of_a_problem_are_counted_from_zero_before_it_has_a_model(
 
     assert _value(series, "perennial_model_swaps_total", problem="coming") == 0
     assert _value(series, "perennial_model_swap_failures_total", problem="coming") == 0
+    for outcome in ("answered", "failed"):
+        labels = {"problem": "coming", "outcome": outcome}
+        assert _value(series, "perennial_problem_requests_total", **labels) == 0
 
 
 def test_predictions_and_feedback_of_each_version_are_counted_from_zero_when_it_is_loaded(

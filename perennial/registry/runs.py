@@ -211,10 +211,12 @@ class Runs:
             )
         try:
             yield run.info.run_id
-        except BaseException:
+        except BaseException as error:
+            # Whoever cancels a run or ends its process asks for no less than that.
+            ended = "FAILED" if isinstance(error, Exception) else "KILLED"
             # MLflow may be what failed; the failure itself must not be lost over it.
             with suppress(MlflowException, RequestException):
-                self._client.set_terminated(run.info.run_id, "FAILED")
+                self._client.set_terminated(run.info.run_id, ended)
             raise
         with explained():
             self._client.set_terminated(run.info.run_id, "FINISHED")

@@ -345,13 +345,16 @@ def test_a_promotion_that_ends_half_way_leaves_production_on_a_version_that_load
     assert registry.load(production) is not None
 
 
-def test_the_run_that_failed_is_marked_as_failed(registry: Registry, client: MlflowClient) -> None:
+def test_a_run_is_marked_by_how_it_ended(registry: Registry, client: MlflowClient) -> None:
     with pytest.raises(ZeroDivisionError), registry.run("reviews", "r") as failed:
         raise ZeroDivisionError
+    with pytest.raises(KeyboardInterrupt), registry.run("reviews", "r") as cancelled:
+        raise KeyboardInterrupt
     with registry.run("reviews", "r") as finished:
         pass
 
     assert client.get_run(failed).info.status == "FAILED"
+    assert client.get_run(cancelled).info.status == "KILLED"
     assert client.get_run(finished).info.status == "FINISHED"
 
 

@@ -67,9 +67,6 @@ class Problem(Schema):
     """One classification task. `load_problem` reads it from its file."""
 
     name: Name
-    format: int = Field(
-        default=PROBLEM_FILE, ge=1, le=PROBLEM_FILE, description="format of this file"
-    )
     description: str = ""
     examples: Examples = Field(
         default=(),
@@ -114,6 +111,9 @@ class Problem(Schema):
         default=None, description="the candidate that retrainings fit; absent, they try all"
     )
     experiment: Experiment = Experiment()
+    format: int = Field(
+        default=PROBLEM_FILE, ge=1, le=PROBLEM_FILE, description="format of this file"
+    )
 
     _classes: tuple[str, ...] | None = PrivateAttr(default=None)
     _digest: str | None = PrivateAttr(default=None)

@@ -246,9 +246,9 @@ def servers(folder: Path) -> Iterator[Mapping[str, str]]:
         with (folder / "prefect.log").open("ab") as log:
             server = subprocess.Popen(
                 prefect.command,
-                env=environment
-                | prefect.environment
-                | {
+                env={
+                    **environment,
+                    **prefect.environment,
                     "PREFECT_HOME": str(data / "prefect"),
                     # Days are seconds here.
                     "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": _VACUUM_SECONDS,

@@ -8,6 +8,7 @@ PROGRAM = "perennial"
 Name = Literal[
     "approve",
     "check",
+    "down",
     "erase",
     "history",
     "init",
@@ -20,6 +21,7 @@ Name = Literal[
     "score",
     "seed",
     "up",
+    "upgrade",
 ]
 
 

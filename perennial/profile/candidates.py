@@ -46,10 +46,10 @@ def steps_for(text: TextFindings) -> dict[str, Any]:
     """Return the steps that suit some texts before anything is counted.
 
     Languages that are surely not English are counted by groups of characters, too, which tell more
-    with the punctuation around a word.
+    with the punctuation around a word. Without spaces there is no such edge, and no gain.
     """
     is_other = text.language not in {None, _LANGUAGE} or "Latin" not in text.scripts
-    return STEPS | {"punctuation": False} if is_other else STEPS
+    return STEPS | {"punctuation": False} if is_other and not text.is_unspaced else STEPS
 
 
 def _are_words_counted(findings: Findings) -> bool:

@@ -22,6 +22,8 @@ RUSSIAN = (
     *("не", "пришли", "на", "счёт", "банке"),
 )
 
+CHINESE = ("这本书写得很好", "内容也不错", "质量太差", "非常失望", "下次还会来", "房间很干净")
+
 
 def _drafted(words: Sequence[str], length: int, labels: int) -> tuple[Problem, list[str]]:
     texts = [" ".join(choices(words, length, seed)) for seed in range(N)]
@@ -51,9 +53,11 @@ def test_longer_texts_of_many_labels_are_also_counted_by_characters() -> None:
     assert "svm-both" not in short.candidates
 
 
-def test_punctuation_stays_in_other_languages_than_english() -> None:
+def test_punctuation_stays_in_other_languages_with_spaces_than_english() -> None:
     english, _ = _drafted(ENGLISH, 20, 2)
     russian, _ = _drafted(RUSSIAN, 20, 2)
 
     assert english.preparations["plain"].punctuation
+    chinese, _ = _drafted(CHINESE, 20, 2)
     assert not russian.preparations["plain"].punctuation
+    assert chinese.preparations["plain"].punctuation

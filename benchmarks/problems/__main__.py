@@ -111,6 +111,13 @@ def _speed(only: str | None, _: Path) -> Iterator[tuple[str, Mapping[str, Any]]]
     return measured(only)
 
 
+def _line(found: Mapping[str, Any]) -> str:
+    known = ((column, form) for column, form in _COLUMNS.items() if column in found)
+    return ", ".join(
+        f"{column.replace('_', ' ')} {form.format(found[column])}" for column, form in known
+    )
+
+
 def _table(results: Mapping[str, Mapping[str, Any]]) -> Table:
     columns = [name for name in _COLUMNS if any(name in found for found in results.values())]
     table = Table("data", *(name.replace("_", " ") for name in columns))
@@ -130,8 +137,8 @@ def main() -> None:
     results: dict[str, Mapping[str, Any]] = {}
     for name, found in measured(arguments.only, arguments.banking77):
         results[name] = found
-        if "ours" in found:
-            print(f"{name}: ours {found['ours']:.4f}, expert {found['expert']:.4f}", flush=True)
+        # What was measured stays, also when the rest is interrupted.
+        print(f"{name}: {_line(found)}", flush=True)
     Console(width=_WIDTH).print(_table(results))
     write_json(arguments.json, results)
 

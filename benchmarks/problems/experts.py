@@ -83,7 +83,8 @@ def tuned(rows: pd.DataFrame, labels: Labels, asked: pd.DataFrame) -> Labels:
     tried = np.linspace(0.02, 0.5, 49)
     best = tried[np.argmax([f1_score(labels == rare, scores > each) for each in tried])]
     found = model.fit(rows, labels == rare).predict_proba(asked)[:, 1]
-    return np.where(found > best, rare, common)
+    said: Labels = np.where(found > best, rare, common)
+    return said
 
 
 def _encoded() -> ColumnTransformer:

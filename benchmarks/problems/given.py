@@ -103,7 +103,7 @@ def _intents(folder: Path, _: int, *, embeddings: bool) -> Division:
     return Division(data, places[: len(learned)], places[len(learned) :], embeddings)
 
 
-def _divisions(banking77: Path) -> dict[str, tuple[int, Callable[[int], Division]]]:
+def _divisions(banking77: Path) -> Mapping[str, tuple[int, Callable[[int], Division]]]:
     small = {
         "passengers with names": records.passengers_with_names,
         "German credit": records.credit,
@@ -114,7 +114,9 @@ def _divisions(banking77: Path) -> dict[str, tuple[int, Callable[[int], Division
         "wines": records.wines,
         "genes": records.genes,
     }
-    drawn = {name: (_DRAWS, partial(_drawn, load)) for name, load in small.items()}
+    drawn: dict[str, tuple[int, Callable[[int], Division]]] = {
+        name: (_DRAWS, partial(_drawn, load)) for name, load in small.items()
+    }
     return drawn | {
         "bank questions, their test part": (1, partial(_intents, banking77, embeddings=False)),
         "bank questions, their test part, embeddings": (

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.problems import experts
-from benchmarks.problems.base import DataSet, label_last, package
+from benchmarks.problems.base import DataSet, Labels, label_last, package
 
 
 def passengers() -> DataSet:
@@ -49,7 +49,7 @@ def zoo() -> DataSet:
     """Return 101 animals of seven kinds, nearly all of whose fields are 0 or 1."""
     rows = pd.read_csv(package("Orange") / "datasets" / "zoo.tab", sep="\t", skiprows=[1, 2])
 
-    def expert(rows: pd.DataFrame, labels: experts.Labels, asked: pd.DataFrame) -> experts.Labels:
+    def expert(rows: pd.DataFrame, labels: Labels, asked: pd.DataFrame) -> Labels:
         return experts.linear(rows.drop(columns="name"), labels, asked.drop(columns="name"))
 
     return DataSet(label_last(rows, "type"), expert)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+
 from perennial.extras import missing_for
 from perennial.profile.columns import Role
-from perennial.profile.findings import Findings
+from perennial.profile.findings import Findings, TextFindings
 from perennial.profile.labels import label_counts
+from perennial.text.analyzer import choose_analyzer
 
 Candidates = dict[str, dict[str, Any]]
 
@@ -32,35 +35,32 @@ def candidates_for(findings: Findings) -> Candidates:
     has_texts = any(each.role is Role.TEXT for each in findings.fields)
     rows = findings.table.rows
     text = findings.text
+    if text is None:
+        return _of_records_with_texts() if has_texts else _of_records(rows)
     # The vectors that come with the extra know little of other languages.
-    embeddings = text is not None and text.language == _LANGUAGE and not missing_for("embeddings")
-    return candidates_of(
-        findings.task, labels=labels, rows=rows, has_texts=has_texts, embeddings=embeddings
-    )
+    embeddings = text.language == _LANGUAGE and not missing_for("embeddings")
+    return _of_texts(labels, rows, words=_are_words_counted(findings), embeddings=embeddings)
 
 
-def candidates_of(
-    task: str, *, labels: int, rows: int, has_texts: bool = False, embeddings: bool = False
-) -> Candidates:
-    """Return the candidates that suit texts, or records, of so many labels and rows.
+def steps_for(text: TextFindings) -> dict[str, Any]:
+    """Return the steps that suit some texts before anything is counted.
 
-    Parameters
-    ----------
-    task : {"text", "record"}
-        What is classified.
-    labels, rows : int
-        How many there are.
-    has_texts : bool
-        Whether a field of the records is a text.
-    embeddings : bool
-        Whether texts have vectors.
+    Languages that are surely not English are counted by groups of characters, too, which tell more
+    with the punctuation around a word. Without spaces there is no such edge, and no gain.
     """
-    if task == "text":
-        return _of_texts(labels, rows, embeddings=embeddings)
-    return _of_records_with_texts() if has_texts else _of_records(rows)
+    is_other = text.language not in {None, _LANGUAGE} or "Latin" not in text.scripts
+    return STEPS | {"punctuation": False} if is_other and not text.is_unspaced else STEPS
 
 
-def _of_texts(labels: int, rows: int, *, embeddings: bool) -> Candidates:
+def _are_words_counted(findings: Findings) -> bool:
+    """Return whether `analyzer: auto` will count words alone."""
+    assert findings.text is not None
+    values = findings.columns[findings.text.column].column.present
+    texts = [value for value in values if isinstance(value, str)]
+    return choose_analyzer(pa.array(texts, pa.large_string())).analyzer == "words"
+
+
+def _of_texts(labels: int, rows: int, *, words: bool, embeddings: bool) -> Candidates:
     pairs = {"analyzer": "auto", "bigrams": True, "min_documents": 2 if rows < _MANY_ROWS else 3}
     found: Candidates = {}
     if labels <= _SOME_LABELS:
@@ -73,7 +73,7 @@ def _of_texts(labels: int, rows: int, *, embeddings: bool) -> Candidates:
     else:
         found["bayes"] = _text_model("counts", "complement_naive_bayes", {"alpha": 0.3}, **pairs)
     found["svm"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs)
-    if labels > _FEW_LABELS and rows < _MANY_ROWS:
+    if labels > _FEW_LABELS and rows < _MANY_ROWS and words:
         # Groups of characters see what few examples of each label have in common.
         pairs["analyzer"] = "both"
         found["svm-both"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs)

@@ -10,7 +10,7 @@ from typing import Any
 from perennial.config.problem import Problem
 from perennial.files.storable import field_name
 from perennial.gates.first_version import FirstVersion
-from perennial.profile.candidates import PREPARATION, STEPS, candidates_for
+from perennial.profile.candidates import PREPARATION, candidates_for, steps_for
 from perennial.profile.columns import KIND_OF, Described
 from perennial.profile.findings import Findings
 from perennial.profile.labels import label_counts
@@ -198,7 +198,7 @@ def _fields(findings: Findings) -> dict[str, str]:
 
 def _inputs(findings: Findings) -> dict[str, Any]:
     if findings.text is not None:
-        found: dict[str, Any] = {"preparations": {PREPARATION: dict(STEPS)}}
+        found: dict[str, Any] = {"preparations": {PREPARATION: dict(steps_for(findings.text))}}
         if findings.text.short > _SHORT_TEXTS or findings.text.is_unspaced:
             found["limits"] = {"min_words": 1}
         return found

@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from perennial.errors import OutsideError
 from perennial.fields import KINDS
+from perennial.files.labelled import open_labelled
 from perennial.files.labels import LabelReader
 from perennial.inputs.base import inputs_of
 from perennial.reasons import ReasonCode, UnusableError
@@ -313,6 +314,24 @@ def test_of_a_file_no_more_than_a_few_rows_are_in_memory(tmp_path: Path) -> None
 
     assert count == 1_500
     assert peak < file.stat().st_size / 2
+
+
+def test_the_first_rows_alone_are_the_same_documents_and_the_rest_is_not_looked_at(
+    tmp_path: Path,
+) -> None:
+    problem = problem_of(LABELS, {"size": "number"})
+    rows = [{"size": str(place % 7), "label": place % 2} for place in range(20)]
+    file = write(tmp_path / "table.csv", rows)
+    with file.open("a", encoding="utf-8") as table:
+        table.write("1,1,too many values\n")
+
+    some, all_of_them = open_labelled(problem, file, most=12), open_labelled(problem, file)
+
+    assert (len(some), some.n_unreadable) == (12, 0)
+    assert (len(all_of_them), all_of_them.n_unreadable) == (21, 1)
+    first = [document["_id"] for document in all_of_them][:12]
+    assert [document["_id"] for document in some] == first
+    assert len(set(first)) == 12
 
 
 def test_a_source_that_no_row_has_is_named(tmp_path: Path) -> None:

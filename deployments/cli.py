@@ -30,6 +30,7 @@ _PANELS = {
     "retrain": _LEARN,
     "experiment": _LEARN,
     "reproduce": _LEARN,
+    "staleness": _LEARN,
     "erase": _DATA,
     "approve": _PRODUCTION,
     "rollback": _PRODUCTION,

@@ -47,9 +47,3 @@ def staleness(problem: str = "sentiment") -> timedelta | None:
         lost = {f"lost.{each.age // timedelta(hours=1)}_hours": each.loss.value for each in aged}
         registry.log(run_id, metrics=lost)
     return show_staleness(spec, name, documents, aged)
-
-
-if __name__ == "__main__":
-    from tasks.orchestration.cli import main
-
-    main(staleness)

@@ -37,7 +37,8 @@ looks at one growing holdout, with and without a confirmation (`benchmarks.trust
 `coverage` of intervals (`benchmarks.trust.coverage`); the `ratchet` of challengers that are each a
 little worse (`benchmarks.trust.ratchet`); the cost of `thresholds` tuned on few positives
 (`benchmarks.trust.thresholds`); the end of `canaries` that must not be worse
-(`benchmarks.trust.canaries`). Only single looks and thresholds need the film reviews.
+(`benchmarks.trust.canaries`); a `real-year` of flows on real snippets
+(`benchmarks.trust.real_year`). Only single looks, thresholds and the real year need film reviews.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,7 +60,7 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from benchmarks.common import parser, read_reviews, write_json
-from benchmarks.trust import canaries, coverage, ratchet, thresholds, years
+from benchmarks.trust import canaries, coverage, ratchet, real_year, thresholds, years
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.gates.catalogue import find_gates
@@ -320,12 +322,20 @@ def measure_canaries(problem: Problem, options: Namespace) -> dict[str, Any]:
     return {"canaries": rows}
 
 
+def measure_real_year(_: Problem, options: Namespace) -> dict[str, Any]:
+    """Let real snippets arrive for a year, and print what each promotion was truly worth."""
+    days = real_year.measure(options.folder, fast=options.fast)
+    real_year.show(days)
+    return {"days": days}
+
+
 PARTS: Mapping[str, Callable[[Problem, Namespace], dict[str, Any]]] = {
     "years": measure_years,
     "coverage": measure_coverage,
     "ratchet": measure_ratchet,
     "thresholds": measure_thresholds,
     "canaries": measure_canaries,
+    "real-year": measure_real_year,
 }
 
 
@@ -337,6 +347,8 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=42, help="default: %(default)s")
     arguments.add_argument("--part", choices=["looks", *PARTS], default="looks")
     arguments.add_argument("--years", type=int, default=200, help="of each kind; default: 200")
+    arguments.add_argument("--fast", action="store_true", help="60 days of the real year")
+    arguments.add_argument("--folder", type=Path, help="where the real year is kept, to go on")
     options = arguments.parse_args()
     problem = load_problem(PROJECT / "problems" / "sentiment.yaml")
     if options.part != "looks":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ _PANELS = {
     "retrain": _LEARN,
     "experiment": _LEARN,
     "reproduce": _LEARN,
+    "staleness": _LEARN,
     "erase": _DATA,
     "approve": _PRODUCTION,
     "rollback": _PRODUCTION,
@@ -159,8 +161,9 @@ def check(
 
 def _summary(name: str) -> str:
     """Return the first line of a flow's docstring, without importing the flow."""
-    source = Path(sys.modules[run_flow.__module__].__file__ or "").with_name(f"{name}.py")
-    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+    found = find_spec(f"flows.{name}")
+    source = "" if found is None else Path(str(found.origin)).read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return (ast.get_docstring(node) or "").partition("\n")[0]
     return ""

@@ -77,13 +77,13 @@ def _cells(facts: Facts, now: datetime) -> tuple[str, ...]:
     production, measured = facts.versions.production, facts.measured.get("retrain")
     since = production and production.since("production")
     version = f"v{production.version}" if production else _NONE
-    value, live = facts.holdout, facts.live
+    value, honest, live = facts.holdout, facts.corrected, facts.live
     following = facts.next_retraining
     coming = f"in {rounded(following - now)}" if following else _NONE
     return (
         f"{version}, {rounded(now - since)}" if since else version,
         _NONE if value is None else f"{facts.metric} {value:.3f}",
-        _NONE if facts.corrected is None else f"{facts.corrected:.3f}",
+        _NONE if honest is None else f"{honest:.3f}",
         _NONE if live is None else f"{live.value:.3f}",
         f"{rounded(now - measured.at)} ago" if measured else _NONE,
         "paused" if "retrain" in facts.automatic.paused else coming,

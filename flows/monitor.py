@@ -25,8 +25,8 @@ from tasks.monitoring.result import MonitorResult
 from tasks.monitoring.samples import read_recent, read_reference
 from tasks.orchestration.connect import connect
 from tasks.orchestration.retries import quiet_prefect_logs
-from tasks.promotion.judge_canary import judge_canary
 from tasks.promotion.questions import close_unanswered
+from tasks.rollout.judge_canary import judge_canary
 
 
 @flow(name="monitor", flow_run_name="monitor {problem}")

@@ -2,7 +2,7 @@
 
 Two versions are each right about so many of the requests and differ on a tenth of them. A rollout
 first foresees from the holdout's predictions and the daily feedback whether it could exclude the
-fall (`tasks.promotion.paired.foresee`); one that starts is judged daily on what both versions say
+fall (`tasks.rollout.paired.foresee`); one that starts is judged daily on what both versions say
 of the same inputs (`perennial.promotion.paired_evidence`), by the rules of
 `perennial.promotion.canary_analysis`.
 """
@@ -24,7 +24,7 @@ from perennial.metrics import Predictions
 from perennial.promotion.canary_analysis import RequestCounts, choose_outcome, compute_checks
 from perennial.promotion.confidence_sequences import Tally
 from perennial.promotion.paired_evidence import Paired
-from tasks.promotion.paired import foresee
+from tasks.rollout.paired import foresee
 
 ROLLOUTS = 40
 FALLS = (0.05, 0.0)
@@ -62,25 +62,25 @@ def measure(problem: Problem, seed: int, rollouts: int = ROLLOUTS) -> list[dict[
 
 def _roll_out(problem: Problem, fall: float, labels: int, rng: np.random.Generator) -> str:
     """Return how a rollout ends: refused, promoted or taken back."""
-    versions = _say(HOLDOUT, 0.0, rng)
-    seen = foresee(problem, *(_predictions(problem, *each) for each in versions), labels)
+    new, old = (_predictions(problem, *each) for each in _say(HOLDOUT, 0.0, rng))
+    seen = foresee(problem, new, old, labels)
     if seen is not None and not seen.passed:
         return "refused"
-    rollout, total, agreed = problem.rollout, Paired(), [0, 0]
+    rollout, total, agreed, known = problem.rollout, Paired(), [0, 0], [0, 0]
     for day in range(1, rollout.max_time // _DAY + 2):
         (truth, canary), (_, production) = _say(REQUESTS_A_DAY, fall, rng)
         told = rng.permutation(REQUESTS_A_DAY) < labels
         half = rng.random(REQUESTS_A_DAY) < 1 / 2
         total = _add(total, truth, canary, production, told)
-        agreed[0] += int((told & half & (canary == truth)).sum())
-        agreed[1] += int((told & ~half & (production == truth)).sum())
-        each = day * labels // 2
-        counts = [
-            RequestCounts(0, {"all": day * REQUESTS_A_DAY // 2}, Tally(min(right, each), each))
-            for right in agreed
-        ]
-        checks = compute_checks(rollout, *counts, paired=total)
-        outcome, _ = choose_outcome(rollout, 0, counts[0], checks, day * _DAY)
+        for arm, (given, chosen) in enumerate(((canary, half), (production, ~half))):
+            known[arm] += int((told & chosen).sum())
+            agreed[arm] += int((told & chosen & (given == truth)).sum())
+        first, second = (
+            RequestCounts(0, {"all": day * REQUESTS_A_DAY // 2}, Tally(right, of))
+            for right, of in zip(agreed, known, strict=True)
+        )
+        checks = compute_checks(rollout, first, second, paired=total)
+        outcome, _ = choose_outcome(rollout, 0, first, checks, day * _DAY)
         if outcome == "promote":
             return "promoted"
         if outcome == "take back":

@@ -228,12 +228,9 @@ def _proved(checks: tuple[Check, ...]) -> str:
 
 
 def _fall(rollout: Rollout, paired: Paired, alpha: float) -> Check:
-    accuracy = [
-        paired.won / paired.labelled if paired.labelled else math.nan,
-        paired.lost / paired.labelled if paired.labelled else math.nan,
-    ]
+    won, lost = (Tally(hits, paired.labelled).rate for hits in (paired.won, paired.lost))
     worse = fall_interval(paired, alpha)
-    return Check(PAIRED, *accuracy, worse, rollout.limits.accuracy_drop)
+    return Check(PAIRED, won, lost, worse, rollout.limits.accuracy_drop)
 
 
 def _errors(

@@ -28,7 +28,9 @@ ERASURE: Final = f"{TAG}erasure"
 # When a problem was retired, as a tag of its registered model.
 RETIRED: Final = f"{TAG}retired"
 SHADOW: Final = "shadow"
-RunKind = Literal["retrain", "candidate", "experiment", "explored", "monitor", "reproduce"]
+RunKind = Literal[
+    "retrain", "candidate", "experiment", "explored", "monitor", "reproduce", "staleness"
+]
 
 
 class VersionKey(StrEnum):

@@ -173,10 +173,12 @@ def tune(
         problem.classes, truth, probabilities.argmax(axis=1), probabilities, problem.costs
     )
     is_calibrated = tried is not None and tried.calibration is not None
-    parts = list(divide(scores, truth, folds=folds, seed=problem.seed, is_calibrated=is_calibrated))
-    weights, floor, labels = _decide(problem, goal, plain, parts)
+    divided = list(
+        divide(scores, truth, folds=folds, seed=problem.seed, is_calibrated=is_calibrated)
+    )
+    weights, floor, given = _decide(problem, goal, plain, divided)
     return TuningResult(
-        goal, weights, floor, tried, _with(plain, weights), replace(plain, predicted=labels), asked
+        goal, weights, floor, tried, _with(plain, weights), replace(plain, predicted=given), asked
     )
 
 

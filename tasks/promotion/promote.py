@@ -30,16 +30,17 @@ from perennial.settings import get_settings
 from tasks.data.prepare import Holdout
 from tasks.orchestration.events import Kind, emit
 from tasks.orchestration.retries import NETWORK
-from tasks.promotion import canary, questions
+from tasks.production.history import note
+from tasks.production.lock import production_lock
+from tasks.promotion import questions
 from tasks.promotion.anchor import find_anchor, with_anchor
 from tasks.promotion.confirm import confirm, keep_confirmation
 from tasks.promotion.feedback import feedback_agreements
-from tasks.promotion.history import note
-from tasks.promotion.lock import production_lock
-from tasks.promotion.paired import foresee, labels_a_day
 from tasks.promotion.since import measure_since
 from tasks.promotion.unseen import has_newer_documents, unseen_by
 from tasks.promotion.verdicts import write_verdict
+from tasks.rollout import canary
+from tasks.rollout.paired import foresee, labels_a_day
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import predict
 

@@ -22,7 +22,7 @@ from perennial.registry.tags import QuestionTags
 from perennial.settings import get_settings
 from tasks.orchestration.events import emit
 from tasks.orchestration.retries import NETWORK
-from tasks.promotion.lock import production_lock
+from tasks.production.lock import production_lock
 from tasks.promotion.verdicts import answer_command, read_verdict, write_verdict
 
 NOBODY = "nobody"

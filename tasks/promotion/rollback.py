@@ -16,9 +16,9 @@ from perennial.errors import OutsideError
 from perennial.gates.approval import Approval
 from perennial.registry.client import PREVIOUS, Change, ModelVersion, Registry, StaleComparisonError
 from tasks.orchestration.retries import NETWORK
+from tasks.production.history import erasure_notes, history_table, note
+from tasks.production.lock import production_lock
 from tasks.promotion import questions
-from tasks.promotion.history import erasure_notes, history_table, note
-from tasks.promotion.lock import production_lock
 from tasks.promotion.verdicts import read_verdict
 
 

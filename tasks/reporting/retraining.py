@@ -22,7 +22,6 @@ from perennial.splits.summary import SplitSummary
 from perennial.text.analyzer import AnalyzerChoice
 from tasks.data.ingest import IngestResult
 from tasks.orchestration.retries import NETWORK
-from tasks.promotion import canary
 from tasks.promotion.questions import describe
 from tasks.reporting.diagnosis import compared_table, diagnosis_tables
 from tasks.reporting.tables import (
@@ -34,6 +33,7 @@ from tasks.reporting.tables import (
     holdout_table,
     split_table,
 )
+from tasks.rollout import canary
 from tasks.tables.base import TextTable
 from tasks.tables.promotion import figures_table, gates_table
 from tasks.training.diagnose import Diagnosis

@@ -19,6 +19,7 @@ from prefect.logging import get_run_logger
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import unwrapped
+from perennial.commands import counted
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.estimators import spec_of
@@ -28,6 +29,7 @@ from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.training.classes import in_terms_of, positions
+from perennial.training.convergence import iterations_of
 from perennial.training.fitting import fit
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
 from perennial.training.threshold_tuning import TuningResult, at_best
@@ -192,6 +194,7 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
                 continue
             seconds = timer.seconds
             get_run_logger().info("%s is the challenger, fitted again on all documents.", best.name)
+        _note_convergence(problem, best, classifier)
         candidate = problem.candidates[best.name]
         counter = dataset.counts_of(candidate).counter
         model = assemble(build_normalizer(problem, candidate), counter, classifier)
@@ -201,6 +204,23 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
         f"No candidate of {problem.name!r} could be fitted ({why}); change candidates in "
         f"problems/{problem.name}.yaml, or load more documents."
     )
+
+
+def _note_convergence(problem: Problem, best: CandidateResult, classifier: Pipeline) -> None:
+    """Log how many iterations the challenger's fit has used, and warn if it was cut off."""
+    found = iterations_of(classifier[-1])
+    if found is None:
+        return
+    metrics = {"fit.iterations": float(found.used), "fit.converged": float(found.converged)}
+    open_registry(get_settings()).log(best.run_id, metrics=metrics)
+    if not found.converged:
+        get_run_logger().warning(
+            "%s has not converged within its %s; raise max_iter of the candidate in "
+            "problems/%s.yaml.",
+            best.name,
+            counted(found.limit, "iteration"),
+            problem.name,
+        )
 
 
 def _fit_on_all(problem: Problem, name: str, dataset: Dataset) -> Pipeline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.trust import coverage, ratchet, years
+from benchmarks.trust import canaries, coverage, ratchet, thresholds, years
 from benchmarks.trust.years import DAYS, QUALITY, Story, Year, simulate
 from perennial.config.loader import load_problem
 from perennial.gates.confirmation import Confirm
@@ -74,3 +74,40 @@ def test_a_budget_ends_a_series_of_small_steps_down(monkeypatch: pytest.MonkeyPa
 
     assert row["lost"] <= ratchet.BUDGET
     assert row["lost"] == pytest.approx(row["promotions"] * ratchet.LOSS)
+
+
+def test_a_figure_is_corrected_by_documents_since_and_until_then_by_what_may_be_chance() -> None:
+    story = Story("", 1_000, 3, lambda _: np.full(DAYS, QUALITY))
+    right = np.ones(1_000 + 3 * DAYS, np.bool_)
+    right[1_000 + 3 * 100 :] = False
+    side = years.Side(QUALITY, right, right[:0])
+
+    assert years._corrected(story, side, years.Claim(100, 0.95, 0.01)) == 0.0
+    assert years._corrected(story, side, years.Claim(DAYS, 0.95, 0.01)) == pytest.approx(0.94)
+
+
+@pytest.mark.parametrize(
+    ("fall", "labels", "ends"),
+    [(0.05, 1, {"refused"}), (0.05, 500, {"taken back"}), (0.0, 500, {"promoted", "taken back"})],
+)
+def test_no_canary_that_is_worse_by_what_must_be_seen_is_promoted(
+    fall: float, labels: int, ends: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canaries, "FALLS", (fall,))
+    monkeypatch.setattr(canaries, "LABELS_A_DAY", (labels,))
+    problem = load_problem(PROBLEMS / "sentiment.yaml")
+
+    (row,) = canaries.measure(problem, seed=1, rollouts=2)
+
+    assert {end for end in ("refused", "taken back", "promoted") if row.get(end)} <= ends
+
+
+def test_thresholds_are_judged_on_documents_that_nobody_has_learned_from() -> None:
+    truth = np.repeat([0, 1], 5_000)
+
+    known, fresh = thresholds._draw(truth, np.random.default_rng(1))
+
+    assert not np.isin(known, fresh).any()
+    assert (len(known), len(fresh)) == (thresholds.DOCUMENTS, thresholds.FRESH)
+    assert truth[known].sum() == thresholds.POSITIVES
+    assert truth[fresh].mean() == pytest.approx(thresholds.POSITIVES / thresholds.DOCUMENTS)

@@ -44,7 +44,7 @@ def test_help_shows_every_command_in_the_group_of_what_people_want() -> None:
         return set(re.findall(r"^│ (\w+) ", groups[group], re.MULTILINE))
 
     assert commands("Begin") == {"check", "init", "quickstart", "seed"}
-    assert commands("Learn") == {"retrain", "experiment", "reproduce"}
+    assert commands("Learn") == {"retrain", "experiment", "reproduce", "staleness"}
     assert commands("Decide what is in Production") == {"approve", "rollback", "history"}
     assert commands("Keep or erase documents") == {"erase"}
     assert commands("Watch and score") == {
@@ -55,7 +55,7 @@ def test_help_shows_every_command_in_the_group_of_what_people_want() -> None:
         "status",
     }
     system = {"serve", "up", "down", "apply", "exporter", "migrate", "tidy", "backup"}
-    system |= {"restore", "retire"}
+    system |= {"restore", "retire", "upgrade"}
     assert commands("Run the system") == system
     assert "Retrain one problem on everything that is in MongoDB by now." in groups["Learn"]
 

@@ -14,6 +14,8 @@ from deployments.cli import app
 from perennial.config.problem import Problem
 from perennial.registry.client import ModelVersion, Registry, open_registry
 from perennial.settings import Settings, get_settings
+from perennial.status.facts import Facts
+from perennial.status.versions import Versions
 from perennial.stores import mongodb
 from perennial.stores.measurements import COLLECTION, Gauge, record
 from tests.conftest import free_port
@@ -158,3 +160,15 @@ def test_an_unknown_problem_is_named_with_the_known_ones(problem: Problem) -> No
     assert shown.exit_code == 1
     assert "There is no problem 'revews'" in str(shown.exception)
     assert "the problems are reviews." in str(shown.exception)
+
+
+def test_a_figure_that_was_chosen_stands_beside_the_one_to_believe() -> None:
+    chosen = {"metric": "accuracy", "claimed": 0.93, "optimism": 0.01}
+    since = {"metric": "accuracy", "value": 0.9, "low": 0.87, "high": 0.93, "documents": 300}
+    tags = {"perennial.verdict.selection": json.dumps(chosen)}
+    version = ModelVersion("reviews", 1, "", tags)
+    later = ModelVersion("reviews", 1, "", {**tags, "perennial.since": json.dumps(since)})
+
+    assert Facts("reviews", versions=Versions(version)).corrected == pytest.approx(0.92)
+    assert Facts("reviews", versions=Versions(later)).corrected == 0.9
+    assert Facts("reviews").corrected is None

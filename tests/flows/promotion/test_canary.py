@@ -31,8 +31,8 @@ from serving.models.loaded import Loaded, Served, load
 from serving.models.routing import choose
 from serving.telemetry.log import PredictionLog
 from serving.telemetry.metrics import Metrics
-from tasks.promotion import canary
-from tasks.promotion.judge_canary import judge_canary
+from tasks.rollout import canary
+from tasks.rollout.judge_canary import judge_canary
 from tests.conftest import wait_until
 from tests.small_models import fit_small, register_small
 from tests.tasks.promotion.test_promote import CANDIDATES

@@ -72,12 +72,16 @@ def test_versions_that_hardly_differ_need_no_labels_at_all() -> None:
 
 def test_labels_needed_are_just_enough_for_an_equal_canary() -> None:
     needed = labels_needed(0.2, 0.05, ALPHA)
+    rng = np.random.default_rng(4)
 
-    def possible(labels: int) -> float:
-        known = proportion_interval(Tally(labels / 2, labels), ALPHA / 2)
-        return 0.2 * (2 * known.high - 1)
+    def excluded(labels: int) -> float:
+        """Return in which share of rollouts of equal canaries the fall is excluded."""
+        lost = rng.binomial(labels, 0.5, 200)
+        known = [proportion_interval(Tally(hits, labels), ALPHA / 2).high for hits in lost]
+        return float(np.mean([0.2 * (2 * high - 1) < 0.05 for high in known]))
 
-    assert possible(needed) < 0.05 <= possible(needed - 1)
+    assert excluded(needed) > 0.7
+    assert excluded(needed // 2) < 0.6
     assert labels_needed(0.2, 0.1, ALPHA) < needed
 
 

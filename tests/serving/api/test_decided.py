@@ -81,3 +81,18 @@ def test_a_version_without_a_tuned_threshold_has_none(version: ModelVersion) -> 
     assert version.threshold == THRESHOLD
     assert replace(version, tags={f"{TAG}threshold": "unknown"}).threshold is None
     assert replace(version, tags={}).threshold is None
+
+
+def test_the_log_keeps_a_digest_of_the_key_of_a_request_and_not_the_key(
+    version: ModelVersion, registry: Registry
+) -> None:
+    answer = scoring.answer(load(version, registry.fetch(version), "registry"), [GOOD])
+
+    one, same, other, none = (
+        answer.logged(["1"], [GOOD], 0.001, key).documents(with_texts=True)[0]
+        for key in (b"customer-7", b"customer-7", b"customer-8", None)
+    )
+
+    assert one["key"] == same["key"] != other["key"]
+    assert "customer" not in one["key"]
+    assert "key" not in none

@@ -24,11 +24,11 @@ from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.measurements import Gauge, record
 from tasks.orchestration.retries import NETWORK
-from tasks.promotion import canary
-from tasks.promotion.canary import Canary
-from tasks.promotion.lock import production_lock
-from tasks.promotion.paired import compare_on_log
-from tasks.promotion.traffic import count_outcomes
+from tasks.production.lock import production_lock
+from tasks.rollout import canary
+from tasks.rollout.canary import Canary
+from tasks.rollout.paired import compare_on_log
+from tasks.rollout.traffic import count_outcomes
 from tasks.tables.promotion import checks_table
 
 

@@ -16,7 +16,7 @@ from perennial.registry.client import CANARY, ModelVersion, Registry, StaleCompa
 from perennial.registry.model_version import TAKEN_BACK
 from perennial.registry.tags import CanaryTags
 from tasks.orchestration.events import emit
-from tasks.promotion.history import note
+from tasks.production.history import note
 
 _PROMOTED = "promoted"
 

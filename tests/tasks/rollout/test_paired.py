@@ -15,7 +15,7 @@ from perennial.registry.client import ModelVersion, Registry, open_registry
 from perennial.settings import Settings, get_serving_settings, get_settings
 from perennial.stores import mongodb
 from perennial.stores.prediction_log import Logged, open_predictions
-from tasks.promotion.paired import EVIDENCE, compare_on_log, count, foresee, labels_a_day
+from tasks.rollout.paired import EVIDENCE, compare_on_log, count, foresee, labels_a_day
 from tests.perennial.examples import right_at
 from tests.small_models import BAD, GOOD, fit_small, register_small
 

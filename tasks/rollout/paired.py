@@ -78,10 +78,10 @@ def compare_on_log(
     models = [registry.load(version) for version in (canary, production)]
     known = problem.with_classes([str(label) for label in models[1].classes_])
     inputs = pa.array([found for _, found in usable], inputs_of(known).column.type)
-    said = [_labels(known, model, inputs) for model in models]
+    new, old = (_labels(known, model, inputs) for model in models)
     truth = np.empty(len(usable), np.object_)
     truth[:] = [entry.truth for entry, _ in usable]
-    return count(*said, truth)
+    return count(new, old, truth)
 
 
 def count(canary: Any, production: Any, truth: Any) -> Paired:

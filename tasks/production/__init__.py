@@ -1,0 +1,1 @@
+"""Production: who may move it now, and what is kept about each change."""

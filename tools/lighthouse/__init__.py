@@ -75,7 +75,8 @@ def measure(url: str, browser: Browser, folder: Path) -> Report:
     )
     assert isinstance(done, subprocess.CompletedProcess)
     if done.returncode:
-        raise OSError(f"Lighthouse cannot measure {url}: {done.stderr or done.stdout}")
+        written_out = f"{done.stdout}{done.stderr}"
+        raise OSError(f"Lighthouse cannot measure {url}: {written_out}")
     found = json.loads(written.read_text())
     audits = found["audits"]
     used = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import sqlite3
@@ -202,6 +203,32 @@ def test_while_the_registry_is_away_the_last_good_version_starts_from_the_cache(
     assert state["models"] == [{"model": "reviews", "version": 1, "origin": "cache"}]
     assert _version(client) == 1
     assert metric(client, "perennial_registry_up") == 0
+
+
+def test_a_machine_without_a_file_left_is_said_in_one_sentence_and_answers_go_on(
+    serve: Serve,
+    production: ModelVersion,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    service, client = serve()
+    _ready(client)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", "/somewhere")
+
+    with monkeypatch.context() as scarce:
+        scarce.setattr(service.store, "update", fail)
+        _has_looked_again(service)
+        _has_looked_again(service)
+        assert _version(client) == 1
+        assert metric(client, "perennial_registry_up") == 0
+    _has_looked_again(service)
+
+    assert metric(client, "perennial_registry_up") == 1
+    (said,) = (each for each in caplog.messages if "Too many open files" in each)
+    assert said.startswith("The registry cannot be asked from this machine: Too many open files.")
+    assert "Traceback" not in caplog.text
 
 
 def test_a_damaged_cache_is_never_served_and_is_fetched_anew(

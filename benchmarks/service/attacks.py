@@ -81,7 +81,7 @@ ATTACKS: dict[str, Callable[[str, int], Attacked]] = {"heads": heads, "silence":
 def repeat(name: str, host: str, port: int, seconds: float) -> Attacked:
     """Attack again and again for a time."""
     end = time.monotonic() + seconds
-    found = []
+    found: list[Attacked] = []
     while not found or time.monotonic() < end:
         found.append(ATTACKS[name](host, port))
     return _joined(found)

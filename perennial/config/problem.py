@@ -19,6 +19,8 @@ from pydantic import (
 from pydantic.main import IncEx
 
 from perennial import paths
+from perennial.config.answering.abstain import Abstain
+from perennial.config.answering.examples import Examples, wrong_examples
 from perennial.config.checks import (
     check_candidates,
     check_estimators,
@@ -27,10 +29,8 @@ from perennial.config.checks import (
     check_spaces,
 )
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names
-from perennial.config.sections.abstain import Abstain
 from perennial.config.sections.candidates import Analyzer, Candidate, TabularCandidate
 from perennial.config.sections.decision import DecisionConfig
-from perennial.config.sections.examples import Examples, wrong_examples
 from perennial.config.sections.experiment import Experiment
 from perennial.config.sections.feedback import FeedbackRules
 from perennial.config.sections.fields import FieldSpec

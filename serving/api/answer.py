@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from perennial.config.sections.abstain import Abstain, Abstention
+    from perennial.config.answering.abstain import Abstain, Abstention
     from perennial.inference.contribution import Explanation
     from perennial.inference.warnings import InputWarning
 

@@ -171,6 +171,9 @@ class Classify:
             answer = await self._scorer.answer(
                 loaded, checked.usable, characters, client, explain=explain
             )
+        except ApiError:
+            # There was too much to do, for which no version is to blame.
+            raise
         except Exception:
             self._log_failure(loaded)
             self._metrics.classified(loaded.version.problem, failed=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema, create_model
 
-from perennial.config.sections.abstain import Abstention
+from perennial.config.answering.abstain import Abstention
 from perennial.fields import FieldKind
 from perennial.settings import ServingSettings
 

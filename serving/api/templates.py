@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from perennial.config.sections.abstain import ABSTENTIONS
+from perennial.config.answering.abstain import ABSTENTIONS
 from perennial.inference.contribution import Contribution
 from serving.api.errors import AnswerWarning, InputError
 from serving.api.schemas import ClassifyAnswer

@@ -13,8 +13,8 @@ from perennial.registry.artifact import ModelFile, open_model
 from perennial.registry.model_version import ModelVersion
 
 if TYPE_CHECKING:
-    from perennial.config.sections.abstain import Abstain
-    from perennial.config.sections.examples import Example
+    from perennial.config.answering.abstain import Abstain
+    from perennial.config.answering.examples import Example
     from perennial.fields import FieldKind
     from perennial.inference.base import Predictor
     from perennial.inference.known_values import KnownValues

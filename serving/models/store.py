@@ -20,8 +20,8 @@ from serving.problem_files import ProblemFiles
 from serving.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from perennial.config.sections.abstain import Abstain
-    from perennial.config.sections.examples import Example
+    from perennial.config.answering.abstain import Abstain
+    from perennial.config.answering.examples import Example
     from perennial.registry.client import Registry
 
 _log = logging.getLogger(__name__)

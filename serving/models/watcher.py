@@ -103,6 +103,15 @@ class Watcher(threading.Thread):
             if self.registry != "away":
                 _log.warning("%s What is loaded answers meanwhile.", error)
             self._note("away")
+        except OSError as error:
+            if self.registry != "away":
+                reason = error.strerror or type(error).__name__
+                _log.warning(
+                    "The registry cannot be asked from this machine: %s. What is loaded answers "
+                    "meanwhile.",
+                    reason,
+                )
+            self._note("away")
         except Exception:  # noqa: BLE001 - it is logged, and the next look must come
             _log.exception("The look at the registry failed.")
             self._note("away")

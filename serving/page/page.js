@@ -136,7 +136,7 @@ function showExamples() {
   const typical = typicalRecord(model());
   const offered = examples.length || !Object.keys(typical).length ? examples : [typical];
   const buttons = offered.map((input, at) => {
-    const said = typeof input === "string" ? input : `record ${at + 1}`;
+    const said = typeof input === "string" ? input : input === typical ? "a typical record" : `record ${at + 1}`;
     const shown = said.length > SHOWN ? `${said.slice(0, SHOWN)}…` : said;
     const use = () => {
       if (typeof input === "string") $("text").value = input;

@@ -27,8 +27,9 @@ _HOST, _WITHOUT_HOST = b"host", "1.0"
 _SWEEP_SECONDS = 1.0
 # How long a refused client may take to read why; until then what it sends is thrown away.
 _LINGER_SECONDS = 1.0
-# What a worker opens beside connections: files of models, MongoDB, the registry.
-_SPARE_FILES = 16
+# What a worker opens beside connections: files of models and metrics, MongoDB, the registry, and
+# libraries that it imports meanwhile.
+_SPARE_FILES = 32
 
 
 class Connection(Protocol):

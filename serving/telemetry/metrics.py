@@ -30,7 +30,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
-from perennial.config.sections.abstain import ABSTENTIONS
+from perennial.config.answering.abstain import ABSTENTIONS
 from perennial.private_parts import PrivatePart
 from perennial.prometheus import SERVICE
 from perennial.reasons import INPUT_CODES

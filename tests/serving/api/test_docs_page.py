@@ -9,7 +9,6 @@ from collections.abc import Callable
 from html import unescape
 from typing import Any
 
-import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -93,7 +92,7 @@ def test_before_there_is_a_model_the_page_describes_the_api(serve: Serving) -> N
     page = client.get("/docs")
 
     assert page.status_code == 200
-    assert "The model" not in page.text
+    assert 'id="model-' not in page.text
     assert 'id="classify"' in page.text
 
 
@@ -102,12 +101,12 @@ def test_the_page_names_the_address_by_which_it_was_asked(client: TestClient, ho
     assert f"curl http://{host}/v1/classify" in client.get("/docs", headers={"Host": host}).text
 
 
-@pytest.mark.parametrize("host", ["x';rm -rf ~;'", "<script>", "a b", "x$(id)"])
+@pytest.mark.parametrize("host", ["x';rm -rf ~;'", "<script>", "a.example b", "x$(id)", "x`id`"])
 def test_a_host_that_is_none_is_not_repeated(client: TestClient, host: str) -> None:
-    page = client.get("/docs", headers={"Host": host}).text
+    page = unescape(client.get("/docs", headers={"Host": host}).text)
 
-    assert "curl http://localhost:3000/v1/classify" in page
-    assert host not in unescape(page)
+    assert re.search(r">curl http://[a-z0-9.:]+/v1/classify", page)
+    assert host not in page
 
 
 def test_the_answer_is_the_same_file_until_another_version_is_served(client: TestClient) -> None:
@@ -115,4 +114,3 @@ def test_the_answer_is_the_same_file_until_another_version_is_served(client: Tes
     again = client.get("/docs", headers={"If-None-Match": first.headers["ETag"]})
 
     assert (again.status_code, again.content) == (304, b"")
-    assert isinstance(first, httpx.Response)

@@ -75,6 +75,19 @@ def test_a_request_that_a_version_cannot_answer_is_kept_as_its_failure(
     assert database.predictions.count_documents({}) == 0
 
 
+def test_too_much_to_do_is_no_failure_of_a_version(
+    logged: Callable[..., Any], database: Any
+) -> None:
+    service, client = logged(answer_seconds=1e-9, inline_characters=0)
+
+    refused = client.post("/classify", json={"inputs": [GOOD]})
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_much_work")
+    assert refused.headers["Retry-After"] == "1"
+    service.end()
+    assert database.failures.count_documents({}) == 0
+
+
 def test_another_time_to_forget_replaces_the_first(
     logged: Callable[..., Any], database: Any
 ) -> None:

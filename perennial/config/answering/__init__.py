@@ -1,0 +1,1 @@
+"""Parts of a problem's file that say how the service answers; they shape no model."""

@@ -14,7 +14,7 @@ from functools import partial
 
 from sqlalchemy.exc import OperationalError
 
-from perennial.private_parts import PrivatePart
+from perennial.packages.private_parts import PrivatePart
 
 _MEMORY = "prefect.server.utilities.messaging.memory"
 PARTS = (

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perennial.errors import OutsideError
-from perennial.private_parts import PrivatePart
+from perennial.packages.private_parts import PrivatePart
 from perennial.settings import get_serving_settings, get_settings
 from serving.runtime.connections import patch_uvicorn, require_uvicorn
 from serving.runtime.limits import ConnectionLimits

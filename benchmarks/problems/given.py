@@ -26,11 +26,11 @@ from benchmarks.problems.base import DataSet, Labels, NotInstalledError
 from benchmarks.problems.product import scored
 from perennial.config.problem import Problem
 from perennial.config.sections.candidates import Candidate
-from perennial.extras import missing_for
 from perennial.files.labelled import open_labelled
 from perennial.inputs.base import inputs_of
 from perennial.inputs.identity import CURRENT_IDENTITY
 from perennial.metrics import compute, join
+from perennial.packages.extras import missing_for
 from perennial.paths import read
 from perennial.profile.draft import draft_problem
 from perennial.profile.findings import examine

@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from benchmarks.problems import texts
 from perennial.config.problem import Problem
-from perennial.extras import missing_for
 from perennial.inference.predictor import build_predictor
+from perennial.packages.extras import missing_for
 from perennial.profile.candidates import PREPARATION, STEPS
 from perennial.training.pipelines import assemble, build_classifier, build_counter, build_normalizer
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.errors import OutsideError
-from perennial.extras import missing_for
+from perennial.packages.extras import missing_for
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from perennial.extras import missing_for
+from perennial.packages.extras import missing_for
 from perennial.profile.columns import Role
 from perennial.profile.findings import Findings, TextFindings
 from perennial.profile.labels import label_counts

@@ -16,7 +16,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from perennial.errors import OutsideError
-from perennial.private_parts import PrivatePart
+from perennial.packages.private_parts import PrivatePart
 from perennial.registry import artifact_store
 from perennial.registry.examples import Examples
 from perennial.registry.leftovers import PastRun, deepest_first

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from perennial.private_parts import PrivatePart
+from perennial.packages.private_parts import PrivatePart
 from serving.runtime.limits import ConnectionLimits, limited, sweep
 
 if TYPE_CHECKING:

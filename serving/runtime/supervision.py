@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from perennial.errors import OutsideError
 from perennial.local.ports import unusable
-from perennial.private_parts import PrivatePart
+from perennial.packages.private_parts import PrivatePart
 from perennial.settings import get_serving_settings
 from perennial.settings.serving import open_to_others
 from serving.runtime.connections import SHARES_OUT, reserve

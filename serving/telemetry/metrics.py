@@ -31,7 +31,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
 from perennial.config.answering.abstain import ABSTENTIONS
-from perennial.private_parts import PrivatePart
+from perennial.packages.private_parts import PrivatePart
 from perennial.prometheus import SERVICE
 from perennial.reasons import INPUT_CODES
 from serving.telemetry.dead_workers import DeadWorkers

@@ -19,7 +19,7 @@ import deployments.broker
 from deployments.broker import PARTS
 from deployments.processes import processes
 from perennial.errors import OutsideError
-from perennial.private_parts import PrivatePart
+from perennial.packages.private_parts import PrivatePart
 from perennial.settings import OperationSettings, ServingSettings, Settings
 
 _TRIES_OF_PREFECT = 4

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from perennial.config.sections.experiment import Parameters
 from perennial.estimators import EstimatorName
-from perennial.extras import missing_for
+from perennial.packages.extras import missing_for
 from perennial.schema import Name, Schema
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perennial.errors import OutsideError
-from perennial.private_parts import PrivatePart
+from perennial.packages.private_parts import PrivatePart
 from perennial.redaction import redact
 
 if TYPE_CHECKING:

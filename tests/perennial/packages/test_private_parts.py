@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from perennial.errors import OutsideError
-from perennial.private_parts import PrivatePart
+from perennial.packages.private_parts import PrivatePart
 
 
 def test_a_part_that_is_as_expected_is_returned() -> None:

@@ -1,0 +1,1 @@
+"""Packages of others: which are there, and where a private part of one is replaced."""

@@ -18,6 +18,7 @@ from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.metrics import Predictions, compute, difference
 from perennial.monitoring.staleness import Aged, propose
+from perennial.promotion.confirmation import specification_of
 from perennial.registry.client import ModelVersion
 from perennial.settings import get_settings
 from perennial.splits.split import CREATED_AT, microseconds
@@ -112,10 +113,9 @@ def measure_staleness(
 
 def candidate_of(problem: Problem, production: ModelVersion | None) -> str:
     """Return the candidate of Production, or where the file has it no more, the baseline."""
-    named = None if production is None else production.candidate
-    if named in problem.candidates:
-        return str(named)
-    return problem.baseline or next(iter(problem.candidates))
+    wanted = None if production is None else production.specification
+    same = (name for name in problem.candidates if specification_of(problem, name) == wanted)
+    return next(same, problem.baseline or next(iter(problem.candidates)))
 
 
 def show_staleness(

@@ -42,7 +42,7 @@ PROBLEM: dict[str, Any] = {
     "candidates": {
         "nbsvm": {
             "preparation": "plain",
-            "features": {"weighting": "tfidf", "ngrams": [1, 2]},
+            "features": {"weighting": "tfidf"},
             "estimator": "nb_svm",
         }
     },

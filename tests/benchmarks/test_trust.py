@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.trust import canaries, coverage, ratchet, thresholds, years
+from benchmarks.trust import canaries, coverage, ratchet, real_year, thresholds, years
 from benchmarks.trust.years import DAYS, QUALITY, Story, Year, simulate
 from perennial.config.loader import load_problem
 from perennial.gates.confirmation import Confirm
@@ -111,3 +111,28 @@ def test_thresholds_are_judged_on_documents_that_nobody_has_learned_from() -> No
     assert (len(known), len(fresh)) == (thresholds.DOCUMENTS, thresholds.FRESH)
     assert truth[known].sum() == thresholds.POSITIVES
     assert truth[fresh].mean() == pytest.approx(thresholds.POSITIVES / thresholds.DOCUMENTS)
+
+
+def test_no_review_that_a_promotion_is_judged_on_ever_arrives() -> None:
+    rows, fresh = real_year._reviews()
+
+    assert len(fresh) == real_year.FRESH
+    assert len(rows) >= real_year.FIRST + (real_year.DAYS - 1) * real_year.A_DAY
+    texts = {row["text"] for row in rows}
+    assert sum(text in texts for text in fresh["text"].to_pylist()) < 0.01 * len(fresh)
+
+
+def test_a_year_says_how_many_promotions_were_truly_better(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gains = {"claimed": 0.8, "corrected": 0.79, "fresh": 0.78}
+    days = [
+        {"day": 0, "outcome": "promoted", "version": 1, "fresh": 0.7},
+        {"day": 1, "outcome": "kept"},
+        {"day": 2, "outcome": "promoted", "version": 3, "gain": 0.02, **gains},
+        {"day": 3, "outcome": "promoted", "version": 4, "gain": -0.01, **gains},
+    ]
+
+    real_year.show(days)
+
+    assert "2 promotions, 1 of them better" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from perennial.classifiers.row_blocks import row_blocks, rows_of
+from perennial.classifiers.row_blocks import entries_of, row_blocks, rows_of
 
 
 class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -217,8 +217,8 @@ def _occurrences(features: Any, codes: NDArray[np.int64]) -> NDArray[np.int64]:
 def _scale_columns(features: Any, scales: NDArray[np.float64]) -> None:
     """Multiply each column, a block at a time, so that nothing has the size of the features."""
     for rows in row_blocks(features):
-        block = rows_of(features, rows)
-        if sparse.issparse(block):
-            block.data *= scales[block.indices]
+        if sparse.issparse(features):
+            inside = entries_of(features, rows)
+            features.data[inside] *= scales[features.indices[inside]]
         else:
-            block *= scales
+            features[rows] *= scales

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import Pipeline
 
-from perennial.classifiers.row_blocks import row_blocks, rows_of
+from perennial.classifiers.row_blocks import entries_of, row_blocks, rows_of
 
 
 def compact(counts: sparse.csr_array) -> sparse.csr_array:
@@ -53,10 +53,8 @@ def _weighs_only(steps: list[tuple[str, Any]]) -> bool:
 def _weighed(weigh: TfidfTransformer | None, counts: Any) -> sparse.csr_array:
     """Return counts as float64, and weighed, which share their places with the counts."""
     data = np.empty(counts.nnz, np.float64)
-    weighed = sparse.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
     for rows in row_blocks(counts):
-        block, found = rows_of(weighed, rows), rows_of(counts, rows)
-        block.data[:] = found.data
-        if weigh is not None:
-            block.data[:] = weigh.transform(block, copy=False).data
-    return weighed
+        block = rows_of(counts, rows).astype(np.float64)
+        found = block if weigh is None else weigh.transform(block, copy=False)
+        data[entries_of(counts, rows)] = found.data
+    return sparse.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)

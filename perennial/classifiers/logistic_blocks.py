@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.class_weight import compute_class_weight
 
 from perennial.classifiers.row_blocks import row_blocks, rows_of
 
@@ -23,6 +25,8 @@ Floats = NDArray[np.float64]
 _CHANGE = 1e-13
 _SLOPE = 1e-9
 _MEMORY = 10
+# A step is a small part of what an iteration of other solvers is.
+LEAST_ITERATIONS = 1_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,69 @@ class LogisticOptimum:
     intercepts: Floats
     objective: float
     iterations: int
+
+
+def is_minimised_here(model: LogisticRegression) -> bool:
+    """Tell whether a logistic regression is what is minimised here: with a quadratic penalty."""
+    return (
+        model.penalty in ("l2", "deprecated")
+        and model.l1_ratio in (None, 0)
+        and model.fit_intercept
+        and (model.solver != "liblinear" or model.intercept_scaling == 1)
+        and not model.warm_start
+        and bool(np.isfinite(model.C))
+    )
+
+
+def fit_logistic_regression(
+    model: LogisticRegression, features: Any, labels: NDArray[Any], release: Callable[[], None]
+) -> LogisticRegression:
+    """Fit a logistic regression as scikit-learn does, and return it.
+
+    Parameters
+    ----------
+    model : LogisticRegression
+        One of which `is_minimised_here` is true.
+    features : csr_array or ndarray, shape (n_samples, n_features)
+        May be mapped from files, and of any type of numbers.
+    labels : ndarray, shape (n_samples,)
+        Their labels, of two classes where the solver is liblinear.
+    release : callable
+        See `LogisticProblem`.
+
+    Raises
+    ------
+    ValueError
+        If there is one class alone.
+    """
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"logistic_regression needs two classes, y has only one class: {classes[0]}."
+        )
+    found = minimise(
+        LogisticProblem(
+            features,
+            codes,
+            costs_of(codes, model.C, model.class_weight, classes),
+            1 if len(classes) == 2 else len(classes),
+            penalises_intercept=model.solver == "liblinear",
+            release=release,
+        ),
+        max_iter=max(model.max_iter, LEAST_ITERATIONS),
+    )
+    model.classes_, model.n_features_in_ = classes, features.shape[1]
+    model.coef_, model.intercept_ = found.weights, found.intercepts
+    model.n_iter_ = np.array([found.iterations], np.int32)
+    return model
+
+
+def costs_of(
+    codes: NDArray[np.int64], strength: float, class_weight: Any, classes: NDArray[Any]
+) -> Floats:
+    """Return what the loss of each sample is multiplied with."""
+    weights = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    return np.asarray(strength * weights[codes], np.float64)
 
 
 def minimise(problem: LogisticProblem, *, max_iter: int) -> LogisticOptimum:

@@ -18,6 +18,7 @@ from pydantic import (
     ByteSize,
     Field,
     SecretStr,
+    WrapValidator,
     field_validator,
 )
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -28,7 +29,7 @@ from perennial.memory import allowed_memory
 from perennial.redaction import split_credentials
 from perennial.settings.console import ConsoleSettings as ConsoleSettings
 from perennial.settings.serving import ServingSettings as ServingSettings
-from perennial.settings.values import by_commas
+from perennial.settings.values import by_commas, size
 
 # The folder of this code: the source tree, or where its packages are installed.
 PROJECT = Path(__file__).parents[2]
@@ -71,6 +72,7 @@ def _absolute(folder: Path) -> Path:
 
 # Programs that are started in other folders read the same settings.
 Folder = Annotated[Path, AfterValidator(_absolute)]
+Size = Annotated[ByteSize, WrapValidator(size)]
 Uri = Annotated[str, AfterValidator(require_encoded)]
 
 
@@ -119,9 +121,8 @@ class Settings(Environment):
         default="text",
         description="how flows write their log, and the service unless SERVING_LOG_FORMAT says so",
     )
-    memory_limit: ByteSize | None = Field(
+    memory_limit: Size | None = Field(
         default=None,
-        gt=0,
         description="a linear model whose fit needs more memory is fitted over blocks, such as "
         "`4GiB`; default three quarters of what the process may use",
     )

@@ -25,9 +25,9 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from perennial.environment import Environment, complaints
 from perennial.errors import OutsideError
-from perennial.memory import allowed_memory
 from perennial.redaction import split_credentials
 from perennial.settings.console import ConsoleSettings as ConsoleSettings
+from perennial.settings.memory import allowed_memory
 from perennial.settings.serving import ServingSettings as ServingSettings
 from perennial.settings.values import by_commas, size
 

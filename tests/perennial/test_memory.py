@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perennial.memory import allowed_memory
+from perennial.settings.memory import allowed_memory
 
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 SMALL = 64 << 20

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
@@ -61,7 +61,7 @@ def _kind(annotation: Any) -> str:
         return ", ".join(get_args(annotation))
     names = {
         SecretStr: "**secret**", Path: "path", str: "text", bool: "true, false", int: "integer",
-        float: "number",
+        float: "number", ByteSize: "size",
     }  # fmt: skip
     return names.get(annotation, "list")
 

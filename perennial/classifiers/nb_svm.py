@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,13 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from perennial.classifiers.row_blocks import row_blocks, rows_of
+from perennial.classifiers.logistic_blocks import (
+    LEAST_ITERATIONS,
+    LogisticProblem,
+    costs_of,
+    minimise,
+)
+from perennial.classifiers.row_blocks import entries_of, row_blocks, rows_of
 
 
 class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -116,11 +123,38 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         return self._fit(*self._validated(X, y))
 
+    def fit_over_blocks(self, X: Any, y: NDArray[Any], release: Callable[[], None]) -> NbSvm:
+        """Fit the weights like `fit`, reading the features a block of rows at a time.
+
+        Parameters
+        ----------
+        X : csr_array or ndarray, shape (n_samples, n_features)
+            May be mapped from files; it stays as it is.
+        y : ndarray, shape (n_samples,)
+            Labels of two classes.
+        release : callable
+            Called after each block, to let go of what was read of it.
+        """
+        self._require_parameters()
+        codes, scales = self._begun(X, y)
+        found = minimise(
+            LogisticProblem(
+                X,
+                codes,
+                costs_of(codes, self.C, self.class_weight, np.arange(2)),
+                1,
+                scales,
+                release=release,
+            ),
+            max_iter=max(self.max_iter, LEAST_ITERATIONS),
+        )
+        self.n_features_in_ = X.shape[1]
+        self.coef_, self.intercept_ = found.weights * scales, found.intercepts
+        self.n_iter_ = found.iterations
+        return self
+
     def _validated(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[Any]]:
-        if not self.alpha > 0:
-            raise ValueError(f"NbSvm: alpha is {self.alpha}; it must be above 0.")
-        if not 0 <= self.beta <= 1:
-            raise ValueError(f"NbSvm: beta is {self.beta}; it must be from 0 to 1.")
+        self._require_parameters()
         features, labels = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
         check_classification_targets(labels)
         if (kind := type_of_target(labels, input_name="y")) != "binary":
@@ -130,12 +164,24 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return features, labels
 
-    def _fit(self, features: Any, labels: NDArray[Any]) -> NbSvm:
+    def _begun(
+        self, features: Any, labels: NDArray[Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Learn classes and ratio; return the class of each sample and the scale of each column."""
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"NbSvm needs two classes, y has only one class: {self.classes_[0]}.")
         self.ratio_ = self._ratio(features, codes)
-        scales = (1 - self.beta) + self.beta * np.abs(self.ratio_)
+        return codes, (1 - self.beta) + self.beta * np.abs(self.ratio_)
+
+    def _require_parameters(self) -> None:
+        if not self.alpha > 0:
+            raise ValueError(f"NbSvm: alpha is {self.alpha}; it must be above 0.")
+        if not 0 <= self.beta <= 1:
+            raise ValueError(f"NbSvm: beta is {self.beta}; it must be from 0 to 1.")
+
+    def _fit(self, features: Any, labels: NDArray[Any]) -> NbSvm:
+        codes, scales = self._begun(features, labels)
         _scale_columns(features, scales)
         # The dual solver is the quickest by far where there are more features than samples.
         inner = LogisticRegression(
@@ -217,8 +263,8 @@ def _occurrences(features: Any, codes: NDArray[np.int64]) -> NDArray[np.int64]:
 def _scale_columns(features: Any, scales: NDArray[np.float64]) -> None:
     """Multiply each column, a block at a time, so that nothing has the size of the features."""
     for rows in row_blocks(features):
-        block = rows_of(features, rows)
-        if sparse.issparse(block):
-            block.data *= scales[block.indices]
+        if sparse.issparse(features):
+            inside = entries_of(features, rows)
+            features.data[inside] *= scales[features.indices[inside]]
         else:
-            block *= scales
+            features[rows] *= scales

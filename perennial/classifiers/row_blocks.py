@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 # Stored numbers of a block.
-_ENTRIES = 1 << 20
+_ENTRIES = 1 << 18
 
 
 def row_blocks(matrix: Any, entries: int = _ENTRIES) -> Iterator[slice]:
@@ -36,10 +36,14 @@ def row_blocks(matrix: Any, entries: int = _ENTRIES) -> Iterator[slice]:
 
 
 def rows_of(matrix: Any, rows: slice) -> Any:
-    """Return some rows, which share the memory of their numbers with the matrix."""
+    """Return some rows; they may share their numbers with the matrix, or not."""
     if not sparse.issparse(matrix):
         return matrix[rows]
-    ends = matrix.indptr[rows.start : rows.stop + 1]
-    inside = slice(int(ends[0]), int(ends[-1]))
+    inside, ends = entries_of(matrix, rows), matrix.indptr[rows.start : rows.stop + 1]
     parts = (matrix.data[inside], matrix.indices[inside], ends - ends[0])
     return type(matrix)(parts, shape=(rows.stop - rows.start, matrix.shape[1]))
+
+
+def entries_of(matrix: Any, rows: slice) -> slice:
+    """Return where the stored numbers of some rows of a sparse matrix are."""
+    return slice(int(matrix.indptr[rows.start]), int(matrix.indptr[rows.stop]))

@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ByteSize,
     Field,
     SecretStr,
+    WrapValidator,
     field_validator,
 )
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -25,8 +27,9 @@ from perennial.environment import Environment, complaints
 from perennial.errors import OutsideError
 from perennial.redaction import split_credentials
 from perennial.settings.console import ConsoleSettings as ConsoleSettings
+from perennial.settings.memory import allowed_memory
 from perennial.settings.serving import ServingSettings as ServingSettings
-from perennial.settings.values import by_commas
+from perennial.settings.values import by_commas, size
 
 # The folder of this code: the source tree, or where its packages are installed.
 PROJECT = Path(__file__).parents[2]
@@ -69,6 +72,7 @@ def _absolute(folder: Path) -> Path:
 
 # Programs that are started in other folders read the same settings.
 Folder = Annotated[Path, AfterValidator(_absolute)]
+Size = Annotated[ByteSize, WrapValidator(size)]
 Uri = Annotated[str, AfterValidator(require_encoded)]
 
 
@@ -117,6 +121,11 @@ class Settings(Environment):
         default="text",
         description="how flows write their log, and the service unless SERVING_LOG_FORMAT says so",
     )
+    memory_limit: Size | None = Field(
+        default=None,
+        description="a linear model whose fit needs more memory is fitted over blocks, such as "
+        "`4GiB`; default three quarters of what the process may use",
+    )
     mlflow_backend_store_uri: SecretStr | None = Field(
         default=None,
         description="the MLflow server's database, where `perennial tidy` removes what MLflow only "
@@ -150,6 +159,11 @@ class Settings(Environment):
     def snapshots_uri(self) -> str:
         """Where the snapshots are: a folder, or an address of an object store."""
         return (self.data_uri or str(self.data_dir)).rstrip("/") + "/snapshots"
+
+    @property
+    def memory_of_a_fit(self) -> int:
+        """How many bytes the fit of a model may take in memory."""
+        return self.memory_limit or allowed_memory() * 3 // 4
 
     def problem_file(self, problem: str) -> Path:
         """Return where the file of a problem is."""

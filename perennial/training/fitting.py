@@ -1,16 +1,31 @@
-"""Fitting: a candidate's steps after the counts, without copies of the matrix."""
+"""Fitting: a candidate's steps after the counts, without copies of the matrix.
+
+A linear model whose fit would take more memory than is allowed is fitted over blocks: its weighed
+features are in a file without a name, which is mapped, and which is gone when the fit ends.
+"""
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from perennial.classifiers.row_blocks import row_blocks, rows_of
+from perennial.classifiers.logistic_blocks import fit_logistic_regression, is_minimised_here
+from perennial.classifiers.nb_svm import NbSvm
+from perennial.classifiers.row_blocks import entries_of, row_blocks, rows_of
+from perennial.settings import get_settings
+
+# Of a stored number: its weight, and place and value in liblinear.
+_FIT_BYTES = 8 + 16
 
 
 def compact(counts: sparse.csr_array) -> sparse.csr_array:
@@ -25,7 +40,8 @@ def fit(classifier: Pipeline, matrix: Any, labels: NDArray[np.str_]) -> Pipeline
 
     The result is that of ``classifier.fit(matrix, labels)``. Of a sparse matrix it takes less
     memory: weights are worked out a block of rows at a time, in one array beside the counts, and an
-    estimator that can scales them there.
+    estimator that can scales them there. Where `is_over_blocks` says so, the model minimises the
+    same, but its last digits differ.
 
     Parameters
     ----------
@@ -41,9 +57,60 @@ def fit(classifier: Pipeline, matrix: Any, labels: NDArray[np.str_]) -> Pipeline
         return classifier.fit(matrix, labels)
     for _, weigh in before:
         weigh.fit(matrix)
+    if is_over_blocks(classifier, matrix):
+        with _mapped(before[0][1] if before else None, matrix) as (features, release):
+            _fit_over_blocks(estimator, features, labels, release)
+        return classifier
     weighed = _weighed(before[0][1] if before else None, matrix)
     getattr(estimator, "fit_in_place", estimator.fit)(weighed, labels)
     return classifier
+
+
+def is_over_blocks(classifier: Pipeline, matrix: Any) -> bool:
+    """Tell whether a candidate is linear, and too large to be fitted in the memory allowed."""
+    *before, (_, estimator) = classifier.steps
+    if not sparse.issparse(matrix) or matrix.format != "csr" or not _weighs_only(before):
+        return False
+    if type(estimator) is LogisticRegression:
+        able = is_minimised_here(estimator)
+    else:
+        able = type(estimator) is NbSvm
+    return able and memory_of(matrix) > get_settings().memory_of_a_fit
+
+
+def memory_of(matrix: sparse.csr_array) -> int:
+    """Return the bytes that liblinear and the weights take beside a matrix."""
+    return int(matrix.nnz) * _FIT_BYTES
+
+
+def _fit_over_blocks(
+    estimator: Any, features: Any, labels: NDArray[np.str_], release: Callable[[], None]
+) -> None:
+    if isinstance(estimator, NbSvm):
+        estimator.fit_over_blocks(features, labels, release)
+    else:
+        fit_logistic_regression(estimator, features, labels, release)
+
+
+@contextmanager
+def _mapped(
+    weigh: TfidfTransformer | None, counts: Any
+) -> Iterator[tuple[sparse.csr_array, Callable[[], None]]]:
+    """Yield weighed counts in a mapped file, and what lets go of the parts that were read."""
+    folder = get_settings().data_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder) as file:
+        # Written, and not mapped, so that a full disk is an error and not the end of the process.
+        for _, block in _weighed_blocks(weigh, counts):
+            file.write(block.data.astype(np.float32).data)
+        file.flush()
+        pages = mmap.mmap(file.fileno(), 0)
+        data = np.frombuffer(pages, np.float32)
+        parts = (data, counts.indices, counts.indptr)
+        yield (
+            sparse.csr_array(parts, shape=counts.shape),
+            lambda: pages.madvise(mmap.MADV_DONTNEED),
+        )
 
 
 def _weighs_only(steps: list[tuple[str, Any]]) -> bool:
@@ -53,10 +120,14 @@ def _weighs_only(steps: list[tuple[str, Any]]) -> bool:
 def _weighed(weigh: TfidfTransformer | None, counts: Any) -> sparse.csr_array:
     """Return counts as float64, and weighed, which share their places with the counts."""
     data = np.empty(counts.nnz, np.float64)
-    weighed = sparse.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
+    for rows, block in _weighed_blocks(weigh, counts):
+        data[entries_of(counts, rows)] = block.data
+    return sparse.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _weighed_blocks(
+    weigh: TfidfTransformer | None, counts: Any
+) -> Iterator[tuple[slice, sparse.csr_array]]:
     for rows in row_blocks(counts):
-        block, found = rows_of(weighed, rows), rows_of(counts, rows)
-        block.data[:] = found.data
-        if weigh is not None:
-            block.data[:] = weigh.transform(block, copy=False).data
-    return weighed
+        block = rows_of(counts, rows).astype(np.float64)
+        yield rows, block if weigh is None else weigh.transform(block, copy=False)

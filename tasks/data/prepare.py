@@ -178,6 +178,8 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     """
     split = _split(problem, snapshot)
     holdout = _holdout(snapshot, split)
+    # The memory in which documents were compared is needed for their features.
+    pa.default_memory_pool().release_unused()
     problem, training = split.problem, split.training
     inputs = training[inputs_of(problem).column.name].combine_chunks()
     labels = _strings(training[LABEL])

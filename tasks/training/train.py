@@ -30,15 +30,16 @@ from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.training.classes import in_terms_of, positions
 from perennial.training.convergence import iterations_of
-from perennial.training.fitting import fit
+from perennial.training.fitting import fit, is_over_blocks, memory_of
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
 from perennial.training.threshold_tuning import TuningResult, at_best
 from perennial.training.validation import Fold
-from tasks.data.prepare import Dataset
+from tasks.data.prepare import Dataset, SharedCounts
 from tasks.orchestration.retries import COMPUTING_SECONDS
 
 # A tag of MLflow and a cell of a table must hold it.
 _LONGEST_REASON = 400
+_MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> Can
     with open_registry(get_settings()).run(
         problem.name, name, parent=parent_run, tags=RunTags(kind="candidate").as_tags()
     ) as run_id:
+        _say_how(problem, name, dataset)
         with _timed() as timer:
             fitted = _fit(problem, name, dataset)
         metrics: dict[MetricName, float] = {}
@@ -118,6 +120,21 @@ def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> Can
     else:
         logger.info("%s: %s.", name, _summary(problem, result, len(fitted.seen or ())))
     return result
+
+
+def _say_how(problem: Problem, name: str, dataset: Dataset) -> None:
+    """Say it where a fit would need more memory than is allowed."""
+    counts = dataset.counts.get(problem.candidates[name].shared)
+    if isinstance(counts, SharedCounts) and is_over_blocks(
+        build_classifier(problem, name), counts.matrix
+    ):
+        get_run_logger().info(
+            "%s is fitted over blocks: in memory that would take %s MB, and %s MB are allowed "
+            "(MEMORY_LIMIT).",
+            name,
+            f"{memory_of(counts.matrix) // _MEGABYTE:,}",
+            f"{get_settings().memory_of_a_fit // _MEGABYTE:,}",
+        )
 
 
 @dataclass(frozen=True, eq=False)

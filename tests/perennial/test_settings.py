@@ -130,6 +130,8 @@ def test_settings_do_not_change_while_a_process_runs(monkeypatch: pytest.MonkeyP
     [
         (Settings, "MONGODB_TIMEOUT", "soon", "must be a valid number, not 'soon'"),
         (Settings, "MONGODB_TIMEOUT", "0", "must be greater than 0, not '0'"),
+        (Settings, "MEMORY_LIMIT", "much", "such as 4GiB or 700MB, not 'much'"),
+        (Settings, "MEMORY_LIMIT", "0", "must be a number of bytes above 0"),
         (Settings, "DATA_URI", f"s3://user:{_SECRET}@bucket", "must not contain a user"),
         (Settings, "MLFLOW_TRACKING_URI", f"http://u:a/{_SECRET}@host", "percent-encoded"),
         (Settings, "MLFLOW_UI_URL", f"http://u:a/{_SECRET}@host", "percent-encoded"),

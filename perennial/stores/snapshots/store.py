@@ -128,6 +128,8 @@ class SnapshotStore:
         columns = [*LIGHT, *_READ, inputs]
         used = self.judged(snapshot, columns)
         used = used.filter(pc.equal(used["status"], "used"))
+        # What was read and left out is given back: the rest is worked on beside it otherwise.
+        pa.default_memory_pool().release_unused()
         raw = used.set_column(used.schema.get_field_index("label"), "label", used["raw_label"])
         found = digest_of(hash_array(row_digests(raw)), snapshot.draft.rules)
         if found != (snapshot.remains or snapshot.digest):

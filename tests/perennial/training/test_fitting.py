@@ -9,12 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
+from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.config.sections.candidates import Candidate
 from perennial.estimators import ESTIMATORS
 from perennial.training.fitting import compact, fit
 from perennial.training.pipelines import build_classifier
+from tests.perennial.conftest import PROBLEMS
 
+COMMITTED = load_problem(PROBLEMS / "sentiment.yaml")
 LABELS = ("negative", "positive")
 WEIGHTS = (
     {"weighting": "counts"},
@@ -39,18 +42,18 @@ def made(
     return counts, np.where(said > np.median(said), *reversed(LABELS))
 
 
-def candidate_of(problem: Problem, **fields: object) -> Problem:
+def candidate_of(**fields: object) -> Problem:
     """Return the problem with one candidate, called `one`."""
     candidate = Candidate.model_validate({"preparation": "plain", **fields})
-    return problem.model_copy(update={"candidates": {"one": candidate}})
+    return COMMITTED.model_copy(update={"candidates": {"one": candidate}})
 
 
 @pytest.mark.parametrize("features", WEIGHTS, ids=str)
 @pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
 def test_the_model_is_that_of_the_pipeline_to_the_last_digit(
-    sentiment: Problem, estimator: str, features: dict[str, object]
+    estimator: str, features: dict[str, object]
 ) -> None:
-    problem = candidate_of(sentiment, features=features, estimator=estimator)
+    problem = candidate_of(features=features, estimator=estimator)
     counts, labels = made(200, 60)
 
     model = fit(build_classifier(problem, "one"), compact(counts), labels)
@@ -59,8 +62,20 @@ def test_the_model_is_that_of_the_pipeline_to_the_last_digit(
     np.testing.assert_array_equal(model.predict_proba(counts), expected.predict_proba(counts))
 
 
-def test_the_counts_stay_as_they_are(sentiment: Problem) -> None:
-    problem = candidate_of(sentiment, features=WEIGHTS[2], estimator="nb_svm")
+def test_so_it_is_where_there_are_many_blocks_of_rows() -> None:
+    problem = candidate_of(
+        features=WEIGHTS[2], estimator="nb_svm", parameters={"beta": 0.7, "tol": 0.01}
+    )
+    counts, labels = made(12_000, 4_000, density=0.06)
+
+    model = fit(build_classifier(problem, "one"), compact(counts), labels)
+
+    expected = build_classifier(problem, "one").fit(counts, labels)
+    np.testing.assert_array_equal(model.predict_proba(counts), expected.predict_proba(counts))
+
+
+def test_the_counts_stay_as_they_are() -> None:
+    problem = candidate_of(features=WEIGHTS[2], estimator="nb_svm")
     counts, labels = made(200, 60)
     whole = compact(counts)
 
@@ -71,11 +86,9 @@ def test_the_counts_stay_as_they_are(sentiment: Problem) -> None:
 
 
 @pytest.mark.parametrize("estimator", ["nb_svm", "logistic_regression"])
-def test_a_fit_holds_one_number_for_each_count(sentiment: Problem, estimator: str) -> None:
+def test_a_fit_holds_one_number_for_each_count(estimator: str) -> None:
     parameters = {"solver": "liblinear"} if estimator == "logistic_regression" else {}
-    problem = candidate_of(
-        sentiment, features=WEIGHTS[2], estimator=estimator, parameters=parameters
-    )
+    problem = candidate_of(features=WEIGHTS[2], estimator=estimator, parameters=parameters)
     counts, labels = made(40_000, 2_000, density=0.04)
     whole = compact(counts)
     classifier = build_classifier(problem, "one")

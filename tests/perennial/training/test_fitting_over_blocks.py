@@ -1,0 +1,124 @@
+"""A linear model is fitted over blocks where memory does not hold its fit, to the same optimum."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.common import read_reviews
+from perennial.classifiers.logistic_blocks import LogisticProblem, minimise, objective
+from perennial.config.loader import load_problem
+from perennial.settings import get_settings
+from perennial.training.fitting import compact, fit, is_over_blocks
+from perennial.training.pipelines import build_classifier, build_counter, build_normalizer
+from tests.perennial.conftest import PROBLEMS
+from tests.perennial.training.test_fitting import WEIGHTS, candidate_of, made
+
+COMMITTED = load_problem(PROBLEMS / "sentiment.yaml")
+REVIEWS = 1_000
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Allow a fit no more than a kilobyte."""
+    monkeypatch.setenv("MEMORY_LIMIT", "1KB")
+    get_settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+def reviews() -> tuple[sparse.csr_array, NDArray[np.str_]]:
+    """Return the counts and labels of some film reviews, as the committed problem makes them."""
+    rows = random.Random(0).sample(read_reviews().to_pylist(), REVIEWS)
+    candidate = COMMITTED.candidates["nbsvm-tfidf"]
+    texts = pa.array([row["text"] for row in rows], pa.large_string())
+    tokens = build_normalizer(COMMITTED, candidate).transform(texts)
+    counts = build_counter(candidate.features).fit_transform(tokens)
+    return compact(counts), np.array([str(row["label"]) for row in rows])
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("name", ["nbsvm-tfidf", "nbsvm-binary", "tfidf-logistic"])
+def test_film_reviews_get_the_probabilities_that_liblinear_gives(name: str) -> None:
+    counts, labels = reviews()
+    candidate = COMMITTED.candidates[name]
+    parameters = candidate.parameters | {"tol": 1e-6, "max_iter": 20_000}
+    exact = candidate.model_copy(update={"parameters": parameters})
+    problem = COMMITTED.model_copy(update={"candidates": {name: exact}})
+    learned = np.arange(len(labels)) % 5 > 0
+    assert is_over_blocks(build_classifier(problem, name), counts)
+
+    model = fit(build_classifier(problem, name), counts[learned], labels[learned])
+
+    usual = build_classifier(problem, name).fit(counts[learned], labels[learned])
+    np.testing.assert_allclose(
+        model.predict_proba(counts[~learned]), usual.predict_proba(counts[~learned]), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("solver", ["liblinear", "lbfgs"])
+def test_the_objective_is_as_small_as_scikit_learn_makes_it(solver: str) -> None:
+    counts, labels = made(400, 60)
+    codes = (labels == "positive").astype(np.int64)
+    usual = LogisticRegression(C=3.0, solver=solver, tol=1e-9, max_iter=50_000).fit(counts, codes)
+    problem = LogisticProblem(
+        counts, codes, np.full(400, 3.0), 1, penalises_intercept=solver == "liblinear"
+    )
+
+    found = minimise(problem, max_iter=5_000)
+
+    expected, _ = objective(problem, np.column_stack([usual.coef_, usual.intercept_]))
+    assert found.objective == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_so_it_is_with_three_labels_and_with_weights_of_classes(class_weight: str | None) -> None:
+    counts, labels = made(600, 40)
+    labels = labels.astype("U9")
+    labels[np.arange(0, 600, 7)] = "mixed"
+    problem = candidate_of(
+        features=WEIGHTS[1],
+        estimator="logistic_regression",
+        parameters={"class_weight": class_weight, "tol": 1e-8, "max_iter": 5_000},
+    )
+
+    model = fit(build_classifier(problem, "one"), compact(counts), labels)
+
+    usual = build_classifier(problem, "one").fit(counts, labels)
+    assert model.classes_.tolist() == usual.classes_.tolist()
+    np.testing.assert_allclose(model.predict_proba(counts), usual.predict_proba(counts), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "parameters"),
+    [
+        ("multinomial_naive_bayes", {}),
+        ("logistic_regression", {"l1_ratio": 1.0, "solver": "liblinear"}),
+        ("logistic_regression", {"fit_intercept": False}),
+    ],
+)
+@pytest.mark.usefixtures("little_memory")
+def test_other_estimators_are_fitted_as_ever(estimator: str, parameters: dict[str, object]) -> None:
+    problem = candidate_of(features=WEIGHTS[0], estimator=estimator, parameters=parameters)
+    counts, labels = made(200, 60)
+
+    assert not is_over_blocks(build_classifier(problem, "one"), compact(counts))
+    model = fit(build_classifier(problem, "one"), compact(counts), labels)
+
+    usual = build_classifier(problem, "one").fit(counts, labels)
+    np.testing.assert_array_equal(model.predict_proba(counts), usual.predict_proba(counts))
+
+
+def test_a_fit_that_memory_holds_is_not_over_blocks() -> None:
+    counts, _ = made(200, 60)
+
+    assert not is_over_blocks(build_classifier(COMMITTED, "nbsvm-tfidf"), compact(counts))

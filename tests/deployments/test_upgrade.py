@@ -87,7 +87,9 @@ def test_a_database_that_a_newer_library_has_changed_is_refused_and_nothing_is_c
 def test_every_other_command_says_that_the_tables_are_of_another_version(stored: Settings) -> None:
     make_newer(mlflow_of(stored))
 
-    with pytest.raises(OutsideError, match=r"tables of another version of MLflow .*`perennial upgr"):
+    with pytest.raises(
+        OutsideError, match=r"tables of another version of MLflow .*`perennial upgr"
+    ):
         open_registry(stored)
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 
 import perennial
 from deployments.local import is_up
-from perennial.commands import command
+from perennial.commands import command, counted
 from perennial.config.loader import load_problems
 from perennial.errors import OutsideError
 from perennial.formats import VERSION, require_readable
@@ -214,8 +214,8 @@ def _look_at_formats(settings: Settings) -> None:
     snapshots = sum(len(tuple(SnapshotStore(name, settings).snapshots())) for name in names)
     versions = _versions(settings, names)
     _say(
-        f"Of {len(names)} problems all files, {snapshots} snapshots and {versions} versions can be "
-        "read."
+        f"The files of {counted(len(names), 'problem')}, {counted(snapshots, 'snapshot')} and "
+        f"{counted(versions, 'version')} can be read."
     )
 
 

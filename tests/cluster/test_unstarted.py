@@ -44,7 +44,7 @@ def _unstarted() -> None:
 async def _taken() -> UUID:
     """Return a run that a worker has taken."""
     async with get_client() as client:
-        state = Pending(name="InfrastructurePending")
+        state: State[Any] = Pending(name="InfrastructurePending")
         return (await client.create_flow_run(_unstarted, state=state)).id
 
 

@@ -184,13 +184,13 @@ class FieldValues(_Schema):
     """What a model knows of one field."""
 
     categories: tuple[str, ...] | None = Field(
-        default=None, description="of a category, the values that the model tells apart"
+        description="of a category, the values that the model tells apart"
     )
-    typical: float | None = Field(default=None, description="of a number, the median in training")
+    typical: float | None = Field(description="of a number, the median in training")
     low: float | None = Field(
-        default=None, description="98% of the training documents are between low and high"
+        description="98% of the training documents are between low and high; null in older models"
     )
-    high: float | None = None
+    high: float | None
 
 
 class Model(_Schema):

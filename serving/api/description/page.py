@@ -104,9 +104,11 @@ def _example(model: Model) -> object:
         return model.examples[0]
     if model.fields is None:
         return "Your text."
-    known = {name: model.values.get(name, FieldValues()) for name in model.fields}
     found: dict[str, object] = {}
-    for name, values in list(known.items())[:_MOST_FIELDS]:
+    for name in list(model.fields)[:_MOST_FIELDS]:
+        values = model.values.get(name)
+        if values is None:
+            continue
         if values.typical is not None:
             found[name] = float(f"{values.typical:.3g}")
         elif values.categories:

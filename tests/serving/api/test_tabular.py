@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -245,6 +246,18 @@ def test_the_model_says_which_fields_it_takes(client: TestClient) -> None:
         measured = sorted(flower[name] for flower in flowers())
         assert measured[0] <= values["low"] <= values["typical"] <= values["high"] <= measured[-1]
     assert set(model["values"]) == set(SETOSA)
+
+
+def test_the_page_of_the_api_shows_a_record_that_is_answered(client: TestClient) -> None:
+    page = unescape(client.get("/docs").text)
+
+    shown = next(line for line in page.splitlines() if line.startswith("  -d '"))
+    body = json.loads(shown.removeprefix("  -d '").partition("'")[0])
+    (prediction,) = client.post("/classify", json=body).raise_for_status().json()["predictions"]
+
+    assert body["inputs"][0].keys() == SETOSA.keys()
+    assert prediction["known"] == 1
+    assert "<td><code>petal_width</code></td><td>number</td><td>mostly 0." in page
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,8 @@ class Model(_Schema):
     )
     required: list[str] = Field(description="the fields that it must have")
     values: dict[str, FieldValues] = Field(
-        description="what the model knows of the fields that are categories or numbers"
+        description="what the model knows of the fields that are categories or numbers; where "
+        "keys are asked for, only for who sends one that may classify"
     )
     examples: list[Input] = Field(description="inputs to try, of the problem's file")
     classes: list[str]

@@ -205,12 +205,16 @@ class Service:
         }
         return json_answer(200, RefreshAnswer(models=numbers).model_dump_json().encode())
 
-    async def _models(self, _: Request) -> Response:
+    async def _models(self, request: Request) -> Response:
         """Answer with the models and versions that are served."""
-        return json_answer(200, self._described())
+        with_values = self._keys.allow(_headers(request), "classify")
+        return json_answer(200, self._described(with_values=with_values))
 
-    def _described(self) -> bytes:
+    def _described(self, *, with_values: bool) -> bytes:
+        """Return what is served, with the values that are in documents or without them."""
         models = [_describe(served) for _, served in sorted(self.store.served.items())]
+        if not with_values:
+            models = [model.model_copy(update={"values": {}}) for model in models]
         return ModelsAnswer(models=models).model_dump_json().encode()
 
     async def _livez(self, _: Request) -> Response:
@@ -250,7 +254,9 @@ class Service:
     async def _docs(self, request: Request) -> Response:
         """Answer with the description of the API for people, and of these very models."""
         address = f"{request.url.scheme}://{request.url.netloc}"
-        return _send_file(request, self._docs_of(self._described(), address))
+        # A browser that opens a page sends no key.
+        described = self._described(with_values=not self._keys)
+        return _send_file(request, self._docs_of(described, address))
 
     async def _page(self, request: Request) -> Response:
         """Answer with the page."""

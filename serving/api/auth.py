@@ -48,6 +48,14 @@ class ApiKeys:
         """Return whether any key names a scope."""
         return any(scope in entry.partition(":")[2].split("+") for entry in self._scoped)
 
+    def allow(self, headers: Mapping[bytes, bytes], scope: Scope) -> bool:
+        """Return whether a request has a key with a scope, or no keys are asked for."""
+        key = _key(headers)
+        if not self or key is None:
+            return not self
+        holder = self._holders.find(key)
+        return holder is not None and holder.may(scope)
+
     def require(self, headers: Mapping[bytes, bytes], scope: Scope) -> str:
         """Return the digest of a request's key, after checking that the key has a scope.
 

@@ -184,13 +184,13 @@ class FieldValues(_Schema):
     """What a model knows of one field."""
 
     categories: tuple[str, ...] | None = Field(
-        default=None, description="of a category, the values that the model tells apart"
+        description="of a category, the values that the model tells apart"
     )
-    typical: float | None = Field(default=None, description="of a number, the median in training")
+    typical: float | None = Field(description="of a number, the median in training")
     low: float | None = Field(
-        default=None, description="98% of the training documents are between low and high"
+        description="98% of the training documents are between low and high; null in older models"
     )
-    high: float | None = None
+    high: float | None
 
 
 class Model(_Schema):
@@ -203,7 +203,8 @@ class Model(_Schema):
     )
     required: list[str] = Field(description="the fields that it must have")
     values: dict[str, FieldValues] = Field(
-        description="what the model knows of the fields that are categories or numbers"
+        description="what the model knows of the fields that are categories or numbers; where "
+        "keys are asked for, only for who sends one that may classify"
     )
     examples: list[Input] = Field(description="inputs to try, of the problem's file")
     classes: list[str]

@@ -44,7 +44,9 @@ const labelledBox = (name) => labelled(name, box(name, model.fields[name], model
 
 /** Ask for the fields of a model; what was typed for the same fields stays. */
 export function showFields(chosen) {
-  const isSame = JSON.stringify(model.fields) === JSON.stringify(chosen.fields);
+  const said = ({ fields, values }) => JSON.stringify([fields, values]);
+  const isSame = said(model) === said(chosen);
+  const typed = boxes().filter(({ name, value }) => value && name in (chosen.fields ?? {}));
   model = chosen;
   const names = Object.keys(model.fields ?? {});
   $("fields").hidden = !names.length;
@@ -52,6 +54,7 @@ export function showFields(chosen) {
   if (isSame) return;
   $("fields").replaceChildren(...names.slice(0, BOXES).map(labelledBox));
   offerOthers();
+  for (const { name, value } of typed) addField(name).value = value;
 }
 
 /** Let the fields without a box be found by their names. */

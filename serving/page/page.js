@@ -82,6 +82,8 @@ function useKey(event) {
   saveKey(key);
   $("key").value = "";
   $("key-form").hidden = true;
+  // With a key the service says more of what a model knows.
+  loadModels();
   (isTabular() ? fieldOf() : $("text")).focus();
   afterKey?.();
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from perennial.fields import FieldKind
 from serving.api.description.openapi import VERSION
 from serving.api.schemas import FieldValues, Model
 
@@ -31,6 +32,15 @@ _IS_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 _CODE = re.compile("`([^`]+)`")
 _CLASSIFY = f"{VERSION}/classify"
 _MOST_FIELDS = 24
+# Of each kind something that a field may have.
+_SAMPLES: Mapping[FieldKind, object] = {
+    "number": 1.5,
+    "category": "a category",
+    "boolean": True,
+    "text": "Your text.",
+    "date": "2026-11-28T14:30Z",
+    "words": ["one", "two"],
+}
 
 Api = Mapping[str, Any]
 
@@ -104,13 +114,15 @@ def _example(model: Model) -> object:
         return model.examples[0]
     if model.fields is None:
         return "Your text."
-    known = {name: model.values.get(name, FieldValues()) for name in model.fields}
     found: dict[str, object] = {}
-    for name, values in list(known.items())[:_MOST_FIELDS]:
-        if values.typical is not None:
+    for name, kind in list(model.fields.items())[:_MOST_FIELDS]:
+        values = model.values.get(name)
+        if values is not None and values.typical is not None:
             found[name] = float(f"{values.typical:.3g}")
-        elif values.categories:
+        elif values is not None and values.categories:
             found[name] = values.categories[0]
+        else:
+            found[name] = _SAMPLES[kind]
     return found
 
 

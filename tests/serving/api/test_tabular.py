@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from hashlib import sha256
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -245,6 +247,36 @@ def test_the_model_says_which_fields_it_takes(client: TestClient) -> None:
         measured = sorted(flower[name] for flower in flowers())
         assert measured[0] <= values["low"] <= values["typical"] <= values["high"] <= measured[-1]
     assert set(model["values"]) == set(SETOSA)
+
+
+def test_where_keys_are_asked_for_only_they_are_told_what_is_in_the_documents(
+    problem: Problem, serve: Callable[..., Any]
+) -> None:
+    entries = [f"{sha256(key).hexdigest()}:{key.decode()}" for key in (b"classify", b"refresh")]
+    _, client = serve(log_database=problem.source.database, api_key_hashes=entries)
+    wait_until(lambda: client.get("/readyz").status_code == 200, "the service is ready")
+
+    def values(key: str | None) -> Any:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        (model,) = client.get("/models", headers=headers).json()["models"]
+        assert model["fields"].keys() == SETOSA.keys()
+        return model["values"]
+
+    assert values(None) == values("wrong") == values("refresh") == {}
+    assert values("classify").keys() == SETOSA.keys()
+    assert "mostly" not in client.get("/docs").text
+
+
+def test_the_page_of_the_api_shows_a_record_that_is_answered(client: TestClient) -> None:
+    page = unescape(client.get("/docs").text)
+
+    shown = next(line for line in page.splitlines() if line.startswith("  -d '"))
+    body = json.loads(shown.removeprefix("  -d '").partition("'")[0])
+    (prediction,) = client.post("/classify", json=body).raise_for_status().json()["predictions"]
+
+    assert body["inputs"][0].keys() == SETOSA.keys()
+    assert prediction["known"] == 1
+    assert "<td><code>petal_width</code></td><td>number</td><td>mostly 0." in page
 
 
 @pytest.mark.parametrize(

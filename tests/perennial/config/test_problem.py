@@ -161,7 +161,7 @@ def test_what_a_file_leaves_out_has_its_default(write: Write) -> None:
             "gates:",
             "holdouts: 0.2\ngates:",
             16,
-            "holdouts is not a key of the schema; allowed here are name, description, source, ",
+            "holdouts is not a key of the schema; allowed here are name, description, examples, ",
             id="an unknown key at the top",
         ),
         pytest.param(
@@ -414,7 +414,7 @@ def test_a_mistake_is_named_with_file_line_key_value_and_what_is_allowed(
     complaint = complaint_about(path)
 
     assert f"{path}, line {line}: {says}" in complaint
-    assert max(map(len, complaint.replace(str(path), "").splitlines())) < 320
+    assert max(map(len, complaint.replace(str(path), "").splitlines())) < 340
 
 
 def test_a_mistake_that_came_by_a_merge_key_is_named_too(write: Write) -> None:

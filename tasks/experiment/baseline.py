@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -14,6 +14,9 @@ from prefect.logging import get_run_logger
 from perennial.config.loader import load_problem
 from perennial.config.sections.candidates import Candidate, TabularCandidate
 from perennial.errors import OutsideError
+
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
 
 # Longer than any: a line is not broken where the author did not break it.
 _LONGEST_LINE = 4096
@@ -31,13 +34,10 @@ def write_baseline(path: Path, name: str, candidate: Candidate | TabularCandidat
     OutsideError
         If the file cannot be written.
     """
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = _LONGEST_LINE
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        yaml = _yaml_like(text)
+        document = yaml.load(text)
         if name in document["candidates"]:
             _set_parameters(document["candidates"][name], candidate.parameters)
         else:
@@ -56,6 +56,20 @@ def write_baseline(path: Path, name: str, candidate: Candidate | TabularCandidat
             f"candidates.{name} there yourself."
         ) from None
     get_run_logger().info("Wrote %s to %s as its baseline.", name, path)
+
+
+def _yaml_like(text: str) -> YAML:
+    """Return what writes YAML with the quotes, lines and indented lists of a text."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.util import load_yaml_guess_indent
+
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = _LONGEST_LINE
+    _, _, offset = load_yaml_guess_indent(text)
+    if offset:
+        yaml.indent(sequence=offset + len("- "), offset=offset)
+    return yaml
 
 
 def _set_parameters(written: Any, parameters: Mapping[str, object]) -> None:

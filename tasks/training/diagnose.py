@@ -46,6 +46,8 @@ from tasks.training.train import Challenger, predict
 BY_LABEL_FILE, CURVE_FILE = "by_label.csv", "learning_curve.csv"
 FIELDS_FILE = "field_importance.csv"
 MOST_ISSUES = 100
+# Each is two rounds of predictions at least.
+MOST_FIELDS = 100
 _FOLDS = 5
 # All of this is seven more fits or so. Somebody who waits does so for short ones alone.
 LONGEST_FIT, LONGEST_FIT_WAITED_FOR = 60.0, 1.0
@@ -152,6 +154,14 @@ def _fields(
     problem: Problem, dataset: Dataset, challenger: Challenger
 ) -> tuple[FieldImportance, ...]:
     if problem.inputs is None:
+        return ()
+    if len(problem.inputs) > MOST_FIELDS:
+        get_run_logger().info(
+            "What the fields are worth is left out: of %s fields each alone is worth little, and "
+            "it is found out of %d at most.",
+            f"{len(problem.inputs):,}",
+            MOST_FIELDS,
+        )
         return ()
     return field_importances(
         problem.metric,

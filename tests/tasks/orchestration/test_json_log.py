@@ -25,7 +25,7 @@ def test_each_line_of_a_run_names_flow_problem_and_run_and_shows_no_password() -
 
     @flow(name="watch")
     def watch(problem: str) -> None:
-        get_run_logger().warning("Half of a character: \ud83d")
+        get_run_logger().warning("Few documents")
         look()
 
     stream = io.StringIO()
@@ -44,6 +44,16 @@ def test_each_line_of_a_run_names_flow_problem_and_run_and_shows_no_password() -
     assert read["task"].startswith("look")
     assert read["problem"] == "reviews"
     assert {line["run_id"] for line in (warned, read)} == {warned["run_id"]}
+
+
+def test_half_of_a_character_that_a_message_quotes_is_written_as_a_question_mark() -> None:
+    stream = io.StringIO()
+    # Not by a logger: pytest would keep the message, and cannot hand it on.
+    said = logging.makeLogRecord({"msg": "Half of a character: \ud83d", "levelname": "WARNING"})
+
+    JsonHandler(stream).handle(said)
+
+    assert json.loads(stream.getvalue())["message"] == "Half of a character: ?"
 
 
 def test_the_setting_makes_prefect_write_json() -> None:

@@ -51,7 +51,7 @@ class Watcher(threading.Thread):
         self._poll_seconds = poll_seconds
         self._registry: Registry | None = None
         self._ending = threading.Event()
-        self._looks = 0
+        self._looks = self._asked = 0
         self._looking = False
         self._looked = threading.Condition()
         self._informed = threading.Event()
@@ -89,10 +89,23 @@ class Watcher(threading.Thread):
         with self._looked:
             # A look that is under way may have begun too early.
             wanted = self._looks + (2 if self._looking else 1)
-            self._signal.parent.mkdir(parents=True, exist_ok=True)
-            self._signal.write_text(str(time.time_ns()))
+            self._asked += 1
+            self._tell_others()
             done = self._looked.wait_for(lambda: self._looks >= wanted, seconds)
         return done and self.registry == "answers"
+
+    def _tell_others(self) -> None:
+        try:
+            self._signal.parent.mkdir(parents=True, exist_ok=True)
+            self._signal.write_text(str(time.time_ns()))
+        except OSError as error:
+            _log.warning(
+                "The other workers of this machine cannot be told to look at the registry now, "
+                "as %s cannot be written: %s. They look by themselves every %.0f s.",
+                self._signal,
+                error.strerror or type(error).__name__,
+                self._poll_seconds,
+            )
 
     def _look(self) -> None:
         try:
@@ -127,7 +140,7 @@ class Watcher(threading.Thread):
             self._looks += 1
             self._looked.notify_all()
 
-    def _wait(self, signalled: int) -> None:
+    def _wait(self, signalled: tuple[int, int]) -> None:
         """Wait until the next look is due or asked for."""
         jitter = 1 + _JITTER * (2 * random.random() - 1)  # noqa: S311
         due = time.monotonic() + self._poll_seconds * jitter
@@ -135,11 +148,12 @@ class Watcher(threading.Thread):
             if self._ending.wait(min(_GLANCE_SECONDS, self._poll_seconds)):
                 return
 
-    def _signalled(self) -> int:
+    def _signalled(self) -> tuple[int, int]:
+        """Return what changes when a worker of this machine, or this one, is asked to look."""
         try:
-            return self._signal.stat().st_mtime_ns
-        except FileNotFoundError:
-            return 0
+            return self._signal.stat().st_mtime_ns, self._asked
+        except OSError:
+            return 0, self._asked
 
 
 def _connect() -> Registry:

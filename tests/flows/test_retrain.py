@@ -7,7 +7,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from perennial.registry.client import Registry, open_registry
 from perennial.settings import PROJECT, Settings, get_settings
 from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tests.conftest import forget_mlflow, free_port
+from tests.disks import fill, mounted
 from tests.flows.prepared import Prepared
 from tests.mongodb_users import Guarded, guarded_mongodb
 
@@ -400,20 +400,8 @@ def test_a_limit_on_the_size_of_files_while_a_snapshot_is_written(
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """Yield a file system of its own with little space."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a file system is not permitted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def _fill(file: Path) -> None:
-    """Write into a file until its disk is full."""
-    with file.open("wb", buffering=0) as ballast, suppress(OSError):
-        while ballast.write(b"\0" * 4096):
-            pass
+    with mounted(tmp_path / "disk", "256k") as folder:
+        yield folder
 
 
 @pytest.mark.e2e
@@ -428,7 +416,7 @@ def test_a_full_disk_of_tmpfs_while_a_snapshot_is_written(
     _set(monkeypatch, DATA_URI=str(tiny_disk))
     first = retrain("reviews").ingested.snapshot
     ballast = tiny_disk / "ballast"
-    _fill(ballast)
+    fill(ballast)
     filled.insert_many(documents(100, first=400, at=documents(400)[-1]["created_at"]))
     capfd.readouterr()
     caplog.clear()

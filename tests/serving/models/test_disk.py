@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from perennial.registry.artifact import read_golden
 from perennial.registry.model_version import ModelVersion
 from perennial.settings import Settings
 from tests.conftest import forget_mlflow, wait_until
+from tests.disks import fill, mounted, remount
 from tests.serving.conftest import metric
 from tests.serving.models.asking import Serve, has_looked_again, ready, version_of
 
@@ -184,6 +186,57 @@ def test_without_a_disk_models_are_served_from_memory_and_it_is_said(
     has_looked_again(service)
     assert metric(client, "perennial_model_cache_up") == 1
     assert len(list(folder.glob("reviews/1-*/model.skops"))) == 1
+
+
+def _make_full(disk: Path) -> None:
+    fill(disk / "ballast")
+
+
+def _make_room(disk: Path) -> None:
+    (disk / "ballast").unlink()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("break_disk", "mend_disk"),
+    [
+        (_make_full, _make_room),
+        (partial(remount, how="ro"), partial(remount, how="rw")),
+    ],
+    ids=["full", "read-only"],
+)
+def test_a_full_or_read_only_disk_of_tmpfs_keeps_no_version_from_being_served(
+    serve: Serve,
+    machine: Settings,
+    versions: list[ModelVersion],
+    promote: Callable[[ModelVersion], None],
+    caplog: pytest.LogCaptureFixture,
+    break_disk: Callable[[Path], None],
+    mend_disk: Callable[[Path], None],
+) -> None:
+    with mounted(machine.data_dir / "serving", "8m") as disk:
+        promote(versions[0])
+        service, client = serve()
+        ready(client)
+        has_looked_again(service)
+        break_disk(disk)
+
+        promote(versions[1])
+        wait_until(lambda: version_of(client) == 2, "the next version is served from memory")
+        has_looked_again(service)
+
+        assert metric(client, "perennial_registry_up") == 1
+        assert metric(client, "perennial_model_cache_up") == 0
+        assert len([each for each in caplog.messages if "cannot be kept on disk" in each]) == 1
+        folder = disk / "models" / "reviews"
+        assert [path.name[:2] for path in folder.iterdir() if path.is_dir()] == ["1-"]
+
+        mend_disk(disk)
+        has_looked_again(service)
+
+        assert metric(client, "perennial_model_cache_up") == 1
+        assert len(list(folder.glob("2-*/model.skops"))) == 1
+        service.end()
 
 
 def test_old_versions_leave_the_disk(

@@ -201,6 +201,11 @@ def _chosen(query: str) -> str:
     return query
 
 
+# What there is only while a version waits for a person, and of deployments, of which this system
+# has none: the exporter's own tests see them.
+_ONLY_WHILE = {"perennial_answer_deadline_timestamp_seconds", "perennial_flow_failed"}
+
+
 def _operands(query: Any) -> Iterator[str]:
     """What an alert compares and combines: without any of it, it could never fire."""
     if isinstance(query, promql_parser.ParenExpr):
@@ -251,8 +256,14 @@ def test_every_alert_looks_at_something_that_exists(watched: Watched) -> None:
             for number, operand in enumerate(_operands(promql_parser.parse(rule["expr"]))):
                 queries[f"{name} [{number}]"] = operand
 
+    there = {
+        where: query
+        for where, query in queries.items()
+        if not any(metric in query for metric in _ONLY_WHILE)
+    }
+    assert len(queries) - len(there) == len(_ONLY_WHILE)
     _ask_across_scrapes(watched)
-    _answered(watched.eyes, queries)
+    _answered(watched.eyes, there)
 
 
 def test_a_system_that_works_wakes_nobody(watched: Watched) -> None:

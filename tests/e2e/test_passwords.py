@@ -18,7 +18,7 @@ from perennial.settings import PROJECT, Settings
 from tests.conftest import free_port, wait_until
 from tests.e2e import conftest as sites
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 PASSWORD = "hunter2-and-a-half"
 # Nothing listens there: whoever goes there says so, and is not to say as whom.
 AWAY = f"ann:{PASSWORD}@127.0.0.1:9"
@@ -45,7 +45,15 @@ COMMANDS = (
 )
 
 
-@pytest.fixture(params=ADDRESSES, ids=lambda name: name.replace(" ", "-"))
+# All of them at once, first; each alone gets further.
+AT_ONCE = {name: value for each in reversed(ADDRESSES.values()) for name, value in each.items()}
+SETTINGS = [
+    pytest.param(AT_ONCE, marks=pytest.mark.e2e, id="all at once"),
+    *(pytest.param(said, marks=pytest.mark.thorough, id=name) for name, said in ADDRESSES.items()),
+]
+
+
+@pytest.fixture(params=SETTINGS)
 def environment(
     request: pytest.FixtureRequest, machine: Settings, problem: Problem
 ) -> Mapping[str, str]:
@@ -60,7 +68,7 @@ def environment(
         "MONGODB_TIMEOUT": "1",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     }
-    return {**plain, **folders, **ADDRESSES[request.param]}
+    return {**plain, **folders, **request.param}
 
 
 def said(environment: Mapping[str, str], *command: str) -> str:

@@ -49,7 +49,9 @@ def test_the_page_of_an_example_has_the_two_commands(name: str) -> None:
     [
         ("passengers", 1_309, 0.77),
         ("chinese-reviews", 4_000, 0.78),
-        pytest.param("intents", 10_003, 0.80, marks=pytest.mark.e2e),
+        pytest.param(
+            "intents", 10_003, 0.80, marks=[pytest.mark.thorough, pytest.mark.timeout(1200)]
+        ),
     ],
 )
 @pytest.mark.usefixtures("collections")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import wait_until
+
 
 @contextmanager
 def mounted(folder: Path, size: str) -> Iterator[Path]:
@@ -26,7 +28,9 @@ def mounted(folder: Path, size: str) -> Iterator[Path]:
 
 def remount(folder: Path, how: str) -> None:
     """Make a mounted disk read-only (``ro``) or writable again (``rw``)."""
-    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+    remounting = ["mount", "-o", f"remount,{how}", str(folder)]
+    # A disk is busy while somebody writes.
+    wait_until(lambda: subprocess.run(remounting, check=False).returncode == 0, "remounted")
 
 
 def fill(file: Path) -> None:

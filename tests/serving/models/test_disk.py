@@ -196,14 +196,17 @@ def _make_room(disk: Path) -> None:
     (disk / "ballast").unlink()
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("break_disk", "mend_disk"),
     [
-        (_make_full, _make_room),
-        (partial(remount, how="ro"), partial(remount, how="rw")),
+        pytest.param(_make_full, _make_room, marks=pytest.mark.e2e, id="full"),
+        pytest.param(
+            partial(remount, how="ro"),
+            partial(remount, how="rw"),
+            marks=pytest.mark.thorough,
+            id="read-only",
+        ),
     ],
-    ids=["full", "read-only"],
 )
 def test_a_full_or_read_only_disk_of_tmpfs_keeps_no_version_from_being_served(
     serve: Serve,

@@ -22,6 +22,7 @@ from deployments.pools.unstarted import look
 from perennial.settings import PROJECT, OperationSettings, Settings
 from tests.cluster.accounts import configuration, kubeconfig
 from tests.conftest import wait_until
+from tests.prefect_server import tidied_client
 from tools.cluster.control_plane import Cluster, add_node, node
 
 LOCAL = PROJECT / "k8s" / "overlays" / "local"
@@ -40,13 +41,8 @@ _LARGE = {"cpu": "4", "memory": "16Gi", "pods": "10"}
 @pytest.fixture
 def prefect(prefect_api: str) -> Iterator[SyncPrefectClient]:
     """Yield the client of a Prefect server that has our deployments of the local overlay."""
-    with get_client(sync_client=True) as client:
+    with tidied_client() as client:
         yield client
-        # Other tests have this server as well.
-        for automation in client.read_automations():
-            client.delete_automation(automation.id)
-        for deployment in client.read_deployments():
-            client.delete_deployment(deployment.id)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.workers.process import ProcessWorker
 
@@ -23,6 +23,7 @@ from deployments.pools import TEMPLATES, apply_pool, job_template
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.settings import PROJECT, OperationSettings, Settings, read
+from tests.prefect_server import tidied_client
 from tools.manifests.render_job import prepare_job
 
 HERE = OperationSettings()
@@ -30,13 +31,8 @@ HERE = OperationSettings()
 
 @pytest.fixture
 def client(prefect_api: str) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as client:
+    with tidied_client() as client:
         yield client
-        # Other tests have this server as well: their events must not start our deployments.
-        for automation in client.read_automations():
-            client.delete_automation(automation.id)
-        for deployment in client.read_deployments():
-            client.delete_deployment(deployment.id)
 
 
 def _automations(client: SyncPrefectClient) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, State
 
 from deployments.apply import apply
@@ -17,6 +17,7 @@ from perennial.config.problem import Problem
 from perennial.registry.client import Registry
 from perennial.settings import PROJECT, OperationSettings, Settings
 from tests.conftest import wait_until
+from tests.prefect_server import tidied_client
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -28,13 +29,8 @@ AT_ONCE = ASKED | {"answer_within": "PT0.001S"}
 
 @pytest.fixture
 def client(prefect_api: str) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as client:
+    with tidied_client() as client:
         yield client
-        # Other tests have this server as well: their events must not start our deployments.
-        for automation in client.read_automations():
-            client.delete_automation(automation.id)
-        for deployment in client.read_deployments():
-            client.delete_deployment(deployment.id)
 
 
 @pytest.fixture

@@ -7,6 +7,9 @@ answer the same short reviews at 16 connections in turns, whichever is first in 
 the next. `ratio` is the median of our requests per second over the median of theirs, `p99` of the
 p99 latencies; `ratio_paired` and `p99_paired` are the medians of the ratios within a round, which
 say more where the machine has other work.
+
+With `--set NAME=VALUE` only ours gets a setting: beside HEAD that is what it costs, such as
+`SERVING_ACCESS_LOG=true`, or `OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318` with a collector.
 """
 
 from __future__ import annotations
@@ -53,7 +56,9 @@ def check_out(commit: str, folder: Path) -> Path:
     return folder
 
 
-def measure(commit: str, rounds: int, seconds: float) -> dict[str, float]:
+def measure(
+    commit: str, settings: Mapping[str, str], rounds: int, seconds: float
+) -> dict[str, float]:
     """Load both services in turns; return the figures."""
     require_wrk()
     with TemporaryDirectory() as name, ExitStack() as stack:
@@ -67,7 +72,8 @@ def measure(commit: str, rounds: int, seconds: float) -> dict[str, float]:
         ways: dict[str, Callable[[float], Measured]] = {}
         for which, folder in folders.items():
             command = partial(_command, folder)
-            started = running(command, environment, scratch / f"{which}.log", "/readyz")
+            variables = {**environment, **(settings if which == NOW else {})}
+            started = running(command, variables, scratch / f"{which}.log", "/readyz")
             url = f"{stack.enter_context(started).url}/classify"
             ways[which] = partial(_load, url, bodies)
             ways[which](WARM_UP_SECONDS)
@@ -119,8 +125,12 @@ def main() -> None:
     arguments.add_argument(
         "--seconds", type=float, default=SECONDS, help="of each load; default: %(default)s"
     )
+    arguments.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of ours only"
+    )
     options = arguments.parse_args()
-    figures = measure(options.commit, options.rounds, options.seconds)
+    settings = dict(each.split("=", 1) for each in options.set)
+    figures = measure(options.commit, settings, options.rounds, options.seconds)
     write_json(options.json, figures)
     Console().print(
         f"At {SOME} connections [bold]{figures['ratio']:.3f}[/bold] times as many requests per "

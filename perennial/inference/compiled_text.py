@@ -24,7 +24,7 @@ from perennial.inference.base import (
     require_several,
 )
 from perennial.inference.compiled_linear import Memo, Vocabulary, Weights, WordWeights
-from perennial.inference.contribution import Contribution, Explanation
+from perennial.inference.contribution import MOST_SPANS, Contribution, Explanation
 from perennial.inference.warnings import warnings_of
 from perennial.text.normalizer import Normalizer
 from perennial.text.token_offsets import Located, locate_in_steps
@@ -170,7 +170,9 @@ def explained(
         if each is None:
             continue
         features[each.column] = each.feature
-        places.setdefault(each.column, []).extend(each.spans)
+        known = places.setdefault(each.column, [])
+        if len(known) < MOST_SPANS:
+            known.extend(each.spans)
         counts[each.column] += 1
     values = weights.values(counts)
     found: list[Contribution] = []

@@ -160,7 +160,9 @@ class Classify:
         pinned: Loaded | None = None,
     ) -> Answered:
         """Return the predictions for inputs, counted and logged; all or none if it is strict."""
-        key = dict(scope["headers"]).get(b"x-request-key")
+        headers = dict(scope["headers"])
+        self._keys.require_problem(headers, "classify", served.problem, "model")
+        key = headers.get(b"x-request-key")
         loaded = pinned or routing.choose(served, key)
         checked = check_inputs(given, loaded, max_characters=self._settings.max_characters)
         self._require(served.problem, checked, all_=is_strict)

@@ -80,7 +80,7 @@ def measure(rounds: int, seed: int) -> list[dict[str, Any]]:
 
 
 def measure_kind(share: float, documents: int, rounds: int, seed: int) -> dict[str, Any]:
-    """Return how often intervals of so many documents hold the truth, of which some are positive."""
+    """Return how often intervals hold the truth, of so many documents with a share of positives."""
     rng = np.random.default_rng(seed)
     world = make_world(share, rng)
     samples = [world.sample(documents, rng) for _ in range(rounds)]

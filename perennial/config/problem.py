@@ -22,8 +22,10 @@ from perennial import paths
 from perennial.config.answering.abstain import Abstain
 from perennial.config.answering.examples import Examples, wrong_examples
 from perennial.config.checks import (
+    FORBIDDEN,
     check_candidates,
     check_estimators,
+    check_forbidden,
     check_grid,
     check_paths,
     check_spaces,
@@ -172,6 +174,11 @@ class Problem(Schema):
                 if paths.collision((given, name)):
                     raise invalid_value(("inputs", given), given, "a field that holds nothing else")
         check_paths(fields, self.inputs)
+        return self
+
+    @model_validator(mode="after")
+    def _learns_from_nothing_forbidden(self, info: ValidationInfo) -> Self:
+        check_forbidden((info.context or {}).get(FORBIDDEN, ()), self.source.fields, self.inputs)
         return self
 
     @model_validator(mode="after")

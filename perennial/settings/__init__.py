@@ -117,6 +117,11 @@ class Settings(Environment):
         description="folder of the problem files; default `problems` in PROJECT_DIR",
     )
 
+    forbidden_fields: Annotated[tuple[str, ...], NoDecode, BeforeValidator(by_commas)] = Field(
+        default=(),
+        description="fields that no model of any problem learns from, by commas, with `*` and `?` "
+        "as in names of files: `gender,religion,*ssn*`",
+    )
     log_format: Literal["text", "json"] = Field(
         default="text",
         description="how flows write their log, and the service unless SERVING_LOG_FORMAT says so",

@@ -166,6 +166,9 @@ class Classify:
         loaded = pinned or routing.choose(served, key)
         checked = check_inputs(given, loaded, max_characters=self._settings.max_characters)
         self._require(served.problem, checked, all_=is_strict)
+        if served.redact is not None:
+            # Before anything is logged, and as the model has learned it.
+            checked = checked._replace(usable=[served.redact.apply(x) for x in checked.usable])
         characters = measure(checked.usable, loaded)
         client = partial(sender, scope, has_key=bool(self._keys))
         start = perf_counter()

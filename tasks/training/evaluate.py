@@ -19,6 +19,7 @@ from perennial.metrics import Interval, MetricName, Predictions, intervals
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 from perennial.thresholds.threshold import FloorFound
+from perennial.training.convergence import end_of_fit
 from perennial.training.threshold_tuning import TuningComparison, TuningResult, compare
 from tasks.data.prepare import Dataset, Holdout
 from tasks.orchestration.retries import COMPUTING_SECONDS
@@ -122,5 +123,6 @@ def measure_for_gates(
         predictions=predictions,
         metrics=metrics,
         floor=floor,
+        fit_end=end_of_fit(model[-1]),
     )
     return measure(problem.gates, subject)

@@ -126,6 +126,11 @@ class Settings(Environment):
         description="a linear model whose fit needs more memory is fitted over blocks, such as "
         "`4GiB`; default three quarters of what the process may use",
     )
+    vectors_limit: Size = Field(
+        default=ByteSize(512 * 2**20),
+        description="vectors of sentences that training keeps on the disk, such as `2GiB`; those "
+        "that were used the longest time ago are thrown away",
+    )
     mlflow_backend_store_uri: SecretStr | None = Field(
         default=None,
         description="the MLflow server's database, where `perennial tidy` removes what MLflow only "

@@ -44,7 +44,7 @@ class EmbeddedCounter(TokenCounter):
         super().__setstate__({"embedding": STATIC} | state)
 
     @property
-    def tolerance(self) -> float:
+    def golden_tolerance(self) -> float:
         """By how much probabilities differ between processors, beyond the last bits."""
         return tolerance_of(self.embedding)
 

@@ -196,7 +196,7 @@ def check_golden(model: Pipeline, golden: Golden, name: str) -> None:
     expected = np.asarray(golden.probabilities)
     same = tuple(model.classes_) == golden.classes
     error = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
-    allowed = max(TOLERANCE, *(getattr(step, "tolerance", 0.0) for _, step in model.steps))
+    allowed = max(TOLERANCE, *(getattr(step, "golden_tolerance", 0.0) for _, step in model.steps))
     # Written so that a probability that is no number fails, too.
     if not (same and error <= allowed):
         raise OutsideError(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.embeddings.kept import KeptVectors, forget_vectors, keep, kept_vectors, nothing_kept
@@ -74,6 +74,7 @@ def test_other_weights_have_vectors_of_their_own(tmp_path: Path) -> None:
     assert kept.embedded == 2
 
 
+@settings(max_examples=20)
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=8, unique=True))
 def test_every_text_gets_its_own_vector(texts: list[str]) -> None:
     from tempfile import TemporaryDirectory
@@ -93,7 +94,7 @@ def test_no_text_can_be_read_in_the_file(tmp_path: Path) -> None:
 def test_the_vectors_that_were_used_the_longest_time_ago_are_thrown_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit, day = 400_000, 20_000
+    limit, day = 260_000, 20_000
     monkeypatch.setattr("perennial.embeddings.kept._today", lambda: day)
     _run(tmp_path, _texts(0, 100), limit)
     day += 1
@@ -118,13 +119,13 @@ def test_more_texts_than_there_is_room_for_are_embedded_all_the_same(tmp_path: P
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
-    parts = [_texts(start, start + 600) for start in (0, 300, 600, 0)]
+    parts = [_texts(start, start + 600) for start in (0, 300)]
 
-    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as processes:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
         counts = list(processes.map(partial(_run, tmp_path), parts))
 
     assert all(embedded + known == 600 for embedded, known in counts)
-    assert _run(tmp_path, _texts(0, 1_200)) == (0, 1_200)
+    assert _run(tmp_path, _texts(0, 900)) == (0, 900)
 
 
 def _overwritten(file: Path) -> None:

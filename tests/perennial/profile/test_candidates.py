@@ -25,10 +25,10 @@ RUSSIAN = (
 )
 
 # With letters as frequent as in the language.
-SAID_IN_ENGLISH = tuple(
+SAID_IN_ENGLISH = (
     "the money that you have sent to me is not on my account yet and nobody could say when it will "
     "be there please tell me what has happened and whether there is anything else to do about this "
-    "because the rest of the family also needs their cards for a longer journey in spring".split()
+    "because the rest of the family also needs their cards for a longer journey in spring"
 )
 CHINESE = ("这本书写得很好", "内容也不错", "质量太差", "非常失望", "下次还会来", "房间很干净")
 
@@ -76,7 +76,7 @@ def _embedding(length: int, missing: Callable[[Extra], list[str]], **changes: An
         patched.setattr("perennial.profile.candidates.missing_for", missing)
         for name, value in changes.items():
             patched.setattr(f"perennial.profile.candidates.{name}", value)
-        problem, _ = _drafted(SAID_IN_ENGLISH, length, 4)
+        problem, _ = _drafted(SAID_IN_ENGLISH.split(), length, 4)
     candidate = problem.candidates.get("embedded")
     assert candidate is None or isinstance(candidate, Candidate)
     return None if candidate is None else candidate.features.embedding

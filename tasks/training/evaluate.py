@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
+from perennial.embeddings.kept import nothing_kept
 from perennial.gates.base import ModelOnHoldout
 from perennial.gates.catalogue import measure
 from perennial.inference.predictor import build_predictor
@@ -125,4 +126,5 @@ def measure_for_gates(
         floor=floor,
         fit_end=end_of_fit(model[-1]),
     )
-    return measure(problem.gates, subject)
+    with nothing_kept():
+        return measure(problem.gates, subject)

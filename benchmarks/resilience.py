@@ -18,7 +18,8 @@ is the p99 latency during swaps over the one without, `bad_memory` the memory of
 over before. `attack_NAME_p99` is the p99 latency of others meanwhile over the one without, the
 median of three rounds, `attack_NAME_memory` the memory of the workers after all of them over
 before, and `attack_NAME_seconds` how long the service kept a bad connection at most, of which
-`attack_NAME_open` stayed open.
+`attack_NAME_open` stayed open: it may have 12 s, ten for a head, one until the worker looks and one
+to read why it is refused.
 """
 
 from __future__ import annotations

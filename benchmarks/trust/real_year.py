@@ -81,6 +81,7 @@ def live(kept: Path, days: int, a_day: int) -> None:
 
 
 def reviews() -> tuple[list[Row], pa.Table]:
+    """Return the short film reviews that arrive, in their order, and those that never do."""
     from tasks.data.seed import read_file, reviews_file
 
     table = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes")

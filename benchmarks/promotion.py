@@ -37,8 +37,9 @@ looks at one growing holdout, with and without a confirmation (`benchmarks.trust
 `coverage` of intervals (`benchmarks.trust.coverage`); the `ratchet` of challengers that are each a
 little worse (`benchmarks.trust.ratchet`); the cost of `thresholds` tuned on few positives
 (`benchmarks.trust.thresholds`); the end of `canaries` that must not be worse
-(`benchmarks.trust.canaries`); a `real-year` of flows on real snippets
-(`benchmarks.trust.real_year`). Only single looks, thresholds and the real year need film reviews.
+(`benchmarks.trust.canaries`); a `poison`ed source (`benchmarks.trust.poison`); a `real-year` of
+flows on real snippets (`benchmarks.trust.real_year`). Only single looks, thresholds, the poison and
+the real year need film reviews.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from benchmarks.common import parser, read_reviews, write_json
-from benchmarks.trust import canaries, coverage, ratchet, real_year, thresholds, years
+from benchmarks.trust import canaries, coverage, poison, ratchet, real_year, thresholds, years
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.gates.catalogue import find_gates
@@ -322,6 +323,13 @@ def measure_canaries(problem: Problem, options: Namespace) -> dict[str, Any]:
     return {"canaries": rows}
 
 
+def measure_poison(_: Problem, options: Namespace) -> dict[str, Any]:
+    """Let a source with wrong labels arrive, and print the verdict."""
+    found = poison.measure(options.seed)
+    poison.show(found)
+    return {"poison": found}
+
+
 def measure_real_year(_: Problem, options: Namespace) -> dict[str, Any]:
     """Let real snippets arrive for a year, and print what each promotion was truly worth."""
     days = real_year.measure(options.folder, fast=options.fast)
@@ -335,6 +343,7 @@ PARTS: Mapping[str, Callable[[Problem, Namespace], dict[str, Any]]] = {
     "ratchet": measure_ratchet,
     "thresholds": measure_thresholds,
     "canaries": measure_canaries,
+    "poison": measure_poison,
     "real-year": measure_real_year,
 }
 

@@ -58,7 +58,7 @@ def live(kept: Path, days: int, a_day: int) -> None:
     from tasks.orchestration.connect import connect
 
     settings = get_settings()
-    rows, fresh = _reviews()
+    rows, fresh = reviews()
     connect()
     registry = open_registry(settings)
     for day in range(len(read(kept)), days):
@@ -80,7 +80,8 @@ def live(kept: Path, days: int, a_day: int) -> None:
             file.write(json.dumps(figures) + "\n")
 
 
-def _reviews() -> tuple[list[Row], pa.Table]:
+def reviews() -> tuple[list[Row], pa.Table]:
+    """Return the short film reviews that arrive, in their order, and those that never do."""
     from tasks.data.seed import read_file, reviews_file
 
     table = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes")

@@ -76,8 +76,9 @@ class SourcesGate(Gate[SourcesKeys, Sources]):
             "`sources: feedback`",
             (
                 "the default: feedback is judged on (`feedback: {use: holdout}`), and without it "
-                "the gain over Production is not proved; `each`: there is any source without "
-                "which it is not"
+                "the gain over Production is not proved; or Production contradicts the labels of a "
+                "source, and without that one the challenger is proved to be worse; `each`: there "
+                "is any source without which the gain is not proved"
             ),
         ),
     )
@@ -89,7 +90,8 @@ that word, and they reward it for that where they are judged on. So the gain has
 feedback, whatever `feedback.use` says. `sources: each` asks for the same without any one source, for collections that
 others write into as well; a source that is new then needs a person, or a challenger that is better elsewhere, too.
 `sources: none` shows the gains and asks for nothing: for a problem whose reviewers label through the service alone. A
-source whose labels Production contradicts far more often than the others' is named: are they right?
+source whose labels Production contradicts far more often than the others' is named: are they right? By default a
+challenger must not be proved to be worse without such a source: who learns wrong labels is better only where they are.
 
 Feedback that is not judged on is shown as well: with how much of what each sender says Production agrees, beside how
 often it is right on the holdout. A sender far below that is wrong, or reports errors alone; one far above may confirm
@@ -142,6 +144,8 @@ def _judge_each(
     # It is shown in any case what the verdict is without feedback.
     shown = [_FEEDBACK] if asked.sources == "none" else []
     everything = _gain(evidence, production, measured.names != "")
+    if asked.sources == "feedback":
+        yield from _judge_contradicted(evidence, production, measured, counts)
     for source in (*left_out, *shown):
         if source not in counts:
             continue
@@ -157,6 +161,25 @@ def _judge_each(
         )
 
 
+def _judge_contradicted(
+    evidence: Evidence, production: Predictions, measured: Sources, counts: Counter[str]
+) -> Iterator[GateResult]:
+    """Yield the gain without each source whose labels Production contradicts, feedback apart.
+
+    Who learns wrong labels seems better where they are, and is worse wherever they are not.
+    """
+    for source, _, _ in _far_below(production, measured, counts):
+        if source == _FEEDBACK:
+            continue
+        rest = _gain(evidence, production, measured.names != source)
+        yield GateResult(
+            name=f"gain without source {source}",
+            passed=rest is None or rest.high >= 0,
+            found=_described(evidence, rest, len(measured.names) - counts[source]),
+            required="not proved to be worse, as Production contradicts the labels of this source",
+        )
+
+
 def _by_source(
     evidence: Evidence, production: Predictions, measured: Sources, counts: Counter[str]
 ) -> GateResult:
@@ -164,23 +187,29 @@ def _by_source(
     for source, documents in counts.most_common(_SHOWN):
         gain = _gain(evidence, production, measured.names == source)
         found.append(f"{source}: {_described(evidence, gain, documents)}")
-    found += _far_below(production, measured, counts)
+    found += [
+        f"of {source} Production is right about {share:.1%}, of the rest about {elsewhere:.1%}: "
+        f"look at the labels of {source}"
+        for source, share, elsewhere in _far_below(production, measured, counts)
+    ]
     return GateResult(
         name="gain by source", passed=True, found="; ".join(found), required=_SHOWN_ONLY
     )
 
 
-def _far_below(production: Predictions, measured: Sources, counts: Counter[str]) -> Iterator[str]:
-    """Name sources of which Production is right about far fewer documents than about the rest."""
+def _far_below(
+    production: Predictions, measured: Sources, counts: Counter[str]
+) -> Iterator[tuple[str, float, float]]:
+    """Yield sources of which Production is right about far fewer documents than about the rest.
+
+    Each comes with the share about which Production is right there, and elsewhere.
+    """
     right = production.predicted == production.truth
     for source, documents in counts.most_common():
         rows = measured.names == source
         share, elsewhere = float(right[rows].mean()), float(right[~rows].mean())
         if documents >= _ENOUGH and share < elsewhere - _FAR_BELOW:
-            yield (
-                f"of {source} Production is right about {share:.1%}, of the rest about "
-                f"{elsewhere:.1%}: look at the labels of {source}"
-            )
+            yield source, share, elsewhere
 
 
 def _by_sender(feedback: tuple[FeedbackAgreement, ...], production: Predictions) -> GateResult:

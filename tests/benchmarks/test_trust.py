@@ -114,7 +114,7 @@ def test_thresholds_are_judged_on_documents_that_nobody_has_learned_from() -> No
 
 
 def test_no_review_that_a_promotion_is_judged_on_ever_arrives() -> None:
-    rows, fresh = real_year._reviews()
+    rows, fresh = real_year.reviews()
 
     assert len(fresh) == real_year.FRESH
     assert len(rows) >= real_year.FIRST + (real_year.DAYS - 1) * real_year.A_DAY

@@ -169,3 +169,42 @@ def test_other_values_are_refused(value: Any) -> None:
 
 def test_the_default_leaves_the_digest_of_a_problem_as_it_was(problem: Problem) -> None:
     assert "sources" not in problem.gates.model_dump()
+
+
+PARTNER = np.where(HONEST.rows, "imdb", "partner")
+WITHOUT_PARTNER = "gain without source partner"
+
+
+def test_who_learns_the_wrong_labels_of_a_source_is_kept_and_the_source_is_named(
+    problem: Problem,
+) -> None:
+    found = judged(problem, model(0.7, 1.0), PARTNER)
+
+    assert found.outcome == "kept"
+    assert [gate.name for gate in found.failed] == [WITHOUT_PARTNER]
+    assert "look at the labels of partner" in named(found, "gain by source").found
+
+
+@pytest.mark.parametrize("honest", [0.8, 0.9])
+def test_who_learns_a_new_source_and_loses_nothing_elsewhere_is_promoted(
+    problem: Problem, honest: float
+) -> None:
+    found = judged(problem, model(honest, 1.0), PARTNER)
+
+    assert found.outcome == "promoted", found.reason
+    assert named(found, WITHOUT_PARTNER).passed
+
+
+def test_a_problem_may_ask_for_nothing(problem: Problem) -> None:
+    assert judged(problem, model(0.7, 1.0), PARTNER, sources="none").outcome == "promoted"
+
+
+def test_a_source_that_production_knows_is_not_asked_about(problem: Problem) -> None:
+    found = verdict(
+        asking(problem),
+        model(0.9, 0.9),
+        model(0.8, 0.75),
+        {"sources": Sources(np.asarray(PARTNER), ())},
+    )
+
+    assert WITHOUT_PARTNER not in {gate.name for gate in found.gates}

@@ -13,7 +13,7 @@ _LEAST_LETTERS = 200
 _LEAST_LIKELY = 0.7
 # A sixth of all English words, of which no other language has more than one in thirty.
 _OF_ENGLISH = frozenset({"the", "and", "of", "to", "that", "you", "this", "with"})
-_LEAST_OF_ENGLISH = 0.08
+_SURELY_ENGLISH, _LEAST_OF_ENGLISH = 0.08, 0.02
 
 
 def scripts_of(text: str) -> dict[str, float]:
@@ -50,8 +50,11 @@ def likely_language(texts: Sequence[str]) -> str | None:
         return None
     words = text.casefold().split()
     # Letters alone take a hundred English sentences for Italian ones now and then.
-    if sum(map(_OF_ENGLISH.__contains__, words)) >= _LEAST_OF_ENGLISH * len(words):
+    english = sum(map(_OF_ENGLISH.__contains__, words)) / len(words)
+    if english >= _SURELY_ENGLISH:
         return "English"
     found = coherence_ratio(text, threshold=0.1)
     language, likely = found[0] if found else ("", 0.0)
-    return language if likely >= _LEAST_LIKELY else None
+    if likely < _LEAST_LIKELY or (language == "English" and english < _LEAST_OF_ENGLISH):
+        return None
+    return language

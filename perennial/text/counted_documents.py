@@ -256,7 +256,7 @@ def _blocks(bounds: NDArray[np.int64]) -> list[int]:
     """Return where blocks of documents begin and end, each with few entries."""
     wanted = np.arange(_ENTRIES, bounds[-1], _ENTRIES)
     inner = np.unique(np.searchsorted(bounds, wanted))
-    return np.unique([0, *inner.tolist(), len(bounds) - 1]).tolist()
+    return [*dict.fromkeys([0, *inner.tolist(), len(bounds) - 1])]
 
 
 def _in_places(parts: Sequence[Part], rows: Sequence[_Rows], n_features: int) -> sparse.csr_array:

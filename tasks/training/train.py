@@ -34,7 +34,8 @@ from perennial.training.fitting import fit, is_over_blocks, memory_of
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
 from perennial.training.threshold_tuning import TuningResult, at_best
 from perennial.training.validation import Fold
-from tasks.data.prepare import Dataset, SharedCounts
+from tasks.data.features import SharedCounts
+from tasks.data.prepare import Dataset
 from tasks.orchestration.retries import COMPUTING_SECONDS
 
 # A tag of MLflow and a cell of a table must hold it.

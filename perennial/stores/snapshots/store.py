@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from perennial.documents.accounts import COMPARED, account
-from perennial.documents.documents import feedback_contents, snapshot_digest, superseded
+from perennial.documents.documents import feedback_contents, superseded
 from perennial.documents.judgement import Rules, judge
 from perennial.documents.revisions import (
     COLUMNS,
@@ -134,7 +134,7 @@ class SnapshotStore:
         found = digest_of(hash_array(row_digests(raw)), snapshot.draft.rules)
         if found != (snapshot.remains or snapshot.digest):
             raise damaged(snapshot)
-        return with_representatives(used.select([*_READ[:7], inputs, *_READ[7:]]))
+        return with_representatives(used.select([*_READ[:7], inputs, *_READ[7:], "digest"]))
 
     def read_keys(self, snapshot: Snapshot) -> pa.Table:
         """Return what divides the usable documents of a snapshot, without their inputs.
@@ -395,8 +395,4 @@ class SnapshotStore:
     def _read_earlier(self, snapshot: Snapshot) -> pa.Table:
         inputs = (TextInputs.column.name, earlier_layout.INPUTS)
         rows = self.used_earlier(snapshot, [*_READ[:7], *inputs, *_READ[7:]])
-        rows = earlier_layout.with_plain_records(rows)
-        found = snapshot_digest(earlier_layout.row_digests(rows))
-        if found != (snapshot.remains or snapshot.digest):
-            raise damaged(snapshot)
-        return rows.sort_by("content")
+        return earlier_layout.verified(rows, snapshot)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -237,12 +238,26 @@ def row_digests(rows: pa.Table) -> Iterator[bytes]:
     inputs = next(name for name in (TextInputs.column.name, RECORDS) if name in rows.column_names)
     # Few rows at once are Python objects.
     for some in rows.select(["id", inputs, *_COUNTS, "fields"]).to_batches(_DIGESTED):
-        columns = [
-            (column.cast(pa.int64()) if name == "created_at" else column).to_pylist()
+        frames = [
+            _frames(name, column.cast(pa.int64()) if name == "created_at" else column)
             for name, column in zip(some.schema.names, some.columns, strict=True)
         ]
-        for *row, fields in zip(*columns, strict=True):
-            yield digest(b"".join(map(_framed, (*row, dict(sorted(fields)) if fields else None))))
+        yield from map(digest, map(b"".join, zip(*frames, strict=True)))
+
+
+def _frames(name: str, column: pa.Array) -> Iterable[bytes]:
+    """Return the values of a column after their lengths; those that come often are framed once."""
+    if column.null_count == len(column):
+        return repeat(_framed(None), len(column))
+    if name in ("id", TextInputs.column.name):
+        return map(_framed, column.cast(pa.large_binary()).to_pylist())
+    values = column.to_pylist()
+    if name == "fields":
+        return [_framed(dict(sorted(each)) if each else None) for each in values]
+    if name == RECORDS:
+        return map(_framed, values)
+    memo = {value: _framed(value) for value in set(values)}
+    return [memo[value] for value in values]
 
 
 def _framed(value: object) -> bytes:
@@ -252,7 +267,7 @@ def _framed(value: object) -> bytes:
     if isinstance(value, dict):
         # A record of other fields than its own has nulls in theirs.
         value = canonical({name: each for name, each in value.items() if each is not None})
-    data = str(value).encode("utf-8", "surrogatepass")
+    data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
     return b"\1" + len(data).to_bytes(8, "little") + data
 
 

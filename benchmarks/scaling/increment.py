@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from prefect.logging import disable_run_logger
 from rich.console import Console
 from rich.table import Table
 
@@ -19,8 +20,9 @@ from benchmarks.scaling.corpora import CORPORA
 from benchmarks.scaling.retraining import PROBLEM, WARM_UP, Sized, holds
 from perennial.config.loader import load_problem
 from perennial.settings import get_settings
-from perennial.stores.snapshots.kept_counts import COUNTS
+from perennial.stores.snapshots.kept_counts import COUNTS, KeptCounts
 from perennial.stores.snapshots.store import SnapshotStore
+from tasks.data.features import count_shared
 
 INCREMENTED = (25_000, 100_000)
 ADDED = 1_000
@@ -66,25 +68,15 @@ def _beside_fits(retrained: Retrained) -> float:
 
 def count_here(version: int) -> None:
     """Prepare and count a snapshot in this process, and print the processor time of it as JSON."""
-    from prefect.logging import disable_run_logger
-
-    from tasks.data import prepare
-
-    spent = []
-    count_shared = prepare.count_shared
-
-    def timed(*given: Any) -> Any:
-        start = time.process_time()
-        found = count_shared(*given)
-        spent.append(time.process_time() - start)
-        return found
-
-    prepare.count_shared = timed
-    problem = load_problem(get_settings().problem_file(PROBLEM)).for_retraining()
-    snapshot = SnapshotStore(problem.name, get_settings()).find(version)
+    settings = get_settings()
+    problem = load_problem(settings.problem_file(PROBLEM)).for_retraining()
+    store = SnapshotStore(problem.name, settings)
+    rows = store.read(store.find(version))
+    columns = (rows[name].combine_chunks() for name in ("text", "digest"))
+    start = time.process_time()
     with disable_run_logger():
-        prepare.prepare.fn(problem, snapshot)
-    print(json.dumps({"cpu": spent[0]}))
+        count_shared(problem, *columns, KeptCounts(store, settings))
+    print(json.dumps({"cpu": time.process_time() - start}))
 
 
 def show_increment(figures: Mapping[str, Any]) -> None:

@@ -11,7 +11,6 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -97,9 +96,8 @@ def _problems(scratch: Path, texts: str) -> Path:
     if not folder.exists():
         shutil.copytree(PROJECT / "problems", folder)
         file = folder / f"{PROBLEM}.yaml"
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        content["split"] = {"near_copies": "ignore"}
-        file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        with file.open("a", encoding="utf-8") as end:
+            end.write("\nsplit: {near_copies: ignore}\n")
     return folder
 
 

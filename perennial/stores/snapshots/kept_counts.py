@@ -107,11 +107,14 @@ class KeptCounts:
             Together they have every document once.
         """
         wanted = halves(digests)
+        found: list[Part] = []
         with self._told():
             folder = _Folder(self._store.uri, self._settings, _key(how))
-            return self._parts(folder, wanted, count)
-        rows = np.arange(len(wanted))
-        return [Part(count(rows), rows, rows)]
+            found = self._parts(folder, wanted, count)
+        if not found:
+            rows = np.arange(len(wanted))
+            found = [Part(count(rows), rows, rows)]
+        return found
 
     def _parts(self, folder: _Folder, wanted: NDArray[np.uint64], count: Count) -> list[Part]:
         found, used, read = [], [], []

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from perennial.errors import OutsideError
 from perennial.settings import Settings
-from perennial.stores.file_system import file_system
+from perennial.stores.snapshots.file_system import file_system
 
 MANIFEST = "manifest.json"
 FORMAT = 1

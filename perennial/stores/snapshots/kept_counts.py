@@ -31,7 +31,7 @@ import perennial.text
 from perennial.errors import OutsideError
 from perennial.hashing import halves
 from perennial.settings import Settings
-from perennial.stores.file_system import file_system
+from perennial.stores.snapshots.file_system import file_system
 from perennial.stores.snapshots.store import SnapshotStore
 from perennial.text.counted_documents import CountedDocuments, Part, choose_features
 from perennial.text.tokens import pack, unpack

@@ -204,18 +204,27 @@ class _Folder:
         row = _row(digests, counted)
         if row.nbytes > limit:
             return path
-        self._system.create_dir(self._path, recursive=True)
+        if not isinstance(self._system, fs.LocalFileSystem):
+            self._stream(path, row)
+            return path
         # Whoever reads meanwhile finds all of it or nothing; on S3 that is so by itself.
-        is_local = isinstance(self._system, fs.LocalFileSystem)
-        written = f"{path}.unfinished" if is_local else path
-        with self._system.open_output_stream(written, compression=None) as stream:
+        self._system.create_dir(self._path, recursive=True)
+        unfinished = f"{path}.unfinished"
+        try:
+            self._stream(unfinished, row)
+            self._system.move(unfinished, path)
+        except OSError:
+            # A disk that is full needs the room.
+            self.remove([unfinished])
+            raise
+        return path
+
+    def _stream(self, path: str, row: pa.RecordBatch) -> None:
+        with self._system.open_output_stream(path, compression=None) as stream:
             summed = _Summed(stream)
             with pa.ipc.new_file(summed, row.schema) as writer:
                 writer.write_batch(row)
             stream.write(_trailer(summed.checksum))
-        if is_local:
-            self._system.move(written, path)
-        return path
 
     def trim(self, limit: int, used: list[str]) -> None:
         """Remove files until the rest is small enough: unused ones first, the oldest of them."""

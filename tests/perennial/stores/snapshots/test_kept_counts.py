@@ -221,6 +221,18 @@ def test_a_file_that_was_not_finished_is_not_read(retrain: Retrainings) -> None:
     assert unfinished.exists()
 
 
+def test_a_file_for_which_there_is_no_room_on_the_disk_leaves_nothing(
+    retrain: Retrainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept_counts, "_trailer", full)
+
+    _require_same(retrain(TEXTS), TEXTS)
+    assert retrain.files == []
+
+
 def test_the_oldest_make_room(retrain: Retrainings) -> None:
     """First those of what nobody counts any more."""
     retrain(TEXTS, {"lowercase": False})

@@ -126,8 +126,7 @@ class SnapshotStore:
             return self._read_earlier(snapshot)
         inputs = TextInputs.column.name if snapshot.draft.kinds is None else RECORDS
         columns = [*LIGHT, *_READ, inputs]
-        used = self.judged(snapshot, columns)
-        used = used.filter(pc.equal(used["status"], "used"))
+        used = in_order(self._judged(snapshot, columns), status="used")
         # What was read and left out is given back: the rest is worked on beside it otherwise.
         pa.default_memory_pool().release_unused()
         raw = used.set_column(used.schema.get_field_index("label"), "label", used["raw_label"])
@@ -167,14 +166,18 @@ class SnapshotStore:
             With the columns that `perennial.documents.judgement.judge` adds, in the order of
             content.
         """
+        return in_order(self._judged(snapshot, columns, rules))
+
+    def _judged(
+        self, snapshot: Snapshot, columns: Sequence[str], rules: Rules | None = None
+    ) -> pa.Table:
         assert snapshot.draft is not None
         rules = rules or snapshot.draft.rules
         wanted = dict.fromkeys([*LIGHT, *columns])
         if rules.need_texts:
             wanted[TextInputs.column.name] = None
         rows = newest_revisions(self._revisions(snapshot.began, snapshot.version, list(wanted)))
-        rows = in_order(as_read(completed(rows, wanted), snapshot.draft.kinds))
-        return judge(rows, rules)
+        return judge(as_read(completed(rows, wanted), snapshot.draft.kinds), rules)
 
     def quarantine(self, snapshot: Snapshot, rules: Rules | None = None) -> pa.Table:
         """Return the documents that cannot be used at a snapshot, by its rules or by others.

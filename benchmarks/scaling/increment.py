@@ -72,10 +72,10 @@ def count_here(version: int) -> None:
     problem = load_problem(settings.problem_file(PROBLEM)).for_retraining()
     store = SnapshotStore(problem.name, settings)
     rows = store.read(store.find(version))
-    columns = (rows[name].combine_chunks() for name in ("text", "digest"))
+    texts, digests = (rows[name].combine_chunks() for name in ("text", "digest"))
     start = time.process_time()
     with disable_run_logger():
-        count_shared(problem, *columns, KeptCounts(store, settings))
+        count_shared(problem, texts, digests, KeptCounts(store, settings))
     print(json.dumps({"cpu": time.process_time() - start}))
 
 

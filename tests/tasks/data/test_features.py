@@ -55,12 +55,21 @@ def test_only_new_and_changed_documents_are_prepared(
 ) -> None:
     """Also where labels were corrected, documents deleted, and several candidates count alike."""
     candidates = {
-        "words": {"estimator": "multinomial_naive_bayes", "features": {"bigrams": False}},
+        "words": {
+            "preparation": "plain",
+            "estimator": "multinomial_naive_bayes",
+            "features": {"bigrams": False},
+        },
         "once": {
+            "preparation": "plain",
             "estimator": "multinomial_naive_bayes",
             "features": {"bigrams": True, "binary": True, "min_documents": 2},
         },
-        "pairs": {"estimator": "logistic_regression", "features": {"bigrams": True}},
+        "pairs": {
+            "preparation": "plain",
+            "estimator": "logistic_regression",
+            "features": {"bigrams": True},
+        },
     }
     problem = write_problem(candidates=candidates)
     made = documents(80)
@@ -86,8 +95,9 @@ def test_characters_are_counted_of_all_documents(
 ) -> None:
     """What is counted of them is not kept, beside words that are."""
     candidates = {
-        "words": {"estimator": "multinomial_naive_bayes"},
+        "words": {"preparation": "plain", "estimator": "multinomial_naive_bayes"},
         "characters": {
+            "preparation": "plain",
             "estimator": "multinomial_naive_bayes",
             "features": {"analyzer": "characters"},
         },

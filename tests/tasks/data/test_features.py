@@ -95,7 +95,11 @@ def test_characters_are_counted_of_all_documents(
 ) -> None:
     """What is counted of them is not kept, beside words that are."""
     candidates = {
-        "words": {"preparation": "plain", "estimator": "multinomial_naive_bayes"},
+        "words": {
+            "preparation": "plain",
+            "estimator": "multinomial_naive_bayes",
+            "features": {"bigrams": True},
+        },
         "characters": {
             "preparation": "plain",
             "estimator": "multinomial_naive_bayes",

@@ -10,6 +10,7 @@ Name = Literal[
     "check",
     "down",
     "erase",
+    "experiment",
     "history",
     "init",
     "migrate",

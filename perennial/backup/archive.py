@@ -6,25 +6,23 @@ The manifest is written last. An archive without one was never completed.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from pyarrow import ArrowException, fs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from perennial.errors import OutsideError
 from perennial.settings import Settings
-from perennial.stores.snapshots.delta import storage_options
+from perennial.stores.snapshots.file_system import file_system
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 _CHUNK = 1 << 20
 _PREFIX = "perennial-"
+_WHAT = "A backup"
 
 
 class StoredFile(BaseModel):
@@ -78,7 +76,7 @@ class Archive:
 
     def __init__(self, address: str, settings: Settings) -> None:
         self.address = address.rstrip("/")
-        self._system, self._root = _file_system(self.address, settings)
+        self._system, self._root = file_system(self.address, settings, _WHAT)
         self._files: dict[str, StoredFile] = {}
 
     @contextmanager
@@ -98,16 +96,19 @@ class Archive:
             while chunk := source.read(_CHUNK):
                 target.write(chunk)
 
-    def add_folder(self, name: str, address: str, settings: Settings) -> None:
-        """Copy everything below a folder or a prefix; nothing if there is none."""
-        system, root = _file_system(address, settings)
+    def add_folder(
+        self, name: str, address: str, settings: Settings, *, leaving_out: str = ""
+    ) -> None:
+        """Copy everything below a folder or a prefix, but for a folder in it, into the archive."""
+        system, root = file_system(address, settings, _WHAT)
         with _explained(address, "read"):
             for found in system.get_file_info(
                 fs.FileSelector(root, recursive=True, allow_not_found=True)
             ):
-                if found.type is fs.FileType.File:
+                within = found.path.removeprefix(root).lstrip("/")
+                is_left_out = bool(leaving_out) and within.startswith(f"{leaving_out}/")
+                if found.type is fs.FileType.File and not is_left_out:
                     with system.open_input_stream(found.path, compression=None) as stream:
-                        within = found.path.removeprefix(root).lstrip("/")
                         self.add(f"{name}/{within}", stream)
 
     def complete(self, manifest: Manifest) -> Manifest:
@@ -172,7 +173,7 @@ class Archive:
 
     def extract(self, names: Iterable[str], folder: str, address: str, settings: Settings) -> None:
         """Copy files that are below a folder of the archive to another place."""
-        system, root = _file_system(address, settings)
+        system, root = file_system(address, settings, _WHAT)
         for name in names:
             target = f"{root}/{name.removeprefix(folder).lstrip('/')}"
             with _explained(address, "written"), self.read(name) as source:
@@ -189,7 +190,7 @@ def archive_in(place: str, at: datetime, settings: Settings) -> Archive:
 
 def is_empty(address: str, settings: Settings) -> bool:
     """Return whether nothing is stored below an address."""
-    system, root = _file_system(address, settings)
+    system, root = file_system(address, settings, _WHAT)
     with _explained(address, "read"):
         selector = fs.FileSelector(root, recursive=True, allow_not_found=True)
         return not any(found.type is fs.FileType.File for found in system.get_file_info(selector))
@@ -197,7 +198,7 @@ def is_empty(address: str, settings: Settings) -> bool:
 
 def remove_below(address: str, settings: Settings) -> None:
     """Remove everything that is stored below an address, if there is anything."""
-    system, root = _file_system(address, settings)
+    system, root = file_system(address, settings, _WHAT)
     with _explained(address, "removed"):
         if system.get_file_info(root).type is fs.FileType.Directory:
             system.delete_dir(root)
@@ -218,35 +219,6 @@ class _Hashed:
 
     def flush(self) -> None:
         """Do nothing: all is there when the stream is closed."""
-
-
-def _file_system(address: str, settings: Settings) -> tuple[fs.FileSystem, str]:
-    parts = urlsplit(address)
-    if parts.scheme in ("", "file"):
-        path = Path(parts.path if parts.scheme else address).absolute()
-        return fs.LocalFileSystem(), str(path)
-    if parts.scheme not in ("s3", "s3a"):
-        raise OutsideError(
-            f"A backup cannot be kept at {address}; name a folder, or s3://BUCKET/PREFIX."
-        )
-    return _bucket(storage_options(settings) or {}), f"{parts.netloc}{parts.path}"
-
-
-def _bucket(options: Mapping[str, str]) -> fs.FileSystem:
-    endpoint = urlsplit(_option(options, "AWS_ENDPOINT_URL") or "")
-    return fs.S3FileSystem(
-        access_key=options.get("AWS_ACCESS_KEY_ID"),
-        secret_key=options.get("AWS_SECRET_ACCESS_KEY"),
-        session_token=options.get("AWS_SESSION_TOKEN"),
-        region=_option(options, "AWS_REGION"),
-        scheme=endpoint.scheme or None,
-        endpoint_override=endpoint.netloc or None,
-    )
-
-
-def _option(options: Mapping[str, str], name: str) -> str | None:
-    # Without a credentials block other clients of S3 read the environment, too.
-    return options.get(name) or os.environ.get(name)
 
 
 @contextmanager

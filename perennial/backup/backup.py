@@ -32,6 +32,7 @@ from perennial.redaction import split_credentials
 from perennial.registry import artifact_store
 from perennial.settings import Settings
 from perennial.stores.mongodb import connect
+from perennial.stores.snapshots.kept_counts import COUNTS
 
 _PROBLEMS, _SNAPSHOTS = "problems", "snapshots"
 _MLFLOW_DATABASE, _MLFLOW_FILES = "mlflow/mlflow.db", "mlflow/artifacts"
@@ -93,7 +94,11 @@ def save(
     left_out = [_RUNS]
     for problem in problems:
         archive.add_folder(
-            f"{_SNAPSHOTS}/{problem.name}", f"{settings.snapshots_uri}/{problem.name}", settings
+            f"{_SNAPSHOTS}/{problem.name}",
+            f"{settings.snapshots_uri}/{problem.name}",
+            settings,
+            # They are made anew of the snapshots.
+            leaving_out=COUNTS,
         )
         with settings.problem_file(problem.name).open("rb") as file:
             archive.add(f"{_PROBLEMS}/{problem.name}.yaml", file)

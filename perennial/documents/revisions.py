@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -237,12 +238,26 @@ def row_digests(rows: pa.Table) -> Iterator[bytes]:
     inputs = next(name for name in (TextInputs.column.name, RECORDS) if name in rows.column_names)
     # Few rows at once are Python objects.
     for some in rows.select(["id", inputs, *_COUNTS, "fields"]).to_batches(_DIGESTED):
-        columns = [
-            (column.cast(pa.int64()) if name == "created_at" else column).to_pylist()
+        frames = [
+            _frames(name, column.cast(pa.int64()) if name == "created_at" else column)
             for name, column in zip(some.schema.names, some.columns, strict=True)
         ]
-        for *row, fields in zip(*columns, strict=True):
-            yield digest(b"".join(map(_framed, (*row, dict(sorted(fields)) if fields else None))))
+        yield from map(digest, map(b"".join, zip(*frames, strict=True)))
+
+
+def _frames(name: str, column: pa.Array) -> Iterable[bytes]:
+    """Return the values of a column after their lengths; those that come often are framed once."""
+    if column.null_count == len(column):
+        return repeat(_framed(None), len(column))
+    if name in ("id", TextInputs.column.name):
+        return map(_framed, column.cast(pa.large_binary()).to_pylist())
+    values = column.to_pylist()
+    if name == "fields":
+        return [_framed(dict(sorted(each)) if each else None) for each in values]
+    if name == RECORDS:
+        return map(_framed, values)
+    memo = {value: _framed(value) for value in set(values)}
+    return [memo[value] for value in values]
 
 
 def _framed(value: object) -> bytes:
@@ -252,7 +267,7 @@ def _framed(value: object) -> bytes:
     if isinstance(value, dict):
         # A record of other fields than its own has nulls in theirs.
         value = canonical({name: each for name, each in value.items() if each is not None})
-    data = str(value).encode("utf-8", "surrogatepass")
+    data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
     return b"\1" + len(data).to_bytes(8, "little") + data
 
 
@@ -376,9 +391,22 @@ def _superseded(rows: pa.Table) -> NDArray[np.intp]:
     return places[~newest]
 
 
-def in_order(rows: pa.Table) -> pa.Table:
-    """Return rows in the order of their content, which is a hash, and of their ids."""
-    return rows.sort_by([("content", "ascending"), ("id", "ascending")])
+def in_order(rows: pa.Table, *, status: str | None = None) -> pa.Table:
+    """Return rows in the order of their content, which is a hash, and of their ids.
+
+    Of judged rows only those of a `status`, if one is given. A column that nobody else holds is
+    given back when it is copied, so that the memory is that of the rows and a column.
+    """
+    order = pc.sort_indices(rows, [("content", "ascending"), ("id", "ascending")])
+    if status is not None:
+        order = order.filter(pc.equal(rows["status"].combine_chunks(), status).take(order))
+    schema, columns, found = rows.schema, rows.columns[::-1], []
+    del rows
+    # What was needed to read them, too.
+    pa.default_memory_pool().release_unused()
+    while columns:
+        found.append(columns.pop().take(order))
+    return pa.Table.from_arrays(found, schema=schema)
 
 
 def completed(rows: pa.Table, columns: Iterable[str]) -> pa.Table:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -29,7 +28,8 @@ from perennial.encoders.ranges import usual_range
 from perennial.encoders.texts import TextEncoder
 from perennial.encoders.words import WordsEncoder
 from perennial.fields import KINDS, FieldKind
-from perennial.fields.base import LARGEST, is_nan
+from perennial.fields.base import LARGEST
+from perennial.inputs.records import values_of
 from perennial.text.normal_form import normal_value
 
 # From so many columns of categories on the matrix is sparse.
@@ -118,7 +118,7 @@ class FieldReader(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return Columns(values, self.fields)
 
     def _column(self, records: object, name: str, kind: FieldKind) -> NDArray[Any]:
-        values = _values(records, name, is_required=name in self.required)
+        values = values_of(records, name, is_required=name in self.required)
         encoding = KINDS[kind].encoding
         if self.normal_form and encoding == "category":
             # Few values come often.
@@ -383,20 +383,3 @@ def _clipped(matrix: Floats) -> Floats:
     # Snapshots of the time before that limit may hold larger numbers.
     matrix = matrix.astype(np.float64, copy=False)
     return np.clip(matrix, -LARGEST, LARGEST, out=matrix)
-
-
-def _values(records: Any, name: str, *, is_required: bool) -> Sequence[Any]:
-    if isinstance(records, pa.ChunkedArray):
-        records = records.combine_chunks()
-    if isinstance(records, pa.StructArray):
-        found: list[Any] = records.field(name).to_pylist()
-        return found
-    if isinstance(records, Sequence):
-        if is_required:
-            return [record[name] for record in records]
-        return [record.get(name) for record in records]
-    if not is_required and name not in records:
-        return [None] * len(records)
-    values: list[Any] = records[name].tolist()
-    # A frame has NaN in the place of what is missing.
-    return [None if is_nan(value) else value for value in values]

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from perennial import paths
 from perennial.fields import KINDS, FieldKind
-from perennial.fields.base import Value
+from perennial.fields.base import Value, is_nan
 from perennial.hashing import digest
 from perennial.inputs.identity import FIRST_IDENTITY, hash_array, require_version
 from perennial.inputs.validation import require
@@ -134,3 +134,36 @@ def _normal(value: Value) -> Value:
     if isinstance(value, str):
         return normal_value(value)
     return sorted(map(normal_value, value)) if isinstance(value, list) else value
+
+
+def values_of(records: Any, name: str, *, is_required: bool) -> Sequence[Any]:
+    """Return the values of a field of many records, however a caller holds these.
+
+    Parameters
+    ----------
+    records : Arrow struct array, sequence of mappings, or frame
+        The records.
+    name : str
+        The field.
+    is_required : bool
+        Whether every record must have it; otherwise None stands in the place of what is missing.
+
+    Raises
+    ------
+    KeyError
+        If a record does not have what it must.
+    """
+    if isinstance(records, pa.ChunkedArray):
+        records = records.combine_chunks()
+    if isinstance(records, pa.StructArray):
+        found: list[Any] = records.field(name).to_pylist()
+        return found
+    if isinstance(records, Sequence):
+        if is_required:
+            return [record[name] for record in records]
+        return [record.get(name) for record in records]
+    if not is_required and name not in records:
+        return [None] * len(records)
+    values: list[Any] = records[name].tolist()
+    # A frame has NaN in the place of what is missing.
+    return [None if is_nan(value) else value for value in values]

@@ -137,6 +137,12 @@ class Settings(Environment):
         description="vectors of sentences that training keeps on the disk, such as `2GiB`; those "
         "that were used the longest time ago are thrown away; default 512MiB",
     )
+    counts_limit: Size = Field(
+        default=ByteSize(4 << 30),
+        description="how large the counts of documents may be that are kept beside the snapshots "
+        "of each problem, so that a retraining counts only what is new; the oldest make room, and "
+        "`1B` keeps none",
+    )
     mlflow_backend_store_uri: SecretStr | None = Field(
         default=None,
         description="the MLflow server's database, where `perennial tidy` removes what MLflow only "

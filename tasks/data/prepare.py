@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections import ChainMap
-from collections.abc import Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +12,9 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from scipy import sparse
 
 from perennial.commands import counted
 from perennial.config.problem import Problem
-from perennial.config.sections.candidates import Candidate, TabularCandidate
 from perennial.documents.documents import from_feedback
 from perennial.documents.feedback import newest_feedback, within_share
 from perennial.errors import OutsideError
@@ -40,24 +33,13 @@ from perennial.splits.split import (
     without_near_copies,
 )
 from perennial.splits.summary import SplitSummary
+from perennial.stores.snapshots.kept_counts import KeptCounts
 from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from perennial.text.analyzer import AnalyzerChoice, choose_analyzer
-from perennial.training.fitting import compact
-from perennial.training.pipelines import Counter, TextCounter, build_counter, build_normalizer
 from perennial.training.validation import Bonds, Fold, validation_folds
+from tasks.data.features import AnyCandidate, Shared, SharedCounts, count_shared
 from tasks.data.labels import Divided, require_both_sides, require_common_labels
 from tasks.orchestration.retries import COMPUTING_SECONDS
-
-_AnyCandidate = Candidate | TabularCandidate
-_Shared = tuple[Hashable, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class SharedCounts:
-    """Features of the training documents, and what made them: counts of n-grams, or fields."""
-
-    counter: Counter
-    matrix: sparse.csr_array | NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +120,7 @@ class Dataset(Holdout):
     bonds: Bonds
     judged: NDArray[np.bool_]
     folds: Sequence[Fold]
-    counts: dict[_Shared, SharedCounts | ValueError]
+    counts: dict[Shared, SharedCounts | ValueError]
     feedback_documents: int
     split: SplitSummary
     feedback_left_out: int
@@ -149,7 +131,7 @@ class Dataset(Holdout):
         found = problem.with_classes(self.problem.classes)
         return found if self.analyzer is None else found.with_analyzer(self.analyzer.analyzer)
 
-    def counts_of(self, candidate: _AnyCandidate) -> SharedCounts:
+    def counts_of(self, candidate: AnyCandidate) -> SharedCounts:
         """Return the features of one candidate.
 
         Raises
@@ -162,7 +144,7 @@ class Dataset(Holdout):
             raise found
         return found
 
-    def size_of(self, candidate: _AnyCandidate) -> int:
+    def size_of(self, candidate: AnyCandidate) -> int:
         """Return how many numbers the features of one candidate are."""
         found = self.counts[candidate.shared]
         return 0 if isinstance(found, ValueError) else int(found.matrix.size)
@@ -177,6 +159,8 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     OutsideError
         If the snapshot cannot be read, or if training documents or holdout lack a label.
     """
+    settings = get_settings()
+    kept = KeptCounts(SnapshotStore(problem.name, settings), settings)
     split = _split(problem, snapshot)
     holdout = _holdout(snapshot, split)
     # The memory in which documents were compared is needed for their features.
@@ -184,6 +168,8 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     problem, training = split.problem, split.training
     inputs = training[inputs_of(problem).column.name].combine_chunks()
     labels = _strings(training[LABEL])
+    has_digests = "digest" in training.column_names
+    digests = training["digest"].combine_chunks() if has_digests else None
     analyzer = choose_analyzer(inputs) if problem.asks_for_analyzer else None
     if analyzer is not None:
         problem = problem.with_analyzer(analyzer.analyzer)
@@ -196,7 +182,7 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
         bonds=split.bonds,
         judged=split.judged,
         folds=_folds(problem, split, labels),
-        counts=_count_shared(problem, inputs),
+        counts=count_shared(problem, inputs, digests, kept),
         feedback_documents=split.feedback_documents,
         split=split.summary,
         feedback_left_out=split.feedback_left_out,
@@ -341,37 +327,6 @@ def _folds(problem: Problem, split: _Split, labels: NDArray[np.str_]) -> list[Fo
             f"problems/{problem.name}.yaml, or write baseline: NAME there to fit one of them."
         )
     return folds
-
-
-def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCounts | ValueError]:
-    """Normalise once per preparation and count once per kind of features.
-
-    Preparations are worked on side by side: Arrow and NumPy hold no lock while they work.
-    """
-    groups: dict[Hashable, dict[_Shared, _AnyCandidate]] = {}
-    for candidate in problem.candidates.values():
-        groups.setdefault(candidate.shared[:1], {})[candidate.shared] = candidate
-
-    def count(group: dict[_Shared, _AnyCandidate]) -> dict[_Shared, SharedCounts | ValueError]:
-        read = build_normalizer(problem, next(iter(group.values()))).transform(inputs)
-        return {shared: _count(candidate, read) for shared, candidate in group.items()}
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        # Each in a copy of the context, which says where vectors are kept.
-        counting = [threads.submit(copy_context().run, count, group) for group in groups.values()]
-        return dict(ChainMap(*(each.result() for each in counting)))
-
-
-def _count(candidate: _AnyCandidate, read: Any) -> SharedCounts | ValueError:
-    counter = build_counter(candidate.features)
-    try:
-        matrix = counter.fit_transform(read)
-        return SharedCounts(
-            counter, compact(matrix) if isinstance(counter, TextCounter) else matrix
-        )
-    except ValueError as error:
-        # Other candidates may find features in the same documents.
-        return error
 
 
 def _traits(holdout: pa.Table) -> pa.Table:

@@ -39,6 +39,9 @@ def diagnosis_tables(problem: Problem, found: Diagnosis) -> Iterator[TextTable]:
         yield curve_table(found.curve)
     if found.issues is not None:
         yield issues_table(problem, found.issues)
+    if found.growth:
+        rows = [(sentence,) for sentence in found.growth]
+        yield TextTable("Hyperparameters and the number of documents", ("what to know",), rows)
 
 
 def by_label_table(results: tuple[LabelResult, ...]) -> TextTable:

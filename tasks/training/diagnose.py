@@ -33,6 +33,7 @@ from perennial.registry.label_issues import (
 )
 from perennial.settings import get_settings
 from perennial.training.ablation import FieldAblation, ablate
+from perennial.training.convergence import end_of_fit
 from perennial.training.field_importance import FieldImportance, field_importances
 from perennial.training.fitting import fit
 from perennial.training.label_issues import label_issues, opinion, second_opinions
@@ -48,6 +49,7 @@ from perennial.training.threshold_tuning import with_decision
 from tasks.data.prepare import Dataset
 from tasks.orchestration.retries import COMPUTING_SECONDS
 from tasks.training.evaluate import Evaluation
+from tasks.training.growth import earlier_fits, said_of_growth
 from tasks.training.train import Challenger, predict
 
 BY_LABEL_FILE, CURVE_FILE = "by_label.csv", "learning_curve.csv"
@@ -101,6 +103,8 @@ class Diagnosis:
         What the fields of records are worth to it, the most important one first.
     ablation : tuple of FieldAblation
         What the fields bring, by fits without each of them; empty if that was not tried.
+    growth : tuple of str
+        What its hyperparameters no longer suit, a sentence each.
     """
 
     by_label: tuple[LabelResult, ...]
@@ -108,6 +112,7 @@ class Diagnosis:
     curve: LearningCurve | None = None
     fields: tuple[FieldImportance, ...] = ()
     ablation: tuple[FieldAblation, ...] = ()
+    growth: tuple[str, ...] = ()
 
 
 @task(name="diagnose", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
@@ -128,6 +133,8 @@ def diagnose(
     found = Diagnosis(
         by_label=tuple(results_by_label(evaluation.predictions)),
         fields=_tried("What the fields are worth", lambda: _fields(problem, dataset, challenger))
+        or (),
+        growth=_tried("What earlier fits took", lambda: _growth(problem, dataset, challenger))
         or (),
     )
     budget = LONGEST_ABLATION if thorough else LONGEST_ABLATION_WAITED_FOR
@@ -167,6 +174,14 @@ def _tried(what: str, find: Callable[[], T | None]) -> T | None:
     except Exception as error:  # noqa: BLE001 - whatever a library raises, the retraining goes on
         get_run_logger().warning("%s could not be found out: %s", what, error)
         return None
+
+
+def _growth(problem: Problem, dataset: Dataset, challenger: Challenger) -> tuple[str, ...]:
+    name = challenger.result.name
+    earlier = earlier_fits(problem, open_registry(get_settings()), name)
+    end = end_of_fit(challenger.model[-1])
+    iterations = None if end.limit is None else end.used
+    return said_of_growth(problem, name, len(dataset.labels), iterations, earlier)
 
 
 def _fields(
@@ -315,6 +330,8 @@ def _csv(rows: Sequence[dict[str, object]]) -> bytes:
 
 def _say(problem: Problem, found: Diagnosis) -> None:
     logger = get_run_logger()
+    for sentence in found.growth:
+        logger.warning(sentence)
     if found.issues is not None and found.issues.count:
         logger.info(
             "The labels of %s look wrong to models that have not seen them; `%s` lists them.",

@@ -34,8 +34,10 @@ from perennial.training.fitting import fit, is_over_blocks, memory_of
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
 from perennial.training.threshold_tuning import TuningResult, at_best
 from perennial.training.validation import Fold
-from tasks.data.prepare import Dataset, SharedCounts
+from tasks.data.features import SharedCounts
+from tasks.data.prepare import Dataset
 from tasks.orchestration.retries import COMPUTING_SECONDS
+from tasks.training.growth import DOCUMENTS, ITERATIONS
 
 # A tag of MLflow and a cell of a table must hold it.
 _LONGEST_REASON = 400
@@ -211,7 +213,7 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
                 continue
             seconds = timer.seconds
             get_run_logger().info("%s is the challenger, fitted again on all documents.", best.name)
-        _note_convergence(problem, best, classifier)
+        _note_convergence(problem, best, classifier, len(dataset.labels))
         candidate = problem.candidates[best.name]
         counter = dataset.counts_of(candidate).counter
         model = assemble(build_normalizer(problem, candidate), counter, classifier)
@@ -223,14 +225,19 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
     )
 
 
-def _note_convergence(problem: Problem, best: CandidateResult, classifier: Pipeline) -> None:
-    """Log how many iterations the challenger's fit has used, and warn if it was cut off."""
+def _note_convergence(
+    problem: Problem, best: CandidateResult, classifier: Pipeline, documents: int
+) -> None:
+    """Log how many documents and iterations the challenger's fit has had; warn if it was cut off.
+
+    Later fits are compared with them.
+    """
     found = end_of_fit(classifier[-1])
-    if found.limit is None:
-        return
-    metrics = {"fit.iterations": float(found.used), "fit.converged": float(found.converged)}
+    metrics = {DOCUMENTS: float(documents)}
+    if found.limit is not None:
+        metrics |= {ITERATIONS: float(found.used), "fit.converged": float(found.converged)}
     open_registry(get_settings()).log(best.run_id, metrics=metrics)
-    if not found.converged:
+    if found.limit is not None and not found.converged:
         get_run_logger().warning(
             "%s has not converged within its %s; raise max_iter of the candidate in "
             "problems/%s.yaml.",

@@ -15,6 +15,7 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from pyarrow import dataset, parquet
 
 from perennial.errors import OutsideError
 from perennial.settings import Settings
@@ -25,6 +26,10 @@ Filters = list[tuple[str, str, Any]]
 # So many files of one partition are small enough in number to be read quickly.
 _FILES = 24
 _STREAMED = 8_192
+# Otherwise a file is in memory twice while it is read: packed, and as rows.
+_FEW_AT_ONCE = dataset.ParquetFragmentScanOptions(
+    pre_buffer=False, use_buffered_stream=True, buffer_size=1 << 20
+)
 _UNCOMMITTED_HOURS = 1
 # The history is in the rows: neither files that were merged nor the log of older versions of the
 # table are needed. The log keeps no smallest and largest values, which would be parts of texts.
@@ -249,11 +254,15 @@ class Table:
 
     def stream(self, table: DeltaTable) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Return the schema and all rows of an opened table, a few at a time."""
-        dataset = table.to_pyarrow_dataset()
-        batches = dataset.to_batches(
-            batch_size=_STREAMED, batch_readahead=1, fragment_readahead=1, use_threads=False
+        rows = table.to_pyarrow_dataset()
+        batches = rows.to_batches(
+            batch_size=_STREAMED,
+            batch_readahead=1,
+            fragment_readahead=1,
+            fragment_scan_options=_FEW_AT_ONCE,
+            use_threads=False,
         )
-        return dataset.schema, self._told(batches)
+        return rows.schema, self._told(batches)
 
     def _told(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         try:
@@ -269,8 +278,13 @@ class Table:
 
 def _rows(table: DeltaTable, columns: Sequence[str], filters: Filters) -> pa.Table:
     held = {field.name for field in table.schema().fields}
-    wanted = [name for name in columns if name in held]
-    return table.to_pyarrow_table(columns=wanted, filters=filters)
+    return table.to_pyarrow_dataset().to_table(
+        columns=[name for name in columns if name in held],
+        filter=parquet.filters_to_expression(filters),
+        fragment_scan_options=_FEW_AT_ONCE,
+        batch_readahead=1,
+        fragment_readahead=1,
+    )
 
 
 def _noting(batches: Iterable[pa.RecordBatch], failed: list[Exception]) -> Iterator[pa.RecordBatch]:

@@ -17,11 +17,19 @@ from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs, parquet
 
+from perennial.documents.documents import snapshot_digest
 from perennial.hashing import digest
 from perennial.inputs.identity import hash_array
 from perennial.inputs.records import RECORDS, canonical
 from perennial.stores.snapshots.delta import Table
-from perennial.stores.snapshots.snapshot import REVISION, Snapshot, conformed, row_of, table_schema
+from perennial.stores.snapshots.snapshot import (
+    REVISION,
+    Snapshot,
+    conformed,
+    damaged,
+    row_of,
+    table_schema,
+)
 
 _DIGEST, _DOCUMENTS, _WATERMARK = (
     "perennial.digest",
@@ -121,6 +129,20 @@ def with_plain_records(rows: pa.Table) -> pa.Table:
     return rows.select(names).rename_columns(
         [RECORDS if name == INPUTS else name for name in names]
     )
+
+
+def verified(rows: pa.Table, snapshot: Snapshot) -> pa.Table:
+    """Return the documents of a snapshot as they are read, in the order of their content.
+
+    Raises
+    ------
+    OutsideError
+        If they are not what its digest says.
+    """
+    rows = with_plain_records(rows)
+    if snapshot_digest(row_digests(rows)) != (snapshot.remains or snapshot.digest):
+        raise damaged(snapshot)
+    return rows.sort_by("content")
 
 
 def row_digests(rows: pa.Table) -> pa.Array:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from perennial.documents.accounts import COMPARED, account
-from perennial.documents.documents import feedback_contents, snapshot_digest, superseded
+from perennial.documents.documents import feedback_contents, superseded
 from perennial.documents.judgement import Rules, judge
 from perennial.documents.revisions import (
     COLUMNS,
@@ -126,15 +126,14 @@ class SnapshotStore:
             return self._read_earlier(snapshot)
         inputs = TextInputs.column.name if snapshot.draft.kinds is None else RECORDS
         columns = [*LIGHT, *_READ, inputs]
-        used = self.judged(snapshot, columns)
-        used = used.filter(pc.equal(used["status"], "used"))
+        used = in_order(self._judged(snapshot, columns), status="used")
         # What was read and left out is given back: the rest is worked on beside it otherwise.
         pa.default_memory_pool().release_unused()
         raw = used.set_column(used.schema.get_field_index("label"), "label", used["raw_label"])
         found = digest_of(hash_array(row_digests(raw)), snapshot.draft.rules)
         if found != (snapshot.remains or snapshot.digest):
             raise damaged(snapshot)
-        return with_representatives(used.select([*_READ[:7], inputs, *_READ[7:]]))
+        return with_representatives(used.select([*_READ[:7], inputs, *_READ[7:], "digest"]))
 
     def read_keys(self, snapshot: Snapshot) -> pa.Table:
         """Return what divides the usable documents of a snapshot, without their inputs.
@@ -167,14 +166,18 @@ class SnapshotStore:
             With the columns that `perennial.documents.judgement.judge` adds, in the order of
             content.
         """
+        return in_order(self._judged(snapshot, columns, rules))
+
+    def _judged(
+        self, snapshot: Snapshot, columns: Sequence[str], rules: Rules | None = None
+    ) -> pa.Table:
         assert snapshot.draft is not None
         rules = rules or snapshot.draft.rules
         wanted = dict.fromkeys([*LIGHT, *columns])
         if rules.need_texts:
             wanted[TextInputs.column.name] = None
         rows = newest_revisions(self._revisions(snapshot.began, snapshot.version, list(wanted)))
-        rows = in_order(as_read(completed(rows, wanted), snapshot.draft.kinds))
-        return judge(rows, rules)
+        return judge(as_read(completed(rows, wanted), snapshot.draft.kinds), rules)
 
     def quarantine(self, snapshot: Snapshot, rules: Rules | None = None) -> pa.Table:
         """Return the documents that cannot be used at a snapshot, by its rules or by others.
@@ -395,8 +398,4 @@ class SnapshotStore:
     def _read_earlier(self, snapshot: Snapshot) -> pa.Table:
         inputs = (TextInputs.column.name, earlier_layout.INPUTS)
         rows = self.used_earlier(snapshot, [*_READ[:7], *inputs, *_READ[7:]])
-        rows = earlier_layout.with_plain_records(rows)
-        found = snapshot_digest(earlier_layout.row_digests(rows))
-        if found != (snapshot.remains or snapshot.digest):
-            raise damaged(snapshot)
-        return rows.sort_by("content")
+        return earlier_layout.verified(rows, snapshot)

@@ -20,6 +20,7 @@ from perennial.registry.client import Registry, open_registry
 from perennial.registry.history import Note
 from perennial.settings import Settings
 from perennial.stores.mongodb import connect
+from perennial.stores.snapshots.kept_counts import COUNTS
 from tests.conftest import forget_mlflow
 from tests.small_models import BAD, GOOD, fit_small, register_small
 
@@ -94,6 +95,24 @@ def test_everything_is_restored_elsewhere_as_it_was(
     assert (elsewhere.problems_dir / "reviews.yaml").read_bytes() == (
         machine.problems_dir / "reviews.yaml"
     ).read_bytes()
+
+
+def test_kept_counts_are_left_out(machine: Settings, tmp_path: Path) -> None:
+    """They are made anew of the snapshots, and may be as large as these."""
+    snapshots = tmp_path / "snapshots" / "reviews"
+    for name in (f"{COUNTS}/some/file.arrow", "history/part.parquet", f"{COUNTS}.parquet"):
+        (snapshots / name).parent.mkdir(parents=True, exist_ok=True)
+        (snapshots / name).write_bytes(b"content")
+    archive = archive_in(str(tmp_path / "backups"), NOON, machine)
+
+    archive.add_folder("snapshots/reviews", str(snapshots), machine, leaving_out=COUNTS)
+
+    files = [each for each in Path(archive.address).rglob("*") if each.is_file()]
+    names = {str(each.relative_to(archive.address)) for each in files}
+    assert names == {
+        "snapshots/reviews/history/part.parquet",
+        f"snapshots/reviews/{COUNTS}.parquet",
+    }
 
 
 def test_a_damaged_backup_is_refused_before_anything_is_written(

@@ -19,7 +19,8 @@ from sklearn.utils import estimator_checks
 from skops import io as skops
 
 from perennial.registry.artifact import TRUSTED_TYPES
-from perennial.text import ngrams
+from perennial.text import ngram_blocks
+from perennial.text.ngram_blocks import Blocks
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import TextNormalizer
 from perennial.text.tokens import Tokens
@@ -207,8 +208,8 @@ def test_documents_are_counted_by_blocks_as_they_are_at_once(
         assume(False)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("BITS", bits), ("TOKENS", tokens)):
-            patch.setattr(ngrams, f"_BLOCK_{name}", value)
-        patch.setattr(ngrams, "_MERGED", merged)
+            patch.setattr(ngram_blocks, f"_BLOCK_{name}", value)
+        patch.setattr(ngram_blocks, "_MERGED", merged)
         found = by_blocks.fit_transform(tokens_of(training))
         later = by_blocks.transform(tokens_of(others))
 
@@ -244,7 +245,7 @@ def test_more_words_than_any_language_has_leave_room_for_few_documents_at_once()
     rank = np.array([most - 1, most - 2, 0], np.int32)
     tokens = Tokens(np.array([0, 1, 0, 2, 2, 0, 1], np.int32), np.array([0, 3, 4, 7]), "abc")
 
-    blocks = ngrams._Blocks(tokens, rank, most, bigrams=True, binary=False)
+    blocks = Blocks(tokens, rank, most, bigrams=True, binary=False)
     keys = np.unique(np.concatenate([block.keys for block in blocks]))
 
     pairs = [(most - 1, most - 2), (most - 2, most - 1), (0, most - 1)]

@@ -23,9 +23,11 @@ from perennial.erasure.table import erase_rows, ids_of_copies, stored_of
 from perennial.errors import OutsideError
 from perennial.inputs.base import inputs_of
 from perennial.settings import Settings
+from perennial.stores.snapshots.kept_counts import COUNTS
 from perennial.stores.snapshots.store import SnapshotStore
 from perennial.stores.snapshots.tombstones import Tombstone, Tombstones, digest_of_id
 from tasks.data.ingest import ingest
+from tasks.data.prepare import prepare
 from tasks.erasure.erase import Wish, _bury, _gather, _purge, _recognise, find_keys
 from tests.conftest import HOUR, MIDNIGHT
 from tests.flowers import flowers, write_iris
@@ -93,6 +95,28 @@ def test_every_snapshot_reads_without_the_erased_documents_and_says_how_many_are
         assert _files_with(folder, document["text"]) == []
     assert _files_with(folder, "Edited at last, and so it is another text altogether") == []
     assert _files_with(folder, three_snapshots[1]["text"])
+
+
+def test_the_kept_counts_go_with_the_first_document_that_is_erased(
+    collection: Any,
+    documents: Documents,
+    problem: Problem,
+    run_task: Any,
+    store: SnapshotStore,
+) -> None:
+    """They hold its words; the next retraining counts all documents that are left."""
+    made = documents(40)
+    collection.insert_many(made)
+    run_task(prepare, problem, run_task(ingest, problem).snapshot)
+    kept = Path(store.uri) / COUNTS
+    assert [each for each in kept.rglob("*") if each.is_file()]
+
+    _erase(store, made[0]["_id"])
+
+    assert not kept.exists()
+    left = run_task(prepare, problem, run_task(ingest, problem).snapshot)
+    assert made[0]["_id"] not in left.ids.to_pylist()
+    assert [each for each in kept.rglob("*") if each.is_file()]
 
 
 def test_a_snapshot_with_gaps_is_still_checked_by_its_digest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -263,15 +264,15 @@ def test_who_reads_while_files_are_merged_reads_again(
     for number in range(1, 10):
         snapshot = _append(store, _rows(number), snapshot)
     monkeypatch.setattr("perennial.stores.snapshots.delta._FILES", 0)
-    read, waited = DeltaTable.to_pyarrow_table, []
+    read, waited = DeltaTable.to_pyarrow_dataset, []
 
-    def merged_meanwhile(self: DeltaTable, *args: object, **options: object) -> pa.Table:
+    def merged_meanwhile(self: DeltaTable, *args: object, **options: object) -> Any:
         if not waited:
             waited.append(True)
             Table(f"{store.uri}/history", Settings(), "it").keep_small()
         return read(self, *args, **options)
 
-    monkeypatch.setattr(DeltaTable, "to_pyarrow_table", merged_meanwhile)
+    monkeypatch.setattr(DeltaTable, "to_pyarrow_dataset", merged_meanwhile)
 
     assert _ids(store, snapshot) == _named(*range(10))
     assert waited

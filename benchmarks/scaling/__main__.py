@@ -1,0 +1,85 @@
+"""Scaling: how the time and the memory of a retraining grow with the number of documents.
+
+python -m benchmarks.scaling --plot scaling.png
+
+Each measurement is one process that runs the whole flow of `problems/sentiment.yaml`, from a
+MongoDB that has the documents already to the verdict; MLflow and Prefect start without databases.
+Beyond the 25,000 film reviews they come again, each with three other words at the end, so that it
+is another document. Their vocabulary therefore grows less than that of as many new reviews would.
+`--texts short` takes sentences instead, of halves of two snippets with the same label; of these
+8% have another one. As they are made of few parts, near-copies are ignored.
+
+python -m benchmarks.scaling --part monitor
+
+What `monitor` reads of a snapshot of records of twenty numbers: *drawn* from the snapshot, as for a
+version from before samples were kept, and *kept*, as a retraining leaves it. Each is a process of
+its own; its CPU seconds, and how much its largest memory grew.
+
+python -m benchmarks.scaling --part increment --texts short --sizes 400000
+
+A second retraining, after 1,000 documents more: the processor time of the process, without that of
+the step in which models are fitted, and of preparing and counting alone.
+
+*Process* is the wall time of the process, *steps* the sum of what the flow reports for its steps,
+*memory* the largest resident memory of the process, without the embedded servers.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.common import parser, write_json
+from benchmarks.scaling.corpora import CORPORA
+from benchmarks.scaling.increment import INCREMENTED, count_here, measure_increment, show_increment
+from benchmarks.scaling.monitor import MONITORED, measure_monitor, read_sample_here, show_monitor
+from benchmarks.scaling.retraining import SIZES, measure, plot, show
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--part",
+        choices=("retrain", "increment", "monitor"),
+        default="retrain",
+        help="default: %(default)s",
+    )
+    arguments.add_argument(
+        "--texts", choices=tuple(CORPORA), default="long", help="default: %(default)s"
+    )
+    arguments.add_argument("--read-sample", nargs=2, help=argparse.SUPPRESS)
+    arguments.add_argument("--count", type=int, help=argparse.SUPPRESS)
+    arguments.add_argument("--plot", type=Path, metavar="FILE", help="draw a picture, as PNG")
+    arguments.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        help=f"default: {SIZES}, {INCREMENTED} of increment, {MONITORED} of monitor",
+    )
+    options = arguments.parse_args()
+    if options.read_sample is not None:
+        read_sample_here(int(options.read_sample[0]), options.read_sample[1])
+        return
+    if options.count is not None:
+        count_here(options.count)
+        return
+    if options.part == "increment":
+        figures = measure_increment(options.texts, options.sizes or INCREMENTED)
+        write_json(options.json, figures)
+        show_increment(figures)
+        return
+    if options.part == "monitor":
+        figures = measure_monitor(options.sizes or MONITORED, options.rounds)
+        write_json(options.json, figures)
+        show_monitor(figures)
+        return
+    figures = measure(options.texts, options.sizes or SIZES, options.rounds)
+    write_json(options.json, figures)
+    if options.plot is not None:
+        plot(figures, options.plot)
+    show(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@ from perennial.registry.examples import Examples
 from perennial.registry.leftovers import PastRun, deepest_first
 from perennial.registry.model_version import Aliases, ModelVersion
 from perennial.registry.runs import experiment, explained
-from perennial.registry.tags import ERASURE, HISTORY, RETIRED, RunKey
+from perennial.registry.tags import CHANGED, ERASURE, HISTORY, RETIRED, RunKey
 from perennial.settings import Settings
 
 _MODULE = "mlflow.store.tracking.sqlalchemy_store"
@@ -32,6 +32,7 @@ _PARTS = (
         "mlflow", _MODULE, "SqlAlchemyStore._hard_delete_logged_model", ("self", "model_id")
     ),
 )
+_PROBLEMS_AT_ONCE = 1_000
 _GONE = "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -53,7 +54,9 @@ class Removal(Examples):
         token: str | None = None
         with explained():
             while True:
-                page = self._client.search_registered_models(page_token=token)
+                page = self._client.search_registered_models(
+                    max_results=_PROBLEMS_AT_ONCE, page_token=token
+                )
                 found += map(_aliases, page)
                 token = page.token
                 if not token:
@@ -205,6 +208,7 @@ def _aliases(model: RegisteredModel) -> Aliases:
         erasure=model.tags.get(ERASURE),
         had_production=any(key.startswith(HISTORY) for key in model.tags),
         retired=model.tags.get(RETIRED),
+        changed=model.tags.get(CHANGED),
     )
 
 

@@ -174,7 +174,7 @@ class OperationSettings(Environment):
     """The settings of deployments, read from environment variables that begin with OPERATION_."""
 
     model_config = SettingsConfigDict(env_prefix="OPERATION_")
-    secrets_of = frozenset({"notify_url"})
+    secrets_of = frozenset({"notify_url", "notify_urls"})
 
     work_pool_type: Literal["process", "kubernetes", "ecs"] = Field(
         default="process", description="where runs are started"
@@ -211,6 +211,11 @@ class OperationSettings(Environment):
     notify_url: SecretStr | None = Field(
         default=None,
         description="who is told of failed runs: a Slack webhook, or any address that takes a POST",
+    )
+    notify_urls: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_json_object)] = Field(
+        default={},
+        description="problem -> who is told of its runs instead, as a JSON object, such as "
+        '`{"tickets": "https://hooks.slack.com/..."}`',
     )
     secrets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(by_commas)] = Field(
         default=(), description="names in AWS Secrets Manager that become AwsSecret blocks"

@@ -1,0 +1,259 @@
+"""One question to the registry per poll, however many problems and workers there are."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from perennial.errors import OutsideError, UnavailableError
+from perennial.registry.client import Registry
+from perennial.registry.model_version import CANARY, PRODUCTION
+from perennial.settings import Settings
+from serving.models.poll import Poll
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+pytestmark = pytest.mark.usefixtures("machine")
+MANY = 50
+# Longer than any test: what is asked within it was asked for.
+SECONDS = 3600.0
+
+
+class Counted:
+    """A client of MLflow that counts what it is asked; each question is one request."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client, self.asked = client, Counter[str]()
+        self.away = False
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if not callable(found):
+            return found
+
+        def ask(*args: Any, **options: Any) -> Any:
+            self.asked[name] += 1
+            if self.away:
+                raise UnavailableError("MLflow cannot be reached.")
+            return found(*args, **options)
+
+        return ask
+
+    def since(self) -> int:
+        """Return how often it was asked since it was asked this."""
+        count = self.asked.total()
+        self.asked.clear()
+        return count
+
+
+@pytest.fixture
+def counted(client: MlflowClient) -> Counted:
+    return Counted(client)
+
+
+@pytest.fixture
+def worker(counted: Counted, machine: Settings, tmp_path: Path) -> Callable[..., Poll]:
+    """A function that returns the poll of another worker of this machine."""
+
+    def start(seconds: float = SECONDS, folder: Path = tmp_path / "workers") -> Poll:
+        return Poll(folder, seconds, lambda: Registry(counted, machine))  # type: ignore[arg-type]
+
+    return start
+
+
+def make(client: MlflowClient, name: str, canary: bool = False) -> None:
+    """A problem with a Production, and perhaps a canary."""
+    client.create_registered_model(name)
+    for number in (1, 2):
+        client.create_model_version(name, "source", tags={"perennial.canary.share": f"0.{number}"})
+    client.set_registered_model_alias(name, PRODUCTION, "1")
+    if canary:
+        client.set_registered_model_alias(name, CANARY, "2")
+
+
+def test_of_fifty_problems_and_four_workers_each_poll_asks_once(
+    client: MlflowClient, counted: Counted, worker: Callable[..., Poll]
+) -> None:
+    for number in range(MANY):
+        make(client, f"problem-{number}", canary=number % 2 == 0)
+    workers = [worker() for _ in range(4)]
+
+    found = [each.look(0) for each in workers]
+
+    # The first look asks for every version that has an alias, once for all workers.
+    assert counted.since() == 1 + MANY + MANY // 2
+    for look in found:
+        assert len(look.problems()) == MANY
+        production = look.find("problem-7", 1)
+        assert production is not None
+        assert production.version == 1
+    for signal in range(1, 4):
+        for each in workers:
+            each.look(signal)
+        assert counted.since() == 1
+
+
+def test_what_has_changed_is_asked_for_and_nothing_else(
+    client: MlflowClient, counted: Counted, worker: Callable[..., Poll], registry: Registry
+) -> None:
+    for name in ("one", "other"):
+        make(client, name, canary=True)
+    asking, told = worker(), worker()
+    asking.look(0)
+    counted.since()
+    canary = registry.version("one", 2)
+
+    registry.start_canary(canary, share=0.75)
+    share = [each.look(1).find("one", 2) for each in (asking, told)]
+    assert [each and each.share for each in share] == [0.75, 0.75]
+    assert counted.since() == 3
+
+    registry.promote(canary, expected=registry.production("one"))
+    (aliases,) = [each for each in told.look(2).problems() if each.problem == "one"]
+    assert aliases.versions == {PRODUCTION: 2, "previous": 1, CANARY: 2}
+    assert counted.since() == 3
+
+
+def test_a_tag_that_somebody_changed_by_hand_is_seen_in_turn(
+    client: MlflowClient,
+    counted: Counted,
+    worker: Callable[..., Poll],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(3):
+        make(client, f"problem-{number}", canary=True)
+    monkeypatch.setattr("serving.models.poll._STALE_SECONDS", 0.0)
+    poll = worker()
+    poll.look(0)
+    counted.since()
+    client.set_model_version_tag("problem-1", "2", "perennial.canary.share", "0.9")
+
+    asked, shares = [], []
+    for signal in range(1, 4):
+        found = poll.look(signal).find("problem-1", 2)
+        asked.append(counted.since())
+        shares.append(found and found.share)
+
+    # One list and the two versions of one problem, each time.
+    assert asked == [3, 3, 3]
+    assert shares[-1] == 0.9
+
+
+def test_workers_that_look_at_once_wait_for_one_answer(
+    client: MlflowClient, counted: Counted, worker: Callable[..., Poll]
+) -> None:
+    make(client, "one")
+    workers = [worker() for _ in range(8)]
+    found: list[int] = []
+
+    def look(poll: Poll) -> None:
+        found.append(len(poll.look(0).problems()))
+
+    threads = [threading.Thread(target=look, args=(each,)) for each in workers]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    assert found == [1] * 8
+    assert counted.asked["search_registered_models"] == 1
+
+
+def test_a_worker_hears_of_the_look_of_another_and_not_of_its_own(
+    client: MlflowClient, worker: Callable[..., Poll]
+) -> None:
+    make(client, "one")
+    asking, told = worker(), worker()
+    asking.look(0)
+
+    assert told.has_news()
+    assert not asking.has_news()
+    told.look(0)
+    assert not told.has_news()
+
+
+def test_a_registry_that_is_away_is_waited_for_by_one_worker_and_known_of_when_it_is_back(
+    client: MlflowClient, counted: Counted, worker: Callable[..., Poll]
+) -> None:
+    make(client, "one")
+    workers = [worker() for _ in range(3)]
+    workers[0].look(0)
+    counted.since()
+    counted.away = True
+
+    for each in workers:
+        with pytest.raises(OutsideError, match="MLflow cannot be reached"):
+            each.look(1)
+    assert counted.since() == 1
+
+    counted.away = False
+    found = workers[1].look(2)
+    assert [each.problem for each in found.problems()] == ["one"]
+    # What was known before is known still.
+    assert counted.since() == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"signal": "x"}', b"\xff"])
+def test_a_file_that_is_damaged_is_asked_for_anew(
+    content: bytes, client: MlflowClient, worker: Callable[..., Poll], tmp_path: Path
+) -> None:
+    make(client, "one")
+    poll = worker()
+    poll.look(0)
+    (tmp_path / "workers" / "registry.json").write_bytes(content)
+
+    assert len(poll.look(0).problems()) == 1
+    assert len(worker().look(0).problems()) == 1
+
+
+def test_without_a_disk_each_worker_asks_for_itself(
+    client: MlflowClient, counted: Counted, worker: Callable[..., Poll], tmp_path: Path
+) -> None:
+    make(client, "one")
+    (tmp_path / "file").write_text("no folder")
+
+    found = [worker(folder=tmp_path / "file" / "workers").look(0) for _ in range(2)]
+
+    assert [len(each.problems()) for each in found] == [1, 1]
+    assert counted.asked["search_registered_models"] == 2
+
+
+def test_an_answer_of_before_a_worker_began_is_not_taken_for_its_registrys(
+    client: MlflowClient, counted: Counted, worker: Callable[..., Poll]
+) -> None:
+    make(client, "one")
+    worker().look(0)
+    make(client, "other")
+
+    assert len(worker().look(0).problems()) == 2
+
+
+def test_the_trouble_of_one_problem_is_that_of_no_other(
+    client: MlflowClient,
+    worker: Callable[..., Poll],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("bad", "good"):
+        make(client, name)
+    find = Registry.find
+
+    def broken(self: Registry, problem: str, number: int) -> Any:
+        if problem == "bad":
+            raise OutsideError("Its tags cannot be read.")
+        return find(self, problem, number)
+
+    poll = worker()
+    with monkeypatch.context() as while_broken:
+        while_broken.setattr(Registry, "find", broken)
+        found = poll.look(0)
+        assert found.find("good", 1) is not None
+        with pytest.raises(OutsideError, match="cannot be read"):
+            found.find("bad", 1)
+
+    assert poll.look(1).find("bad", 1) is not None

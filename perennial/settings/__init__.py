@@ -79,7 +79,9 @@ Uri = Annotated[str, AfterValidator(require_encoded)]
 class Settings(Environment):
     """The settings of this machine, read from environment variables of the same names."""
 
-    secrets_of = frozenset({"mongodb_uri", "dagshub_token", "mlflow_backend_store_uri"})
+    secrets_of = frozenset(
+        {"mongodb_uri", "mongodb_uris", "dagshub_token", "mlflow_backend_store_uri"}
+    )
 
     project_dir: Folder = Field(
         default_factory=_default_project,
@@ -97,6 +99,12 @@ class Settings(Environment):
     )
     mongodb_uri: SecretStr | None = Field(
         default=None, description="MongoDB with the documents; default an embedded server"
+    )
+    mongodb_uris: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_json_object)] = Field(
+        default={},
+        description="problem -> MongoDB with its documents and what is kept beside them, where "
+        'that is another one, as a JSON object, such as `{"tickets": "mongodb+srv://..."}`; the '
+        "prediction log stays in MONGODB_URI",
     )
     mongodb_timeout: float = Field(
         default=10.0, gt=0, description="seconds to wait for a MongoDB server"

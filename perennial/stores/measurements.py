@@ -94,7 +94,7 @@ def record(flow: str, problem: Problem, gauges: Iterable[Gauge] = ()) -> None:
         If MongoDB cannot be used.
     """
     kept = _stored(gauges)
-    with mongodb.connect(get_settings()) as client:
+    with mongodb.connect(get_settings(), problem.name) as client:
         client[problem.source.database][COLLECTION].replace_one(
             {"_id": f"{flow} {problem.name}"},
             {"flow": flow, "problem": problem.name, "at": datetime.now(UTC), "figures": kept},
@@ -124,7 +124,7 @@ def amend(flow: str, problem: Problem, gauges: Iterable[Gauge], metrics: Collect
         If MongoDB cannot be used.
     """
     key = {"_id": f"{flow} {problem.name}"}
-    with mongodb.connect(get_settings()) as client:
+    with mongodb.connect(get_settings(), problem.name) as client:
         kept = client[problem.source.database][COLLECTION]
         entry = kept.find_one(key)
         if entry is not None:

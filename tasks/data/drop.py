@@ -54,7 +54,7 @@ def drop_held(problem: Problem, name: str, *, by: str, why: str) -> int:
     meant = set(of_reason(rows, reason)["id"].to_pylist())
     known = store.known_ids(snapshot).select(["id", "stored"]).to_pydict()
     states = [each for each in zip(known["id"], known["stored"], strict=True) if each[0] in meant]
-    with mongodb.connect(settings) as client:
+    with mongodb.connect(settings, problem.name) as client:
         database = client[problem.source.database]
         dropped.drop(database, problem.name, states, by=by, why=why)
     get_run_logger().info(
@@ -71,7 +71,7 @@ def drop_held(problem: Problem, name: str, *, by: str, why: str) -> int:
 @task(name="take back", cache_policy=NO_CACHE, **NETWORK)
 def take_back(problem: Problem) -> int:
     """Let the next ingestion judge everything again that was dropped; return how much that is."""
-    with mongodb.connect(get_settings()) as client:
+    with mongodb.connect(get_settings(), problem.name) as client:
         count = dropped.take_back(client[problem.source.database], problem.name)
     get_run_logger().info(
         "Took %s back that had been dropped from quarantine.", counted(count, "document")

@@ -157,7 +157,7 @@ def _ingest_once(
     problem: Problem, store: SnapshotStore, *, rescan: bool, identity: int | None
 ) -> IngestResult:
     before = store.latest()
-    with mongodb.connect(get_settings()) as client:
+    with mongodb.connect(get_settings(), problem.name) as client:
         collection = open_documents(client, problem)
         identity = identity or _identity_of(before)
         dropped = read_dropped(client[problem.source.database], problem.name)

@@ -42,6 +42,15 @@ def folder_beside(database: Path) -> Path:
     return database.with_name("artifacts")
 
 
+def folder_here(tracking_uri: str, settings: Settings) -> Path | None:
+    """Return the folder of the files if it is on this machine, with or without a server."""
+    if tracking_uri.startswith("sqlite:"):
+        folder = folder_beside(database_of(tracking_uri))
+    else:
+        folder = folder_beside(embedded_database(settings))
+    return folder if folder.is_dir() else None
+
+
 def database_of(tracking_uri: str) -> Path:
     """Return the file of the database at a ``sqlite:`` address."""
     from sqlalchemy.engine import make_url

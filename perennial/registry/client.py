@@ -103,6 +103,7 @@ class Registry(Removal):
         """
         with explained():
             uri, model_id = log_model(run_id, model, golden)
+            self.share_code()
         name = f"The model that was just stored for {problem!r} (MLFLOW_TRACKING_URI)"
         stored = self._download(model_id, name)
         open_model(stored, stored.sha256, name)

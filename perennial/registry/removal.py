@@ -22,6 +22,7 @@ from perennial.registry.examples import Examples
 from perennial.registry.leftovers import PastRun, deepest_first
 from perennial.registry.model_version import Aliases, ModelVersion
 from perennial.registry.runs import experiment, explained
+from perennial.registry.storage.shared_code import share_code
 from perennial.registry.tags import CHANGED, ERASURE, HISTORY, RETIRED, RunKey
 from perennial.settings import Settings
 
@@ -41,6 +42,7 @@ class Removal(Examples):
 
     def __init__(self, client: MlflowClient, settings: Settings) -> None:
         super().__init__(client, settings)
+        self._settings = settings
         self._database = _database(client, settings)
 
     @property
@@ -158,6 +160,11 @@ class Removal(Examples):
             self._client.delete_run(run_id)
             if self._store is not None:
                 self._store._hard_delete_run(run_id)  # noqa: SLF001
+
+    def share_code(self) -> int:
+        """Keep equal code of models on this machine once; return the bytes that gives back."""
+        folder = artifact_store.folder_here(self._client.tracking_uri, self._settings)
+        return 0 if folder is None else share_code(folder)
 
     def remove_problem(self, problem: str) -> tuple[int, int]:
         """Remove all versions, models and runs of a problem; return how many models and runs.

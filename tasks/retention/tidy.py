@@ -119,3 +119,4 @@ def remove_leftovers(registry: Registry, leftovers: Leftovers) -> None:
         registry.remove_model(model)
     for run in leftovers.runs:
         registry.remove_run(run.run_id)
+    registry.share_code()

@@ -39,7 +39,7 @@ def tidy(problem: str = "sentiment", *, dry_run: bool = False) -> Leftovers:
     with turn("retrain", spec.name):
         leftovers = find_leftovers(spec, registry)
         if not dry_run:
-            remove_leftovers(registry, leftovers)
+            remove_leftovers(spec.name, registry, leftovers)
     past = remove_past_runs(dry_run=dry_run)
     report_leftovers(spec, leftovers, past, is_dry_run=dry_run)
     record("tidy", spec)

@@ -22,6 +22,7 @@ from perennial.registry.examples import Examples
 from perennial.registry.leftovers import PastRun, deepest_first
 from perennial.registry.model_version import Aliases, ModelVersion
 from perennial.registry.runs import experiment, explained
+from perennial.registry.storage.remains import forget_links, remove_remains
 from perennial.registry.storage.shared_code import share_code
 from perennial.registry.tags import CHANGED, ERASURE, HISTORY, RETIRED, RunKey
 from perennial.settings import Settings
@@ -142,6 +143,7 @@ class Removal(Examples):
             self._files(model_id).delete_artifacts()
             self._client.delete_logged_model(model_id)
             if self._store is not None:
+                forget_links(self._store.engine, model_id)
                 self._store._hard_delete_logged_model(model_id)  # noqa: SLF001
 
     def remove_run(self, run_id: str) -> None:
@@ -159,7 +161,21 @@ class Removal(Examples):
             ).delete_artifacts()
             self._client.delete_run(run_id)
             if self._store is not None:
+                forget_links(self._store.engine, run_id)
                 self._store._hard_delete_run(run_id)  # noqa: SLF001
+
+    def remove_remains(self, problem: str) -> None:
+        """Remove the rows that MLflow keeps of versions and runs that were removed.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails.
+        """
+        if self._store is not None:
+            with explained():
+                found = experiment(self._client, problem, self._artifacts)
+            remove_remains(self._store.engine, problem, found)
 
     def share_code(self) -> int:
         """Keep equal code of models on this machine once; return the bytes that gives back."""

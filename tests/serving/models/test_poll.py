@@ -53,8 +53,17 @@ class Counted:
 
 
 @pytest.fixture
-def counted(client: MlflowClient) -> Counted:
-    return Counted(client)
+def mlflow(machine: Settings) -> MlflowClient:
+    """MLflow of that machine, as a person uses it who does not know our registry."""
+    from mlflow import MlflowClient
+
+    address = f"sqlite:///{machine.data_dir / 'mlflow' / 'mlflow.db'}"
+    return MlflowClient(address, address)
+
+
+@pytest.fixture
+def counted(mlflow: MlflowClient) -> Counted:
+    return Counted(mlflow)
 
 
 @pytest.fixture
@@ -78,10 +87,10 @@ def make(client: MlflowClient, name: str, canary: bool = False) -> None:
 
 
 def test_of_fifty_problems_and_four_workers_each_poll_asks_once(
-    client: MlflowClient, counted: Counted, worker: Callable[..., Poll]
+    mlflow: MlflowClient, counted: Counted, worker: Callable[..., Poll]
 ) -> None:
     for number in range(MANY):
-        make(client, f"problem-{number}", canary=number % 2 == 0)
+        make(mlflow, f"problem-{number}", canary=number % 2 == 0)
     workers = [worker() for _ in range(4)]
 
     found = [each.look(0) for each in workers]
@@ -100,10 +109,10 @@ def test_of_fifty_problems_and_four_workers_each_poll_asks_once(
 
 
 def test_what_has_changed_is_asked_for_and_nothing_else(
-    client: MlflowClient, counted: Counted, worker: Callable[..., Poll], registry: Registry
+    mlflow: MlflowClient, counted: Counted, worker: Callable[..., Poll], registry: Registry
 ) -> None:
     for name in ("one", "other"):
-        make(client, name, canary=True)
+        make(mlflow, name, canary=True)
     asking, told = worker(), worker()
     asking.look(0)
     counted.since()
@@ -121,18 +130,18 @@ def test_what_has_changed_is_asked_for_and_nothing_else(
 
 
 def test_a_tag_that_somebody_changed_by_hand_is_seen_in_turn(
-    client: MlflowClient,
+    mlflow: MlflowClient,
     counted: Counted,
     worker: Callable[..., Poll],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(3):
-        make(client, f"problem-{number}", canary=True)
+        make(mlflow, f"problem-{number}", canary=True)
     monkeypatch.setattr("serving.models.poll._STALE_SECONDS", 0.0)
     poll = worker()
     poll.look(0)
     counted.since()
-    client.set_model_version_tag("problem-1", "2", "perennial.canary.share", "0.9")
+    mlflow.set_model_version_tag("problem-1", "2", "perennial.canary.share", "0.9")
 
     asked, shares = [], []
     for signal in range(1, 4):
@@ -146,9 +155,9 @@ def test_a_tag_that_somebody_changed_by_hand_is_seen_in_turn(
 
 
 def test_workers_that_look_at_once_wait_for_one_answer(
-    client: MlflowClient, counted: Counted, worker: Callable[..., Poll]
+    mlflow: MlflowClient, counted: Counted, worker: Callable[..., Poll]
 ) -> None:
-    make(client, "one")
+    make(mlflow, "one")
     workers = [worker() for _ in range(8)]
     found: list[int] = []
 
@@ -166,9 +175,9 @@ def test_workers_that_look_at_once_wait_for_one_answer(
 
 
 def test_a_worker_hears_of_the_look_of_another_and_not_of_its_own(
-    client: MlflowClient, worker: Callable[..., Poll]
+    mlflow: MlflowClient, worker: Callable[..., Poll]
 ) -> None:
-    make(client, "one")
+    make(mlflow, "one")
     asking, told = worker(), worker()
     asking.look(0)
 
@@ -179,9 +188,9 @@ def test_a_worker_hears_of_the_look_of_another_and_not_of_its_own(
 
 
 def test_a_registry_that_is_away_is_waited_for_by_one_worker_and_known_of_when_it_is_back(
-    client: MlflowClient, counted: Counted, worker: Callable[..., Poll]
+    mlflow: MlflowClient, counted: Counted, worker: Callable[..., Poll]
 ) -> None:
-    make(client, "one")
+    make(mlflow, "one")
     workers = [worker() for _ in range(3)]
     workers[0].look(0)
     counted.since()
@@ -201,9 +210,9 @@ def test_a_registry_that_is_away_is_waited_for_by_one_worker_and_known_of_when_i
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"signal": "x"}', b"\xff"])
 def test_a_file_that_is_damaged_is_asked_for_anew(
-    content: bytes, client: MlflowClient, worker: Callable[..., Poll], tmp_path: Path
+    content: bytes, mlflow: MlflowClient, worker: Callable[..., Poll], tmp_path: Path
 ) -> None:
-    make(client, "one")
+    make(mlflow, "one")
     poll = worker()
     poll.look(0)
     (tmp_path / "workers" / "registry.json").write_bytes(content)
@@ -213,9 +222,9 @@ def test_a_file_that_is_damaged_is_asked_for_anew(
 
 
 def test_without_a_disk_each_worker_asks_for_itself(
-    client: MlflowClient, counted: Counted, worker: Callable[..., Poll], tmp_path: Path
+    mlflow: MlflowClient, counted: Counted, worker: Callable[..., Poll], tmp_path: Path
 ) -> None:
-    make(client, "one")
+    make(mlflow, "one")
     (tmp_path / "file").write_text("no folder")
 
     found = [worker(folder=tmp_path / "file" / "workers").look(0) for _ in range(2)]
@@ -225,22 +234,22 @@ def test_without_a_disk_each_worker_asks_for_itself(
 
 
 def test_an_answer_of_before_a_worker_began_is_not_taken_for_its_registrys(
-    client: MlflowClient, counted: Counted, worker: Callable[..., Poll]
+    mlflow: MlflowClient, counted: Counted, worker: Callable[..., Poll]
 ) -> None:
-    make(client, "one")
+    make(mlflow, "one")
     worker().look(0)
-    make(client, "other")
+    make(mlflow, "other")
 
     assert len(worker().look(0).problems()) == 2
 
 
 def test_the_trouble_of_one_problem_is_that_of_no_other(
-    client: MlflowClient,
+    mlflow: MlflowClient,
     worker: Callable[..., Poll],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("bad", "good"):
-        make(client, name)
+        make(mlflow, name)
     find = Registry.find
 
     def broken(self: Registry, problem: str, number: int) -> Any:

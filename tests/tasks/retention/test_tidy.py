@@ -207,7 +207,7 @@ def test_the_number_of_a_version_that_was_removed_is_not_given_again(
 
     tidy("reviews")
 
-    assert client.create_model_version("reviews", "source").version == "4"
+    assert int(client.create_model_version("reviews", "source").version) == 4
     with closing(sqlite3.connect(client.tracking_uri.removeprefix("sqlite:///"))) as database:
         tags = database.execute("SELECT DISTINCT version FROM model_version_tags").fetchall()
         versions = database.execute("SELECT version FROM model_versions").fetchall()

@@ -198,7 +198,7 @@ def test_nothing_is_left_in_the_database_of_what_was_removed(
 def test_the_number_of_a_version_that_was_removed_is_not_given_again(
     write_problem: Callable[..., Problem], client: MlflowClient
 ) -> None:
-    write_problem(retention={"versions": 1})
+    write_problem(retention={"versions": 2})
     client.create_registered_model("reviews")
     for _ in range(3):
         client.create_model_version("reviews", "source", tags={"perennial.verdict": "kept"})

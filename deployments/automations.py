@@ -89,7 +89,7 @@ class _Told:
     @property
     def related(self) -> list[dict[str, str | list[str]]]:
         """What runs are related to of which they are told."""
-        deployments = {
+        deployments: dict[str, str | list[str]] = {
             "prefect.resource.role": "deployment",
             "prefect.resource.name": list(self.problems or ()),
         }

@@ -100,7 +100,8 @@ def save(
     documents = 0
     known = {problem.name: problem for problem in problems}
     # The prediction log is saved also where every problem has a MongoDB of its own.
-    for server, names in ({None: []} | by_server(settings, known)).items():
+    servers: dict[str | None, list[str]] = {None: [], **by_server(settings, known)}
+    for server, names in servers.items():
         is_embedded = server is None and settings.mongodb_uri is None
         with_its = is_embedded if with_documents is None else with_documents
         sources = {(known[name].source.database, known[name].source.collection) for name in names}

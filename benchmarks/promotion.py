@@ -87,8 +87,8 @@ GAINS = {
 ROUNDS = 4_000
 FEWER = 4
 CONFIDENCE = 0.95
-# Intervals of so many samples each tell their coverage to about two points.
-FEWER_FOR_COVERAGE = 10
+# Intervals of so many samples each tell their coverage to about three points.
+FEWER_FOR_COVERAGE = 20
 
 Floats = NDArray[np.float64]
 

@@ -43,6 +43,7 @@ from tasks.orchestration.steps import Steps
 from tasks.training.evaluate import Evaluation, evaluate
 from tasks.training.train import CandidateResult, choose
 from tasks.training.tune_threshold import decide
+from tasks.training.vectors import vectors_kept
 
 
 # Each candidate is fitted by a process of its own; more at once than processors gain nothing.
@@ -71,7 +72,10 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     with steps("ingest"):
         snapshot = ingest(spec).snapshot
     tags = RunTags(kind="experiment", snapshot_digest=snapshot.digest).as_tags()
-    with registry.run(spec.name, f"experiment {spec.name}", tags=tags) as run_id:
+    with (
+        vectors_kept(spec),
+        registry.run(spec.name, f"experiment {spec.name}", tags=tags) as run_id,
+    ):
         with steps("prepare"):
             dataset = prepare(counted(spec), snapshot)
             spec = dataset.specify(spec)

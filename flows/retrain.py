@@ -35,6 +35,7 @@ from tasks.training.preload import get_ready, load_candidates
 from tasks.training.register import register
 from tasks.training.train import choose, largest_first, train
 from tasks.training.tune_threshold import decide
+from tasks.training.vectors import vectors_kept
 
 
 @flow(name="retrain", flow_run_name="retrain {problem}")
@@ -82,9 +83,10 @@ def retrain(
             retraining = Retraining(ingested, steps.seconds)
         else:
             is_thorough = deployment.id is not None if thorough is None else thorough
-            retraining = _learn(
-                spec, ingested, registry, steps, urgent=urgent, thorough=is_thorough
-            )
+            with vectors_kept(spec):
+                retraining = _learn(
+                    spec, ingested, registry, steps, urgent=urgent, thorough=is_thorough
+                )
         report(spec, retraining)
         record("retrain", spec, gauges_of(retraining))
     return retraining

@@ -1,13 +1,15 @@
-"""Work on one thing while another is being made."""
+"""Work on one thing while another is being made, or between the steps of another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
+# Work that can be left after each step, and what comes of it.
+Steps = Generator[None, None, T]
 
 _END = object()
 
@@ -36,3 +38,13 @@ def beside(work: Callable[[], object]) -> Iterator[None]:
         done = thread.submit(work)
         yield
         done.result()
+
+
+def finish(steps: Steps[T]) -> T:
+    """Return what comes of work in steps, all of which are done now."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: T = end.value
+            return found

@@ -281,6 +281,16 @@ FLOWS = _by_name(
     _of_flow("perennial_newest_document_age_seconds", "Age of the newest document"),
     _of_flow("perennial_snapshot_age_seconds", "Age of the newest snapshot"),
     _of_flow("perennial_retraining_age_seconds", "Time since the last retraining"),
+    _of_flow(
+        "perennial_compared_answers",
+        "Logged answers that were compared with what the registered model says",
+        "version",
+    ),
+    _of_flow(
+        "perennial_skewed_answers",
+        "Logged answers that differ from what the registered model says",
+        "version",
+    ),
     _of_flow("perennial_recent_documents", "Documents that arrived since the snapshot"),
     _of_flow(
         "perennial_unusable_documents",

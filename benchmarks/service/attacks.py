@@ -5,7 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Attacked:
     closed : int
         How many of them the service has closed.
     longest : float
-        Seconds until it had closed the last one.
+        Seconds for which it kept one open at most.
     """
 
     opened: int
@@ -40,7 +40,7 @@ class Attacked:
 def heads(host: str, port: int) -> Attacked:
     """Send 22 MB of small headers, then one header of 50 MB, as long as anybody takes them."""
     small = (b"X-%07d: %s\r\n" % (number, b"v" * 40) for number in range(10**7))
-    return _joined(
+    return joined(
         [
             _send(host, port, small, SMALL_HEADERS_BYTES),
             _send(host, port, _pieces(b"X-Large: "), LARGE_HEADER_BYTES),
@@ -59,13 +59,13 @@ def silence(host: str, port: int) -> Attacked:
             client.sendall(_LINE + b"X-Slow: ")
             slow.append(client)
         client.setblocking(False)
-        waiting.register(client, selectors.EVENT_READ)
+        waiting.register(client, selectors.EVENT_READ, time.monotonic())
     closed, longest = 0, 0.0
     while waiting.get_map() and time.monotonic() - begin < _TIMEOUT_SECONDS:
         for key, _ in waiting.select(_TRICKLE_SECONDS):
             if _is_closed(key.fileobj):
                 waiting.unregister(key.fileobj)
-                closed, longest = closed + 1, time.monotonic() - begin
+                closed, longest = closed + 1, max(longest, time.monotonic() - key.data)
         for client in slow:
             with suppress(OSError):
                 client.send(b"x")
@@ -84,7 +84,7 @@ def repeat(name: str, host: str, port: int, seconds: float) -> Attacked:
     found: list[Attacked] = []
     while not found or time.monotonic() < end:
         found.append(ATTACKS[name](host, port))
-    return _joined(found)
+    return joined(found)
 
 
 def _send(host: str, port: int, pieces: Iterator[bytes], many: int) -> Attacked:
@@ -124,7 +124,8 @@ def _is_closed(client: object) -> bool:
     return True
 
 
-def _joined(found: list[Attacked]) -> Attacked:
+def joined(found: Sequence[Attacked]) -> Attacked:
+    """Return what became of the connections of several attacks."""
     return Attacked(
         sum(each.opened for each in found),
         sum(each.closed for each in found),

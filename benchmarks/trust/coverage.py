@@ -9,7 +9,9 @@ the positive class is; a second model is as good and mostly right about the same
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -71,17 +73,19 @@ def make_world(share: float, rng: np.random.Generator) -> World:
 
 def measure(rounds: int, seed: int) -> list[dict[str, Any]]:
     """Return a row for each share of positives and number of documents."""
-    rng, rows = np.random.default_rng(seed), []
-    for share in SHARES:
-        world = make_world(share, rng)
-        for documents in DOCUMENTS:
-            samples = [
-                world.sample(documents, rng)
-                for _ in track(range(rounds), f"{documents:,} documents, {share:.0%} positive")
-            ]
-            covered = dict(_single(world, samples, seed)) | dict(_paired(world, samples, seed))
-            rows.append({"positive": share, "documents": documents, **covered})
-    return rows
+    kinds = [(share, documents) for share in SHARES for documents in DOCUMENTS]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        rows = [pool.submit(measure_kind, *kind, rounds, seed) for kind in kinds]
+        return [row.result() for row in track(rows, "Intervals")]
+
+
+def measure_kind(share: float, documents: int, rounds: int, seed: int) -> dict[str, Any]:
+    """Return how often intervals hold the truth, of so many documents with a share of positives."""
+    rng = np.random.default_rng(seed)
+    world = make_world(share, rng)
+    samples = [world.sample(documents, rng) for _ in range(rounds)]
+    covered = dict(_single(world, samples, seed)) | dict(_paired(world, samples, seed))
+    return {"positive": share, "documents": documents, "rounds": rounds, **covered}
 
 
 def _single(
@@ -129,7 +133,7 @@ def show(rows: list[dict[str, Any]], slices: float) -> None:
     table.add_column("metric")
     for row in rows:
         table.add_column(f"{row['positive']:.0%} of {row['documents']:,}", justify="right")
-    for name in list(rows[0])[2:]:
+    for name in list(rows[0])[3:]:
         table.add_row(name, *(f"{row[name]:.1%}" for row in rows))
     Console(width=150).print(
         table, f"Some of {SLICES} slices of equal models is proved to be worse in {slices:.1%}."

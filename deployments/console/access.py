@@ -25,8 +25,10 @@ class RefusedError(Exception):
         self.status = status
 
 
-def require(request: Request, entries: Sequence[str], scope: str | None) -> Holder:
-    """Return the holder of a request's API key, after checking that the key has a scope.
+def require(
+    request: Request, entries: Sequence[str], scope: str | None, problem: str | None = None
+) -> Holder:
+    """Return the holder of a request's API key, after checking that it has a scope for a problem.
 
     Without a scope any valid key will do.
 
@@ -34,7 +36,7 @@ def require(request: Request, entries: Sequence[str], scope: str | None) -> Hold
     ------
     RefusedError
         If no key is configured, another page sends the request, or the key is missing, wrong or
-        without the scope.
+        without the scope or the problem.
     """
     if not entries:
         raise RefusedError(403, READ_ONLY)
@@ -48,6 +50,12 @@ def require(request: Request, entries: Sequence[str], scope: str | None) -> Hold
     if scope is not None and not holder.may(scope):
         raise RefusedError(
             403, f"This API key may not do that; its entry in CONSOLE_API_KEY_HASHES lacks {scope}."
+        )
+    if scope is not None and not holder.may(scope, problem):
+        raise RefusedError(
+            403,
+            f"This API key may not do that with {problem!r}; its entry in CONSOLE_API_KEY_HASHES "
+            "names other problems.",
         )
     return holder
 

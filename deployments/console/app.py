@@ -161,7 +161,7 @@ class Console:
 
         async def decide() -> dict[str, Any]:
             decision = await _decision(request)
-            holder = require(request, self._keys, SCOPES[decision.action])
+            holder = require(request, self._keys, SCOPES[decision.action], name)
             self._require_problem(name)
             outcome = await run_in_threadpool(carry_out, name, decision, holder)
             _log.info(

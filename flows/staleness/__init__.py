@@ -20,6 +20,7 @@ from tasks.training.staleness import (
     show_staleness,
     snapshots_of_ages,
 )
+from tasks.training.vectors import vectors_kept
 
 
 @flow(name="staleness", flow_run_name="staleness {problem}")
@@ -42,7 +43,10 @@ def staleness(problem: str = "sentiment") -> timedelta | None:
     newest, older = snapshots_of_ages(spec)
     name = candidate_of(spec, registry.production(spec.name))
     tags = RunTags(kind="staleness").as_tags()
-    with registry.run(spec.name, f"staleness {spec.name}", tags=tags) as run_id:
+    with (
+        vectors_kept(spec),
+        registry.run(spec.name, f"staleness {spec.name}", tags=tags) as run_id,
+    ):
         documents, aged = measure_staleness(spec, name, newest, older, run_id)
         lost = {f"lost.{each.age // timedelta(hours=1)}_hours": each.loss.value for each in aged}
         registry.log(run_id, metrics=lost)

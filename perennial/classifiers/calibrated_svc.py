@@ -31,7 +31,8 @@ class CalibratedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     degree : int
         Degree of the kernel "poly".
     folds : int
-        Folds of the out-of-fold outputs; fewer when a class has fewer samples.
+        Folds of the out-of-fold outputs; fewer when a class has fewer samples. The only sample of
+        a class counts twice.
 
     Attributes
     ----------
@@ -73,7 +74,7 @@ class CalibratedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If there is one class only, or one with a single sample.
+            If there is one class only.
         """
         features, labels = validate_data(self, X, y, accept_sparse="csr")
         check_classification_targets(labels)
@@ -81,11 +82,12 @@ class CalibratedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.classes_) < 2:
             only = str(self.classes_[0])
             raise ValueError(f"CalibratedSVC needs two classes or more, y has one class: {only!r}.")
-        if counts.min() < 2:
-            found = dict(zip(self.classes_.tolist(), counts.tolist(), strict=True))
-            raise ValueError(f"CalibratedSVC needs two samples of each class, it got {found}.")
+        # The only sample of a class stands in two folds: there is no other to judge it by.
+        single = np.flatnonzero(np.isin(labels, self.classes_[counts == 1]))
+        places = np.concatenate([np.arange(len(labels)), single])
+        features, labels = features[places], labels[places]
         machine = SVC(C=self.C, kernel=self.kernel, gamma=self.gamma, degree=self.degree)
-        folds = min(self.folds, int(counts.min()))
+        folds = min(self.folds, max(2, int(counts.min())))
         self.calibrated_ = CalibratedClassifierCV(machine, cv=folds, ensemble=False)
         self.calibrated_.fit(features, labels)
         return self

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from pydantic import ValidationError
 
@@ -15,6 +16,44 @@ from perennial.estimators import ESTIMATORS
 from perennial.estimators.base import Refusal
 
 Candidates = Mapping[str, Candidate | TabularCandidate]
+
+
+# The key of a validation's context that holds the fields that no model may learn from.
+FORBIDDEN = "forbidden"
+
+
+def check_forbidden(forbidden: Sequence[str], names: Fields, inputs: Iterable[str] | None) -> None:
+    """Refuse inputs that this machine forbids to all problems.
+
+    Slices, groups and labels may be such fields: a model does not learn from them, and whether it
+    is as good for everybody is asked by slices.
+
+    Parameters
+    ----------
+    forbidden : sequence of str
+        Patterns as of names of files. Each is compared with the path of a field and with its last
+        part, and upper and lower case are the same.
+    names : Fields
+        What the problem calls its own fields.
+    inputs : iterable of str, optional
+        The fields of its records; none where it reads a text.
+
+    Raises
+    ------
+    CrossReferenceError
+        If an input is forbidden.
+    """
+    places = (
+        {names.text: ("source", "fields", "text")}
+        if inputs is None
+        else {name: ("inputs", name) for name in inputs}
+    )
+    for name, location in places.items():
+        spellings = (name.casefold(), name.casefold().rpartition(".")[2])
+        for pattern in forbidden:
+            if any(fnmatchcase(spelling, pattern.casefold()) for spelling in spellings):
+                problem = f"is the field {name!r}, which FORBIDDEN_FIELDS forbids by {pattern!r}"
+                raise CrossReferenceError(location, problem, "let the model learn without it")
 
 
 def check_paths(names: Fields, inputs: Iterable[str] | None) -> None:

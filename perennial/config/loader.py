@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from perennial.config.checks import FORBIDDEN
 from perennial.config.errors import CrossReferenceError, invalid_value, join_names, shorten
 from perennial.config.problem import Problem
 from perennial.config.sections.candidates import Candidate, TabularCandidate
@@ -17,6 +18,7 @@ from perennial.errors import ProblemError
 from perennial.formats import PROBLEM_FILE, too_new
 from perennial.gates.base import READ_FILE
 from perennial.gates.cases import LABELS
+from perennial.settings import get_settings
 
 M = TypeVar("M", bound=BaseModel)
 # How pydantic names the branches of a union, which a location in a file does not have.
@@ -102,7 +104,8 @@ def load_problem(path: Path, *, folder: Path | None = None) -> Problem:
         return _validate(schema, file, _read(file), context=known_labels)
 
     named = {"name": path.stem, **document}
-    return _validate(Problem, path, document, named, context={READ_FILE: read_file})
+    context = {READ_FILE: read_file, FORBIDDEN: get_settings().forbidden_fields}
+    return _validate(Problem, path, document, named, context=context)
 
 
 def how_to_change(path: Path, *location: str) -> str:

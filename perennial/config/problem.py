@@ -22,8 +22,10 @@ from perennial import paths
 from perennial.config.answering.abstain import Abstain
 from perennial.config.answering.examples import Examples, wrong_examples
 from perennial.config.checks import (
+    FORBIDDEN,
     check_candidates,
     check_estimators,
+    check_forbidden,
     check_grid,
     check_paths,
     check_spaces,
@@ -38,6 +40,7 @@ from perennial.config.sections.gates import Gates
 from perennial.config.sections.labels import check_labels, check_merged_labels
 from perennial.config.sections.monitoring import Monitoring
 from perennial.config.sections.preparation import Preparation
+from perennial.config.sections.redact import Redact
 from perennial.config.sections.retention import Retention
 from perennial.config.sections.rollout import Rollout
 from perennial.config.sections.schedule import Schedule
@@ -80,6 +83,9 @@ class Problem(Schema):
         default=None, min_length=1, description="the fields of tabular documents; absent for texts"
     )
     limits: Limits = Limits()
+    redact: Redact | None = Field(
+        default=None, description="what is taken out of texts before they are stored or learned"
+    )
     feedback: FeedbackRules = FeedbackRules()
     split: Split = Split()
     holdout: Share = 0.2
@@ -172,6 +178,11 @@ class Problem(Schema):
                 if paths.collision((given, name)):
                     raise invalid_value(("inputs", given), given, "a field that holds nothing else")
         check_paths(fields, self.inputs)
+        return self
+
+    @model_validator(mode="after")
+    def _learns_from_nothing_forbidden(self, info: ValidationInfo) -> Self:
+        check_forbidden((info.context or {}).get(FORBIDDEN, ()), self.source.fields, self.inputs)
         return self
 
     @model_validator(mode="after")
@@ -334,7 +345,7 @@ _ONLY_FOR_TEXTS: Mapping[tuple[str, ...], Callable[[Problem], Schema | None]] = 
 }
 
 
-_ADDED_LATER = ("split", "rare_labels", "merge_labels")
+_ADDED_LATER = ("split", "rare_labels", "merge_labels", "redact")
 # Parts of a file that say nothing about what a retraining makes.
 _SHAPES_NOTHING: dict[str, IncEx | bool] = {
     "abstain": True,

@@ -112,6 +112,8 @@ def reading_digest(problem: Problem, identity: int) -> str:
     if inputs.fields is not None and set(inputs.required) != set(inputs.fields):
         # Problems that require every field read as they did when there was no other way.
         said["required"] = inputs.required
+    if problem.redact is not None:
+        said["redact"] = problem.redact.model_dump()
     return digest(json.dumps(said, sort_keys=True, default=str).encode()).hex()
 
 
@@ -334,10 +336,13 @@ def _unusable(
 ) -> dict[str, object]:
     created_at = paths.read(document, problem.source.fields.created_at)
     raw = json_util.dumps(document, json_options=json_util.RELAXED_JSON_OPTIONS)
+    reason = str(error)
+    if problem.redact is not None:
+        raw, reason = problem.redact.text(raw), problem.redact.text(reason)
     return {
         "code": error.code.value,
         "field": error.field,
-        "reason": str(error),
+        "reason": reason,
         "raw": raw[:_RAW_CHARACTERS].encode("utf-8", "replace").decode(),
         "created_at": created_at if isinstance(created_at, datetime) else None,
         "source": None,

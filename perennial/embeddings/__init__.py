@@ -1,1 +1,1 @@
-"""Texts as the mean vector of their words, from weights that a package brings."""
+"""Texts as vectors, from weights that a package brings or that lie in a folder."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from perennial.errors import OutsideError
-from perennial.packages.extras import missing_for
+from perennial.packages.extras import folder_of, missing_for
+from perennial.text.tokens import Tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -43,10 +44,25 @@ class StaticVectors:
         Of the files of both.
     """
 
+    width = WIDTH
+
     def __init__(self, weights: NDArray[np.float16], tokenizer: Tokenizer, digest: str) -> None:
         self.digest = digest
         self._weights, self._tokenizer = weights, tokenizer
         self._known: dict[str, tuple[NDArray[np.float32], int]] = {}
+
+    def of_texts(self, tokens: Tokens) -> NDArray[np.float64]:
+        """Return the mean vector of the words of each text; see `Encoder`."""
+        used, ids = np.unique(tokens.ids, return_inverse=True)
+        sums, parts = self.of_words([tokens.vocabulary[each] for each in used.tolist()])
+        shape = (len(tokens), len(used))
+        ones = np.ones(len(ids), np.float32)
+        of_words = sparse.csr_array((ones, ids, tokens.offsets), shape=shape)
+        # Divided in float64: the same whichever other documents are in the call.
+        total = np.asarray(of_words @ sums, np.float64) / np.maximum(of_words @ parts, 1)[:, None]
+        lengths = np.linalg.norm(total, axis=1, keepdims=True)
+        found: NDArray[np.float64] = total / np.where(lengths > 0, lengths, 1.0)
+        return found
 
     def of_words(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the sum of the vectors of each word's parts, and how many parts it has.
@@ -100,9 +116,7 @@ def static_vectors() -> StaticVectors:
     from safetensors.numpy import load
     from tokenizers import Tokenizer
 
-    spec = find_spec(_PACKAGE)
-    assert spec is not None
-    folder = Path((spec.submodule_search_locations or [""])[0])
+    folder = folder_of(_PACKAGE)
     weights, tokenizer = (folder / _WEIGHTS).read_bytes(), (folder / _TOKENIZER).read_bytes()
     digest = hashlib.sha256(weights)
     digest.update(tokenizer)

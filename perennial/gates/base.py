@@ -95,6 +95,27 @@ class DecisionFloor(Protocol):
         """Whether the whole interval is above the floor."""
 
 
+@dataclass(frozen=True)
+class FitEnd:
+    """How a fit ended.
+
+    Attributes
+    ----------
+    used : int
+        The most iterations that any part of the model has used.
+    limit : int or None
+        How many that part could have used; None for a model that is not fitted by iterations.
+    """
+
+    used: int
+    limit: int | None
+
+    @property
+    def converged(self) -> bool:
+        """Whether the fit ended before its iterations were over."""
+        return self.limit is None or self.used < self.limit
+
+
 @dataclass(frozen=True, eq=False)
 class ModelOnHoldout:
     """The challenger's model, and the holdout on which it is evaluated.
@@ -113,6 +134,8 @@ class ModelOnHoldout:
         Metrics of these predictions.
     floor : DecisionFloor or None
         Floor of the model's threshold, if the problem asks for one.
+    fit_end : FitEnd or None
+        How the model's fit ended; None if nobody knows.
     """
 
     model: Any
@@ -121,6 +144,7 @@ class ModelOnHoldout:
     predictions: Predictions
     metrics: Mapping[MetricName, Interval]
     floor: DecisionFloor | None = None
+    fit_end: FitEnd | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
+from perennial.concurrency import Steps, finish
 from perennial.inference.contribution import Contribution, Explanation
 from perennial.inference.occlusion import occlude_words
 from perennial.inference.warnings import InputWarning, warnings_of
@@ -93,6 +94,15 @@ class Predictor(Protocol):
         """Return what `explain` does, with what is missing so that it adds up."""
         ...
 
+    def explanation_in_steps(
+        self, text: Any, label: str, limit: int | None = 20
+    ) -> Steps[Explanation]:
+        """Do what `explanation` does, so that others can be answered between two steps.
+
+        No step is much more work than the probabilities of one input.
+        """
+        ...
+
 
 class DecidingPredictor(ABC):
     """The labels that a model gives for its probabilities."""
@@ -126,9 +136,15 @@ class DecidingPredictor(ABC):
         """Return what moves the decision on this input most; see `Predictor`."""
         return list(self.explanation(text, label, limit).contributions)
 
-    @abstractmethod
     def explanation(self, text: Any, label: str, limit: int | None = 20) -> Explanation:
         """Return what moves the decision on this input, and from where; see `Predictor`."""
+        return finish(self.explanation_in_steps(text, label, limit))
+
+    @abstractmethod
+    def explanation_in_steps(
+        self, text: Any, label: str, limit: int | None = 20
+    ) -> Steps[Explanation]:
+        """Do what `explanation` does, step by step; see `Predictor`."""
 
     @abstractmethod
     def assess(self, inputs: Sequence[Any]) -> Assessment:
@@ -155,10 +171,12 @@ class PipelinePredictor(DecidingPredictor):
         known = recognised(self._model, inputs)
         return Assessment(self.probabilities(inputs), warnings_of(known), known)
 
-    def explanation(self, text: Any, label: str, limit: int | None = 20) -> Explanation:
+    def explanation_in_steps(
+        self, text: Any, label: str, limit: int | None = 20
+    ) -> Steps[Explanation]:
         """Return what changes without each word; see `perennial.inference.occlusion`."""
         position = require_class(label, self.classes)
-        found, score = occlude_words(text, position, self.probabilities)
+        found, score = yield from occlude_words(text, position, self.probabilities)
         return Explanation.of(found, score - sum(each.contribution for each in found), limit)
 
 

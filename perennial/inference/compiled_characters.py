@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import probabilities_of
+from perennial.concurrency import Steps
 from perennial.estimators.base import next_class
 from perennial.inference.base import (
     Assessment,
@@ -28,7 +29,7 @@ from perennial.inference.contribution import Explanation
 from perennial.inference.warnings import warnings_of
 from perennial.text.characters import CharacterCounter, ngrams_of
 from perennial.text.normalizer import Normalizer
-from perennial.text.token_offsets import Located, locate
+from perennial.text.token_offsets import Located, locate_in_steps
 from perennial.text.words_and_characters import WordAndCharacterCounter
 
 _NONE = np.empty(0, np.int64)
@@ -92,18 +93,20 @@ class CharacterVocabulary:
         """Return the column of an n-gram."""
         return self._columns.get(ngram, self.nothing)
 
-    def located(self, each: Located) -> Iterator[Occurrence]:
-        """Yield the n-grams of a token that are features, with their places in the text."""
+    def located(self, each: Located) -> Iterator[Occurrence | None]:
+        """Yield the n-grams of a token with their places in the text; None for no feature."""
         # A token that was changed on its way has n-grams of no place but its own.
         moves = each.end - each.start != len(each.token)
         shortest, longest = self._lengths
         for length in range(shortest, longest + 1):
             for start, ngram in enumerate(ngrams_of(each.token, length, length), length == 1):
                 column = self.column(ngram)
-                if column != self.nothing:
-                    first = each.start if moves else each.start + max(start - 1, 0)
-                    last = each.end if moves else min(each.start + start - 1 + length, each.end)
-                    yield Occurrence(column, ngram, ((first, last),))
+                if column == self.nothing:
+                    yield None
+                    continue
+                first = each.start if moves else each.start + max(start - 1, 0)
+                last = each.end if moves else min(each.start + start - 1 + length, each.end)
+                yield Occurrence(column, ngram, ((first, last),))
 
     def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return values of the counter's features as values of columns, 0 for all others."""
@@ -146,12 +149,16 @@ class CompiledCharacterPredictor(DecidingPredictor):
         known = [known for _, known in answers]
         return Assessment(rows.reshape(len(answers), len(self.classes)), warnings_of(known), known)
 
-    def explanation(self, text: str, label: str, limit: int | None = 20) -> Explanation:
-        """Return what moves the decision; see `CompiledTextPredictor.explanation`."""
+    def explanation_in_steps(
+        self, text: str, label: str, limit: int | None = 20
+    ) -> Steps[Explanation]:
+        """Return what moves the decision; see `CompiledTextPredictor.explanation_in_steps`."""
         position = require_class(label, self.classes)
-        occurrences = self._occurrences(locate(self._normalizer, text))
         rival = self._rival(text, position)
-        return explained(self._weights, occurrences, position, rival, limit)
+        yield
+        tokens = yield from locate_in_steps(self._normalizer, text)
+        occurrences = self._occurrences(tokens)
+        return (yield from explained(self._weights, occurrences, position, rival, limit))
 
     def baseline(self, label: str, text: str = "") -> float:
         """Return the log-odds of a label without any feature, against the next class of a text."""
@@ -175,7 +182,7 @@ class CompiledCharacterPredictor(DecidingPredictor):
         row = probabilities_of(self._weights.summed(occurrences), self._weights.link)
         return row, sum(each.knows for each in found) / max(len(found), 1)
 
-    def _occurrences(self, tokens: Sequence[Located]) -> Iterator[Occurrence]:
+    def _occurrences(self, tokens: Sequence[Located]) -> Iterator[Occurrence | None]:
         if self._vocabulary.words is not None:
             yield from word_occurrences(self._vocabulary.words, tokens)
         for each in tokens:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import probabilities_of
+from perennial.concurrency import Steps
 from perennial.inference.base import (
     Assessment,
     DecidingPredictor,
@@ -23,13 +24,15 @@ from perennial.inference.base import (
     require_several,
 )
 from perennial.inference.compiled_linear import Memo, Vocabulary, Weights, WordWeights
-from perennial.inference.contribution import Contribution, Explanation
+from perennial.inference.contribution import MOST_SPANS, Contribution, Explanation
 from perennial.inference.warnings import warnings_of
 from perennial.text.normalizer import Normalizer
-from perennial.text.token_offsets import Located, locate
+from perennial.text.token_offsets import Located, locate_in_steps
 
 # So many texts are handled together, so that temporary memory does not grow with their number.
 _BLOCK = 128
+# So many features, or what could be one, are looked at in one step of an explanation.
+_STEP = 2_048
 
 
 class CompiledTextPredictor(DecidingPredictor):
@@ -90,7 +93,9 @@ class CompiledTextPredictor(DecidingPredictor):
         found = np.array(rows, np.float64).reshape(len(rows), len(self.classes))
         return Assessment(found, warnings_of(known), known)
 
-    def explanation(self, text: str, label: str, limit: int | None = 20) -> Explanation:
+    def explanation_in_steps(
+        self, text: str, label: str, limit: int | None = 20
+    ) -> Steps[Explanation]:
         """Return what moves the decision on this text most; see `Predictor`.
 
         All contributions and the `baseline` add up to the log-odds of the label, calibrated if the
@@ -99,8 +104,10 @@ class CompiledTextPredictor(DecidingPredictor):
         """
         position = require_class(label, self.classes)
         rival = self._weights.rival(self._ids(text), position)
-        occurrences = self._occurrences(locate(self._normalizer, text))
-        return explained(self._weights, occurrences, position, rival, limit)
+        yield
+        tokens = yield from locate_in_steps(self._normalizer, text)
+        occurrences = word_occurrences(self._vocabulary, tokens)
+        return (yield from explained(self._weights, occurrences, position, rival, limit))
 
     def baseline(self, label: str, text: str = "") -> float:
         """Return the log-odds of a label without any word, against the next class of a text."""
@@ -114,9 +121,6 @@ class CompiledTextPredictor(DecidingPredictor):
     def _ids(self, text: str) -> list[int]:
         words = self._normalizer.raw_words(text)
         return list(chain.from_iterable(map(self._memo.__getitem__, words)))
-
-    def _occurrences(self, tokens: Sequence[Located]) -> Iterator[Occurrence]:
-        return word_occurrences(self._vocabulary, tokens)
 
 
 class Occurrence(NamedTuple):
@@ -139,39 +143,59 @@ class Occurrence(NamedTuple):
 
 def explained(
     weights: Weights,
-    occurrences: Iterable[Occurrence],
+    occurrences: Iterable[Occurrence | None],
     position: int,
     rival: int,
     limit: int | None,
-) -> Explanation:
-    """Return what the features of a text contribute to a class against another."""
+) -> Steps[Explanation]:
+    """Return what the features of a text contribute to a class against another.
+
+    Parameters
+    ----------
+    weights : Weights
+        Of the model.
+    occurrences : iterable of Occurrence or None
+        Wherever a feature is in the text; None for what could be one, as it is work as well.
+    position, rival : int
+        The classes.
+    limit : int or None
+        How many contributions at most; None means all.
+    """
     features: dict[int, str] = {}
     places: dict[int, list[tuple[int, int]]] = {}
     counts: Counter[int] = Counter()
-    for each in occurrences:
+    for number, each in enumerate(occurrences, 1):
+        if not number % _STEP:
+            yield
+        if each is None:
+            continue
         features[each.column] = each.feature
-        places.setdefault(each.column, []).extend(each.spans)
+        known = places.setdefault(each.column, [])
+        if len(known) < MOST_SPANS:
+            known.extend(each.spans)
         counts[each.column] += 1
     values = weights.values(counts)
-    found = [
-        Contribution(
-            feature,
-            weights.towards(position, rival, column) * values[column],
-            tuple(dict.fromkeys(places[column])),
-        )
-        for column, feature in features.items()
-    ]
+    found: list[Contribution] = []
+    for column, feature in features.items():
+        if not len(found) % _STEP:
+            yield
+        contribution = weights.towards(position, rival, column) * values[column]
+        found.append(Contribution(feature, contribution, tuple(dict.fromkeys(places[column]))))
     return Explanation.of(found, weights.baseline(position, rival), limit)
 
 
-def word_occurrences(vocabulary: Vocabulary, tokens: Sequence[Located]) -> Iterator[Occurrence]:
-    """Yield each word and pair of words that is a feature, wherever it occurs."""
+def word_occurrences(
+    vocabulary: Vocabulary, tokens: Sequence[Located]
+) -> Iterator[Occurrence | None]:
+    """Yield each word and pair of words that is a feature, wherever it occurs; None for others."""
     ids = [vocabulary.unigram(each.token) for each in tokens]
     for column, each in zip(ids, tokens, strict=True):
-        if vocabulary.is_feature(column):
-            yield Occurrence(column, each.token, ((each.start, each.end),))
+        is_feature = vocabulary.is_feature(column)
+        yield Occurrence(column, each.token, ((each.start, each.end),)) if is_feature else None
     pairs = vocabulary.pairs(np.array(ids, np.int64)).tolist()
     for column, (first, second) in zip(pairs, pairwise(tokens), strict=True):
-        if vocabulary.is_feature(column):
-            spans = ((first.start, first.end), (second.start, second.end))
-            yield Occurrence(column, f"{first.token} {second.token}", spans)
+        if not vocabulary.is_feature(column):
+            yield None
+            continue
+        spans = ((first.start, first.end), (second.start, second.end))
+        yield Occurrence(column, f"{first.token} {second.token}", spans)

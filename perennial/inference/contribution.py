@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+# More of the places of one feature make an explanation larger, and tell nobody more.
+MOST_SPANS = 200
+
 
 @dataclass(frozen=True)
 class Contribution:
@@ -21,7 +24,8 @@ class Contribution:
     contribution : float
         In log-odds, but of a tree or forest in probability; positive is towards the label.
     spans : tuple of (start, end)
-        Positions of the feature in the text as it was sent, in code points; empty for a field.
+        Positions of the feature in the text as it was sent, in code points; empty for a field. Of
+        those of a feature that a text has often, the first `MOST_SPANS` are enough.
     """
 
     feature: str

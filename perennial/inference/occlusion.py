@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.concurrency import Steps
 from perennial.inference.contribution import Contribution
 
 Floats = NDArray[np.float64]
@@ -21,6 +22,8 @@ Span = tuple[int, int]
 
 # So many parts of a text are left out, one after the other: of longer ones several words at once.
 _MOST_PARTS = 128
+# So many characters are scored in one step, and one text at least.
+_STEP_CHARACTERS = 200_000
 # Words, and single characters of scripts without spaces between words.
 _WORD = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
@@ -53,7 +56,7 @@ def against_next(probabilities: Floats, position: int) -> Floats:
 
 def occlude_words(
     text: str, position: int, estimate: Callable[[Sequence[str]], Floats]
-) -> tuple[list[Contribution], float]:
+) -> Steps[tuple[list[Contribution], float]]:
     """Return what the words of a text contribute to a class, and the log-odds of the whole.
 
     Parameters
@@ -66,8 +69,15 @@ def occlude_words(
         Returns the probabilities of texts, shape (n_texts, n_classes).
     """
     parts = _parts(text)
-    texts = [text, *(_without(text, spans) for _, spans in parts)]
-    odds = against_next(estimate(texts), position)
+    yield
+    rows: list[Floats] = []
+    at_once = max(1, _STEP_CHARACTERS // max(len(text), 1))
+    for start in range(0, 1 + len(parts), at_once):
+        some = range(start, min(start + at_once, 1 + len(parts)))
+        # None of the parts is left out of the first.
+        rows.append(estimate([_without(text, parts[row - 1][1] if row else ()) for row in some]))
+        yield
+    odds = against_next(np.concatenate(rows), position)
     found = [
         Contribution(word, float(odds[0] - without), spans)
         for (word, spans), without in zip(parts, odds[1:], strict=True)
@@ -101,7 +111,7 @@ def occlude_fields(
     fields: Sequence[str],
     position: int,
     estimate: Callable[[Any], Floats],
-) -> tuple[dict[str, float], float]:
+) -> Steps[tuple[dict[str, float], float]]:
     """Return what the fields of a record contribute to a class, and the log-odds of the whole.
 
     Parameters
@@ -122,4 +132,5 @@ def occlude_fields(
         odds = against_next(estimate(rows(some)), position)
         score = float(odds[0])
         found |= {name: float(score - odd) for name, odd in zip(some, odds[1:], strict=True)}
+        yield
     return found, score

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import linear_form, probabilities_of
 from perennial.classifiers.threshold_classifier import unwrapped
+from perennial.concurrency import Steps
 from perennial.encoders.blocks import Matrix
 from perennial.estimators import spec_of
 from perennial.estimators.base import towards
@@ -143,20 +144,22 @@ class TabularPredictor(PipelinePredictor):
                 fields = [fields[place] for place in origins]
         return fields
 
-    def explanation(self, text: Any, label: str, limit: int | None = 20) -> Explanation:
+    def explanation_in_steps(
+        self, text: Any, label: str, limit: int | None = 20
+    ) -> Steps[Explanation]:
         """Return what moves the decision on this record, and from where; see `Predictor`."""
         position = require_class(label, self.classes)
-        sums, baseline = self._contributions(text, position)
+        sums, baseline = yield from self._contributions(text, position)
         found = [Contribution(field, value, ()) for field, value in sums.items()]
         return Explanation.of(found, baseline, limit)
 
     def _contributions(
         self, record: Mapping[str, Any], position: int
-    ) -> tuple[dict[str, float], float]:
+    ) -> Steps[tuple[dict[str, float], float]]:
         """Return what each field contributes, and the baseline."""
         spec = self._spec
         if self._form is None and (spec is None or spec.contributions is None):
-            return self._occluded(record, position)
+            return (yield from self._occluded(record, position))
         row = self._prepare([record])
         sums = dict.fromkeys(self._reader.fields, 0.0)
         columns, values = _entries(row)
@@ -176,13 +179,17 @@ class TabularPredictor(PipelinePredictor):
             sums[fields[column]] += value
         return sums, baseline
 
-    def _occluded(self, record: Mapping[str, Any], position: int) -> tuple[dict[str, float], float]:
+    def _occluded(
+        self, record: Mapping[str, Any], position: int
+    ) -> Steps[tuple[dict[str, float], float]]:
         encoded = self._encoder.transform(self._reader.transform([record]))
 
         def rows(fields: Sequence[str]) -> Matrix:
             return self._finish(self._encoder.without(encoded, fields))
 
-        found, score = occlude_fields(rows, list(self._reader.fields), position, self._estimate)
+        found, score = yield from occlude_fields(
+            rows, list(self._reader.fields), position, self._estimate
+        )
         return found, score - sum(found.values())
 
 

@@ -21,6 +21,7 @@ from perennial.text.scripts import count_words
 
 if TYPE_CHECKING:
     from perennial.config.problem import Problem
+    from perennial.config.sections.redact import Redact
 
 
 class Inputs(Protocol):
@@ -86,12 +87,50 @@ class Inputs(Protocol):
 
 
 def inputs_of(problem: Problem) -> Inputs:
-    """Return the kind of input that a problem has."""
+    """Return the kind of input that a problem has; texts are redacted where it asks for that."""
+    inputs = _inputs_of(problem)
+    return inputs if problem.redact is None else RedactedInputs(inputs, problem.redact)
+
+
+def _inputs_of(problem: Problem) -> Inputs:
     if problem.inputs is None:
         return TextInputs(problem)
     fields = {name: spec.kind for name, spec in problem.inputs.items()}
     required = [name for name, spec in problem.inputs.items() if spec.required]
     return TabularInputs(fields, required)
+
+
+class RedactedInputs:
+    """Inputs without what must not be stored.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        The inputs as they are.
+    redact : Redact
+        What is taken out of their texts.
+    """
+
+    def __init__(self, inputs: Inputs, redact: Redact) -> None:
+        self._inputs, self._redact = inputs, redact
+        self.column, self.names = inputs.column, inputs.names
+        self.fields, self.required = inputs.fields, inputs.required
+
+    def read(self, document: Mapping[str, Any], *, limited: bool = True) -> Any:
+        """Return the input of a document, redacted; see `Inputs.read`."""
+        return self._redact.apply(self._inputs.read(document, limited=limited))
+
+    def content_hash(self, value: Any, version: int = FIRST_IDENTITY) -> bytes:
+        """Return the identity of an input."""
+        return self._inputs.content_hash(value, version)
+
+    def content_hashes(self, column: pa.Array, version: int) -> pa.FixedSizeBinaryArray:
+        """Return the identities of inputs."""
+        return self._inputs.content_hashes(column, version)
+
+    def write(self, value: Any) -> dict[str, Any]:
+        """Return the fields of a document."""
+        return self._inputs.write(value)
 
 
 class TextInputs:

@@ -316,15 +316,16 @@ class FieldEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class FieldScaler(StandardScaler):  # type: ignore[misc]
-    """Standardise columns, and keep them within the numbers that models take.
+    """Standardise numbers, and keep them within those that models take.
 
+    Indicators stay 0 and 1: standardised, a rare category would weigh more than a number does.
     Training has seen some of a column; a number far beyond them is still a number once it is
     scaled, and still answered.
 
     Parameters
     ----------
     dense : int or None
-        How many leading columns of a sparse matrix hold numbers; the others stay as they are.
+        How many leading columns hold numbers; the others stay as they are. None stands for all.
     """
 
     def __init__(self, *, dense: int | None = None) -> None:
@@ -337,7 +338,7 @@ class FieldScaler(StandardScaler):  # type: ignore[misc]
 
     def fit(self, X: Matrix, y: object = None, sample_weight: object = None) -> FieldScaler:
         """Learn mean and deviation of the columns."""
-        numbers = self._numbers(X)
+        numbers = leading(X, X.shape[1] if self.dense is None else self.dense)
         if numbers.shape[1]:
             super().fit(numbers, y, sample_weight)
         else:
@@ -347,14 +348,14 @@ class FieldScaler(StandardScaler):  # type: ignore[misc]
 
     def transform(self, X: Matrix, copy: bool | None = None) -> Matrix:
         """Return the scaled matrix, shape (n_documents, n_columns)."""
-        numbers = self._numbers(X)
+        # As many as were fitted: older models scaled all columns of a dense matrix.
+        numbers = leading(X, len(self.mean_))
         with np.errstate(over="ignore"):
             scaled = (numbers - self.mean_) / self.scale_
         scaled = np.clip(scaled, -LARGEST, LARGEST, out=scaled)
-        return with_leading(X, scaled) if sparse.issparse(X) else scaled
-
-    def _numbers(self, matrix: Matrix) -> Floats:
-        return leading(matrix, self.dense or 0) if sparse.issparse(matrix) else matrix
+        if sparse.issparse(X):
+            return with_leading(X, scaled)
+        return np.hstack([scaled, X[:, len(self.mean_) :]])
 
 
 def fields_of(model: Pipeline) -> dict[str, FieldKind] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.metrics.evaluation.metric import Metric
-from perennial.metrics.evaluation.rankings import mean_of_known
+from perennial.metrics.evaluation.rankings import by_score, mean_of_known
 
 if TYPE_CHECKING:
     from perennial.metrics.evaluation.counting import Counts
@@ -23,13 +23,11 @@ def _area(ranking: Ranking, counts: Counts) -> Floats:
     """Return the mean, over the documents of the class, of the precision down to each of them."""
     import numpy as np
 
-    counts = counts.take(ranking.order, axis=1)
-    right = np.add.reduceat(counts * ranking.positive, ranking.starts, axis=1)
-    given = np.add.reduceat(counts, ranking.starts, axis=1)
-    found, asked = (np.cumsum(each[:, ::-1], axis=1)[:, ::-1] for each in (right, given))
+    right, given = by_score(ranking, counts)
+    found, asked = (np.cumsum(each[::-1], axis=0)[::-1] for each in (right, given))
     precision = np.divide(found, asked, out=np.zeros_like(found), where=asked > 0)
     with np.errstate(invalid="ignore"):
-        areas: Floats = (right * precision).sum(axis=1) / right.sum(axis=1)
+        areas: Floats = np.einsum("sr,sr->r", right, precision) / right.sum(axis=0)
     return areas
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.metrics.evaluation.metric import Metric
-from perennial.metrics.evaluation.rankings import mean_of_known
+from perennial.metrics.evaluation.rankings import by_score, mean_of_known
 
 if TYPE_CHECKING:
     from perennial.metrics.evaluation.counting import Counts
@@ -20,15 +20,14 @@ def _area(ranking: Ranking, counts: Counts) -> Floats:
     """Return the share of pairs (positive, negative) in the right order; ties count half."""
     import numpy as np
 
-    counts = counts.take(ranking.order, axis=1)
-    above = np.add.reduceat(counts * ranking.positive, ranking.starts, axis=1)
+    above, given = by_score(ranking, counts)
     # Whole numbers: nothing is lost by taking one from the other.
-    below = np.add.reduceat(counts, ranking.starts, axis=1) - above
-    before = np.cumsum(below, axis=1) - below / 2
-    pairs = above.sum(axis=1) * below.sum(axis=1)
+    below = given - above
+    before = np.cumsum(below, axis=0) - below / 2
+    pairs = above.sum(axis=0) * below.sum(axis=0)
     # Without documents on both sides of the ranking there is no pair, and no area.
     with np.errstate(invalid="ignore"):
-        areas: Floats = (above * before).sum(axis=1) / pairs
+        areas: Floats = np.einsum("sr,sr->r", above, before) / pairs
     return areas
 
 

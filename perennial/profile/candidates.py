@@ -27,6 +27,11 @@ _FEW_ROWS, _MANY_ROWS = 5_000, 50_000
 _FEW_LABELS, _SOME_LABELS = 2, 20
 _SVM_ROWS = 2_000
 _LANGUAGE = "English"
+# Measured: vectors of sentences take 0.25 to 0.8 ms on a processor for each part of a word, so 14
+# ms for a question of ten words on a slow one. A first retraining may spend two minutes on them.
+_SECONDS = 120.0
+_SECONDS_OF_A_PART = 0.0005
+_PARTS_OF_A_WORD, _PARTS_OF_A_TEXT, _MOST_PARTS = 1.3, 2, 128
 
 
 def candidates_for(findings: Findings) -> Candidates:
@@ -37,9 +42,19 @@ def candidates_for(findings: Findings) -> Candidates:
     text = findings.text
     if text is None:
         return _of_records_with_texts() if has_texts else _of_records(rows)
-    # The vectors that come with the extra know little of other languages.
-    embeddings = text.language == _LANGUAGE and not missing_for("embeddings")
-    return _of_texts(labels, rows, words=_are_words_counted(findings), embeddings=embeddings)
+    embedding = _embedding_for(text, rows)
+    return _of_texts(labels, rows, words=_are_words_counted(findings), embedding=embedding)
+
+
+def _embedding_for(text: TextFindings, rows: int) -> str | None:
+    """Return the vectors that suit some texts, of those that are installed."""
+    # What comes with the extras knows little of other languages.
+    if text.language != _LANGUAGE or rows >= _MANY_ROWS:
+        return None
+    parts = min(text.words * _PARTS_OF_A_WORD + _PARTS_OF_A_TEXT, _MOST_PARTS)
+    if rows * parts * _SECONDS_OF_A_PART <= _SECONDS and not missing_for("sentences"):
+        return "sentence"
+    return None if missing_for("embeddings") else "static"
 
 
 def steps_for(text: TextFindings) -> dict[str, Any]:
@@ -60,7 +75,7 @@ def _are_words_counted(findings: Findings) -> bool:
     return choose_analyzer(pa.array(texts, pa.large_string())).analyzer == "words"
 
 
-def _of_texts(labels: int, rows: int, *, words: bool, embeddings: bool) -> Candidates:
+def _of_texts(labels: int, rows: int, *, words: bool, embedding: str | None) -> Candidates:
     pairs = {"analyzer": "auto", "bigrams": True, "min_documents": 2 if rows < _MANY_ROWS else 3}
     found: Candidates = {}
     if labels <= _SOME_LABELS:
@@ -77,8 +92,9 @@ def _of_texts(labels: int, rows: int, *, words: bool, embeddings: bool) -> Candi
         # Groups of characters see what few examples of each label have in common.
         pairs["analyzer"] = "both"
         found["svm-both"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs)
-    if embeddings and rows < _MANY_ROWS:
-        found["embedded"] = _tfidf("linear_svm", {"estimator__C": 0.5}, **pairs, embedding="static")
+    if embedding is not None:
+        parameters = {"estimator__C": 0.5}
+        found["embedded"] = _tfidf("linear_svm", parameters, **pairs, embedding=embedding)
     return found
 
 

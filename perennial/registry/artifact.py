@@ -196,8 +196,9 @@ def check_golden(model: Pipeline, golden: Golden, name: str) -> None:
     expected = np.asarray(golden.probabilities)
     same = tuple(model.classes_) == golden.classes
     error = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
+    allowed = max(TOLERANCE, *(getattr(step, "golden_tolerance", 0.0) for _, step in model.steps))
     # Written so that a probability that is no number fails, too.
-    if not (same and error <= TOLERANCE):
+    if not (same and error <= allowed):
         raise OutsideError(
             f"{name} fails its golden examples: its probabilities differ by {error:.2g} from those "
             "that were registered; it was made with other versions of the libraries or damaged."

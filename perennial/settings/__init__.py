@@ -35,6 +35,7 @@ from perennial.settings.values import by_commas, size
 PROJECT = Path(__file__).parents[2]
 
 
+_SIZE_OF_VECTORS = 512 * 2**20
 WEB = ("http://", "https://")
 
 
@@ -125,6 +126,11 @@ class Settings(Environment):
         description="folder of the problem files; default `problems` in PROJECT_DIR",
     )
 
+    forbidden_fields: Annotated[tuple[str, ...], NoDecode, BeforeValidator(by_commas)] = Field(
+        default=(),
+        description="fields that no model of any problem learns from, by commas, with `*` and `?` "
+        "as in names of files: `gender,religion,*ssn*`",
+    )
     log_format: Literal["text", "json"] = Field(
         default="text",
         description="how flows write their log, and the service unless SERVING_LOG_FORMAT says so",
@@ -133,6 +139,11 @@ class Settings(Environment):
         default=None,
         description="a linear model whose fit needs more memory is fitted over blocks, such as "
         "`4GiB`; default three quarters of what the process may use",
+    )
+    vectors_limit: Size | None = Field(
+        default=None,
+        description="vectors of sentences that training keeps on the disk, such as `2GiB`; those "
+        "that were used the longest time ago are thrown away; default 512MiB",
     )
     mlflow_backend_store_uri: SecretStr | None = Field(
         default=None,
@@ -172,6 +183,11 @@ class Settings(Environment):
     def memory_of_a_fit(self) -> int:
         """How many bytes the fit of a model may take in memory."""
         return self.memory_limit or allowed_memory() * 3 // 4
+
+    @property
+    def size_of_vectors(self) -> int:
+        """How many bytes the vectors of sentences may take on the disk."""
+        return self.vectors_limit or _SIZE_OF_VECTORS
 
     def problem_file(self, problem: str) -> Path:
         """Return where the file of a problem is."""

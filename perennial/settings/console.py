@@ -16,7 +16,7 @@ from perennial.settings.values import by_commas
 SCOPES = ("approve", "rollback", "retrain", "quarantine", "schedule")
 _WEB = ("http://", "https://")
 
-ApiKeyEntry = Annotated[str, AfterValidator(require_api_key(SCOPES))]
+ApiKeyEntry = Annotated[str, AfterValidator(require_api_key(SCOPES, SCOPES))]
 
 
 class ConsoleSettings(Environment):
@@ -30,7 +30,8 @@ class ConsoleSettings(Environment):
             default=(),
             description="SHA-256 of every API key by which people decide in the console, by "
             "commas, each with `:` and its scopes (`approve+rollback+retrain+quarantine+schedule`) "
-            "or with all; none: the console only shows",
+            "or with all, and behind them with `@` and its problems (`approve@NAME+NAME`) or with "
+            "all; none: the console only shows",
         )
     )
     refresh_seconds: float = Field(

@@ -26,6 +26,7 @@ from perennial.settings.values import by_commas
 
 # What an API key may be allowed, and how that stands behind its hash.
 SCOPES = ("classify", "feedback", "refresh", "metrics")
+SCOPES_OF_PROBLEMS = ("classify", "feedback")
 _SIGNING_CHARACTERS = 32
 
 
@@ -48,7 +49,7 @@ def _origin(parts: SplitResult) -> str:
 
 Origin = Annotated[str, AfterValidator(_require_origin)]
 Hash = Annotated[str, StringConstraints(pattern=SHA256)]
-ApiKeyEntry = Annotated[str, AfterValidator(require_api_key(SCOPES))]
+ApiKeyEntry = Annotated[str, AfterValidator(require_api_key(SCOPES, SCOPES_OF_PROBLEMS))]
 ApiKeyEntries = Annotated[tuple[ApiKeyEntry, ...], NoDecode, BeforeValidator(by_commas)]
 
 
@@ -112,7 +113,8 @@ class ServingSettings(Environment):
     api_key_hashes: ApiKeyEntries = Field(
         default=(),
         description="SHA-256 of every valid API key in hexadecimal, by commas, each with `:` and "
-        "its scopes (`classify+feedback+refresh+metrics`) or with all; none: no keys",
+        "its scopes (`classify+feedback+refresh+metrics`) or with all, and with `@` and the "
+        "problems of `classify` and `feedback` (`classify@NAME+NAME`) or with all; none: no keys",
     )
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(by_commas)] = Field(
         default=(),

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
+from perennial.concurrency import Steps
 from perennial.text.arrow import without_surrogates
 from perennial.text.normal_form import aligned_normal_form, unaltered
 from perennial.text.normalizer import Normalizer
 
 _WORD = re.compile(r"\S+")
+# So many words are located in one step.
+_STEP = 2_048
 _CHARACTER = re.compile(r"[\ud800-\udbff][\udc00-\udfff]|.", re.DOTALL)
 
 
@@ -23,7 +26,7 @@ class Located(NamedTuple):
     end: int
 
 
-def locate(normalizer: Normalizer, text: str) -> list[Located]:
+def locate_in_steps(normalizer: Normalizer, text: str) -> Steps[list[Located]]:
     """Return the tokens of one text with their places, in order.
 
     The tokens are those of `Normalizer.words`. A place is that of the word without the
@@ -39,13 +42,18 @@ def locate(normalizer: Normalizer, text: str) -> list[Located]:
     whole = without_surrogates(text)
     places = _places(text, len(whole))
     form = aligned_normal_form(whole) if normalizer.preparation.normal_form else unaltered(whole)
+    yield
+    blanked = normalizer.blanked(form.text)
+    yield
     # A text may say one thing very often.
     tokens_of = cache(normalizer.tokens_of)
-    return [
-        Located(token, places[form.starts[start]], places[form.ends[end - 1]])
-        for part, start, end in _parts(normalizer, normalizer.blanked(form.text))
-        for token in tokens_of(part)
-    ]
+    found: list[Located] = []
+    for number, (part, start, end) in enumerate(_parts(normalizer, blanked), 1):
+        if not number % _STEP:
+            yield
+        first, last = places[form.starts[start]], places[form.ends[end - 1]]
+        found += (Located(token, first, last) for token in tokens_of(part))
+    return found
 
 
 def _parts(normalizer: Normalizer, blanked: str) -> Iterator[tuple[str, int, int]]:

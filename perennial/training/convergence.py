@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import BaseEstimator
+
+from perennial.gates.base import FitEnd
 
 # Under these names estimators keep those that they are made of, fitted.
 _ONE, _MANY = ("estimator_", "estimator"), ("estimators_", "calibrated_classifiers_")
 
 
-@dataclass(frozen=True)
-class Iterations:
-    """Iterations of a fit.
-
-    Attributes
-    ----------
-    used : int
-        The most that any part of the model has used.
-    limit : int
-        How many that part could have used.
-    """
-
-    used: int
-    limit: int
-
-    @property
-    def converged(self) -> bool:
-        """Whether the fit ended before its iterations were over."""
-        return self.used < self.limit
-
-
-def iterations_of(classifier: BaseEstimator) -> Iterations | None:
-    """Return the iterations of the part of a fitted classifier that came closest to its limit.
-
-    None for one that is not fitted by iterations, or has no limit.
-    """
+def end_of_fit(classifier: BaseEstimator) -> FitEnd:
+    """Return how the part of a fitted classifier ended that came closest to its limit."""
     found = [
-        Iterations(int(np.max(part.n_iter_)), int(part.max_iter))
+        (used / limit, FitEnd(used, limit))
         for part in _parts(classifier)
-        if getattr(part, "n_iter_", None) is not None and (getattr(part, "max_iter", 0) or 0) > 0
+        if getattr(part, "n_iter_", None) is not None and (limit := _limit(part)) > 0
+        for used in [int(np.max(part.n_iter_))]
     ]
-    return max(found, key=lambda each: each.used / each.limit, default=None)
+    _, end = max(found, key=lambda each: each[0], default=(0.0, FitEnd(0, None)))
+    return end
+
+
+def _limit(part: BaseEstimator) -> int:
+    return int(getattr(part, "max_iter", 0) or 0)
 
 
 def _parts(estimator: BaseEstimator) -> Iterator[BaseEstimator]:

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from perennial.config.problem import Problem
 from perennial.config.sections.candidates import Features, TabularFeatures
 from perennial.config.sections.experiment import Parameters
-from perennial.embeddings.static import WIDTH
+from perennial.embeddings.encoder import width_of
 from perennial.metrics import (
     METRICS,
     Interval,
@@ -166,8 +166,9 @@ def fold_counts(
     if features.embedding != "none":
         # Vectors are made of each document alone, and stay as they are.
         plain = features.model_copy(update={"embedding": "none"})
-        parts = fold_counts(counts[:, :-WIDTH], plain, training, predicted)
-        rows = (counts[part][:, -WIDTH:] for part in (training, predicted))
+        width = width_of(features.embedding)
+        parts = fold_counts(counts[:, :-width], plain, training, predicted)
+        rows = (counts[part][:, -width:] for part in (training, predicted))
         learned, others = (
             sparse.hstack(pair, format="csr") for pair in zip(parts, rows, strict=True)
         )

@@ -18,7 +18,7 @@ from perennial.config.sections.candidates import (
     TabularFeatures,
 )
 from perennial.embeddings.counter import EmbeddedCounter
-from perennial.embeddings.static import WIDTH
+from perennial.embeddings.encoder import width_of
 from perennial.encoders.imputer import FieldImputer
 from perennial.encoders.target import CategoryTargetEncoder
 from perennial.estimators import ESTIMATORS
@@ -53,7 +53,9 @@ def build_counter(features: Features | TabularFeatures) -> Counter:
             texts=features.texts.model_dump(),
         )
     counter = _build_text_counter(features)
-    return counter if features.embedding == "none" else EmbeddedCounter(counter)
+    if features.embedding == "none":
+        return counter
+    return EmbeddedCounter(counter, features.embedding)
 
 
 def _build_text_counter(features: Features) -> TextCounter:
@@ -85,7 +87,8 @@ def build_classifier(problem: Problem, name: str) -> Pipeline:
         steps.append(("weigh", TfidfTransformer(sublinear_tf=candidate.features.sublinear)))
     steps.append(("classify", _estimator(problem, candidate)))
     if isinstance(candidate, Candidate) and candidate.features.embedding != "none":
-        stacked = StackedClassifier(Pipeline(steps), width=WIDTH, random_state=problem.seed)
+        width = width_of(candidate.features.embedding)
+        stacked = StackedClassifier(Pipeline(steps), width=width, random_state=problem.seed)
         return Pipeline([("classify", stacked)])
     return Pipeline(steps)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from perennial.hashing import digest
+from perennial.inference.contribution import MOST_SPANS, Explanation
 from perennial.registry.model_version import ModelVersion
 from perennial.stores.prediction_log import Logged
 from serving.api.errors import AnswerWarning, InputError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from perennial.config.answering.abstain import Abstain, Abstention
-    from perennial.inference.contribution import Explanation
     from perennial.inference.warnings import InputWarning
 
 _MOST_TEMPLATES = 256
@@ -31,8 +31,6 @@ _SCHEMA = AnswerSchema(ClassifyAnswer)
 # What varies in every prediction, in the order of its slots.
 _IN_EACH = ("prediction_id", "probabilities", "known")
 _EACH = tuple(name for name in _SCHEMA.order if name in _IN_EACH)
-# More of the places of one feature make an answer larger, and tell nobody more.
-_MOST_SPANS = 200
 _DIGITS = 4
 _NO_PREDICTION = "null"
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
@@ -278,7 +276,7 @@ def _cells(ids: Sequence[str], numbers: Sequence[str], known: Sequence[str]) -> 
 def _explained(found: Explanation) -> tuple[str, str, str]:
     """Return the parts of an explanation as JSON, without what JSON has no number for."""
     shown = [
-        replace(each, spans=each.spans[:_MOST_SPANS]) if len(each.spans) > _MOST_SPANS else each
+        replace(each, spans=each.spans[:MOST_SPANS]) if len(each.spans) > MOST_SPANS else each
         for each in found.contributions
         if math.isfinite(each.contribution)
     ]

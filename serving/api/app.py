@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import lru_cache, partial
 from http import HTTPStatus
 
@@ -207,14 +208,15 @@ class Service:
 
     async def _models(self, request: Request) -> Response:
         """Answer with the models and versions that are served."""
-        with_values = self._keys.allow(_headers(request), "classify")
-        return json_answer(200, self._described(with_values=with_values))
+        may_classify = partial(self._keys.allow, _headers(request), "classify")
+        return json_answer(200, self._described(may_classify))
 
-    def _described(self, *, with_values: bool) -> bytes:
+    def _described(self, with_values: Callable[[str], bool]) -> bytes:
         """Return what is served, with the values that are in documents or without them."""
-        models = [_describe(served) for _, served in sorted(self.store.served.items())]
-        if not with_values:
-            models = [model.model_copy(update={"values": {}}) for model in models]
+        models = [
+            model if with_values(model.model) else model.model_copy(update={"values": {}})
+            for model in (_describe(served) for _, served in sorted(self.store.served.items()))
+        ]
         return ModelsAnswer(models=models).model_dump_json().encode()
 
     async def _livez(self, _: Request) -> Response:
@@ -255,7 +257,7 @@ class Service:
         """Answer with the description of the API for people, and of these very models."""
         address = f"{request.url.scheme}://{request.url.netloc}"
         # A browser that opens a page sends no key.
-        described = self._described(with_values=not self._keys)
+        described = self._described(lambda _: not self._keys)
         return _send_file(request, self._docs_of(described, address))
 
     async def _page(self, request: Request) -> Response:

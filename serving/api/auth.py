@@ -8,7 +8,7 @@ from typing import Literal
 
 from starlette.types import Scope as HttpScope
 
-from perennial.settings.api_keys import Holders
+from perennial.settings.api_keys import Holder, Holders, read_grant
 from serving.api.errors import ApiError
 
 Scope = Literal["classify", "feedback", "refresh", "metrics"]
@@ -29,7 +29,7 @@ class ApiKeys:
     Parameters
     ----------
     entries : sequence of str
-        Digests of the keys, each followed by a colon and its scopes, or by nothing if it has all.
+        Digests of the keys, each followed by what it may do; see `Holders`.
     refresh_token : str, optional
         Digest of a token for the scope ``refresh``. With it, only keys that name this scope
         have it.
@@ -37,6 +37,8 @@ class ApiKeys:
 
     def __init__(self, entries: Sequence[str], refresh_token: str | None = None) -> None:
         self._scoped = [entry for entry in entries if ":" in entry]
+        # Most keys are for all problems, and their requests are spared a second look.
+        self._has_problems = any("@" in entry for entry in entries)
         self._holders = self._refreshing = Holders(entries)
         if refresh_token is not None:
             self._refreshing = Holders([*self._scoped, f"{refresh_token}:refresh"])
@@ -46,15 +48,14 @@ class ApiKeys:
 
     def asks_for(self, scope: Scope) -> bool:
         """Return whether any key names a scope."""
-        return any(scope in entry.partition(":")[2].split("+") for entry in self._scoped)
+        return any(scope in (read_grant(entry).scopes or ()) for entry in self._scoped)
 
-    def allow(self, headers: Mapping[bytes, bytes], scope: Scope) -> bool:
-        """Return whether a request has a key with a scope, or no keys are asked for."""
-        key = _key(headers)
-        if not self or key is None:
-            return not self
-        holder = self._holders.find(key)
-        return holder is not None and holder.may(scope)
+    def allow(self, headers: Mapping[bytes, bytes], scope: Scope, problem: str) -> bool:
+        """Return whether a request has a key with a scope for a problem, or none are asked for."""
+        if not self:
+            return True
+        holder = self._find(headers)
+        return holder is not None and holder.may(scope, problem)
 
     def require(self, headers: Mapping[bytes, bytes], scope: Scope) -> str:
         """Return the digest of a request's key, after checking that the key has a scope.
@@ -73,6 +74,27 @@ class ApiKeys:
         if not holder.may(scope):
             raise ApiError(403, "scope_missing", _MAY_NOT[scope])
         return holder.digest
+
+    def require_problem(
+        self, headers: Mapping[bytes, bytes], scope: Scope, problem: str, field: str
+    ) -> None:
+        """Check that the key of a request, which has a scope, has it for a problem.
+
+        Raises
+        ------
+        ApiError
+            403 if its entries name others; `field` is what of the request names the problem.
+        """
+        if not self._has_problems:
+            return
+        holder = self._find(headers)
+        if holder is None or not holder.may(scope, problem):
+            message = f"This API key may not use the model {problem}; its entry names others."
+            raise ApiError(403, "model_not_allowed", message, field=field)
+
+    def _find(self, headers: Mapping[bytes, bytes]) -> Holder | None:
+        key = _key(headers)
+        return None if key is None else self._holders.find(key)
 
 
 def sender(scope: HttpScope, *, has_key: bool) -> str:

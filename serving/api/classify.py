@@ -160,10 +160,15 @@ class Classify:
         pinned: Loaded | None = None,
     ) -> Answered:
         """Return the predictions for inputs, counted and logged; all or none if it is strict."""
-        key = dict(scope["headers"]).get(b"x-request-key")
+        headers = dict(scope["headers"])
+        self._keys.require_problem(headers, "classify", served.problem, "model")
+        key = headers.get(b"x-request-key")
         loaded = pinned or routing.choose(served, key)
         checked = check_inputs(given, loaded, max_characters=self._settings.max_characters)
         self._require(served.problem, checked, all_=is_strict)
+        if served.redact is not None:
+            # Before anything is logged, and as the model has learned it.
+            checked = checked._replace(usable=[served.redact.apply(x) for x in checked.usable])
         characters = measure(checked.usable, loaded)
         client = partial(sender, scope, has_key=bool(self._keys))
         start = perf_counter()

@@ -70,6 +70,7 @@ class FeedbackEndpoint:
         body = await read_body(headers, request.receive, most=_BYTES, seconds=seconds)
         said = parse(FeedbackRequest, decode(headers, body, _BYTES))
         issued = self._find(said.prediction_id)
+        self._keys.require_problem(headers, "feedback", issued.problem, "prediction_id")
         served = self._store.served.get(issued.problem)
         if served is None:
             message = "The model of this prediction is not served."

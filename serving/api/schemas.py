@@ -109,7 +109,7 @@ class Prediction(_Schema):
     label: str | None = Field(
         description="null where the problem asks for no label then; abstained says why"
     )
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] = Field(description="of each class")
     version: int = Field(description="number of the model version that answered")
     known: float = Field(
         ge=0,
@@ -152,7 +152,7 @@ class InputError(_Schema):
 class ClassifyAnswer(_Schema):
     """The answers, one for each input in its place."""
 
-    model: str
+    model: str = Field(description="name of the problem")
     predictions: list[Prediction | None] = Field(
         description="in the order of the inputs; null for one that cannot be classified"
     )
@@ -165,9 +165,11 @@ class ClassifyAnswer(_Schema):
 class Version(_Schema):
     """A version of a model that an alias names."""
 
-    alias: Alias
-    version: int
-    since: datetime | None
+    alias: Alias = Field(
+        description="production answers, previous is the one before, canary answers a share"
+    )
+    version: int = Field(description="its number")
+    since: datetime | None = Field(description="when it got the alias; null if nothing says so")
     loaded: bool = Field(description="whether it is in memory")
     share: float | None = Field(description="of the requests, for a canary")
     metrics: dict[str, float] = Field(description="on the holdout, when it was made")
@@ -190,14 +192,14 @@ class FieldValues(_Schema):
     low: float | None = Field(
         description="98% of the training documents are between low and high; null in older models"
     )
-    high: float | None
+    high: float | None = Field(description="the upper of both; null in older models")
 
 
 class Model(_Schema):
     """A problem that is served."""
 
-    model: str
-    kind: Literal["text", "tabular"]
+    model: str = Field(description="name of the problem, which requests send")
+    kind: Literal["text", "tabular"] = Field(description="whether it takes texts or records")
     fields: dict[str, FieldKind] | None = Field(
         description="what an input of a tabular model may have"
     )
@@ -207,27 +209,29 @@ class Model(_Schema):
         "keys are asked for, only for who sends one that may classify"
     )
     examples: list[Input] = Field(description="inputs to try, of the problem's file")
-    classes: list[str]
-    versions: list[Version]
+    classes: list[str] = Field(
+        description="the labels that it tells apart, in the order of columns of probabilities"
+    )
+    versions: list[Version] = Field(description="its versions in memory, Production first")
 
 
 class ModelsAnswer(_Schema):
     """Everything that is served."""
 
-    models: list[Model]
+    models: list[Model] = Field(description="by name")
 
 
 class FeedbackRequest(_Schema):
     """Right label of a prediction."""
 
-    prediction_id: Name
-    label: Name
+    prediction_id: Name = Field(description="identifier of a prediction")
+    label: Name = Field(description="the right one, of the classes of the model")
 
 
 class FeedbackAnswer(_Schema):
     """Receipt of a feedback, which is stored."""
 
-    prediction_id: str
+    prediction_id: str = Field(description="identifier of the prediction")
     accepted: Literal[True] = Field(description="always true: what is not stored is an error")
     request_id: str = Field(description="X-Request-Id of the request, or one that was made for it")
 
@@ -235,14 +239,14 @@ class FeedbackAnswer(_Schema):
 class LiveAnswer(_Schema):
     """Whether the worker runs."""
 
-    alive: bool
+    alive: bool = Field(description="always true")
 
 
 class ReadyModel(_Schema):
     """A model that answers."""
 
-    model: str
-    version: int
+    model: str = Field(description="name of the problem")
+    version: int = Field(description="number of the version in Production")
     origin: Literal["registry", "cache"] = Field(
         description="whether the registry named it, or the cache while the registry is away"
     )
@@ -251,15 +255,19 @@ class ReadyModel(_Schema):
 class ReadyAnswer(_Schema):
     """Readiness, with the models that answer."""
 
-    ready: bool
-    registry: Literal["answers", "away", "not asked yet"]
-    models: list[ReadyModel]
+    ready: bool = Field(description="whether requests are answered")
+    registry: Literal["answers", "away", "not asked yet"] = Field(
+        description="whether it answered when it was asked last"
+    )
+    models: list[ReadyModel] = Field(description="by name")
 
 
 class RefreshAnswer(_Schema):
     """Production versions after the registry was polled."""
 
-    models: dict[str, int]
+    models: dict[str, int] = Field(
+        description="number of the version in Production, by name of the problem"
+    )
 
 
 class ErrorDetail(_Schema):
@@ -273,7 +281,7 @@ class ErrorDetail(_Schema):
 class ErrorAnswer(_Schema):
     """The answer to every request that fails."""
 
-    error: ErrorDetail
+    error: ErrorDetail = Field(description="why the request fails")
     errors: list[InputError] | None = Field(
         default=None,
         description="what is wrong with each input, if there are several and all are wrong",
@@ -283,9 +291,9 @@ class ErrorAnswer(_Schema):
 class ProblemAnswer(_Schema):
     """The answer to a request that fails and accepts application/problem+json (RFC 9457)."""
 
-    type: str
-    title: str
-    status: int
+    type: str = Field(description="about:blank: status and code say all")
+    title: str = Field(description="the status in words")
+    status: int = Field(description="the status")
     detail: str = Field(description="one sentence for people")
     code: str = Field(description="stable name of the error, for programs")
     field: str | None = Field(description="part of the request that is wrong")

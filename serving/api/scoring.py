@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
+from typing import TypeVar
 
+from perennial.concurrency import Steps, finish
 from perennial.inference.contribution import Explanation
 from perennial.settings import ServingSettings
 from serving.api.answer import Answer, join
@@ -15,6 +18,8 @@ from serving.api.errors import ApiError
 from serving.api.schemas import Input
 from serving.api.turns import Turns
 from serving.models.loaded import Loaded
+
+T = TypeVar("T")
 
 # Factor for the size of a portion if calls of the predictor have a high overhead; such portions run
 # in a thread.
@@ -26,17 +31,38 @@ _NO_EXPLANATION = Explanation((), 0.0)
 
 def answer(loaded: Loaded, inputs: Sequence[Input], *, explain: bool = False) -> Answer:
     """Return what a version says about inputs."""
-    predictor, version = loaded.predictor, loaded.version
-    scores, warnings, known = predictor.assess(inputs)
-    classes = predictor.classes
-    decided = predictor.decide(scores)
-    explanations = None
     if explain:
-        explanations = [
-            predictor.explanation(each, classes[position]) if row[0] >= 0 else _NO_EXPLANATION
-            for each, position, row in zip(inputs, decided, scores.tolist(), strict=True)
-        ]
-    return Answer(version, classes, decided, scores, known, explanations, warnings)
+        return finish(explain_in_steps(loaded, inputs))
+    predictor = loaded.predictor
+    scores, warnings, known = predictor.assess(inputs)
+    decided = predictor.decide(scores)
+    return Answer(loaded.version, predictor.classes, decided, scores, known, None, warnings)
+
+
+def explain_in_steps(loaded: Loaded, inputs: Sequence[Input]) -> Steps[Answer]:
+    """Return what a version says about inputs, and why, in steps that are small."""
+    predictor = loaded.predictor
+    answered = answer(loaded, inputs)
+    explanations: list[Explanation] = []
+    rows = zip(inputs, answered.labels, answered.answered, strict=True)
+    for each, label, is_answered in rows:
+        yield
+        explanations.append(
+            (yield from predictor.explanation_in_steps(each, label))
+            if is_answered
+            else _NO_EXPLANATION
+        )
+    return answered._replace(explanations=explanations)
+
+
+def _next(steps: Steps[Answer]) -> Answer | None:
+    """Do the next step; return the answer if it was the last one."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        answered: Answer = end.value
+        return answered
+    return None
 
 
 class Scorer:
@@ -103,22 +129,43 @@ class Scorer:
         deadline = monotonic() + self._settings.answer_seconds
         portions = []
         for portion, size in self._portions(loaded, inputs, characters):
-            async with self._turns.take(client):
-                if monotonic() > deadline:
-                    raise _too_much_work(self._settings.answer_seconds)
+            if explain and size > self._settings.inline_characters:
+                portions.append(await self._explain_in_turns(loaded, portion, client, deadline))
+                continue
+            async with self._turn(client, deadline):
                 portions.append(await self._answer_portion(loaded, portion, size, explain))
         return join(portions)
+
+    async def _explain_in_turns(
+        self, loaded: Loaded, inputs: Sequence[Input], client: str, deadline: float
+    ) -> Answer:
+        """Explain what is too much for one turn: each step is a turn of its own."""
+        steps, answered = explain_in_steps(loaded, inputs), None
+        while answered is None:
+            async with self._turn(client, deadline):
+                answered = await self._in_thread(partial(_next, steps))
+        return answered
+
+    @asynccontextmanager
+    async def _turn(self, client: str, deadline: float) -> AsyncIterator[None]:
+        """Wait for a turn, unless it comes too late."""
+        async with self._turns.take(client):
+            if monotonic() > deadline:
+                raise _too_much_work(self._settings.answer_seconds)
+            yield
 
     async def _answer_portion(
         self, loaded: Loaded, inputs: Sequence[Input], size: int, explain: bool
     ) -> Answer:
         if size > self._settings.inline_characters:
-            score = partial(answer, loaded, inputs, explain=explain)
-            return await asyncio.get_running_loop().run_in_executor(self._pool, score)
+            return await self._in_thread(partial(answer, loaded, inputs, explain=explain))
         answered = answer(loaded, inputs, explain=explain)
         for _ in range(_ROUNDS):
             await asyncio.sleep(0)
         return answered
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def _portions(
         self, loaded: Loaded, inputs: Sequence[Input], characters: Sequence[int]

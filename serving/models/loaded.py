@@ -15,6 +15,7 @@ from perennial.registry.model_version import ModelVersion
 if TYPE_CHECKING:
     from perennial.config.answering.abstain import Abstain
     from perennial.config.answering.examples import Example
+    from perennial.config.sections.redact import Redact
     from perennial.fields import FieldKind
     from perennial.inference.base import Predictor
     from perennial.inference.known_values import KnownValues
@@ -55,6 +56,7 @@ class Served:
     canary: Loaded | None = None
     abstain: Abstain | None = None
     examples: Sequence[Example] = ()
+    redact: Redact | None = None
 
     @property
     def loaded(self) -> tuple[Loaded, ...]:

@@ -23,6 +23,10 @@ from serving.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from perennial.config.answering.abstain import Abstain
     from perennial.config.answering.examples import Example
+    from perennial.config.sections.redact import Redact
+
+    # `abstain`, `examples` and `redact` of a problem's file.
+    _Said = tuple[Abstain | None, Sequence[Example], Redact | None]
 
 _log = logging.getLogger(__name__)
 # In place of an alias, where none of them can be read.
@@ -224,20 +228,22 @@ class ModelStore:
             )
         )
 
-    def _said(self, problem: str) -> tuple[Abstain | None, Sequence[Example]]:
-        """Return `abstain` and `examples` of a problem's file; of one that is broken as before."""
+    def _said(self, problem: str) -> _Said:
+        """Return what a problem's file says about answers; of one that is broken as before."""
         if self._files is None or not self._files.changed(problem):
-            return None, ()
+            return None, (), None
         try:
             found = self._files.read(problem)
         except ProblemError as error:
             if self._unread.get(problem) != str(error):
                 self._unread[problem] = str(error)
-                _log.warning("`abstain` of %r stays as it was: %s", problem, error)
+                _log.warning("`abstain` and `redact` of %r stay as they were: %s", problem, error)
             served = self.served.get(problem)
-            return (None, ()) if served is None else (served.abstain, served.examples)
+            if served is None:
+                return None, (), None
+            return served.abstain, served.examples, served.redact
         self._unread.pop(problem, None)
-        return found.abstain, found.examples
+        return found.abstain, found.examples, found.redact
 
     def _load(self, memory: _Memory, version: ModelVersion | None) -> Loaded | None:
         """Return a version from memory, or else from its files; None if it is refused."""

@@ -6,6 +6,7 @@ import os
 from collections import ChainMap
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -356,7 +357,9 @@ def _count_shared(problem: Problem, inputs: pa.Array) -> dict[_Shared, SharedCou
         return {shared: _count(candidate, read) for shared, candidate in group.items()}
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return dict(ChainMap(*threads.map(count, groups.values())))
+        # Each in a copy of the context, which says where vectors are kept.
+        counting = [threads.submit(copy_context().run, count, group) for group in groups.values()]
+        return dict(ChainMap(*(each.result() for each in counting)))
 
 
 def _count(candidate: _AnyCandidate, read: Any) -> SharedCounts | ValueError:

@@ -27,6 +27,7 @@ from perennial.config.problem import Problem
 from perennial.config.sections.feedback import ID_PREFIX
 from perennial.documents.keys import document_id, document_key, typed_keys
 from perennial.documents.revisions import Found, to_revisions
+from perennial.embeddings.kept import forget_vectors
 from perennial.erasure.models import clean_cache, replace_examples
 from perennial.erasure.objects import objects_at, remove_old_versions
 from perennial.erasure.table import (
@@ -206,6 +207,7 @@ def erase_documents(
         predictions = _delete_predictions(log, problem, gone, is_erased)
     models = replace_examples(problem, registry, store, is_erased)
     clean_cache(settings.data_dir / "serving" / "models" / problem.name, is_erased)
+    forget_vectors(settings.data_dir)
     lists = forget_documents(registry, problem.name, erased.__contains__)
     registry.note_erasure(problem.name, datetime.now(UTC))
     search = Search(problem, registry, settings, store, stored)

@@ -91,6 +91,9 @@ def gauges_of(monitored: MonitorResult) -> Iterator[Gauge]:
     ):
         if age is not None:
             yield Gauge(name, age)
+    skew = monitored.recent.skew
+    yield Gauge("compared_answers", skew.compared, version)
+    yield Gauge("skewed_answers", skew.different, version)
     yield Gauge("recent_documents", monitored.recent.arrived)
     yield Gauge("unusable_documents", sum(monitored.recent.unusable.values()))
 

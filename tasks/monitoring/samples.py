@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 from sklearn.pipeline import Pipeline
 
 from perennial import times
@@ -20,6 +21,7 @@ from perennial.documents.accounts import reasons_of
 from perennial.documents.judgement import judge_documents
 from perennial.inputs.base import inputs_of
 from perennial.monitoring.comparison import TEXT, Sample
+from perennial.monitoring.skew import Skew
 from perennial.reasons import Reason
 from perennial.registry.client import ModelVersion, open_registry
 from perennial.settings import get_serving_settings, get_settings
@@ -28,6 +30,7 @@ from perennial.stores.documents import open_documents, read_newest
 from perennial.stores.prediction_log import Prediction, find_newest
 from perennial.stores.snapshots.store import Snapshot
 from tasks.monitoring.holdout_sample import holdout_sample
+from tasks.monitoring.skew import measure_skew
 from tasks.orchestration.retries import NETWORK
 from tasks.training.train import predict
 
@@ -72,6 +75,8 @@ class Recent:
         Reason -> how many of those that were read cannot be used.
     newest : datetime or None
         When the newest document was created; of all documents, not only of the recent ones.
+    skew : Skew
+        How far the newest answers are from what the registered model says of their inputs.
     """
 
     documents: Sample
@@ -79,6 +84,7 @@ class Recent:
     arrived: int
     unusable: Mapping[Reason, int]
     newest: datetime | None
+    skew: Skew
 
 
 @task(name="read reference", cache_policy=NO_CACHE, **NETWORK)
@@ -118,6 +124,15 @@ def read_recent(problem: Problem, reference: Reference, now: datetime) -> Recent
             collection, problem, since=documents_since, until=now, limit=problem.monitoring.sample
         )
         predictions = _read_predictions(logged, problem, reference.production, since)
+    skew = measure_skew(problem, reference.model, predictions)
+    if skew.different:
+        get_run_logger().warning(
+            "%s of %s logged answers differ from what the registered model says of their inputs; "
+            "the farthest is prediction %s.",
+            f"{skew.different:,}",
+            f"{skew.compared:,}",
+            skew.example,
+        )
     rows = judge_documents(documents, problem)
     used = rows.filter(pc.equal(rows["status"], "used"))
     held = pc.equal(rows["status"], "quarantined").to_numpy()
@@ -127,6 +142,7 @@ def read_recent(problem: Problem, reference: Reference, now: datetime) -> Recent
         arrived=arrived,
         unusable=reasons_of(rows, held),
         newest=newest,
+        skew=skew,
     )
 
 

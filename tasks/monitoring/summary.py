@@ -38,7 +38,27 @@ def headline(problem: Problem, monitored: MonitorResult) -> str:
 
 def advice(problem: Problem, monitored: MonitorResult) -> list[str]:
     """Return what a person should know or do, a sentence each, the most urgent first."""
-    return [*_about_drift(problem, monitored), *_about_quality(problem, monitored)]
+    return [
+        *_about_skew(monitored),
+        *_about_drift(problem, monitored),
+        *_about_quality(problem, monitored),
+    ]
+
+
+def _about_skew(monitored: MonitorResult) -> Iterator[str]:
+    skew, version = monitored.recent.skew, monitored.reference.production.version
+    if skew.different:
+        yield (
+            f"{skew.different:,} of the newest {skew.compared:,} answers of version {version} "
+            "differ from what the registered model says of the same inputs, by up to "
+            f"{skew.farthest:.2g} in probability; the farthest is prediction {skew.example}. "
+            "Restart the service, and look at its log and at the versions of its libraries."
+        )
+    elif skew.compared:
+        yield (
+            f"The newest {counted(skew.compared, 'answer')} of version {version} are those of the "
+            "registered model."
+        )
 
 
 def _about_drift(problem: Problem, monitored: MonitorResult) -> Iterator[str]:

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 from perennial.commands import command, counted
 from perennial.config.problem import Problem
+from perennial.gates.base import format_gain
 from perennial.metrics.evaluation.by_label import LabelResult
 from perennial.promotion.comparison import MetricPair
 from perennial.promotion.verdict import Verdict
+from perennial.training.ablation import FieldAblation
 from perennial.training.field_importance import FieldImportance
 from perennial.training.learning_curve import LearningCurve
 from tasks.tables.base import TextTable
 from tasks.training.diagnose import (
+    ABLATION_FILE,
     BY_LABEL_FILE,
     FIELDS_FILE,
     MOST_ISSUES,
@@ -30,6 +33,8 @@ def diagnosis_tables(problem: Problem, found: Diagnosis) -> Iterator[TextTable]:
     yield by_label_table(found.by_label)
     if found.fields:
         yield fields_table(problem, found.fields)
+    if found.ablation:
+        yield ablation_table(problem, found.ablation)
     if found.curve is not None:
         yield curve_table(found.curve)
     if found.issues is not None:
@@ -68,6 +73,19 @@ def fields_table(problem: Problem, fields: tuple[FieldImportance, ...]) -> TextT
         title,
         ("field", f"loss of {problem.metric}", "standard deviation"),
         [(e.field, f"{e.loss:+.4f}", f"{e.deviation:.4f}") for e in fields[:_FIELDS]],
+    )
+
+
+def ablation_table(problem: Problem, ablation: tuple[FieldAblation, ...]) -> TextTable:
+    """Return a table of what each field brings; of many, those that bring most."""
+    title = "What each field brings: the candidate with all fields beside a fit without it"
+    if len(ablation) > _FIELDS:
+        title += f"; all {len(ablation)} are in {ABLATION_FILE} of its run"
+    gain = f"gain in {problem.metric}, {problem.gates.confidence:.0%} interval over all fields"
+    return TextTable(
+        title,
+        ("field", gain, "conclusion"),
+        [(e.field, format_gain(e.gain), e.conclusion) for e in ablation[:_FIELDS]],
     )
 
 

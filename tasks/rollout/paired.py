@@ -18,10 +18,10 @@ from perennial.inputs.base import inputs_of
 from perennial.metrics import Predictions
 from perennial.promotion.canary_analysis import alpha_of
 from perennial.promotion.paired_evidence import Paired, labels_needed
-from perennial.reasons import UnusableError
 from perennial.registry.client import ModelVersion, Registry
 from perennial.settings import get_serving_settings, get_settings
 from perennial.stores import mongodb
+from perennial.stores.logged_inputs import logged_input
 from perennial.stores.prediction_log import Prediction, find_labelled, find_newest
 from tasks.training.train import predict
 
@@ -71,7 +71,7 @@ def compare_on_log(
     usable = [
         (entry, found)
         for entry in _each_once([*labelled, *answered])
-        if (found := _read(problem, entry)) is not None
+        if (found := logged_input(inputs_of(problem), entry)) is not None
     ]
     if not usable:
         return Paired()
@@ -167,19 +167,6 @@ def _each_once(entries: Sequence[Prediction]) -> list[Prediction]:
         if entry.key is not None:
             keys.add(entry.key)
     return list(once.values())
-
-
-def _read(problem: Problem, entry: Prediction) -> Any:
-    """Return a logged input as models take it; None if it is none of today's problem."""
-    inputs = inputs_of(problem)
-    if isinstance(entry.input, str) == (inputs.fields is not None):
-        return None
-    if isinstance(entry.input, str):
-        return entry.input
-    try:
-        return inputs.read(entry.input or {}, limited=False)
-    except UnusableError:
-        return None
 
 
 def _labels(problem: Problem, model: Any, inputs: pa.Array) -> Any:

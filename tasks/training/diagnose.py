@@ -8,11 +8,12 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -31,12 +32,18 @@ from perennial.registry.label_issues import (
     written,
 )
 from perennial.settings import get_settings
+from perennial.training.ablation import FieldAblation, ablate
 from perennial.training.field_importance import FieldImportance, field_importances
 from perennial.training.fitting import fit
 from perennial.training.label_issues import label_issues, opinion, second_opinions
 from perennial.training.learning_curve import LearningCurve, learning_curve
 from perennial.training.out_of_fold import stratified_folds
-from perennial.training.pipelines import build_classifier
+from perennial.training.pipelines import (
+    assemble,
+    build_classifier,
+    build_counter,
+    build_normalizer,
+)
 from perennial.training.threshold_tuning import with_decision
 from tasks.data.prepare import Dataset
 from tasks.orchestration.retries import COMPUTING_SECONDS
@@ -44,13 +51,15 @@ from tasks.training.evaluate import Evaluation
 from tasks.training.train import Challenger, predict
 
 BY_LABEL_FILE, CURVE_FILE = "by_label.csv", "learning_curve.csv"
-FIELDS_FILE = "field_importance.csv"
+FIELDS_FILE, ABLATION_FILE = "field_importance.csv", "field_ablation.csv"
 MOST_ISSUES = 100
 # Each is two rounds of predictions at least.
 MOST_FIELDS = 100
 _FOLDS = 5
 # All of this is seven more fits or so. Somebody who waits does so for short ones alone.
 LONGEST_FIT, LONGEST_FIT_WAITED_FOR = 60.0, 1.0
+# Without each field there is one more fit.
+LONGEST_ABLATION, LONGEST_ABLATION_WAITED_FOR = 600.0, 5.0
 T = TypeVar("T")
 
 
@@ -90,12 +99,15 @@ class Diagnosis:
         What it is with fewer documents; None if that was not tried.
     fields : tuple of FieldImportance
         What the fields of records are worth to it, the most important one first.
+    ablation : tuple of FieldAblation
+        What the fields bring, by fits without each of them; empty if that was not tried.
     """
 
     by_label: tuple[LabelResult, ...]
     issues: LabelIssues | None = None
     curve: LearningCurve | None = None
     fields: tuple[FieldImportance, ...] = ()
+    ablation: tuple[FieldAblation, ...] = ()
 
 
 @task(name="diagnose", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
@@ -118,6 +130,13 @@ def diagnose(
         fields=_tried("What the fields are worth", lambda: _fields(problem, dataset, challenger))
         or (),
     )
+    budget = LONGEST_ABLATION if thorough else LONGEST_ABLATION_WAITED_FOR
+    if found.fields and challenger.seconds * len(found.fields) <= budget:
+        ablation = _tried(
+            "What the fields bring",
+            lambda: _ablation(problem, dataset, challenger, evaluation.predictions),
+        )
+        found = replace(found, ablation=ablation or ())
     longest = LONGEST_FIT if thorough else LONGEST_FIT_WAITED_FOR
     if challenger.seconds <= longest:
         issues = _tried("Labels that look wrong", lambda: _issues(problem, dataset, challenger))
@@ -171,6 +190,38 @@ def _fields(
         ),
         seed=problem.seed,
     )
+
+
+def _ablation(
+    problem: Problem, dataset: Dataset, challenger: Challenger, full: Predictions
+) -> tuple[FieldAblation, ...]:
+    inputs, name = problem.inputs or {}, challenger.result.name
+    if len(inputs) <= 1:
+        return ()
+    candidate = problem.candidates[name]
+
+    def without(field: str) -> Predictions:
+        rest = {each: spec for each, spec in inputs.items() if each != field}
+        fewer = problem.model_copy(update={"inputs": rest})
+        training, holdout = (
+            _select(part, rest) for part in (dataset.inputs, dataset.holdout_inputs)
+        )
+        normalizer, counter = build_normalizer(fewer, candidate), build_counter(candidate.features)
+        matrix = counter.fit_transform(normalizer.fit_transform(training))
+        model = fit(build_classifier(fewer, name), matrix, dataset.labels)
+        if challenger.tuned is not None:
+            model = with_decision(model, challenger.tuned)
+        whole = assemble(normalizer, counter, model)
+        return predict(fewer, whole, holdout, dataset.holdout_labels)
+
+    # Of many fields one would be thought harmful by chance.
+    surely = 1 - (1 - problem.gates.confidence) / len(inputs)
+    return ablate(problem.metric, list(inputs), full, without, confidence=surely, seed=problem.seed)
+
+
+def _select(records: pa.StructArray, names: Iterable[str]) -> pa.StructArray:
+    fields = [records.type.field(name) for name in names]
+    return pa.StructArray.from_arrays([records.field(each.name) for each in fields], fields=fields)
 
 
 def _issues(problem: Problem, dataset: Dataset, challenger: Challenger) -> LabelIssues | None:
@@ -232,6 +283,12 @@ def _keep(challenger_run: str, run_id: str, found: Diagnosis) -> None:
     registry.attach(challenger_run, {BY_LABEL_FILE: _csv([asdict(e) for e in found.by_label])})
     if found.fields:
         registry.attach(challenger_run, {FIELDS_FILE: _csv([asdict(e) for e in found.fields])})
+    if found.ablation:
+        rows = [
+            {"field": e.field, "gain": e.gain.value, "low": e.gain.low, "high": e.gain.high}
+            for e in found.ablation
+        ]
+        registry.attach(challenger_run, {ABLATION_FILE: _csv(rows)})
     if found.curve is not None:
         points = [asdict(each) for each in found.curve.points]
         registry.attach(challenger_run, {CURVE_FILE: _csv(points)})
@@ -263,6 +320,14 @@ def _say(problem: Problem, found: Diagnosis) -> None:
             "The labels of %s look wrong to models that have not seen them; `%s` lists them.",
             f"{found.issues.count:,} of {counted(found.issues.documents, 'training document')}",
             command("check", problem.name, "--labels"),
+        )
+    harmful = [each.field for each in found.ablation if each.gain.high < 0]
+    if harmful:
+        logger.warning(
+            "The candidate is proved to be better without %s; leave it out of inputs in "
+            "problems/%s.yaml, one field at a time.",
+            " and without ".join(harmful),
+            problem.name,
         )
     if found.curve is not None:
         logger.info("%s.", forecast(found.curve))

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
+from perennial.embeddings.kept import nothing_kept
 from perennial.gates.base import ModelOnHoldout
 from perennial.gates.catalogue import measure
 from perennial.inference.predictor import build_predictor
@@ -19,6 +20,7 @@ from perennial.metrics import Interval, MetricName, Predictions, intervals
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 from perennial.thresholds.threshold import FloorFound
+from perennial.training.convergence import end_of_fit
 from perennial.training.threshold_tuning import TuningComparison, TuningResult, compare
 from tasks.data.prepare import Dataset, Holdout
 from tasks.orchestration.retries import COMPUTING_SECONDS
@@ -122,5 +124,7 @@ def measure_for_gates(
         predictions=predictions,
         metrics=metrics,
         floor=floor,
+        fit_end=end_of_fit(model[-1]),
     )
-    return measure(problem.gates, subject)
+    with nothing_kept():
+        return measure(problem.gates, subject)

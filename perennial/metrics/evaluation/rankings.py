@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from perennial.metrics.evaluation.predictions import Floats
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from perennial.metrics.evaluation.counting import Counts
+    from perennial.metrics.evaluation.predictions import Floats, Ranking
 
 
 def mean_of_known(areas: Sequence[Floats]) -> Floats:
@@ -27,3 +31,41 @@ def mean_of_known(areas: Sequence[Floats]) -> Floats:
     with np.errstate(invalid="ignore"):
         mean: Floats = np.where(known, stacked, 0.0).sum(axis=0) / known.sum(axis=0)
     return mean
+
+
+def by_score(ranking: Ranking, counts: Counts) -> tuple[Floats, Floats]:
+    """Return the weight of each distinct score, the lowest first: of the class, and in all.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        The documents in the order of their scores.
+    counts : ndarray of float64, shape (n_resamples, n_documents)
+        How often each resample has each document.
+
+    Returns
+    -------
+    tuple of ndarray of float64, shape (n_scores, n_resamples)
+        Resamples lie side by side: NumPy adds up many of them at once then.
+    """
+    import numpy as np
+
+    given = np.ascontiguousarray(counts.T).take(ranking.order, axis=0)
+    positive = given * ranking.positive[:, None]
+    return _by_group(positive, ranking.starts), _by_group(given, ranking.starts)
+
+
+def _by_group(rows: Floats, starts: NDArray[np.int64]) -> Floats:
+    """Return the sum of the rows from each start to the next one."""
+    import numpy as np
+
+    is_start = np.zeros(len(rows), np.bool_)
+    is_start[starts] = True
+    others = np.flatnonzero(~is_start)
+    if len(others) > len(starts):
+        grouped: Floats = np.add.reduceat(rows, starts, axis=0)
+        return grouped
+    # Most scores are those of one document.
+    sums: Floats = rows.take(starts, axis=0)
+    np.add.at(sums, np.searchsorted(starts, others) - 1, rows[others])
+    return sums

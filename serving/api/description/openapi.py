@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from perennial import __version__
 from perennial.settings import ServingSettings
+from serving.api.auth import ApiKeys
 from serving.api.description.operations import TAGS, Operation, operations
 from serving.api.description.schemas import REFERENCE, schemas
 from serving.api.protocols.open_inference import InferenceError
@@ -22,7 +23,7 @@ _JSON = "application/json"
 _ERRORS = {
     400: ("BadRequest", "The body is not valid JSON, or not what its Content-Encoding says."),
     401: ("Unauthorized", "The API key is missing or wrong."),
-    403: ("Forbidden", "The API key lacks the scope that this needs."),
+    403: ("Forbidden", "The API key lacks the scope that this needs, or has it for other models."),
     404: ("NotFound", "The model is not served, or the prediction was never made."),
     405: ("WrongMethod", "The path takes another method, which Allow names."),
     408: ("TooSlow", "The head or the body did not arrive in time."),
@@ -187,10 +188,10 @@ def _operation(operation: Operation, settings: ServingSettings) -> dict[str, Any
 
 def _secured(operation: Operation, settings: ServingSettings) -> list[dict[str, list[str]]]:
     """Return how a key is sent, if one is asked for."""
-    named = any(f"{operation.scope}" in entry for entry in settings.api_key_hashes)
+    keys = ApiKeys(settings.api_key_hashes)
     asks = {
         None: False,
-        "metrics": named,
+        "metrics": keys.asks_for("metrics"),
         "refresh": _asks_for_keys(settings),
     }
     asked = asks.get(operation.scope, bool(settings.api_key_hashes))

@@ -43,6 +43,8 @@ _SAMPLES: Mapping[FieldKind, object] = {
 }
 
 Api = Mapping[str, Any]
+# Its method, its path, and what is said about it.
+Operation = tuple[str, str, Api]
 
 
 def html(description: bytes, models: Sequence[Model], address: str = _ADDRESS) -> bytes:
@@ -67,6 +69,7 @@ def html(description: bytes, models: Sequence[Model], address: str = _ADDRESS) -
         for method, path, operation in operations
     )
     sections = "".join(_section(api, *each, address) for each in operations)
+    has_key = bool(api["security"])
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -77,12 +80,14 @@ def html(description: bytes, models: Sequence[Model], address: str = _ADDRESS) -
         f'<header><h1>{title}: the API</h1><p class="quiet"><a href="./">The page</a> · '
         '<a href="openapi.json">OpenAPI</a></p></header>'
         f'<main class="docs"><section><p>{_prose(api["info"]["description"])}</p></section>'
-        f"{''.join(_model(each, address) for each in models)}"
-        f'<nav aria-label="Operations"><ul>{contents}</ul></nav>{sections}</main></body></html>'
+        f"{''.join(_model(each, address, has_key=has_key) for each in models)}"
+        f'<nav aria-label="Operations"><ul>{contents}<li><a href="#errors">Errors</a></li>'
+        f'<li><a href="#objects">Objects</a></li></ul></nav>{sections}'
+        f"{_errors(api, operations)}{_objects(api)}</main></body></html>"
     ).encode()
 
 
-def _model(model: Model, address: str) -> str:
+def _model(model: Model, address: str, *, has_key: bool) -> str:
     """Return how one model is asked, with an input that it takes."""
     body = {"model": model.model, "inputs": [_example(model)]}
     name = f"<code>{escape(model.model)}</code>"
@@ -100,7 +105,7 @@ def _model(model: Model, address: str) -> str:
         [
             f'<section id="model-{escape(model.model)}"><h2>The model {name}</h2>',
             f"<p>It takes {kind} and answers with one of {labels}.{now}</p>",
-            _curl("POST", _CLASSIFY, body, address, has_key=False),
+            _curl("POST", _CLASSIFY, body, address, has_key=has_key),
             _pre(asked),
             _table(caption, ("field", "kind", "what the model knows"), fields) if fields else "",
             "</section>",
@@ -153,7 +158,7 @@ def _prose(text: str) -> str:
     return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
-def _operations(api: Api) -> Iterator[tuple[str, str, Api]]:
+def _operations(api: Api) -> Iterator[Operation]:
     for path, item in api["paths"].items():
         for method in ("get", "post"):
             if method in item:
@@ -179,18 +184,64 @@ def _section(api: Api, method: str, path: str, operation: Api, address: str) -> 
     parts.append(_curl(method, place, sent.get("example"), address, has_key=has_key))
     if sent:
         parts.append(_fields(api, "Request", sent["schema"]))
-    errors = []
     for status, answer in sorted(operation["responses"].items()):
-        found = _resolve(api, answer)
-        if int(status) < _SUCCESS:
-            content = found["content"].get(_JSON, {})
-            if "example" in content:
-                parts.append(f"<h3>Answer {status}</h3>{_pre(_pretty(content['example']))}")
-                parts.append(_fields(api, f"Answer {status}", content["schema"]))
-        else:
-            errors.append((status, _prose(found["description"])))
-    parts.append(_table("Errors", ("status", "reason"), errors))
+        content = answer.get("content", {}).get(_JSON, {})
+        if "example" in content:
+            parts.append(f"<h3>Answer {status}</h3>{_pre(_pretty(content['example']))}")
+            parts.append(_fields(api, f"Answer {status}", content["schema"]))
+    failing = [status for status in sorted(operation["responses"]) if int(status) >= _SUCCESS]
+    parts.append(f'<p><a href="#errors">Errors</a>: {", ".join(failing)}.</p>')
     return "".join([*parts, "</section>"])
+
+
+def _errors(api: Api, operations: Sequence[Operation]) -> str:
+    """Return what every status of a request that fails means, and how such an answer looks."""
+    rows = dict[str, str]()
+    for _, _, operation in operations:
+        for status, answer in operation["responses"].items():
+            if int(status) < _SUCCESS or status in rows:
+                continue
+            found = _resolve(api, answer)
+            rows[status] = _prose(found["description"])
+    parts = [
+        _fields(api, "Answer", api["components"]["schemas"]["ErrorAnswer"]),
+        _table("What each status means", ("status", "reason"), sorted(rows.items())),
+    ]
+    return f'<section id="errors"><h2>Errors</h2>{"".join(parts)}</section>'
+
+
+def _objects(api: Api) -> str:
+    """Return the fields of all objects that are parts of others."""
+    known: Api = api["components"]["schemas"]
+    inside = {name for schema in known.values() for name in _referred(schema)}
+    parts = []
+    for name in sorted(inside):
+        schema = known[name]
+        said = _prose(schema.get("description", "")).rstrip(".")
+        what = "" if "properties" in schema else f" ({_kind(schema)})"
+        parts.append(f'<h3 id="{_anchor(name)}"><code>{name}</code></h3><p>{said}{what}.</p>')
+        parts.append(_fields(api, name, schema))
+    return f'<section id="objects"><h2>Objects</h2>{"".join(parts)}</section>'
+
+
+def _referred(node: object) -> Iterator[str]:
+    """Yield the names of the schemas that a schema refers to."""
+    if isinstance(node, Mapping):
+        if "$ref" in node:
+            yield _name_of(node)
+        for part in node.values():
+            yield from _referred(part)
+    elif isinstance(node, list):
+        for part in node:
+            yield from _referred(part)
+
+
+def _name_of(reference: Api) -> str:
+    return str(reference["$ref"].rpartition("/")[2])
+
+
+def _anchor(name: str) -> str:
+    return f"object-{name}"
 
 
 def _curl(method: str, path: str, example: object, address: str, *, has_key: bool) -> str:
@@ -212,7 +263,7 @@ def _fields(api: Api, title: str, schema: Api) -> str:
     rows = [
         (
             f"<code>{escape(name)}</code>{'' if name in required else ' (optional)'}",
-            escape(_kind(part)),
+            _kind(part),
             _prose(_said(part)),
         )
         for name, part in found.get("properties", {}).items()
@@ -221,29 +272,36 @@ def _fields(api: Api, title: str, schema: Api) -> str:
 
 
 def _kind(schema: Api) -> str:
-    """Return the type of a value in a word or two."""
+    """Return the type of a value in a word or two, with a link to an object's fields."""
     if "$ref" in schema:
-        return str(schema["$ref"].rpartition("/")[2])
+        name = _name_of(schema)
+        return f'<a href="#{_anchor(name)}">{escape(name)}</a>'
     if "anyOf" in schema:
         return " or ".join(_kind(choice) for choice in schema["anyOf"])
     if "enum" in schema:
-        return " or ".join(map(str, schema["enum"]))
+        return escape(" or ".join(map(str, schema["enum"])))
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
+    if isinstance(values := schema.get("additionalProperties"), Mapping) and values:
+        return f"object of {_kind(values)}"
     kind = schema.get("type", "any value")
-    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+    return escape(" or ".join(kind) if isinstance(kind, list) else str(kind))
 
 
 def _said(schema: Api) -> str:
     """Return the meaning of a value, with its limits."""
     names = {
-        "minItems": "at least {:,} entries",
-        "maxItems": "at most {:,} entries",
-        "maxLength": "at most {:,} characters",
-        "minimum": "at least {:,}",
-        "maximum": "at most {:,}",
+        "minItems": ("at least {:,} entry", "at least {:,} entries"),
+        "maxItems": ("at most {:,} entry", "at most {:,} entries"),
+        "maxLength": ("at most {:,} character", "at most {:,} characters"),
+        "minimum": ("at least {:,}",) * 2,
+        "maximum": ("at most {:,}",) * 2,
     }
-    limits = [shown.format(schema[name]) for name, shown in names.items() if name in schema]
+    limits = [
+        (one if schema[name] == 1 else many).format(schema[name])
+        for name, (one, many) in names.items()
+        if name in schema
+    ]
     return "; ".join(filter(None, [schema.get("description", ""), *limits]))
 
 

@@ -28,8 +28,8 @@ class _Message(BaseModel):
 class SplitFrame(_Message):
     """A table by rows, with the names of its columns."""
 
-    columns: list[str] = Field(min_length=1)
-    data: list[list[Any]]
+    columns: list[str] = Field(min_length=1, description="their names")
+    data: list[list[Any]] = Field(description="the rows, each with a value for each column")
     index: list[Any] | None = Field(default=None, description="is not used")
 
 
@@ -49,15 +49,17 @@ class InvocationParameters(_Message):
 class InvocationRequest(_Message):
     """Inputs to classify, in one of MLflow's four forms."""
 
-    dataframe_split: SplitFrame | None = None
-    dataframe_records: list[dict[str, Any]] | None = None
+    dataframe_split: SplitFrame | None = Field(default=None, description="a table by rows")
+    dataframe_records: list[dict[str, Any]] | None = Field(
+        default=None, description="rows, each by the names of its columns"
+    )
     instances: list[Any] | None = Field(
         default=None, description="texts, or objects of a column of texts or of fields"
     )
     inputs: list[Any] | dict[str, list[Any]] | None = Field(
         default=None, description="as instances, or each column with its values"
     )
-    params: InvocationParameters | None = None
+    params: InvocationParameters | None = Field(default=None, description="what else is asked for")
 
 
 class InvocationAnswer(_Message):
@@ -71,7 +73,7 @@ class InvocationAnswer(_Message):
 class Pong(_Message):
     """Whether there is a model."""
 
-    ready: bool
+    ready: bool = Field(description="whether a model is loaded")
 
 
 class MlflowScoring:

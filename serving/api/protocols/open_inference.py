@@ -40,8 +40,8 @@ class _Message(BaseModel):
 class TensorMetadata(_Message):
     """A tensor that a model takes or gives."""
 
-    name: str
-    datatype: str
+    name: str = Field(description="text, or a field; of what it gives, see OutputTensor")
+    datatype: str = Field(description="as the protocol names it: BYTES, BOOL, FP64")
     shape: list[int] = Field(description="-1 for any number of inputs")
 
 
@@ -52,33 +52,35 @@ class InputTensor(_Message):
     datatype: str = Field(description="BYTES for texts; BOOL, FP64, INT64 and others for fields")
     shape: list[int] = Field(min_length=1, max_length=2, description="[n] or [n, 1]")
     data: list[Any] = Field(description="one value for each input")
-    parameters: dict[str, Any] | None = None
+    parameters: dict[str, Any] | None = Field(default=None, description="are not used")
 
 
 class RequestedOutput(_Message):
     """A tensor that the answer is to have."""
 
-    name: str
-    parameters: dict[str, Any] | None = None
+    name: str = Field(description="see OutputTensor")
+    parameters: dict[str, Any] | None = Field(default=None, description="are not used")
 
 
 class InferenceRequest(_Message):
     """Inputs to classify, as tensors."""
 
     id: str | None = Field(default=None, max_length=200, description="is in the answer, too")
-    inputs: list[InputTensor] = Field(min_length=1, max_length=_MOST_TENSORS)
+    inputs: list[InputTensor] = Field(
+        min_length=1, max_length=_MOST_TENSORS, description="text, or one tensor for each field"
+    )
     outputs: list[RequestedOutput] | None = Field(
         default=None, description="which tensors to answer with; default all"
     )
-    parameters: dict[str, Any] | None = None
+    parameters: dict[str, Any] | None = Field(default=None, description="are not used")
 
 
 class OutputTensor(_Message):
     """One thing that is said about each input."""
 
     name: str = Field(description="label, probabilities, known or prediction_id")
-    datatype: str
-    shape: list[int]
+    datatype: str = Field(description="BYTES or FP64")
+    shape: list[int] = Field(description="[n], of probabilities [n, number of classes]")
     parameters: dict[str, Any] | None = Field(
         default=None, description="classes: the labels, in the order of the probabilities"
     )
@@ -88,47 +90,47 @@ class OutputTensor(_Message):
 class InferenceAnswer(_Message):
     """The predictions, as tensors."""
 
-    model_name: str
-    model_version: str
-    id: str | None = None
-    outputs: list[OutputTensor]
+    model_name: str = Field(description="name of the problem")
+    model_version: str = Field(description="number of the version that answered")
+    id: str | None = Field(default=None, description="that of the request")
+    outputs: list[OutputTensor] = Field(description="what was asked for, or all")
 
 
 class InferenceModel(_Message):
     """What a model takes and gives."""
 
-    name: str
+    name: str = Field(description="name of the problem")
     versions: list[str] = Field(description="the versions that are in memory, Production first")
-    platform: str
-    inputs: list[TensorMetadata]
-    outputs: list[TensorMetadata]
+    platform: str = Field(description="always perennial")
+    inputs: list[TensorMetadata] = Field(description="text, or one tensor for each field")
+    outputs: list[TensorMetadata] = Field(description="what can be asked for")
 
 
 class InferenceServer(_Message):
     """What answers."""
 
-    name: str
-    version: str
-    extensions: list[str]
+    name: str = Field(description="of the software")
+    version: str = Field(description="of the software")
+    extensions: list[str] = Field(description="of the protocol; there are none")
 
 
 class InferenceLive(_Message):
     """Whether the worker runs."""
 
-    live: bool
+    live: bool = Field(description="always true")
 
 
 class InferenceReady(_Message):
     """Whether there is a model."""
 
-    ready: bool
+    ready: bool = Field(description="whether a model is loaded")
 
 
 class InferenceModelReady(_Message):
     """Whether a model answers."""
 
-    name: str
-    ready: bool
+    name: str = Field(description="name of the problem")
+    ready: bool = Field(description="always true: what is not loaded is answered 404")
 
 
 class InferenceError(_Message):

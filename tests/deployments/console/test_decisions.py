@@ -154,6 +154,23 @@ def test_a_key_may_do_what_its_scopes_say(
     assert "PREFECT_API_URL" in decide(console, decision).text
 
 
+def test_a_key_of_other_problems_decides_nothing(
+    open_console: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    console = open_console(
+        keys=(f"{DIGEST}:approve@iris", f"{DIGEST}:retrain@iris+reviews"), read=reviews
+    )
+
+    refused = decide(console, APPROVE)
+    allowed = decide(console, {**APPROVE, "action": "retrain"})
+
+    assert refused.status_code == 403
+    assert "may not do that with 'reviews'" in refused.text
+    assert "iris" not in refused.text
+    assert allowed.status_code == 503
+
+
 def test_nothing_is_decided_about_a_problem_that_does_not_exist(known: TestClient) -> None:
     answer = known.post("/console/unknown/decisions", json=RETRAIN, headers=OWN_PAGE)
 

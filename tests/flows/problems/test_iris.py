@@ -74,6 +74,8 @@ def test_the_flowers_become_a_production_model_by_five_algorithms(
     assert retraining.verdict.outcome == "promoted", retraining.verdict.reason
     assert retraining.evaluation is not None
     assert retraining.evaluation.metrics["accuracy"].value >= 0.93
+    assert retraining.diagnosis is not None
+    assert {each.field for each in retraining.diagnosis.ablation} == set(iris.inputs or {})
     runs = _runs(iris)
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     nested = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]

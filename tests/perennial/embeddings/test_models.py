@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,12 @@ from sklearn.pipeline import Pipeline
 
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
-from perennial.embeddings.static import WIDTH
-from perennial.errors import ProblemError
+from perennial.config.sections.candidates import Features
+from perennial.embeddings.counter import EmbeddedCounter
+from perennial.embeddings.encoder import width_of
+from perennial.errors import OutsideError, ProblemError
 from perennial.inference.predictor import build_predictor
-from perennial.registry.artifact import TRUSTED_TYPES, load_model
+from perennial.registry.artifact import TRUSTED_TYPES, Golden, check_golden, load_model
 from perennial.training.cross_validation import fold_counts
 from perennial.training.pipelines import (
     assemble,
@@ -48,14 +52,24 @@ FILE = {
 }
 
 
-@pytest.fixture(scope="module")
-def problem() -> Problem:
-    return Problem.model_validate(FILE)
+def _file(embedding: str) -> dict[str, Any]:
+    found: dict[str, Any] = deepcopy(FILE)
+    found["candidates"]["embedded"]["features"]["embedding"] = embedding
+    return found
+
+
+@pytest.fixture(scope="module", params=["static", "sentence"])
+def problem(request: pytest.FixtureRequest) -> Problem:
+    return Problem.model_validate(_file(request.param))
 
 
 @pytest.fixture(scope="module")
 def model(problem: Problem) -> Pipeline:
-    """A fitted model, from texts as they were typed to probabilities."""
+    return _fitted(problem)
+
+
+def _fitted(problem: Problem) -> Pipeline:
+    """Return a fitted model, from texts as they were typed to probabilities."""
     candidate = problem.candidates["embedded"]
     normalizer, counter = build_normalizer(problem, candidate), build_counter(candidate.features)
     texts = [text for some in QUESTIONS for text in some]
@@ -106,33 +120,89 @@ def test_a_fold_of_an_experiment_chooses_what_is_counted_and_keeps_the_vectors(
 
     assert learned.shape[1] == others.shape[1] <= everything.shape[1]
     plain = features.model_copy(update={"embedding": "none"})
-    counted, _ = fold_counts(everything[:, :-WIDTH], plain, training)
-    assert (learned[:, :-WIDTH] != counted).nnz == 0
-    assert (others[:, -WIDTH:] != everything[~training][:, -WIDTH:]).nnz == 0
+    width = width_of(features.embedding)
+    counted, _ = fold_counts(everything[:, :-width], plain, training)
+    assert (learned[:, :-width] != counted).nnz == 0
+    assert (others[:, -width:] != everything[~training][:, -width:]).nnz == 0
 
 
-def test_a_file_that_asks_for_what_is_not_installed_is_refused_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
+def _refusal(embedding: str, folder: Path) -> str:
     from ruamel.yaml import YAML
 
-    missing = "perennial.config.sections.candidates.missing_for"
-    monkeypatch.setattr(missing, lambda _: ["tokenizers", "wordllama"])
-    path = tmp_path / "questions.yaml"
+    path = folder / "questions.yaml"
     with path.open("w") as file:
-        YAML(typ="safe").dump({key: value for key, value in FILE.items() if key != "name"}, file)
-
+        written = {key: value for key, value in _file(embedding).items() if key != "name"}
+        YAML(typ="safe").dump(written, file)
     with pytest.raises(ProblemError) as refused:
         load_problem(path)
-
     (line,) = str(refused.value).splitlines()
     assert "candidates.embedded.features.embedding" in line
-    assert "tokenizers and wordllama" in line
-    assert "pip install 'perennial[embeddings]'; or write none" in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("embedding", "extra"), [("static", "embeddings"), ("sentence", "sentences")]
+)
+def test_a_file_that_asks_for_what_is_not_installed_is_refused_in_a_sentence(
+    embedding: str, extra: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = "perennial.config.sections.candidates.missing_for"
+    monkeypatch.setattr(missing, lambda _: ["tokenizers", "weights"])
+
+    line = _refusal(embedding, tmp_path)
+
+    assert "tokenizers and weights" in line
+    assert f"pip install 'perennial[{extra}]'; or write none" in line
+
+
+def test_a_folder_that_has_no_model_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    line = _refusal("statik", tmp_path)
+
+    assert "none, static, sentence, or a folder with a model of sentences" in line
+    assert "statik has no model.onnx and no tokenizer.json" in line
 
 
 def test_a_file_without_embeddings_has_the_digest_that_it_always_had(problem: Problem) -> None:
     features = problem.candidates["embedded"].features
 
     assert "embedding" not in features.model_copy(update={"embedding": "none"}).model_dump()
-    assert features.model_dump()["embedding"] == "static"
+    assert features.model_dump()["embedding"] == features.embedding != "none"
+
+
+def test_a_model_of_the_time_of_one_kind_of_vectors_answers_as_it_did() -> None:
+    counter = EmbeddedCounter(build_counter(_plain()))
+    texts = build_normalizer(_static(), _static().candidates["embedded"]).transform(["my card"])
+    expected = counter.fit_transform(texts)
+    earlier = {key: value for key, value in vars(counter).items() if key != "embedding"}
+
+    again = EmbeddedCounter.__new__(EmbeddedCounter)
+    again.__setstate__(earlier)
+
+    assert (again.transform(texts) != expected).nnz == 0
+
+
+def _static() -> Problem:
+    return Problem.model_validate(FILE)
+
+
+def _plain() -> Features:
+    features = _static().candidates["embedded"].features
+    assert isinstance(features, Features)
+    return features.model_copy(update={"embedding": "none"})
+
+
+@pytest.mark.parametrize(("embedding", "is_sound"), [("static", False), ("sentence", True)])
+def test_another_processor_may_round_the_vectors_of_sentences_otherwise(
+    embedding: str, is_sound: bool
+) -> None:
+    model = _fitted(Problem.model_validate(_file(embedding)))
+    inputs = ("where is my card", "my pin")
+    found = model.predict_proba(list(inputs))
+    off = np.add(found, [0.005, -0.005, 0.0])
+    golden = Golden(inputs=inputs, classes=LABELS, probabilities=tuple(map(tuple, off.tolist())))
+
+    if is_sound:
+        check_golden(model, golden, "The model")
+    else:
+        with pytest.raises(OutsideError, match="fails its golden examples"):
+            check_golden(model, golden, "The model")

@@ -131,6 +131,16 @@ def test_an_explanation_says_where_the_characters_stand() -> None:
     assert [text[start:end] for start, end in places["m "]] == ["M"]
 
 
+def test_one_endless_word_is_explained_in_many_steps() -> None:
+    predictor = build_predictor(fitted("characters", "logistic"), TEXTS)
+
+    # Whether or not its n-grams are known, they are looked up.
+    known, unknown = ("很好看" * 10_000, "ÿþ" * 15_000)
+
+    assert sum(1 for _ in predictor.explanation_in_steps(known, "good")) > 30
+    assert sum(1 for _ in predictor.explanation_in_steps(unknown, "good")) > 30
+
+
 @pytest.mark.parametrize("counter", [NgramCounter, CharacterCounter, WordAndCharacterCounter])
 @pytest.mark.parametrize("compiled", [True, False])
 def test_a_text_of_which_nothing_is_known_says_so(counter: Any, compiled: bool) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from perennial.concurrency import finish
 from perennial.inference.occlusion import occlude_fields, occlude_words
 
 
@@ -26,7 +27,7 @@ class Counting:
 
 
 def test_a_word_contributes_what_changes_without_it() -> None:
-    found, score = occlude_words("Good film, GOOD cast", 1, Counting())
+    found, score = finish(occlude_words("Good film, GOOD cast", 1, Counting()))
 
     assert {each.feature: round(each.contribution, 6) for each in found} == {
         "good": 2,
@@ -39,7 +40,7 @@ def test_a_word_contributes_what_changes_without_it() -> None:
 
 
 def test_a_script_without_spaces_is_left_out_sign_by_sign() -> None:
-    found, _ = occlude_words("这部电影很好看", 1, Counting("好"))
+    found, _ = finish(occlude_words("这部电影很好看", 1, Counting("好")))
 
     strongest = max(found, key=lambda each: each.contribution)
     assert (strongest.feature, strongest.spans) == ("好", ((5, 6),))
@@ -50,11 +51,25 @@ def test_the_work_is_bounded_whatever_the_text(start: str, words: int) -> None:
     model = Counting()
     text = start + " ".join(f"w{number}" for number in range(words))
 
-    found, _ = occlude_words(text, 0, model)
+    found, _ = finish(occlude_words(text, 0, model))
 
     assert model.asked <= 129
     assert len(found) <= 128
     assert all(text[a:b] for each in found for a, b in each.spans)
+
+
+@given(st.integers(1, 400), st.integers(1, 2_000))
+def test_no_step_scores_more_than_two_of_the_longest_texts(words: int, letters: int) -> None:
+    text = " ".join("w" * letters + str(number) for number in range(words))
+    scored = [0]
+
+    def estimate(texts: Sequence[str]) -> NDArray[np.float64]:
+        scored[-1] += sum(map(len, texts))
+        return np.full((len(texts), 2), 0.5)
+
+    scored.extend(0 for _ in occlude_words(text, 0, estimate))
+
+    assert max(scored) <= max(200_000, len(text))
 
 
 def test_the_fields_of_a_wide_record_are_left_out_in_portions() -> None:
@@ -69,7 +84,7 @@ def test_the_fields_of_a_wide_record_are_left_out_in_portions() -> None:
         good = 1 / (1 + np.exp(-matrix))
         return np.column_stack([1 - good, good])
 
-    found, score = occlude_fields(rows, fields, 1, estimate)
+    found, score = finish(occlude_fields(rows, fields, 1, estimate))
 
     assert list(found) == fields
     assert found["gene7"] == pytest.approx(1)

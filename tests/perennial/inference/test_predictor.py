@@ -20,6 +20,7 @@ from sklearn.naive_bayes import BernoulliNB, MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from perennial.concurrency import finish
 from perennial.config.loader import load_problem
 from perennial.inference import compiled_linear as compiled
 from perennial.inference.base import PipelinePredictor
@@ -460,6 +461,19 @@ def test_the_largest_contributions_come_first_and_point_to_the_label() -> None:
     assert predictor.baseline("yes") == pytest.approx(log(1))
     (awful,) = (each for each in everything if each.feature == "awful")
     assert awful.contribution < 0
+
+
+@pytest.mark.parametrize("words", [10, 10_000, 40_000])
+def test_the_steps_of_an_explanation_are_as_many_as_its_text_has_thousands_of_words(
+    words: int,
+) -> None:
+    text = " ".join(["good", "dull"] * (words // 2))
+    steps = toy().explanation_in_steps(text, "yes")
+
+    count = sum(1 for _ in steps)
+
+    assert words // 2_048 <= count <= 8 + words // 500
+    assert finish(toy().explanation_in_steps(text, "yes")) == toy().explanation(text, "yes")
 
 
 def test_an_unknown_label_is_refused_by_name(model: Callable[[str], Pipeline]) -> None:

@@ -15,7 +15,8 @@ from sklearn.svm import SVC, LinearSVC
 
 from perennial.classifiers.nb_svm import NbSvm
 from perennial.classifiers.threshold_classifier import ThresholdClassifier
-from perennial.training.convergence import Iterations, iterations_of
+from perennial.gates.base import FitEnd
+from perennial.training.convergence import end_of_fit
 
 RNG = np.random.default_rng(1)
 LABELS = np.arange(120) % 3
@@ -38,9 +39,9 @@ def fitted(model: Any) -> Any:
     ids=["logistic", "nb-svm", "calibrated"],
 )
 def test_a_fit_that_was_cut_off_has_not_converged_and_one_with_time_has(make: Any) -> None:
-    short, long = iterations_of(fitted(make(1))), iterations_of(fitted(make(5_000)))
+    short, long = end_of_fit(fitted(make(1))), end_of_fit(fitted(make(5_000)))
 
-    assert short == Iterations(1, 1)
+    assert short == FitEnd(1, 1)
     assert not short.converged
     assert long is not None
     assert long.converged
@@ -50,9 +51,9 @@ def test_a_threshold_hides_no_iterations() -> None:
     inner = fitted(LogisticRegression(max_iter=1))
     decided = ThresholdClassifier.from_fitted(inner, (0.2, 0.3, 0.5), None)
 
-    assert iterations_of(decided) == Iterations(1, 1)
+    assert end_of_fit(decided) == FitEnd(1, 1)
 
 
 @pytest.mark.parametrize("model", [MultinomialNB(), SVC()], ids=["bayes", "svm"])
 def test_what_has_no_limit_has_nothing_to_say(model: Any) -> None:
-    assert iterations_of(fitted(model)) is None
+    assert end_of_fit(fitted(model)) == FitEnd(0, None)

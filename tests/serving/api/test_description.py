@@ -108,6 +108,17 @@ def test_nothing_in_it_makes_generated_clients_too_strict(api: Api) -> None:
     assert schemas["ClassifyRequest"]["required"] == ["inputs"]
 
 
+def test_every_field_says_what_it_means(api: Api) -> None:
+    silent = [
+        f"{name}.{field}"
+        for name, schema in api["components"]["schemas"].items()
+        for field, part in schema.get("properties", {}).items()
+        if not part.get("description")
+    ]
+
+    assert silent == []
+
+
 def test_every_schema_is_used_and_every_example_keeps_to_its_schema(api: Api) -> None:
     used = {node["$ref"] for node in _nodes(api) if isinstance(node, dict) and "$ref" in node}
     places = {

@@ -114,3 +114,31 @@ def test_the_answer_is_the_same_file_until_another_version_is_served(client: Tes
     again = client.get("/docs", headers={"If-None-Match": first.headers["ETag"]})
 
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_every_object_and_error_that_the_page_mentions_is_explained_once(
+    client: TestClient,
+) -> None:
+    page = client.get("/docs").text
+
+    places = re.findall(r'id="([^"]+)"', page)
+    assert len(places) == len(set(places))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(places)
+    for field in ("abstained", "explanation", "typical", "threshold"):
+        assert page.count(f"<td><code>{field}</code>") == 1
+    assert page.count(">429<") == 1
+
+
+def test_where_keys_are_asked_for_every_request_that_needs_one_shows_it(
+    production: ModelVersion, serve: Serving
+) -> None:
+    _, client = serve(api_key_hashes=("0" * 64,))
+    wait_until(lambda: client.get("/readyz").status_code == 200, "the service is ready")
+
+    page = client.get("/docs").text
+
+    asked = [
+        text for text in re.findall(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL) if "curl" in text
+    ]
+    assert sum("/classify" in text for text in asked) == 2
+    assert all("Bearer KEY" in text for text in asked if "/classify" in text)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from httpx import ASGITransport, AsyncClient
 from starlette.testclient import TestClient
 
 from serving.api.app import Service
+from serving.api.turns import Turns
 from tests.conftest import wait_until
 from tests.small_models import GOOD
 
@@ -73,3 +76,43 @@ def test_without_keys_nobody_is_several_clients_by_keys_of_his_own_making(serve:
     answered = _order(service, [*made_up, ("10.0.0.2", None)])
 
     assert answered.index("10.0.0.2") < REQUESTS / 2
+
+
+def test_one_huge_explanation_is_many_turns_and_lets_another_client_pass_after_each(
+    serve: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+
+    class Noted(Turns):
+        """Turns that are written down, and all cost the same."""
+
+        def __init__(self) -> None:
+            super().__init__(count().__next__)
+
+        @asynccontextmanager
+        async def take(self, client: str) -> AsyncIterator[None]:
+            async with super().take(client):
+                turns.append(client)
+                yield
+
+    monkeypatch.setattr("serving.api.scoring.Turns", Noted)
+    service = _ready(serve)
+
+    async def ask(address: str, texts: list[str], times: int) -> None:
+        transport = ASGITransport(service.app, client=(address, 1))
+        async with AsyncClient(transport=transport, base_url="http://service") as client:
+            for _ in range(times):
+                body = {"inputs": texts, "explain": True}
+                answer = await client.post("/classify", json=body)
+                assert answer.status_code == 200
+
+    async def ask_both() -> None:
+        huge = " ".join([GOOD] * 1_800)
+        await asyncio.gather(ask("huge", [huge], 1), ask("other", [GOOD] * 3, 5))
+
+    asyncio.run(ask_both())
+    # 21,600 words, and as many pairs of them.
+    assert turns.count("huge") > 30
+    others = [place for place, client in enumerate(turns) if client == "other"]
+    # One turn is in hand when a request comes, and the one after it may be granted already.
+    assert all(second - first <= 3 for first, second in pairwise([-1, *others]))

@@ -92,6 +92,34 @@ def test_a_key_may_do_what_its_scopes_name_and_one_without_scopes_everything(
     assert f"lacks the scope {scope}." in refused.json()["error"]["message"]
 
 
+@pytest.mark.usefixtures("production")
+def test_a_key_of_another_problem_is_refused_by_every_door_and_sees_no_values(
+    serve: Callable[..., tuple[Service, TestClient]],
+) -> None:
+    scopes = "classify+feedback"
+    entries = (f"{_digest('own')}:{scopes}@iris+reviews", f"{_digest('other')}:{scopes}@iris")
+    service, client = serve(api_key_hashes=entries)
+    wait_until(lambda: client.get("/readyz").status_code == 200, "the service is ready")
+    prediction = service.log.signing.issue("reviews", 1, 1, logged=True)[0]
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [GOOD]}
+    doors: dict[str, Any] = {
+        "/classify": {"inputs": [GOOD]},
+        "/v1/classify": {"model": "reviews", "inputs": [GOOD]},
+        "/invocations": {"inputs": [GOOD]},
+        "/v2/models/reviews/infer": {"inputs": [tensor]},
+        "/v2/models/reviews/versions/1/infer": {"inputs": [tensor]},
+        "/feedback": {"prediction_id": prediction, "label": "positive"},
+    }
+
+    for door, body in doors.items():
+        refused = client.post(door, json=body, headers=_bearer("other"))
+        assert refused.status_code == 403, door
+        assert "may not use the model reviews" in refused.text
+        assert "iris" not in refused.text
+        # The log may not have it yet.
+        assert client.post(door, json=body, headers=_bearer("own")).status_code != 403, door
+
+
 def test_a_key_with_the_scope_may_refresh_beside_the_token_and_one_without_scopes_may_not(
     serve: Callable[..., tuple[Service, TestClient]],
 ) -> None:

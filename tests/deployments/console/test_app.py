@@ -179,8 +179,10 @@ def test_other_programs_are_linked_where_they_are_known(stage: Stage, open_conso
     without = open_console().get("/console").text
 
     for name in ("prefect", "mlflow", "grafana"):
-        assert f'href="http://{name}.example"' in page
+        assert f'href="http://{name}.example' in page
         assert f"{name}.example" not in without
+    # Its pages begin with generative AI unless they are told.
+    assert 'href="http://mlflow.example/#/models?workflowType=machine_learning"' in page
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -49,6 +50,16 @@ def folder_here(tracking_uri: str, settings: Settings) -> Path | None:
     else:
         folder = folder_beside(embedded_database(settings))
     return folder if folder.is_dir() else None
+
+
+def remove_empty(folder: Path, before: datetime) -> None:
+    """Remove the folders of models and runs that MLflow has left empty before a moment."""
+    for place in (folder, folder / "models"):
+        for found in place.iterdir() if place.is_dir() else ():
+            # One that has files is refused, and one that is gone was removed by another tidying.
+            with suppress(OSError):
+                if found.is_dir() and found.stat().st_mtime < before.timestamp():
+                    found.rmdir()
 
 
 def database_of(tracking_uri: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,7 @@ _PARTS = (
     ),
 )
 _PROBLEMS_AT_ONCE = 1_000
+_BEGUN = timedelta(days=1)
 _GONE = "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -165,13 +166,17 @@ class Removal(Examples):
                 self._store._hard_delete_run(run_id)  # noqa: SLF001
 
     def remove_remains(self, problem: str) -> None:
-        """Remove the rows that MLflow keeps of versions and runs that were removed.
+        """Remove the rows and folders that MLflow keeps of versions and runs that were removed.
 
         Raises
         ------
         OutsideError
             If MLflow fails.
         """
+        folder = artifact_store.folder_here(self._client.tracking_uri, self._settings)
+        if folder is not None:
+            # A run that has just begun may have a folder, and no file in it.
+            artifact_store.remove_empty(folder, datetime.now(UTC) - _BEGUN)
         if self._store is not None:
             with explained():
                 found = experiment(self._client, problem, self._artifacts)

@@ -237,7 +237,7 @@ def test_what_was_dropped_can_be_taken_back(held: list[dict[str, Any]]) -> None:
 
 
 def test_what_is_dropped_of_one_problem_stays_with_another_of_the_same_collection(
-    held: list[dict[str, Any]], machine: Settings
+    held: list[dict[str, Any]], machine: Settings, run_task: Callable[..., Any]
 ) -> None:
     text = (machine.problems_dir / "reviews.yaml").read_text()
     (machine.problems_dir / "others.yaml").write_text(text)
@@ -246,7 +246,7 @@ def test_what_is_dropped_of_one_problem_stays_with_another_of_the_same_collectio
     assert [each.reason for each in quarantine("reviews")] == [SHORT]
     with pytest.raises(OutsideError, match="run `perennial retrain others` first"):
         quarantine("others")
-    ingested = ingest.fn(load_problem(machine.problems_dir / "others.yaml"))
+    ingested = run_task(ingest, load_problem(machine.problems_dir / "others.yaml"))
     assert sum(ingested.accounts.in_quarantine.values()) == 4
 
 

@@ -194,7 +194,9 @@ def weigh(settings: Settings) -> dict[str, float]:
 
 def _weigh_folder(folder: Path) -> tuple[int, int]:
     paths = [folder] if folder.is_file() else [each for each in folder.rglob("*") if each.is_file()]
-    return len(paths), sum(path.stat().st_size for path in paths)
+    # A file that has several names is on the disk once.
+    sizes = {found.st_ino: found.st_size for found in (path.stat() for path in paths)}
+    return len(paths), sum(sizes.values())
 
 
 def databases(settings: Settings) -> dict[str, Path]:

@@ -29,7 +29,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.variables import Variable
 
 from deployments.automations import OURS, apply_automations, automations
-from deployments.blocks import apply_blocks, apply_notification
+from deployments.blocks import apply_blocks, apply_notifications
 from deployments.plan import Planned, plan_problems
 from deployments.pools import apply_pool
 from perennial.config.loader import load_problems
@@ -80,7 +80,7 @@ def apply(settings: Settings, operation: OperationSettings) -> Mapping[str, UUID
         untouched = _deployments_of(client, loaded.errors)
         _remove_others(client, {*ids.values(), *untouched.values()})
         retrain = _retrain_of(ids | untouched)
-        apply_automations(client, automations(retrain, operation, apply_notification(operation)))
+        apply_automations(client, automations(retrain, operation, apply_notifications(operation)))
     return ids
 
 

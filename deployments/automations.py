@@ -9,11 +9,14 @@
 - A version has passed every gate and waits for a person's yes or no: people are told.
 - A run has failed, crashed or is late: people are told, if ``OPERATION_NOTIFY_URL`` says where;
   otherwise the automation only shows in Prefect's event feed that it would have told them.
+
+Problems that ``OPERATION_NOTIFY_URLS`` names have automations of their own for the last two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -22,6 +25,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
 
+from deployments.blocks import Notifications
 from perennial.settings import OperationSettings
 from tasks.orchestration.events import event_name, resource_id
 
@@ -55,7 +59,7 @@ What to do: docs/runbooks.md
 
 
 def automations(
-    retrain: Mapping[str, UUID], operation: OperationSettings, notification: UUID | None
+    retrain: Mapping[str, UUID], operation: OperationSettings, blocks: Notifications
 ) -> list[AutomationCore]:
     """Return all automations.
 
@@ -65,11 +69,48 @@ def automations(
         Problem -> its deployment of the flow `retrain`.
     operation : OperationSettings
         How long a run may be silent, and how often a crashed one is started again.
-    notification : UUID or None
-        The block that tells people.
+    blocks : Notifications
+        The blocks that tell people.
     """
     drifted = [_retrain_after_drift(problem, retrain[problem]) for problem in sorted(retrain)]
-    return [*drifted, *_recovery(operation), _tell(notification), _ask(notification)]
+    told = tuple(_told(sorted(retrain), blocks))
+    return [*drifted, *_recovery(operation), *map(_tell, told), *map(_ask, told)]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Who is told, and of which problems: None for all."""
+
+    block: UUID | None
+    problems: tuple[str, ...] | None
+    setting: str
+    of: str = ""
+
+    @property
+    def related(self) -> list[dict[str, str | list[str]]]:
+        """What runs are related to of which they are told."""
+        deployments: dict[str, str | list[str]] = {
+            "prefect.resource.role": "deployment",
+            "prefect.resource.name": list(self.problems or ()),
+        }
+        return [_tag(OURS)] if self.problems is None else [_tag(OURS), deployments]
+
+    @property
+    def resources(self) -> list[str]:
+        """The problems of which they are told, as Prefect names them."""
+        return [resource_id("*")] if self.problems is None else [*map(resource_id, self.problems)]
+
+
+def _told(problems: Sequence[str], blocks: Notifications) -> Iterator[_Told]:
+    """Yield who is told of what: Prefect cannot say 'all but these', so others are named."""
+    own = {name: blocks.own[name] for name in problems if name in blocks.own}
+    others = tuple(name for name in problems if name not in own)
+    if not own:
+        yield _Told(blocks.general, None, "OPERATION_NOTIFY_URL")
+    elif others:
+        yield _Told(blocks.general, others, "OPERATION_NOTIFY_URL")
+    for name, block in own.items():
+        yield _Told(block, (name,), "OPERATION_NOTIFY_URLS", f" of {name}")
 
 
 def _recovery(operation: OperationSettings) -> list[AutomationCore]:
@@ -158,36 +199,36 @@ def _restart(operation: OperationSettings) -> AutomationCore:
     )
 
 
-def _tell(notification: UUID | None) -> AutomationCore:
+def _tell(told: _Told) -> AutomationCore:
     return AutomationCore(
-        name=f"{PREFIX}a run has failed, crashed or is late, tell people",
-        description="Whom to tell says OPERATION_NOTIFY_URL; without it, only the event feed.",
+        name=f"{PREFIX}a run{told.of} has failed, crashed or is late, tell people",
+        description=f"Whom to tell says {told.setting}; without it, only the event feed.",
         trigger=EventTrigger(
             expect=_events(_UNWELCOME_STATES),
             match=_RUNS,
-            match_related=_tag(OURS),
+            match_related=told.related,
             posture=Posture.Reactive,
             threshold=1,
         ),
         actions=[
-            _notify(notification, "{{ flow_run.name }}: {{ flow_run.state.name }}", _BODY),
+            _notify(told.block, "{{ flow_run.name }}: {{ flow_run.state.name }}", _BODY),
         ],
     )
 
 
-def _ask(notification: UUID | None) -> AutomationCore:
+def _ask(told: _Told) -> AutomationCore:
     return AutomationCore(
-        name=f"{PREFIX}a version waits for a person, tell people",
-        description="Whom to tell says OPERATION_NOTIFY_URL; without it, only the event feed.",
+        name=f"{PREFIX}a version{told.of} waits for a person, tell people",
+        description=f"Whom to tell says {told.setting}; without it, only the event feed.",
         trigger=EventTrigger(
             expect={event_name("version.waiting")},
-            match={"prefect.resource.id": resource_id("*")},
+            match={"prefect.resource.id": told.resources},
             posture=Posture.Reactive,
             threshold=1,
         ),
         actions=[
             _notify(
-                notification,
+                told.block,
                 "{{ event.payload.problem }} version {{ event.payload.version }}: yes or no?",
                 "{{ event.payload.reason }}",
             )
@@ -205,7 +246,7 @@ def _events(states: tuple[str, ...]) -> set[str]:
     return {f"prefect.flow-run.{state}" for state in states}
 
 
-def _tag(name: str) -> dict[str, str]:
+def _tag(name: str) -> dict[str, str | list[str]]:
     return {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{name}"}
 
 

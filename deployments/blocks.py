@@ -6,6 +6,8 @@ Nothing is created without its setting, and a block of the same name is brought 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from uuid import UUID
@@ -78,18 +80,43 @@ def _credentials(name: str) -> AwsCredentials:
     return made
 
 
-def apply_notification(operation: OperationSettings) -> UUID | None:
-    """Create the block that tells people of failed runs; return its id, or None without one."""
-    if operation.notify_url is None:
-        return None
+@dataclass(frozen=True)
+class Notifications:
+    """The blocks that tell people.
+
+    Attributes
+    ----------
+    general : UUID or None
+        The one for all problems that have none of their own, if there is one.
+    own : mapping of str to UUID
+        Problem -> the one that tells its people.
+    """
+
+    general: UUID | None = None
+    own: Mapping[str, UUID] = field(default_factory=dict)
+
+
+def apply_notifications(operation: OperationSettings) -> Notifications:
+    """Create the blocks that tell people of failed runs and of versions that wait."""
+    general = operation.notify_url
+    return Notifications(
+        None if general is None else _apply_notification(NOTIFICATION, general),
+        {
+            problem: _apply_notification(f"{NOTIFICATION}-{problem}", url)
+            for problem, url in sorted(operation.notify_urls.items())
+        },
+    )
+
+
+def _apply_notification(name: str, address: SecretStr) -> UUID:
     from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 
-    url = operation.notify_url.get_secret_value()
+    url = address.get_secret_value()
     if urlparse(url).hostname == _SLACK:
-        return UUID(str(SlackWebhook(url=url).save(NOTIFICATION, overwrite=True)))
+        return UUID(str(SlackWebhook(url=url).save(name, overwrite=True)))
     webhook = CustomWebhookNotificationBlock(
-        name=NOTIFICATION,
+        name=name,
         url=url,
         json_data={"subject": "{{subject}}", "body": "{{body}}"},
     )
-    return UUID(str(webhook.save(NOTIFICATION, overwrite=True)))
+    return UUID(str(webhook.save(name, overwrite=True)))

@@ -86,7 +86,7 @@ def check_data(
     if file is not None and len(names) != 1:
         raise OutsideError("--file is for one problem: name it, such as `perennial check tickets`.")
     settings = get_settings()
-    if len(names) != 1 or (file is None and not (documents and _has_documents(settings))):
+    if len(names) != 1 or (file is None and not (documents and _has_documents(settings, names))):
         return True
     # Nothing of this is needed to check the files of problems.
     from rich.console import Console
@@ -137,9 +137,10 @@ def show_suspects(files: Sequence[Path], names: Sequence[str]) -> None:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _has_documents(settings: Settings) -> bool:
+def _has_documents(settings: Settings, names: Sequence[str]) -> bool:
     """Return whether there is a MongoDB to look at: a configured one, or one that was used here."""
-    return settings.mongodb_uri is not None or (settings.data_dir / "mongodb").is_dir()
+    is_configured = settings.mongodb_uri is not None or {*names} <= settings.mongodb_uris.keys()
+    return is_configured or (settings.data_dir / "mongodb").is_dir()
 
 
 def _is_path(name: str) -> bool:

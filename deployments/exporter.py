@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -181,8 +182,15 @@ def _file_sample(problem: str, *, valid: bool) -> Sample:
     return sample("problem_file_valid", float(valid), problem=problem, file=f"{problem}.yaml")
 
 
-def measurements(settings: Settings) -> Iterator[Sample]:
+def measurements(settings: Settings, server: str | None = None) -> Iterator[Sample]:
     """Yield what the last success of each flow and problem measured.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where problems and MongoDB are.
+    server : str or None
+        The problem whose own MongoDB is asked; None for the one of all others.
 
     Raises
     ------
@@ -191,11 +199,12 @@ def measurements(settings: Settings) -> Iterator[Sample]:
     """
     loaded = load_problems(settings.problems_dir)
     known = {problem.name for problem in loaded.problems} | loaded.errors.keys()
-    databases = {problem.source.database for problem in loaded.problems}
-    with mongodb.connect(settings) as client:
+    members = mongodb.by_server(settings, known).get(server, [])
+    databases = {each.source.database for each in loaded.problems if each.name in members}
+    with mongodb.connect(settings, server) as client:
         for database in sorted(databases):
             for measured in latest(client[database]):
-                if measured.problem not in known:
+                if measured.problem not in members:
                     # Its file is gone: nobody is to be told about it.
                     continue
                 of = {"flow": measured.flow, "problem": measured.problem}
@@ -319,6 +328,8 @@ def sources(settings: Settings, api: str | None, board: Board) -> Iterator[tuple
     yield "status", lambda: findings(board)
     yield "disk", lambda: disk(settings)
     yield "mongodb", lambda: measurements(settings)
+    for problem in sorted(settings.mongodb_uris):
+        yield f"mongodb of {problem}", partial(measurements, settings, problem)
     yield "registry", lambda: production(settings)
     if api:
         yield "prefect", lambda: flow_runs(api)

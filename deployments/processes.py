@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from perennial.libraries import configured_prefect_api, prefect_headers
+from perennial.libraries import MLFLOW_MODELS, configured_prefect_api, prefect_headers
 from perennial.registry.artifact_store import embedded_database, folder_beside
 from perennial.settings import (
     ExporterSettings,
@@ -171,7 +171,7 @@ def _mlflow(settings: Settings, operation: OperationSettings) -> Process:
         name="mlflow",
         command=(sys.executable, "-m", "mlflow", "server", *arguments),
         is_healthy=lambda: _answers(f"http://{LOCAL}:{port}/health"),
-        address=f"http://{LOCAL}:{port}",
+        address=f"http://{LOCAL}:{port}/#/models?{MLFLOW_MODELS}",
         port=(port, "OPERATION_MLFLOW_PORT"),
         environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )

@@ -22,6 +22,7 @@ _COLOURS: Mapping[State, str] = {
     "attention": "yellow",
     "new": "cyan",
     "ok": "green",
+    "retired": "dim",
 }
 _NONE = "-"
 

@@ -6,12 +6,10 @@ perennial approve sentiment --version 7 --refuse --why "it is rude to short text
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
 from prefect import flow
-from prefect.runtime import deployment
 
 from perennial.config.loader import load_problem
 from perennial.errors import OutsideError
@@ -20,6 +18,7 @@ from perennial.promotion.verdict import Verdict
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
 from tasks.orchestration.connect import connect
+from tasks.orchestration.person import deciding_person
 from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.promotion.approve import examine, report_answer
 from tasks.promotion.promote import announce, promote
@@ -55,7 +54,7 @@ def approve(
     """
     quiet_prefect_logs()
     spec = load_problem(get_settings().problem_file(problem))
-    approval = Approval(approved=approve, by=_person(by), why=_reason(why))
+    approval = Approval(approved=approve, by=deciding_person(by), why=_reason(why))
     registry = connect()
     waiting = find_question(spec, registry, version)
     if approve:
@@ -73,15 +72,6 @@ def _reason(why: str) -> str:
     if not why.strip():
         raise OutsideError("--why is empty; say in a sentence what the next person should know.")
     return why.strip()
-
-
-def _person(by: str | None) -> str:
-    if by is not None and by.strip():
-        return by.strip()
-    if deployment.id is not None:
-        # The user of a worker's process is nobody who has decided anything.
-        raise OutsideError("'by' is empty; say who answers.")
-    return getpass.getuser()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tasks.orchestration.connect import connect
 from tasks.orchestration.flow_lock import turn
 from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.reporting.leftovers import report_leftovers
+from tasks.retention.past_runs import remove_past_runs
 from tasks.retention.tidy import Leftovers, find_leftovers, remove_leftovers
 
 
@@ -22,7 +23,8 @@ def tidy(problem: str = "sentiment", *, dry_run: bool = False) -> Leftovers:
     """Remove versions, models and runs that ``retention:`` of the problem's file does not keep.
 
     Kept in any case are versions that an alias names, that were Production, that wait for an
-    answer, that were rolled back, or that have the tag ``perennial.keep``; and their runs.
+    answer, that were rolled back, or that have the tag ``perennial.keep``; and their runs. Runs of
+    Prefect that ended more than a month ago go as well where no server removes them by itself.
 
     Parameters
     ----------
@@ -37,8 +39,9 @@ def tidy(problem: str = "sentiment", *, dry_run: bool = False) -> Leftovers:
     with turn("retrain", spec.name):
         leftovers = find_leftovers(spec, registry)
         if not dry_run:
-            remove_leftovers(registry, leftovers)
-    report_leftovers(spec, leftovers, is_dry_run=dry_run)
+            remove_leftovers(spec.name, registry, leftovers)
+    past = remove_past_runs(dry_run=dry_run)
+    report_leftovers(spec, leftovers, past, is_dry_run=dry_run)
     record("tidy", spec)
     return leftovers
 

@@ -16,6 +16,9 @@ from perennial.errors import OutsideError
 from perennial.redaction import Address, redact, redact_logs, split_credentials
 from perennial.settings import WEB, get_settings, require_encoded
 
+# MLflow's pages begin with generative AI unless their address says this.
+MLFLOW_MODELS = "workflowType=machine_learning"
+
 
 def prepare_environment() -> None:
     """Set the defaults of the libraries: no telemetry, everything in the data folder.

@@ -199,6 +199,10 @@ FLOWS = _by_name(
         "reason",
         "field",
     ),
+    _of_flow(
+        "perennial_documents_dropped",
+        "Documents that were dropped from quarantine, and are not read until they change",
+    ),
     _of_flow("perennial_snapshot_documents", "Documents in the newest snapshot"),
     _of_flow(
         "perennial_challenger_metric", "Metric of the last challenger on the holdout", "metric"

@@ -83,6 +83,14 @@ def _asked(settings: Settings) -> Iterator[tuple[str, Callable[[Settings], None]
                 pass
 
         yield "MongoDB (MONGODB_URI)", ask_mongodb
+    for problem in settings.mongodb_uris:
+        from perennial.stores import mongodb
+
+        def ask_its_own(settings: Settings, problem: str = problem) -> None:
+            with mongodb.connect(settings, problem):
+                pass
+
+        yield f"MongoDB of {problem} (MONGODB_URIS)", ask_its_own
     if settings.mlflow_tracking_uri is not None or settings.dagshub_repo_name is not None:
         from perennial.registry.client import open_registry
 

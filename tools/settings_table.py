@@ -56,7 +56,7 @@ def _kind(annotation: Any) -> str:
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) is dict:
-        return "JSON object"
+        return "JSON object" + (", **secret**" if SecretStr in get_args(annotation) else "")
     if get_origin(annotation) is Literal:
         return ", ".join(get_args(annotation))
     names = {

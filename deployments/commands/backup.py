@@ -43,7 +43,7 @@ def run_backup(place: str, *, documents: bool | None) -> None:
             loaded.problems,
             settings,
             at,
-            with_documents=settings.mongodb_uri is None if documents is None else documents,
+            with_documents=documents,
             log_database=get_serving_settings().log_database,
         )
     _print("Saved", manifest, counts)

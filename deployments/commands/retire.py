@@ -14,6 +14,7 @@ from perennial.errors import OutsideError
 from perennial.registry.client import open_registry
 from perennial.settings import Settings, get_settings
 from perennial.stores import mongodb
+from perennial.stores.dropped import COLLECTION as DROPPED
 from perennial.stores.measurements import COLLECTION as MEASUREMENTS
 from tasks.monitoring.alarm import COLLECTION as ALARMS
 from tasks.orchestration.flow_lock import turn
@@ -94,9 +95,10 @@ def run_delete(problem: str) -> None:
 
 def _remove_from_mongodb(problem: Problem, settings: Settings) -> None:
     """Remove what flows have kept of a problem beside its documents."""
-    with mongodb.connect(settings) as client:
+    with mongodb.connect(settings, problem.name) as client:
         database = client[problem.source.database]
-        database[MEASUREMENTS].delete_many({"problem": problem.name})
+        for name in (MEASUREMENTS, DROPPED):
+            database[name].delete_many({"problem": problem.name})
         database[ALARMS].delete_one({"_id": problem.name})
         database[scores_name(problem.source.collection, problem.name)].drop()
 

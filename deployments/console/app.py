@@ -25,7 +25,7 @@ from deployments.console.chart import LIVE_METRIC, Chart, draw
 from deployments.console.decisions import SCOPES, Decision, carry_out, look_at
 from deployments.console.histories import Histories, Kept
 from perennial.errors import OutsideError
-from perennial.libraries import configured_prefect_api
+from perennial.libraries import MLFLOW_MODELS, configured_prefect_api
 from perennial.redaction import redact, split_credentials
 from perennial.settings import ConsoleSettings, Settings
 from perennial.status.rules import STATES
@@ -145,6 +145,7 @@ class Console:
             now=datetime.now(UTC),
             states=STATES,
             links=self._links,
+            mlflow_models=MLFLOW_MODELS,
             read_only=None if self._can_decide else READ_ONLY,
             quote=lambda text: quote(text, safe=""),
             **values,

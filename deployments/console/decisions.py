@@ -28,13 +28,17 @@ from perennial.status.runs import (
     prefect_client,
 )
 
-Action = Literal["approve", "refuse", "rollback", "retrain", "recheck", "pause", "resume"]
+Action = Literal[
+    "approve", "refuse", "rollback", "retrain", "recheck", "drop", "take back", "pause", "resume"
+]
 SCOPES: Mapping[Action, str] = {
     "approve": "approve",
     "refuse": "approve",
     "rollback": "rollback",
     "retrain": "retrain",
     "recheck": "retrain",
+    "drop": "quarantine",
+    "take back": "quarantine",
     "pause": "schedule",
     "resume": "schedule",
 }
@@ -52,6 +56,8 @@ class Decision(BaseModel):
         What shall happen.
     version : int or None
         The version that it is about.
+    reason : str or None
+        Why the documents are in quarantine that it is about; see `perennial.reasons.Reason.key`.
     by, why : str
         Who decides it, and why.
     """
@@ -60,13 +66,16 @@ class Decision(BaseModel):
 
     action: Action
     version: int | None = None
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
     by: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
     why: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 
     @model_validator(mode="after")
-    def _names_a_version(self) -> Decision:
+    def _names_what_it_is_about(self) -> Decision:
         if self.action in _OF_A_VERSION and self.version is None:
             raise ValueError("version is missing")
+        if self.action == "drop" and self.reason is None:
+            raise ValueError("reason is missing")
         return self
 
 
@@ -123,6 +132,8 @@ _SAID: Mapping[Action, str] = {
     "rollback": "The rollback is on its way.",
     "retrain": "A retraining is on its way.",
     "recheck": "Every document is being judged again; what can be used now leaves quarantine.",
+    "drop": "They are being left out; MongoDB keeps them.",
+    "take back": "What was dropped is being judged again.",
     "pause": "The schedule is paused: no retraining begins by itself.",
     "resume": "The schedule goes on.",
 }
@@ -166,6 +177,10 @@ def _run_of(decision: Decision, by: str) -> tuple[str, dict[str, Any]]:
         return "rollback", {"version": decision.version, "why": decision.why, "by": by}
     if decision.action == "recheck":
         return "quarantine", {"retry": True}
+    if decision.action == "drop":
+        return "quarantine", {"drop": decision.reason, "why": decision.why, "by": by}
+    if decision.action == "take back":
+        return "quarantine", {"take_back": True, "why": decision.why, "by": by}
     return "retrain", {}
 
 

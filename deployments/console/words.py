@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from perennial.commands import counted
 from perennial.redaction import redact
 from perennial.registry.model_version import PRODUCTION, ModelVersion
 from perennial.status.facts import Facts, Live
@@ -69,6 +71,13 @@ def of_documents(facts: Facts) -> str:
     return f"of {every:,}" if every else ""
 
 
+def reasons(facts: Facts) -> str:
+    """Return why documents are in quarantine as JSON: key, and a sentence with their number."""
+    return json.dumps(
+        [(reason.key, f"{reason}: {counted(count, 'document')}") for reason, count in facts.held]
+    )
+
+
 def canary(facts: Facts) -> str:
     """Return which version is tried."""
     found = facts.versions.canary
@@ -124,7 +133,7 @@ def shortener(folder: Path) -> Callable[[object], str]:
 FILTERS: Mapping[str, Callable[..., object]] = {
     each.__name__: each
     for each in (
-        ago, stamp, figure, live, interval, since, drift, quarantined, of_documents, canary,
-        canary_share, last_retraining, retrained, verdict,
+        ago, stamp, figure, live, interval, since, drift, quarantined, of_documents, reasons,
+        canary, canary_share, last_retraining, retrained, verdict,
     )
 }  # fmt: skip

@@ -10,14 +10,11 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from pymongo import MongoClient
 
 import perennial
 from perennial.backup.archive import FORMAT, Archive, Manifest, is_empty
@@ -25,13 +22,14 @@ from perennial.backup.collections import (
     require_no_documents,
     restore_collections,
     save_collection,
+    saved_servers,
 )
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
 from perennial.redaction import split_credentials
 from perennial.registry import artifact_store
 from perennial.settings import Settings
-from perennial.stores.mongodb import connect
+from perennial.stores.mongodb import by_server, connect
 from perennial.stores.snapshots.kept_counts import COUNTS
 
 _PROBLEMS, _SNAPSHOTS = "problems", "snapshots"
@@ -66,7 +64,7 @@ def save(
     settings: Settings,
     at: datetime,
     *,
-    with_documents: bool,
+    with_documents: bool | None,
     log_database: str,
 ) -> tuple[Manifest, Counts]:
     """Save everything; the caller lets no retraining run meanwhile.
@@ -81,8 +79,9 @@ def save(
         Where everything is.
     at : datetime
         The time of the backup.
-    with_documents : bool
-        Whether the labelled documents are saved, too, and not only what is made of them.
+    with_documents : bool or None
+        Whether the labelled documents are saved, too, and not only what is made of them; None for
+        those of an embedded server only, which has no backups of its own.
     log_database : str
         The database of the prediction log.
 
@@ -103,12 +102,26 @@ def save(
         with settings.problem_file(problem.name).open("rb") as file:
             archive.add(f"{_PROBLEMS}/{problem.name}.yaml", file)
     _save_mlflow(archive, settings, left_out)
-    with connect(settings) as client:
-        documents = _save_mongodb(
-            archive, client, problems, log_database, with_documents=with_documents
+    documents = 0
+    known = {problem.name: problem for problem in problems}
+    # The prediction log is saved also where every problem has a MongoDB of its own.
+    servers: dict[str | None, list[str]] = {None: [], **by_server(settings, known)}
+    for server, names in servers.items():
+        is_embedded = server is None and settings.mongodb_uri is None
+        with_its = is_embedded if with_documents is None else with_documents
+        sources = {(known[name].source.database, known[name].source.collection) for name in names}
+        databases = {database for database, _ in sources} | (
+            {log_database} if not server else set()
         )
-    if not with_documents:
-        left_out.append("the labelled documents, which MongoDB's own backups hold")
+        with connect(settings, server) as client:
+            for database in sorted(databases):
+                for name in sorted(client[database].list_collection_names()):
+                    if _OURS.fullmatch(name) or (with_its and (database, name) in sources):
+                        documents += save_collection(archive, client[database][name], server)
+        if not with_its and names:
+            left_out.append(
+                f"the labelled documents of {', '.join(names)}, which MongoDB's own backups hold"
+            )
     manifest = archive.complete(
         Manifest(
             format=FORMAT,
@@ -133,16 +146,24 @@ def restore(archive: Archive, settings: Settings) -> tuple[Manifest, Counts]:
     """
     manifest = archive.manifest()
     archive.verify(manifest)
-    with connect(settings) as client:
+    with ExitStack() as stack:
+        clients = {
+            server: stack.enter_context(connect(settings, server))
+            for server in saved_servers(manifest)
+        }
         _require_nothing(settings, manifest)
-        require_no_documents(client, manifest)
+        for server, client in clients.items():
+            require_no_documents(client, manifest, server)
         for folder, address in _places(settings).items():
             archive.extract(_below(manifest, folder), folder, address, settings)
         for name in _below(manifest, _PROBLEMS):
             target = settings.problems_dir / Path(name).name
             if not target.exists():
                 archive.extract([name], _PROBLEMS, str(settings.problems_dir), settings)
-        documents = restore_collections(archive, manifest, client)
+        documents = sum(
+            restore_collections(archive, manifest, client, server)
+            for server, client in clients.items()
+        )
     return manifest, _counts(manifest, documents)
 
 
@@ -199,20 +220,3 @@ def _save_mlflow(archive: Archive, settings: Settings, left_out: list[str]) -> N
         with copy.open("rb") as file:
             archive.add(_MLFLOW_DATABASE, file)
     archive.add_folder(_MLFLOW_FILES, str(artifact_store.folder_beside(database)), settings)
-
-
-def _save_mongodb(
-    archive: Archive,
-    client: MongoClient[Any],
-    problems: Sequence[Problem],
-    log_database: str,
-    *,
-    with_documents: bool,
-) -> int:
-    sources = {(problem.source.database, problem.source.collection) for problem in problems}
-    count = 0
-    for database in sorted({name for name, _ in sources} | {log_database}):
-        for name in sorted(client[database].list_collection_names()):
-            if _OURS.fullmatch(name) or (with_documents and (database, name) in sources):
-                count += save_collection(archive, client[database][name])
-    return count

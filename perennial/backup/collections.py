@@ -17,15 +17,27 @@ from perennial.backup.archive import Archive, Manifest
 from perennial.errors import OutsideError
 
 _FOLDER, _DOCUMENTS, _INDEXES = "mongodb", "documents.bson.gz", "indexes.json"
+# Before the name of a problem whose MongoDB is its own.
+_OWN = "mongodb-of-"
 _RAW = CodecOptions(document_class=RawBSONDocument)
 _BATCH = 1_000
 # What a server says of an index beside how it was made.
 _GIVEN_BY_SERVER = {"v", "ns", "key"}
 
 
-def save_collection(archive: Archive, collection: Collection[Any]) -> int:
-    """Save the documents of a collection, byte by byte, and its indexes; return how many."""
-    folder = f"{_FOLDER}/{collection.database.name}/{collection.name}"
+def save_collection(archive: Archive, collection: Collection[Any], server: str | None) -> int:
+    """Save the documents of a collection, byte by byte, and its indexes; return how many.
+
+    Parameters
+    ----------
+    archive : Archive
+        Where.
+    collection : Collection
+        What.
+    server : str or None
+        The problem whose own MongoDB it is in; None for the one of all others.
+    """
+    folder = f"{_folder(server)}/{collection.database.name}/{collection.name}"
     count = 0
     with (
         archive.write(f"{folder}/{_DOCUMENTS}") as target,
@@ -39,15 +51,26 @@ def save_collection(archive: Archive, collection: Collection[Any]) -> int:
     return count
 
 
-def saved_collections(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Yield the database and the name of each collection in an archive."""
+def saved_servers(manifest: Manifest) -> list[str | None]:
+    """Return of which MongoDB an archive has collections; see `save_collection`."""
+    folders = {name.partition("/")[0] for name in manifest.files}
+    own = sorted(name.removeprefix(_OWN) for name in folders if name.startswith(_OWN))
+    return [None, *own]
+
+
+def saved_collections(manifest: Manifest, server: str | None) -> Iterator[tuple[str, str]]:
+    """Yield the database and the name of each collection of a MongoDB in an archive."""
     for name in manifest.files:
         folder, *rest = name.split("/")
-        if folder == _FOLDER and rest[-1] == _DOCUMENTS:
+        if folder == _folder(server) and rest[-1] == _DOCUMENTS:
             yield rest[0], rest[1]
 
 
-def require_no_documents(client: MongoClient[Any], manifest: Manifest) -> None:
+def _folder(server: str | None) -> str:
+    return _FOLDER if server is None else f"{_OWN}{server}"
+
+
+def require_no_documents(client: MongoClient[Any], manifest: Manifest, server: str | None) -> None:
     """Raise if a collection that would be restored has documents.
 
     Raises
@@ -55,7 +78,7 @@ def require_no_documents(client: MongoClient[Any], manifest: Manifest) -> None:
     OutsideError
         Which names it: a restore never mixes what there is with what there was.
     """
-    for database, name in saved_collections(manifest):
+    for database, name in saved_collections(manifest, server):
         if client[database][name].find_one() is not None:
             raise OutsideError(
                 f"The collection {database}.{name} has documents, and nothing was restored; name "
@@ -63,11 +86,13 @@ def require_no_documents(client: MongoClient[Any], manifest: Manifest) -> None:
             )
 
 
-def restore_collections(archive: Archive, manifest: Manifest, client: MongoClient[Any]) -> int:
-    """Restore all collections with their indexes; return how many documents."""
+def restore_collections(
+    archive: Archive, manifest: Manifest, client: MongoClient[Any], server: str | None
+) -> int:
+    """Restore all collections of a MongoDB with their indexes; return how many documents."""
     count = 0
-    for database, name in saved_collections(manifest):
-        folder, collection = f"{_FOLDER}/{database}/{name}", client[database][name]
+    for database, name in saved_collections(manifest, server):
+        folder, collection = f"{_folder(server)}/{database}/{name}", client[database][name]
         with archive.read(f"{folder}/{_DOCUMENTS}") as source, gzip.open(source) as packed:
             batch: list[RawBSONDocument] = []
             for document in bson.decode_file_iter(cast("IO[bytes]", packed), _RAW):

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -40,6 +41,25 @@ def embedded_database(settings: Settings) -> Path:
 def folder_beside(database: Path) -> Path:
     """Return the folder of the files that belong to a database."""
     return database.with_name("artifacts")
+
+
+def folder_here(tracking_uri: str, settings: Settings) -> Path | None:
+    """Return the folder of the files if it is on this machine, with or without a server."""
+    if tracking_uri.startswith("sqlite:"):
+        folder = folder_beside(database_of(tracking_uri))
+    else:
+        folder = folder_beside(embedded_database(settings))
+    return folder if folder.is_dir() else None
+
+
+def remove_empty(folder: Path, before: datetime) -> None:
+    """Remove the folders of models and runs that MLflow has left empty before a moment."""
+    for place in (folder, folder / "models"):
+        for found in place.iterdir() if place.is_dir() else ():
+            # One that has files is refused, and one that is gone was removed by another tidying.
+            with suppress(OSError):
+                if found.is_dir() and found.stat().st_mtime < before.timestamp():
+                    found.rmdir()
 
 
 def database_of(tracking_uri: str) -> Path:

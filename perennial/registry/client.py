@@ -42,7 +42,7 @@ from perennial.registry.model_version import (
 from perennial.registry.provenance import SnapshotLike
 from perennial.registry.removal import Removal
 from perennial.registry.runs import ensure_model, explained, open_client
-from perennial.registry.tags import ERASURE, TAG, CanaryTags, FileTags, VersionKey
+from perennial.registry.tags import CHANGED, ERASURE, TAG, CanaryTags, FileTags, VersionKey
 from perennial.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class Registry(Removal):
         """
         with explained():
             uri, model_id = log_model(run_id, model, golden)
+            self.share_code()
         name = f"The model that was just stored for {problem!r} (MLFLOW_TRACKING_URI)"
         stored = self._download(model_id, name)
         open_model(stored, stored.sha256, name)
@@ -316,12 +317,17 @@ class Registry(Removal):
         self.tag(version, tags)
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
-        """Write facts onto a version for programs; its description stays."""
+        """Write facts onto a version for programs; its description stays.
+
+        Services hear of it by a tag of the registered model, which they ask for anyway.
+        """
         with explained():
             for key, value in tags.items():
                 self._client.set_model_version_tag(
                     version.problem, str(version.version), TAG + key, value
                 )
+            now = datetime.now(UTC).isoformat()
+            self._client.set_registered_model_tag(version.problem, CHANGED, now)
 
     def _download(self, model_id: str, name: str) -> ModelFile:
         """Return the model file and the golden examples of a stored model, and nothing else."""

@@ -360,6 +360,8 @@ class Aliases:
         Whether a version has ever been Production.
     retired : str or None
         When the problem was retired, if it was.
+    changed : str or None
+        When tags of one of its versions were last written, if that was noted.
     """
 
     problem: str
@@ -367,6 +369,7 @@ class Aliases:
     erasure: str | None = None
     had_production: bool = False
     retired: str | None = None
+    changed: str | None = None
 
 
 def _number(text: str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,9 @@ from perennial.registry.examples import Examples
 from perennial.registry.leftovers import PastRun, deepest_first
 from perennial.registry.model_version import Aliases, ModelVersion
 from perennial.registry.runs import experiment, explained
-from perennial.registry.tags import ERASURE, HISTORY, RETIRED, RunKey
+from perennial.registry.storage.remains import forget_links, remove_remains
+from perennial.registry.storage.shared_code import share_code
+from perennial.registry.tags import CHANGED, ERASURE, HISTORY, RETIRED, RunKey
 from perennial.settings import Settings
 
 _MODULE = "mlflow.store.tracking.sqlalchemy_store"
@@ -32,6 +34,8 @@ _PARTS = (
         "mlflow", _MODULE, "SqlAlchemyStore._hard_delete_logged_model", ("self", "model_id")
     ),
 )
+_PROBLEMS_AT_ONCE = 1_000
+_BEGUN = timedelta(days=1)
 _GONE = "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -40,6 +44,7 @@ class Removal(Examples):
 
     def __init__(self, client: MlflowClient, settings: Settings) -> None:
         super().__init__(client, settings)
+        self._settings = settings
         self._database = _database(client, settings)
 
     @property
@@ -53,7 +58,9 @@ class Removal(Examples):
         token: str | None = None
         with explained():
             while True:
-                page = self._client.search_registered_models(page_token=token)
+                page = self._client.search_registered_models(
+                    max_results=_PROBLEMS_AT_ONCE, page_token=token
+                )
                 found += map(_aliases, page)
                 token = page.token
                 if not token:
@@ -137,6 +144,7 @@ class Removal(Examples):
             self._files(model_id).delete_artifacts()
             self._client.delete_logged_model(model_id)
             if self._store is not None:
+                forget_links(self._store.engine, model_id)
                 self._store._hard_delete_logged_model(model_id)  # noqa: SLF001
 
     def remove_run(self, run_id: str) -> None:
@@ -154,7 +162,30 @@ class Removal(Examples):
             ).delete_artifacts()
             self._client.delete_run(run_id)
             if self._store is not None:
+                forget_links(self._store.engine, run_id)
                 self._store._hard_delete_run(run_id)  # noqa: SLF001
+
+    def remove_remains(self, problem: str) -> None:
+        """Remove the rows and folders that MLflow keeps of versions and runs that were removed.
+
+        Raises
+        ------
+        OutsideError
+            If MLflow fails.
+        """
+        folder = artifact_store.folder_here(self._client.tracking_uri, self._settings)
+        if folder is not None:
+            # A run that has just begun may have a folder, and no file in it.
+            artifact_store.remove_empty(folder, datetime.now(UTC) - _BEGUN)
+        if self._store is not None:
+            with explained():
+                found = experiment(self._client, problem, self._artifacts)
+            remove_remains(self._store.engine, problem, found)
+
+    def share_code(self) -> int:
+        """Keep equal code of models on this machine once; return the bytes that gives back."""
+        folder = artifact_store.folder_here(self._client.tracking_uri, self._settings)
+        return 0 if folder is None else share_code(folder)
 
     def remove_problem(self, problem: str) -> tuple[int, int]:
         """Remove all versions, models and runs of a problem; return how many models and runs.
@@ -205,6 +236,7 @@ def _aliases(model: RegisteredModel) -> Aliases:
         erasure=model.tags.get(ERASURE),
         had_production=any(key.startswith(HISTORY) for key in model.tags),
         retired=model.tags.get(RETIRED),
+        changed=model.tags.get(CHANGED),
     )
 
 

@@ -23,7 +23,7 @@ from requests.exceptions import RequestException
 
 from perennial.commands import command
 from perennial.errors import OutsideError, UnavailableError
-from perennial.libraries import without_mlflow_password
+from perennial.libraries import MLFLOW_MODELS, without_mlflow_password
 from perennial.redaction import split_credentials
 from perennial.registry import artifact_store, provenance
 from perennial.registry.provenance import SnapshotLike, origin
@@ -33,6 +33,8 @@ from perennial.settings import Settings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# By this tag MLflow's pages show an experiment as one in which models are trained.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _OTHER_SCHEMA = "out-of-date database schema"
 
@@ -136,11 +138,15 @@ def experiment(client: MlflowClient, problem: str, artifacts: str | None) -> str
     found = client.get_experiment_by_name(problem)
     if found is None:
         try:
-            return str(client.create_experiment(problem, artifacts))
+            return str(client.create_experiment(problem, artifacts, tags=_KIND))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             return experiment(client, problem, artifacts)
+    if not _KIND.keys() <= found.tags.keys():
+        # Of an earlier version; what a person has chosen stays.
+        for key, value in _KIND.items():
+            client.set_experiment_tag(found.experiment_id, key, value)
     return str(found.experiment_id)
 
 
@@ -283,10 +289,10 @@ class Runs:
         if self._pages is None:
             return None
         if version is not None:
-            return f"{self._pages}/#/models/{problem}/versions/{version}"
+            return f"{self._pages}/#/models/{problem}/versions/{version}?{MLFLOW_MODELS}"
         with explained():
             found = experiment(self._client, problem, self._artifacts)
-            return f"{self._pages}/#/experiments/{found}/runs/{run_id}"
+            return f"{self._pages}/#/experiments/{found}/runs/{run_id}?{MLFLOW_MODELS}"
 
     def has_finished(self, problem: str, tags: Mapping[str, str]) -> bool:
         """Return whether a run with all these tags has finished."""

@@ -27,6 +27,8 @@ LIBRARY: Final = f"{TAG}version."
 ERASURE: Final = f"{TAG}erasure"
 # When a problem was retired, as a tag of its registered model.
 RETIRED: Final = f"{TAG}retired"
+# When tags of one of a problem's versions were last written, as a tag of its registered model.
+CHANGED: Final = f"{TAG}changed"
 SHADOW: Final = "shadow"
 RunKind = Literal[
     "retrain", "candidate", "experiment", "explored", "monitor", "reproduce", "staleness"

@@ -80,7 +80,9 @@ Uri = Annotated[str, AfterValidator(require_encoded)]
 class Settings(Environment):
     """The settings of this machine, read from environment variables of the same names."""
 
-    secrets_of = frozenset({"mongodb_uri", "dagshub_token", "mlflow_backend_store_uri"})
+    secrets_of = frozenset(
+        {"mongodb_uri", "mongodb_uris", "dagshub_token", "mlflow_backend_store_uri"}
+    )
 
     project_dir: Folder = Field(
         default_factory=_default_project,
@@ -98,6 +100,12 @@ class Settings(Environment):
     )
     mongodb_uri: SecretStr | None = Field(
         default=None, description="MongoDB with the documents; default an embedded server"
+    )
+    mongodb_uris: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_json_object)] = Field(
+        default={},
+        description="problem -> MongoDB with its documents and what is kept beside them, where "
+        'that is another one, as a JSON object, such as `{"tickets": "mongodb+srv://..."}`; the '
+        "prediction log stays in MONGODB_URI",
     )
     mongodb_timeout: float = Field(
         default=10.0, gt=0, description="seconds to wait for a MongoDB server"
@@ -196,7 +204,7 @@ class OperationSettings(Environment):
     """The settings of deployments, read from environment variables that begin with OPERATION_."""
 
     model_config = SettingsConfigDict(env_prefix="OPERATION_")
-    secrets_of = frozenset({"notify_url"})
+    secrets_of = frozenset({"notify_url", "notify_urls"})
 
     work_pool_type: Literal["process", "kubernetes", "ecs"] = Field(
         default="process", description="where runs are started"
@@ -233,6 +241,11 @@ class OperationSettings(Environment):
     notify_url: SecretStr | None = Field(
         default=None,
         description="who is told of failed runs: a Slack webhook, or any address that takes a POST",
+    )
+    notify_urls: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_json_object)] = Field(
+        default={},
+        description="problem -> who is told of its runs instead, as a JSON object, such as "
+        '`{"tickets": "https://hooks.slack.com/..."}`',
     )
     secrets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(by_commas)] = Field(
         default=(), description="names in AWS Secrets Manager that become AwsSecret blocks"

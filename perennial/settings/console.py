@@ -13,7 +13,7 @@ from perennial.settings.api_keys import require_api_key
 from perennial.settings.values import by_commas
 
 # What an API key of the console may be allowed.
-SCOPES = ("approve", "rollback", "retrain", "schedule")
+SCOPES = ("approve", "rollback", "retrain", "quarantine", "schedule")
 _WEB = ("http://", "https://")
 
 ApiKeyEntry = Annotated[str, AfterValidator(require_api_key(SCOPES, SCOPES))]
@@ -29,9 +29,9 @@ class ConsoleSettings(Environment):
         Field(
             default=(),
             description="SHA-256 of every API key by which people decide in the console, by "
-            "commas, each with `:` and its scopes (`approve+rollback+retrain+schedule`) or with "
-            "all, and behind them with `@` and its problems (`approve@NAME+NAME`) or with all; "
-            "none: the console only shows",
+            "commas, each with `:` and its scopes (`approve+rollback+retrain+quarantine+schedule`) "
+            "or with all, and behind them with `@` and its problems (`approve@NAME+NAME`) or with "
+            "all; none: the console only shows",
         )
     )
     refresh_seconds: float = Field(

@@ -9,8 +9,9 @@ from typing import Literal
 
 from perennial.config.loader import load_problems
 from perennial.config.problem import Problem
-from perennial.errors import OutsideError
+from perennial.errors import OutsideError, ProblemError
 from perennial.promotion.figure import Selection, Since, best_figure
+from perennial.reasons import Reason, ReasonCode
 from perennial.settings import Settings
 from perennial.status.deadline import deadline
 from perennial.status.measured import read_measurements
@@ -133,6 +134,21 @@ class Facts:
         )
 
     @property
+    def held(self) -> tuple[tuple[Reason, int], ...]:
+        """Why documents are in quarantine, each reason with their number, the most first."""
+        found = [
+            (Reason(ReasonCode(labels["reason"]), labels["field"]), int(value))
+            for labels, value in self.figures("retrain", "documents_quarantined")
+            if value
+        ]
+        return tuple(sorted(found, key=lambda each: (-each[1], each[0])))
+
+    @property
+    def dropped(self) -> int:
+        """How many documents were dropped from quarantine, and are not read until they change."""
+        return int(self.figure("retrain", "documents_dropped") or 0)
+
+    @property
     def quarantined(self) -> tuple[int, int]:
         """How many documents the last retraining found in quarantine, and of how many."""
         figures = self.figures("retrain", "documents")
@@ -143,7 +159,8 @@ class Facts:
 def read_facts(settings: Settings, now: datetime, names: Sequence[str] = ()) -> tuple[Facts, ...]:
     """Return what is known about each problem, in the order of their names.
 
-    Whatever is wrong with one problem is said of that one alone.
+    Whatever is wrong with one problem is said of that one alone. Problems that were retired are
+    known as long as the registry has versions of them, whether or not their file is there.
 
     Parameters
     ----------
@@ -152,7 +169,7 @@ def read_facts(settings: Settings, now: datetime, names: Sequence[str] = ()) -> 
     now : datetime
         The moment after which the next retraining is looked for.
     names : sequence of str
-        The problems; all that have a file unless given.
+        The problems; all unless given.
 
     Raises
     ------
@@ -161,16 +178,20 @@ def read_facts(settings: Settings, now: datetime, names: Sequence[str] = ()) -> 
     """
     loaded = load_problems(settings.problems_dir)
     known = sorted([problem.name for problem in loaded.problems] + [*loaded.errors])
+    asked = sorted(set(names))
+    versions, away = read_versions(settings, asked or known, with_retired=not asked)
+    retired = {name for name, each in versions.items() if each.retired is not None}
+    known = sorted({*known, *retired})
     for name in names:
         if name not in known:
             raise OutsideError(
                 f"There is no problem {name!r} in {settings.problems_dir}; the problems are "
                 f"{', '.join(known) or 'none'}."
             )
-    wanted = sorted(set(names)) or known
     problems = {problem.name: problem for problem in loaded.problems}
     found = _Found(
-        *read_versions(settings, wanted),
+        versions,
+        away,
         *read_measurements(settings, loaded.problems),
         *read_automatic(),
     )
@@ -180,11 +201,16 @@ def read_facts(settings: Settings, now: datetime, names: Sequence[str] = ()) -> 
         else Facts(
             name,
             versions=found.versions.get(name, NO_VERSIONS),
-            unknown={"problem file": str(loaded.errors[name]), **found.unknown(name)},
+            unknown={**_file_error(loaded.errors.get(name)), **found.unknown(name)},
             automatic=found.automatic.get(name, NOTHING),
         )
-        for name in wanted
+        for name in asked or known
     )
+
+
+def _file_error(error: ProblemError | None) -> dict[Source, str]:
+    """Return what is wrong with a problem's file; nothing where it is not there any more."""
+    return {} if error is None else {"problem file": str(error)}
 
 
 @dataclass(frozen=True)
@@ -215,14 +241,16 @@ def _facts(problem: Problem, found: _Found, now: datetime) -> Facts:
     # What has never succeeded should have since it is deployed.
     last = {**automatic.since, **{flow: each.at for flow, each in measured.items()}}
     due = {flow: deadline(flow, problem, at) for flow, at in last.items()}
+    versions = found.versions.get(name, NO_VERSIONS)
     coming = next(problem.schedule.times_after("retrain", now), None)
+    goes_on = versions.retired is None and "retrain" not in automatic.paused
     return Facts(
         name,
         problem.metric,
-        found.versions.get(name, NO_VERSIONS),
+        versions,
         measured,
         {flow: until for flow, until in due.items() if until is not None},
-        None if "retrain" in automatic.paused else coming,
+        coming if goes_on else None,
         found.unknown(name),
         automatic,
     )

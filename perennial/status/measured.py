@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError, UnavailableError
@@ -29,29 +29,47 @@ def read_measurements(
     """
     found: Measured = {}
     away: dict[str, str] = {}
+    known = {problem.name: problem for problem in problems}
+    for server, names in mongodb.by_server(settings, known).items():
+        of_server = [known[name] for name in names]
+        away |= _read_server(settings, server, of_server, found)
+    return found, away
+
+
+def _read_server(
+    settings: Settings, server: str | None, problems: Sequence[Problem], found: Measured
+) -> dict[str, str]:
+    """Add what a server has, and return why it says nothing about some problems."""
     names: dict[str, list[str]] = {}
     for problem in problems:
         names.setdefault(problem.source.database, []).append(problem.name)
-    if not names:
-        return found, away
+    away: dict[str, str] = {}
     read: set[str] = set()
     try:
         # An embedded server is started once for all databases.
-        with mongodb.connect(settings):
+        with mongodb.connect(settings, server):
             for database, members in sorted(names.items()):
-                if why := _read(settings, database, found):
+                if why := _read(settings, server, database, members, found):
                     away |= dict.fromkeys(members, why)
                 read.update(members)
     except OutsideError as error:
         away |= {each.name: str(error) for each in problems if each.name not in read}
-    return found, away
+    return away
 
 
-def _read(settings: Settings, database: str, found: Measured) -> str:
+def _read(
+    settings: Settings,
+    server: str | None,
+    database: str,
+    members: Collection[str],
+    found: Measured,
+) -> str:
     """Add what a database has, and return why it cannot be read, or nothing."""
     try:
-        with mongodb.connect(settings) as client:
+        with mongodb.connect(settings, server) as client:
             for measurement in latest(client[database]):
+                if measurement.problem not in members:
+                    continue
                 found.setdefault(measurement.problem, {})[measurement.flow] = measurement
     except UnavailableError:
         # Every other database is on the same server.

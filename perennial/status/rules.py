@@ -11,9 +11,9 @@ from perennial.commands import command
 from perennial.registry.model_version import TAKEN_BACK
 from perennial.status.facts import Facts
 
-State = Literal["failing", "attention", "new", "ok"]
+State = Literal["failing", "attention", "new", "ok", "retired"]
 # The worst first: the state of a problem is that of its worst finding.
-STATES: Final[tuple[State, ...]] = ("failing", "attention", "new", "ok")
+STATES: Final[tuple[State, ...]] = ("failing", "attention", "new", "ok", "retired")
 # A few documents that cannot be used are in every collection.
 QUARANTINED_SHARE: Final = 0.05
 LEAST_ANSWERS: Final = 30
@@ -251,7 +251,7 @@ RULES: Final = (
     ),
     Rule(
         _RETIRED,
-        "ok",
+        "retired",
         "The problem is retired; then no other rule finds anything.",
         _is_retired,
     ),

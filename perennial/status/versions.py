@@ -46,9 +46,18 @@ NO_VERSIONS = Versions()
 
 
 def read_versions(
-    settings: Settings, names: Sequence[str]
+    settings: Settings, names: Sequence[str], *, with_retired: bool = False
 ) -> tuple[dict[str, Versions], dict[str, str]]:
     """Return the versions of problems, and why those of others are not known.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the registry is.
+    names : sequence of str
+        The problems.
+    with_retired : bool
+        Whether problems that were retired are read as well, whatever their names.
 
     Returns
     -------
@@ -63,7 +72,12 @@ def read_versions(
         waiting = registry.waiting()
     except OutsideError as error:
         return {}, dict.fromkeys(names, str(error))
-    return _each(registry, [aliases[name] for name in names if name in aliases], waiting)
+    wanted = [aliases[name] for name in names if name in aliases]
+    if with_retired:
+        wanted += [
+            each for name, each in aliases.items() if each.retired is not None and name not in names
+        ]
+    return _each(registry, wanted, waiting)
 
 
 def _each(

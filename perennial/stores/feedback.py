@@ -146,7 +146,7 @@ def settle(
     Parameters
     ----------
     client : MongoClient
-        The server of the log and of the problem's collection.
+        The server of the problem's collection.
     log : Database
         The database of the log.
     problem : Problem or None

@@ -84,7 +84,7 @@ class Ledger:
     Attributes
     ----------
     client : MongoClient
-        The server.
+        The server of the problem's collection.
     log : Database
         The database of the prediction log.
     problem : Problem

@@ -6,7 +6,7 @@ found waits in the problem's database, and outlives every restart of what export
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -93,16 +93,43 @@ def record(flow: str, problem: Problem, gauges: Iterable[Gauge] = ()) -> None:
     OutsideError
         If MongoDB cannot be used.
     """
-    kept = [
-        {"name": gauge.name, "value": float(gauge.value), "labels": dict(gauge.labels)}
-        for gauge in gauges
-    ]
-    with mongodb.connect(get_settings()) as client:
+    kept = _stored(gauges)
+    with mongodb.connect(get_settings(), problem.name) as client:
         client[problem.source.database][COLLECTION].replace_one(
             {"_id": f"{flow} {problem.name}"},
             {"flow": flow, "problem": problem.name, "at": datetime.now(UTC), "figures": kept},
             upsert=True,
         )
+
+
+def amend(flow: str, problem: Problem, gauges: Iterable[Gauge], metrics: Collection[str]) -> None:
+    """Replace some figures of a flow's last success, which were measured again since.
+
+    There is nothing to do where no success is known.
+
+    Parameters
+    ----------
+    flow : str
+        Whose figures they are.
+    problem : Problem
+        The problem.
+    gauges : iterable of Gauge
+        The new figures.
+    metrics : collection of str
+        The metrics of which all earlier figures go.
+
+    Raises
+    ------
+    OutsideError
+        If MongoDB cannot be used.
+    """
+    key = {"_id": f"{flow} {problem.name}"}
+    with mongodb.connect(get_settings(), problem.name) as client:
+        kept = client[problem.source.database][COLLECTION]
+        entry = kept.find_one(key)
+        if entry is not None:
+            others = [each for each in entry["figures"] if each["name"] not in metrics]
+            kept.update_one(key, {"$set": {"figures": [*others, *_stored(gauges)]}})
 
 
 def latest(database: Database[dict[str, Any]]) -> Iterator[Measurement]:
@@ -113,6 +140,13 @@ def latest(database: Database[dict[str, Any]]) -> Iterator[Measurement]:
     for entry in database[COLLECTION].find():
         gauges = tuple(gauge for stored in entry["figures"] if (gauge := _read(stored)))
         yield Measurement(entry["flow"], entry["problem"], entry["at"], gauges)
+
+
+def _stored(gauges: Iterable[Gauge]) -> list[dict[str, Any]]:
+    return [
+        {"name": gauge.name, "value": float(gauge.value), "labels": dict(gauge.labels)}
+        for gauge in gauges
+    ]
 
 
 def _labels_of(name: str) -> frozenset[str] | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from pydantic import SecretStr
 from pymongo import MongoClient, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -33,35 +34,61 @@ _LEASES = "perennial_leases"
 _RETRY_SECONDS = 0.2
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 _DUPLICATE_KEY = 11_000
-_NO_ADDRESS = "MONGODB_URI is not the address of a MongoDB"
 # Unauthorized, AuthenticationFailed, and Atlas's own code for the latter.
 _REFUSED = {13, 18, 8000}
 
 
 @contextmanager
-def connect(settings: Settings) -> Iterator[MongoClient[Document]]:
+def connect(settings: Settings, problem: str | None = None) -> Iterator[MongoClient[Document]]:
     """Yield a client of the configured MongoDB, or of the embedded server.
 
     Every error of the driver that leaves the block is raised as `OutsideError`.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where MongoDB is.
+    problem : str, optional
+        The problem whose documents, measurements and locks are meant, which may have a MongoDB of
+        its own; otherwise it is the one of the prediction log.
 
     Raises
     ------
     OutsideError
         If the server cannot be reached or refuses the credentials.
     """
-    with _address(settings) as uri:
+    own = None if problem is None else settings.mongodb_uris.get(problem)
+    setting = "MONGODB_URI" if own is None else f"MONGODB_URIS for {problem!r}"
+    with _address(settings, own) as uri:
         if not uri.startswith(_SCHEMES):
-            raise OutsideError(f"{_NO_ADDRESS}: it must begin with {' or '.join(_SCHEMES)}.")
+            begin = " or ".join(_SCHEMES)
+            raise OutsideError(
+                f"{setting} is not the address of a MongoDB: it must begin with {begin}."
+            )
         try:
-            with _client(uri, settings) as client:
+            with _client(uri, settings, setting) as client:
                 client.admin.command("ping")
                 yield client
         except PyMongoError as error:
-            raise _explain(error) from error
+            raise _explain(error, setting) from error
+
+
+def by_server(settings: Settings, problems: Iterable[str]) -> dict[str | None, list[str]]:
+    """Return problems by their MongoDB: who has it alone, or None for the one of all others.
+
+    Each key is what `connect` takes.
+    """
+    found: dict[str | None, list[str]] = {}
+    for problem in problems:
+        found.setdefault(problem if problem in settings.mongodb_uris else None, []).append(problem)
+    return found
 
 
 @contextmanager
-def _address(settings: Settings) -> Iterator[str]:
+def _address(settings: Settings, own: SecretStr | None) -> Iterator[str]:
+    if own is not None:
+        yield own.get_secret_value()
+        return
     if settings.mongodb_uri is not None:
         yield settings.mongodb_uri.get_secret_value()
         return
@@ -69,7 +96,7 @@ def _address(settings: Settings) -> Iterator[str]:
         yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
-def _client(uri: str, settings: Settings) -> MongoClient[Document]:
+def _client(uri: str, settings: Settings, setting: str) -> MongoClient[Document]:
     try:
         return MongoClient(
             uri,
@@ -79,28 +106,28 @@ def _client(uri: str, settings: Settings) -> MongoClient[Document]:
             serverSelectionTimeoutMS=int(settings.mongodb_timeout * 1000),
         )
     except ValueError as error:
-        raise _no_address(str(error)) from error
+        raise _no_address(str(error), setting) from error
 
 
-def _no_address(reason: str) -> OutsideError:
+def _no_address(reason: str, setting: str) -> OutsideError:
     """Say why an address is none; a password that is not encoded would be part of the reason."""
     if "@" in reason:
         reason = "its user and password must be percent-encoded"
-    return OutsideError(f"{_NO_ADDRESS}: {reason}")
+    return OutsideError(f"{setting} is not the address of a MongoDB: {reason}")
 
 
-def _explain(error: PyMongoError) -> OutsideError:
+def _explain(error: PyMongoError, setting: str) -> OutsideError:
     """Say in one sentence what MongoDB did not do, without the address and its password."""
     reason = str(error).split(", full error")[0].split(" (configured timeouts")[0]
     if isinstance(error, InvalidURI | ConfigurationError):
-        return _no_address(reason)
+        return _no_address(reason, setting)
     if isinstance(error, ConnectionFailure):
         return UnavailableError(
-            f"MongoDB cannot be reached, check MONGODB_URI and the network: {reason}"
+            f"MongoDB cannot be reached, check {setting} and the network: {reason}"
         )
     if isinstance(error, OperationFailure) and error.code in _REFUSED:
-        return OutsideError(f"MongoDB refuses the user or password in MONGODB_URI: {reason}")
-    return OutsideError(f"MongoDB (MONGODB_URI) failed: {reason}")
+        return OutsideError(f"MongoDB refuses the user or password in {setting}: {reason}")
+    return OutsideError(f"MongoDB ({setting}) failed: {reason}")
 
 
 def insert_missing(collection: Collection[Document], documents: Sequence[Document]) -> int:

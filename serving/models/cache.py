@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,10 +21,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from perennial.errors import OutsideError
 from perennial.registry.artifact import GOLDEN_NAME, MODEL_FILE, Golden, ModelFile
 from perennial.registry.model_version import ModelVersion
+from serving.models.poll import Source
 from serving.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    from perennial.registry.client import Registry
 
 _log = logging.getLogger(__name__)
 _STATE, _LOCK, _ERASURE = "aliases.json", "lock", "erasure"
@@ -108,7 +106,7 @@ class ModelCache:
         except (OSError, ValidationError) as error:
             raise OutsideError(f"{folder} cannot be read: {type(error).__name__}.") from error
 
-    def fetch(self, registry: Registry, version: ModelVersion, *, anew: bool = False) -> ModelFile:
+    def fetch(self, registry: Source, version: ModelVersion, *, anew: bool = False) -> ModelFile:
         """Return the files of a version, fetched once per machine however many workers ask.
 
         Parameters
@@ -138,7 +136,7 @@ class ModelCache:
             return file
 
     def remember(
-        self, registry: Registry, problem: str, versions: Mapping[str, ModelVersion]
+        self, registry: Source, problem: str, versions: Mapping[str, ModelVersion]
     ) -> None:
         """Write down what the aliases name, and remove what no alias has named for long.
 
@@ -166,7 +164,7 @@ class ModelCache:
                 self.fetch(registry, version)
 
     def forget(
-        self, registry: Registry, problem: str, erasure: str, versions: Sequence[ModelVersion]
+        self, registry: Source, problem: str, erasure: str, versions: Sequence[ModelVersion]
     ) -> None:
         """Fetch versions anew after an erasure, and remove all others.
 

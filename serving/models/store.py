@@ -16,6 +16,7 @@ from perennial.registry.artifact import ModelFile
 from perennial.registry.model_version import CANARY, PREVIOUS, PRODUCTION, Aliases, ModelVersion
 from serving.models.cache import ModelCache
 from serving.models.loaded import Loaded, Origin, Served, load
+from serving.models.poll import SERVED, Source
 from serving.problem_files import ProblemFiles
 from serving.telemetry.metrics import Metrics
 
@@ -23,13 +24,11 @@ if TYPE_CHECKING:
     from perennial.config.answering.abstain import Abstain
     from perennial.config.answering.examples import Example
     from perennial.config.sections.redact import Redact
-    from perennial.registry.client import Registry
 
     # `abstain`, `examples` and `redact` of a problem's file.
     _Said = tuple[Abstain | None, Sequence[Example], Redact | None]
 
 _log = logging.getLogger(__name__)
-_ALIASES = (PRODUCTION, PREVIOUS, CANARY)
 # In place of an alias, where none of them can be read.
 _ANY = "any"
 # Problems have such names; they become folders here.
@@ -89,7 +88,7 @@ class ModelStore:
             return bool(served)
         return bool(served) and self._is_restored if problem is None else problem in served
 
-    def update(self, registry: Registry) -> None:
+    def update(self, registry: Source) -> None:
         """Serve what the registry's aliases name now.
 
         A problem that has lost its alias ``production`` is served on: an alias that is missing says
@@ -114,7 +113,7 @@ class ModelStore:
                 is_troubled = aliases.problem in self._troubles
                 self._metrics.refuses(aliases.problem, _ANY, now=is_troubled)
 
-    def _update(self, registry: Registry, aliases: Aliases) -> None:
+    def _update(self, registry: Source, aliases: Aliases) -> None:
         problem, versions = aliases.problem, self._named(registry, aliases)
         self._serve(
             problem,
@@ -132,7 +131,7 @@ class ModelStore:
         if aliases.erasure is not None and self._erasures.get(problem) != aliases.erasure:
             self._cache.forget(registry, problem, aliases.erasure, tuple(versions.values()))
             self._erasures[problem] = aliases.erasure
-        missing = [alias for alias in _ALIASES if alias in aliases.versions.keys() - versions]
+        missing = [alias for alias in SERVED if alias in aliases.versions.keys() - versions]
         dangling = [alias for alias in missing if not _is_between(aliases, alias)]
         if dangling:
             gone = ", ".join(f"{alias} {aliases.versions[alias]}" for alias in dangling)
@@ -174,12 +173,12 @@ class ModelStore:
                 extra=_said(problem),
             )
 
-    def _named(self, registry: Registry, aliases: Aliases) -> dict[str, ModelVersion]:
+    def _named(self, registry: Source, aliases: Aliases) -> dict[str, ModelVersion]:
         """Return the versions that the aliases name; of the previous one nothing changes."""
         served = self.served.get(aliases.problem)
         known = served.previous.version if served and served.previous else None
         versions = {}
-        for alias in _ALIASES:
+        for alias in SERVED:
             number = aliases.versions.get(alias)
             if number is None:
                 continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from perennial.errors import OutsideError
 from perennial.settings import get_settings
+from serving.models.poll import Poll
 from serving.models.store import ModelStore
 from serving.telemetry.metrics import Metrics
 
@@ -28,8 +29,8 @@ class Watcher(threading.Thread):
     """Keeps a worker's models what the registry says.
 
     First come the models that this machine served last, then those that the registry names, then
-    a look at the registry every few seconds. A file that all workers of a machine watch makes them
-    look at once.
+    a look at the registry every few seconds, which all workers of a machine share. A file that they
+    watch makes them look at once.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ class Watcher(threading.Thread):
         self._metrics = metrics
         self._poll_seconds = poll_seconds
         self._registry: Registry | None = None
+        self._poll = Poll(folder, poll_seconds, self._connected)
+        self._is_alone = False
         self._ending = threading.Event()
         self._looks = self._asked = 0
         self._looking = False
@@ -99,6 +102,7 @@ class Watcher(threading.Thread):
             self._signal.parent.mkdir(parents=True, exist_ok=True)
             self._signal.write_text(str(time.time_ns()))
         except OSError as error:
+            self._is_alone = True
             _log.warning(
                 "The other workers of this machine cannot be told to look at the registry now, "
                 "as %s cannot be written: %s. They look by themselves every %.0f s.",
@@ -107,11 +111,19 @@ class Watcher(threading.Thread):
                 self._poll_seconds,
             )
 
+    def _connected(self) -> Registry:
+        if self._registry is None:
+            self._registry = _connect()
+        return self._registry
+
+    def _wanted(self) -> int:
+        """Return what the look is for; whoever cannot tell the others is answered anew."""
+        signal, asked = self._signalled()
+        return -asked if self._is_alone else signal
+
     def _look(self) -> None:
         try:
-            if self._registry is None:
-                self._registry = _connect()
-            self._store.update(self._registry)
+            self._store.update(self._poll.look(self._wanted()))
         except OutsideError as error:
             if self.registry != "away":
                 _log.warning("%s What is loaded answers meanwhile.", error)
@@ -145,6 +157,8 @@ class Watcher(threading.Thread):
         jitter = 1 + _JITTER * (2 * random.random() - 1)  # noqa: S311
         due = time.monotonic() + self._poll_seconds * jitter
         while time.monotonic() < due and self._signalled() == signalled:
+            if self._poll.has_news():
+                return
             if self._ending.wait(min(_GLANCE_SECONDS, self._poll_seconds)):
                 return
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from perennial.errors import ProblemError
+from perennial.errors import OutsideError, ProblemError
 from perennial.settings import ServingSettings, Settings
 from perennial.stores.feedback import (
     Settled,
@@ -47,6 +47,8 @@ Receipt = Literal["kept", "forgotten", "lost"]
 _AT_ONCE = 500
 # Statements that a dead worker has left are looked for so often, when they are as old as that.
 _SWEEP_SECONDS = 60.0
+# A problem's own MongoDB is waited for so long, and tried again after that time.
+_OWN_SECONDS, _AWAY_SECONDS = 2.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,10 @@ class FeedbackKeeper:
         patience: float,
     ) -> None:
         self._files, self._serving = ProblemFiles(settings), serving
+        # Others wait for the log meanwhile.
+        patience_for_one = min(settings.mongodb_timeout, _OWN_SECONDS)
+        self._settings = settings.model_copy(update={"mongodb_timeout": patience_for_one})
+        self._away: dict[str, float] = {}
         self._metrics, self._signing = metrics, signing
         self._patience = patience
         self._told: deque[_Told] = deque()
@@ -193,13 +199,45 @@ class FeedbackKeeper:
         for each in some:
             prediction = found.get(each.feedback.prediction_id)
             if prediction is not None:
-                self._settle_one(client, log, each, prediction)
+                if not self._settle_there(client, log, each, prediction):
+                    self._waiting.append(each)
             elif self._is_over(each.feedback):
                 give_up(log, [each.identifier], kept=self._kept)
                 self._metrics.dropped(_FEEDBACK, "unknown_prediction")
             else:
                 self._waiting.append(each)
             self._waiting.popleft()
+
+    def _settle_there(
+        self,
+        client: MongoClient[Document],
+        log: Database[Document],
+        waiting: _Waiting,
+        prediction: Prediction,
+    ) -> bool:
+        """Settle a statement where the problem's documents are; return whether it was.
+
+        A problem's own MongoDB that is away keeps the statements of that problem waiting, and
+        nothing else.
+        """
+        name = waiting.feedback.problem
+        if name not in self._settings.mongodb_uris:
+            self._settle_one(client, log, waiting, prediction)
+            return True
+        if time.monotonic() < self._away.get(name, 0.0):
+            return False
+        from perennial.stores import mongodb
+
+        try:
+            with mongodb.connect(self._settings, name) as own:
+                self._settle_one(own, log, waiting, prediction)
+        except OutsideError as error:
+            if name not in self._away:
+                _log.warning("%s Feedback on %r waits meanwhile.", error, name)
+            self._away[name] = time.monotonic() + _AWAY_SECONDS
+            return False
+        self._away.pop(name, None)
+        return True
 
     def _settle_one(
         self,

@@ -146,9 +146,12 @@ def review_table(waiting: Sequence[InReview]) -> TextTable:
 @contextmanager
 def _ledger(problem: Problem) -> Iterator[Ledger]:
     serving = get_serving_settings()
-    with mongodb.connect(get_settings()) as client:
+    with (
+        mongodb.connect(get_settings(), problem.name) as client,
+        mongodb.connect(get_settings()) as logged,
+    ):
         kept = timedelta(days=serving.log_days)
-        yield Ledger(client, client[serving.log_database], problem, kept)
+        yield Ledger(client, logged[serving.log_database], problem, kept)
 
 
 def _require_decidable(problem: Problem, ledger: Ledger, order: Order) -> None:

@@ -29,6 +29,7 @@ from perennial.stores import mongodb
 from perennial.stores.change_stream import current_token, touched_since
 from perennial.stores.changes import Changes, Known, read_arrivals, read_ids, reconcile
 from perennial.stores.documents import open_documents
+from perennial.stores.dropped import Dropped, read_dropped
 from perennial.stores.snapshots.store import Draft, Snapshot, SnapshotConflictError, SnapshotStore
 from tasks.data.quarantine import explain_quarantine
 from tasks.orchestration.retries import NETWORK
@@ -51,12 +52,15 @@ class IngestResult:
         may have changed by that.
     erased : int
         Documents that were erased, and are not read even if MongoDB has them.
+    dropped : int
+        Documents that were dropped from quarantine, and are not read until they change.
     """
 
     snapshot: Snapshot
     accounts: Accounts
     read_anew: bool = False
     erased: int = 0
+    dropped: int = 0
 
 
 @task(name="ingest", cache_policy=NO_CACHE, **NETWORK)
@@ -129,6 +133,11 @@ def _report(problem: Problem, result: IngestResult) -> None:
             "Documents that were erased, and are not read even if they are in the collection: %s.",
             f"{result.erased:,}",
         )
+    if result.dropped:
+        logger.info(
+            "Documents that were dropped from quarantine, and are not read until they change: %s.",
+            f"{result.dropped:,}",
+        )
     held = sum(done.in_quarantine.values())
     logger.info(
         "Snapshot %s has %s: %s used, %s in quarantine, %s.",
@@ -148,21 +157,22 @@ def _ingest_once(
     problem: Problem, store: SnapshotStore, *, rescan: bool, identity: int | None
 ) -> IngestResult:
     before = store.latest()
-    with mongodb.connect(get_settings()) as client:
+    with mongodb.connect(get_settings(), problem.name) as client:
         collection = open_documents(client, problem)
         identity = identity or _identity_of(before)
-        look = _Look(problem, store, before, collection, identity=identity, rescan=rescan)
+        dropped = read_dropped(client[problem.source.database], problem.name)
+        look = _Look(problem, store, before, collection, dropped, identity=identity, rescan=rescan)
         revisions = _revisions(problem, look)
         first = next(revisions, None)
         if first is None and before is not None and not look.judges_anew:
             unchanged = before.accounts.without_changes()
-            return IngestResult(before, unchanged, erased=look.erased)
+            return IngestResult(before, unchanged, erased=look.erased, dropped=len(dropped))
         if first is None and before is None:
             raise _empty(problem)
         rows = revisions if first is None else chain([first], revisions)
         snapshot = store.append(rows, look.draft(), before)
     read_anew = before is not None and look.read_anew
-    return IngestResult(snapshot, snapshot.accounts, read_anew, look.erased)
+    return IngestResult(snapshot, snapshot.accounts, read_anew, look.erased, len(dropped))
 
 
 def _identity_of(before: Snapshot | None) -> int:
@@ -185,6 +195,7 @@ class _Look:
         store: SnapshotStore,
         before: Snapshot | None,
         collection: Collection[mongodb.Document],
+        dropped: Dropped,
         *,
         identity: int,
         rescan: bool,
@@ -207,7 +218,7 @@ class _Look:
         self.judges_anew = (
             read_anew or has_gaps or draft is None or draft.rules != self._draft.rules
         )
-        self._erased = store.erased()
+        self._erased, self._dropped = store.erased(), dropped
         now = datetime.now(UTC)
         touched = None
         if draft is not None and draft.resume_token and not read_anew and not rescan:
@@ -240,18 +251,28 @@ class _Look:
         return len(self._erased)
 
     def found(self) -> Iterator[list[Found]]:
-        """Yield the documents that are new or may have changed; those that were erased never."""
+        """Yield the documents that are new or may have changed, but for those that are let go."""
         for some in ahead(self.changes.found):
-            kept = [each for each in some if document_key(each.document["_id"]) not in self._erased]
+            kept = [each for each in some if not self._lets_go(each)]
             if kept:
                 yield kept
 
+    def _lets_go(self, found: Found) -> bool:
+        """Return whether a document was erased, or dropped as it is now."""
+        if not (self._erased or self._dropped):
+            return False
+        key = document_key(found.document["_id"])
+        return key in self._erased or self._dropped.has(key, found.stored)
+
     def deleted(self) -> list[str]:
-        """Return the ids of the known documents that are gone, or whose erasure is not complete."""
-        if not self._erased:
+        """Return the ids of the known documents that are gone, or known and to be let go."""
+        if not (self._erased or self._dropped):
             return self.changes.deleted
-        ids = self.known.documents["id"].to_pylist()
-        return list(dict.fromkeys([*self.changes.deleted, *filter(self._erased.__contains__, ids)]))
+        known = zip(self.known.documents["id"].to_pylist(), self.known.stored.tolist(), strict=True)
+        let_go = [
+            key for key, stored in known if key in self._erased or self._dropped.has(key, stored)
+        ]
+        return list(dict.fromkeys([*self.changes.deleted, *let_go]))
 
     def draft(self) -> Draft:
         """Return what is known of the next snapshot."""

@@ -73,20 +73,11 @@ def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Hel
         If there is no snapshot yet, or no document for this reason.
     """
     store = SnapshotStore(problem.name, get_settings())
-    snapshot = store.latest()
-    if snapshot is None or snapshot.is_of_earlier_layout:
-        raise OutsideError(
-            f"No snapshot of {problem.name!r} says yet what is in quarantine; run "
-            f"`{command('retrain', problem.name)}` first."
-        )
-    rows = store.quarantine(snapshot, _rules(problem, snapshot))
+    snapshot = require_snapshot(problem, store)
+    rows = store.quarantine(snapshot, rules_of_now(problem, snapshot))
     held = held_documents(problem, rows)
     if show is not None:
-        found = next((each.reason for each in held if show in _names(each.reason)), None)
-        if found is None:
-            names = ", ".join(f'"{each.reason}"' for each in held) or "none now"
-            raise OutsideError(f"No document is in quarantine for {show!r}; reasons are: {names}.")
-        Console().print(examples_table(rows, found, limit).rich())
+        Console().print(examples_table(rows, require_reason(held, show), limit).rich())
     elif held:
         Console().print(quarantine_table(problem, held).rich())
     elif not snapshot.accounts.live:
@@ -102,7 +93,39 @@ def show_quarantine(problem: Problem, show: str | None, limit: int) -> tuple[Hel
     return tuple(held)
 
 
-def _rules(problem: Problem, snapshot: Snapshot) -> Rules | None:
+def require_snapshot(problem: Problem, store: SnapshotStore) -> Snapshot:
+    """Return the newest snapshot, by which quarantine is known.
+
+    Raises
+    ------
+    OutsideError
+        If there is none yet.
+    """
+    snapshot = store.latest()
+    if snapshot is None or snapshot.is_of_earlier_layout:
+        raise OutsideError(
+            f"No snapshot of {problem.name!r} says yet what is in quarantine; run "
+            f"`{command('retrain', problem.name)}` first."
+        )
+    return snapshot
+
+
+def require_reason(held: Sequence[Held], name: str) -> Reason:
+    """Return the reason that a person names.
+
+    Raises
+    ------
+    OutsideError
+        If no document is in quarantine for it.
+    """
+    found = next((each.reason for each in held if name in _names(each.reason)), None)
+    if found is None:
+        names = ", ".join(f'"{each.reason}"' for each in held) or "none now"
+        raise OutsideError(f"No document is in quarantine for {name!r}; reasons are: {names}.")
+    return found
+
+
+def rules_of_now(problem: Problem, snapshot: Snapshot) -> Rules | None:
     """Return the rules of the problem's file of now; None if its documents must be read first."""
     draft, logger = snapshot.draft, get_run_logger()
     assert draft is not None

@@ -184,7 +184,10 @@ def load(problem: Problem, rows: Documents, *, replace: bool = False) -> SeedRes
         is_lacking = stored is MISSING and path in declared
         return is_lacking or is_other_reading(stored, given)
 
-    with mongodb.connect(get_settings()) as client, Progress(transient=True) as progress:
+    with (
+        mongodb.connect(get_settings(), problem.name) as client,
+        Progress(transient=True) as progress,
+    ):
         collection = open_documents(client, problem)
         _identify_as_before(client, problem, rows)
         bar = progress.add_task(f"seed {problem.name}", total=len(rows))

@@ -128,7 +128,7 @@ def find_keys(problem: Problem, settings: Settings, wish: Wish) -> set[str]:
     """
     store = SnapshotStore(problem.name, settings)
     erased = store.erased()
-    with mongodb.connect(settings) as client:
+    with mongodb.connect(settings, problem.name) as client:
         collection = open_documents(client, problem)
         keys = _found_by_query(problem, collection, wish.query)
         meant = {typed: typed_keys(typed) for typed in wish.ids}
@@ -189,7 +189,10 @@ def erase_documents(
         if something cannot be used, or if something was found that should be gone.
     """
     store = SnapshotStore(problem.name, settings)
-    with mongodb.connect(settings) as client:
+    with (
+        mongodb.connect(settings, problem.name) as client,
+        mongodb.connect(settings) as logged,
+    ):
         collection = open_documents(client, problem)
         gone, stored = _gather(problem, store, collection, keys, wish)
         erased = store.erased()
@@ -200,7 +203,7 @@ def erase_documents(
         _require_no_case(problem, is_erased)
         deleted = _delete(collection, gone) if wish.also_in_mongodb else 0
         scores = _delete_scores(client[problem.source.database], problem, gone)
-        log = client[get_serving_settings().log_database]
+        log = logged[get_serving_settings().log_database]
         predictions = _delete_predictions(log, problem, gone, is_erased)
     models = replace_examples(problem, registry, store, is_erased)
     clean_cache(settings.data_dir / "serving" / "models" / problem.name, is_erased)

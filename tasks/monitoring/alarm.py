@@ -49,7 +49,7 @@ def raise_alarm(problem: Problem, production: ModelVersion, drift: Drift, now: d
     OutsideError
         If MongoDB cannot be used.
     """
-    with mongodb.connect(get_settings()) as client:
+    with mongodb.connect(get_settings(), problem.name) as client:
         database = client[problem.source.database]
         with mongodb.lease(database, f"alarm {problem.name}"):
             alarms = database[COLLECTION]

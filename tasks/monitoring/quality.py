@@ -125,7 +125,7 @@ def measure_freshness(
     OutsideError
         If MongoDB cannot be used.
     """
-    with mongodb.connect(get_settings()) as client:
+    with mongodb.connect(get_settings(), problem.name) as client:
         measured = client[problem.source.database][COLLECTION]
         retraining = measured.find_one({"_id": f"retrain {problem.name}"}) or {}
 

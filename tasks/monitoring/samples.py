@@ -115,12 +115,15 @@ def read_recent(problem: Problem, reference: Reference, now: datetime) -> Recent
     since = times.before(now, problem.monitoring.window)
     watermark = reference.snapshot.watermark
     documents_since = since if watermark is None else max(since, watermark)
-    with mongodb.connect(get_settings()) as client:
+    with (
+        mongodb.connect(get_settings(), problem.name) as client,
+        mongodb.connect(get_settings()) as logged,
+    ):
         collection = open_documents(client, problem)
         arrived, newest, documents = read_newest(
             collection, problem, since=documents_since, until=now, limit=problem.monitoring.sample
         )
-        predictions = _read_predictions(client, problem, reference.production, since)
+        predictions = _read_predictions(logged, problem, reference.production, since)
     skew = measure_skew(problem, reference.model, predictions)
     if skew.different:
         get_run_logger().warning(

@@ -19,7 +19,7 @@ def production_lock(problem: Problem) -> Iterator[None]:
     OutsideError
         If MongoDB, which keeps it, cannot be used, or another process holds it for too long.
     """
-    with mongodb.connect(get_settings()) as client:
+    with mongodb.connect(get_settings(), problem.name) as client:
         database = client[problem.source.database]
         with mongodb.lease(database, f"promote {problem.name}"):
             yield

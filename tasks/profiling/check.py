@@ -31,7 +31,7 @@ def check_file(problem: Problem, file: Path, *, encoding: str | None = None) -> 
 
 def check_collection(settings: Settings, problem: Problem) -> Trial | None:
     """Return what a retraining would make of the problem's collection; None if it is empty."""
-    with mongodb.connect(settings) as client:
+    with mongodb.connect(settings, problem.name) as client:
         documents = iter(read_documents(client, problem))
         first = next(documents, None)
         if first is None:

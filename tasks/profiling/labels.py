@@ -60,7 +60,7 @@ def suspects_of(problem: Problem, settings: Settings) -> list[Suspect]:
             "was none yet, a label had too few documents, or fits take too long. "
             f"`{how}` makes another one."
         )
-    with mongodb.connect(settings) as client:
+    with mongodb.connect(settings, problem.name) as client:
         ids = [document_id(issue.id) for issue in issues]
         found = {document_key(each["_id"]): each for each in find_documents(client, problem, ids)}
     labels = {key: label for label, key in Rules.of(problem).labels}

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tasks.data.ingest import IngestResult
     from tasks.reporting.retraining import Retraining
 
+# What `state_of_documents` yields.
+DOCUMENT_METRICS = ("documents", "documents_quarantined", "documents_dropped", "snapshot_documents")
 _OUTCOMES = ("promoted", "kept", "waiting")
 
 
@@ -19,7 +21,8 @@ def gauges_of(retraining: Retraining) -> Iterator[Gauge]:
     """Yield the durations, the documents, and if there is one the verdict of a retraining."""
     for step, seconds in retraining.seconds.items():
         yield Gauge("flow_step_seconds", seconds, {"step": step})
-    yield from _documents(retraining.ingested)
+    yield from _changes(retraining.ingested)
+    yield from state_of_documents(retraining.ingested)
     if retraining.evaluation is not None:
         for metric, interval in retraining.evaluation.metrics.items():
             yield Gauge("challenger_metric", interval.value, {"metric": metric})
@@ -43,13 +46,18 @@ def _production(verdict: Verdict) -> Iterator[Gauge]:
         yield Gauge("selection_corrected", verdict.selection.corrected, labels)
 
 
-def _documents(ingested: IngestResult) -> Iterator[Gauge]:
-    """Yield what has changed in the collection, and what became of all documents."""
+def _changes(ingested: IngestResult) -> Iterator[Gauge]:
+    """Yield what has changed in the collection."""
     accounts = ingested.accounts
     for change in ("new", "corrected", "edited", "deleted", "released"):
         yield Gauge("document_changes", getattr(accounts, change), {"change": change})
     held = sum(accounts.quarantined.values())
     yield Gauge("document_changes", held, {"change": "quarantined"})
+
+
+def state_of_documents(ingested: IngestResult) -> Iterator[Gauge]:
+    """Yield what became of all documents."""
+    accounts = ingested.accounts
     for outcome, count in (
         ("used", accounts.used),
         ("duplicate", accounts.duplicates),
@@ -58,4 +66,5 @@ def _documents(ingested: IngestResult) -> Iterator[Gauge]:
         yield Gauge("documents", count, {"outcome": outcome})
     for reason, count in accounts.in_quarantine.items():
         yield Gauge("documents_quarantined", count, {"reason": reason.code, "field": reason.field})
+    yield Gauge("documents_dropped", ingested.dropped)
     yield Gauge("snapshot_documents", ingested.snapshot.documents)

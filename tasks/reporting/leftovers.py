@@ -14,17 +14,33 @@ from tasks.tables.base import TextTable
 _SHOWN = 10
 
 
-def report_leftovers(problem: Problem, leftovers: Leftovers, *, is_dry_run: bool) -> None:
+def report_leftovers(
+    problem: Problem, leftovers: Leftovers, past_runs: int, *, is_dry_run: bool
+) -> None:
     """Show what was removed in the terminal and as a Prefect artifact."""
-    table = leftovers_table(problem, leftovers, is_dry_run=is_dry_run)
+    table = leftovers_table(problem, leftovers, past_runs, is_dry_run=is_dry_run)
     Console().print(table.rich())
     create_markdown_artifact(
         key=f"tidy-{problem.name}", markdown=table.markdown(), description=table.title
     )
 
 
-def leftovers_table(problem: Problem, leftovers: Leftovers, *, is_dry_run: bool) -> TextTable:
-    """Return a table of what goes and what stays."""
+def leftovers_table(
+    problem: Problem, leftovers: Leftovers, past_runs: int, *, is_dry_run: bool
+) -> TextTable:
+    """Return a table of what goes and what stays.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    leftovers : Leftovers
+        What it has in MLflow that goes, and what stays.
+    past_runs : int
+        How many runs of Prefect go.
+    is_dry_run : bool
+        Whether they only would go.
+    """
     verb = "would be removed" if is_dry_run else "removed"
     rows = [(f"versions {verb}", _named([each.version for each in leftovers.versions]))]
     rows += [
@@ -37,6 +53,8 @@ def leftovers_table(problem: Problem, leftovers: Leftovers, *, is_dry_run: bool)
         (f"runs {verb}: {kind}", f"{count:,}")
         for kind, count in sorted(leftovers.run_kinds.items())
     ]
+    if past_runs:
+        rows.append((f"runs of Prefect {verb}", f"{past_runs:,}"))
     rows.append(("runs kept", f"{leftovers.runs_kept:,}"))
     if not leftovers.is_complete:
         rows.append(

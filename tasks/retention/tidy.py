@@ -105,7 +105,7 @@ def find_leftovers(problem: Problem, registry: Registry, now: datetime | None = 
 
 
 @task(name="remove leftovers", cache_policy=NO_CACHE, **NETWORK)
-def remove_leftovers(registry: Registry, leftovers: Leftovers) -> None:
+def remove_leftovers(problem: str, registry: Registry, leftovers: Leftovers) -> None:
     """Remove what was found; what is gone already is no trouble, so that it can be repeated.
 
     Raises
@@ -119,3 +119,5 @@ def remove_leftovers(registry: Registry, leftovers: Leftovers) -> None:
         registry.remove_model(model)
     for run in leftovers.runs:
         registry.remove_run(run.run_id)
+    registry.remove_remains(problem)
+    registry.share_code()

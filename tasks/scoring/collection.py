@@ -102,7 +102,7 @@ def score(problem: Problem, place: Place, *, again: bool = False) -> ScoreResult
         If there is no Production model, or if MLflow or MongoDB cannot be used.
     """
     classifier = load_classifier(problem)
-    with mongodb.connect(get_settings()) as client:
+    with mongodb.connect(get_settings(), problem.name) as client:
         database = client[place.database]
         # Text that is not valid UTF-8 is classified as what can be read of it.
         options: CodecOptions[mongodb.Document] = CodecOptions(

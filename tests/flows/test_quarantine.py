@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from perennial.errors import OutsideError
 from perennial.inputs.identity import CURRENT_IDENTITY, FIRST_IDENTITY
 from perennial.reasons import Reason, ReasonCode
 from perennial.settings import Settings
+from perennial.status.facts import read_facts
 from perennial.stores.snapshots.store import SnapshotStore
 from tasks.data.ingest import bring_up_to_date, ingest
 from tasks.data.quarantine import remedy
@@ -204,3 +206,87 @@ def _as_task(function: Callable[..., Any]) -> Any:
     from prefect import task
 
     return task(function)
+
+
+def test_what_is_dropped_is_left_out_until_it_changes(
+    held: list[dict[str, Any]], collection: Any, run_task: Callable[..., Any], problem: Problem
+) -> None:
+    left = quarantine("reviews", drop=UNKNOWN.key, why="spam of a crawler", by="on call")
+
+    assert [each.reason for each in left] == [SHORT]
+    again = run_task(ingest, problem, rescan=True)
+    assert (again.accounts.live, again.accounts.changed, again.dropped) == (11, 0, 3)
+    assert collection.count_documents({}) == 14
+    collection.update_one({"_id": held[0]["_id"]}, {"$set": {"label": 1}})
+
+    mended = run_task(ingest, problem)
+
+    assert (mended.accounts.new, mended.accounts.used) == (1, 11)
+    assert [each.reason for each in quarantine("reviews")] == [SHORT]
+
+
+def test_what_was_dropped_can_be_taken_back(held: list[dict[str, Any]]) -> None:
+    before = {each.reason: each.count for each in quarantine("reviews")}
+    quarantine("reviews", drop=str(UNKNOWN), why="spam")
+    quarantine("reviews", drop=str(SHORT), why="greetings")
+    assert quarantine("reviews") == ()
+
+    back = quarantine("reviews", take_back=True)
+
+    assert {each.reason: each.count for each in back} == before
+
+
+def test_what_is_dropped_of_one_problem_stays_with_another_of_the_same_collection(
+    held: list[dict[str, Any]], machine: Settings, run_task: Callable[..., Any]
+) -> None:
+    text = (machine.problems_dir / "reviews.yaml").read_text()
+    (machine.problems_dir / "others.yaml").write_text(text)
+    quarantine("reviews", drop=UNKNOWN.key, why="spam")
+
+    assert [each.reason for each in quarantine("reviews")] == [SHORT]
+    with pytest.raises(OutsideError, match="run `perennial retrain others` first"):
+        quarantine("others")
+    ingested = run_task(ingest, load_problem(machine.problems_dir / "others.yaml"))
+    assert sum(ingested.accounts.in_quarantine.values()) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"drop": UNKNOWN.key}, "--why is missing"),
+        ({"drop": UNKNOWN.key, "why": " \n"}, "--why is missing"),
+        ({"drop": "odd", "why": "spam"}, "No document is in quarantine for 'odd'"),
+        ({"drop": UNKNOWN.key, "why": "spam", "take_back": True}, "contradict each other"),
+    ],
+)
+def test_what_cannot_be_dropped_is_refused_and_nothing_changes(
+    options: dict[str, Any], said: str, held: list[dict[str, Any]]
+) -> None:
+    with pytest.raises(OutsideError, match=said):
+        quarantine("reviews", **options)
+
+    assert [each.count for each in quarantine("reviews")] == [3, 1]
+
+
+def test_figures_know_at_once_what_was_dropped_and_of_nothing_before_a_retraining(
+    problem: Problem,
+    collection: Any,
+    documents: Callable[..., Any],
+    machine: Settings,
+    held: list[dict[str, Any]],
+) -> None:
+    def known() -> tuple[tuple[int, int], int, tuple[tuple[Reason, int], ...]]:
+        (facts,) = read_facts(machine, datetime.now(UTC))
+        return facts.quarantined, facts.dropped, facts.held
+
+    quarantine("reviews", retry=True)
+    assert known() == ((0, 0), 0, ())
+    collection.insert_many(documents(300, first=100))
+    retrain("reviews")
+    assert known() == ((4, 314), 0, ((UNKNOWN, 3), (SHORT, 1)))
+
+    quarantine("reviews", drop=UNKNOWN.key, why="spam")
+    assert known() == ((1, 311), 3, ((SHORT, 1),))
+
+    quarantine("reviews", drop=SHORT.key, why="greetings")
+    assert known() == ((0, 310), 4, ())

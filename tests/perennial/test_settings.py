@@ -353,7 +353,11 @@ def test_what_the_environment_says_is_respected(
     ("name", "value", "said"),
     [
         ("CONSOLE_API_KEY_HASHES", "hunter2-of-a-person", "must be SHA-256 in hexadecimal"),
-        ("CONSOLE_API_KEY_HASHES", f"{_HASH}:classify", "approve, rollback, retrain, schedule"),
+        (
+            "CONSOLE_API_KEY_HASHES",
+            f"{_HASH}:classify",
+            "approve, rollback, retrain, quarantine, schedule",
+        ),
         ("CONSOLE_API_KEY_HASHES", "", "is set and empty"),
         ("CONSOLE_GRAFANA_URL", "javascript:alert(1)", "must begin with http:// or https://"),
         ("CONSOLE_KEYS", _HASH, "the nearest one is CONSOLE_"),

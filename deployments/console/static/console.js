@@ -85,6 +85,8 @@ const HEADINGS = {
   rollback: () => ["Roll back?", "The version is loaded and tried first. What is left is not promoted again by itself.", "Roll back"],
   retrain: () => ["Retrain now?", "It reads what is new, and ends within seconds if nothing is.", "Retrain"],
   recheck: () => ["Check quarantine again?", "The whole collection is compared with the last snapshot, and every document is judged by the problem's file as it is now.", "Check"],
+  drop: () => ["Drop from quarantine?", "The documents are left out, and counted no more, until they change. MongoDB keeps them, and what is dropped can be taken back.", "Drop"],
+  "take back": () => ["Take back what was dropped?", "Every document that was dropped is judged again.", "Take back"],
   pause: () => ["Pause retraining?", "No retraining begins by its schedule until somebody resumes it.", "Pause"],
   resume: () => ["Resume retraining?", "The next retraining begins by its schedule.", "Resume"],
 };
@@ -103,8 +105,14 @@ function fillVersions(previous) {
   $("version").replaceChildren(...options);
 }
 
+/** Offer the reasons why documents are in quarantine, each with their number. */
+function fillReasons(reasons) {
+  const options = JSON.parse(reasons).map(([key, text]) => new Option(text, key));
+  $("reason").replaceChildren(...options);
+}
+
 function open(button) {
-  const { action, version } = button.dataset;
+  const { action, version, reasons } = button.dataset;
   decision = { action, version: version ? Number(version) : null };
   const [heading, about, confirm] = HEADINGS[action](version);
   $("decision-heading").textContent = heading;
@@ -112,6 +120,8 @@ function open(button) {
   $("confirm").textContent = confirm;
   $("version-field").hidden = action !== "rollback";
   if (action === "rollback") fillVersions(version);
+  $("reason-field").hidden = action !== "drop";
+  if (action === "drop") fillReasons(reasons);
   $("by").value = sessionStorage.getItem(NAME) ?? "";
   $("why").value = "";
   askForKey(!sessionStorage.getItem(KEY));
@@ -141,9 +151,10 @@ async function confirm(event) {
   if (!$("key-field").hidden) sessionStorage.setItem(KEY, $("key").value);
   sessionStorage.setItem(NAME, $("by").value);
   const version = decision.action === "rollback" ? Number($("version").value) : decision.version;
+  const reason = decision.action === "drop" ? $("reason").value : undefined;
   $("confirm").disabled = true;
   try {
-    const answer = await send(form.dataset.path, { action: decision.action, version, by: $("by").value, why: $("why").value });
+    const answer = await send(form.dataset.path, { action: decision.action, version, reason, by: $("by").value, why: $("why").value });
     $("key").value = "";
     $("decision").close();
     await follow(answer);

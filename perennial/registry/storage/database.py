@@ -56,7 +56,7 @@ def schema_of(address: str) -> Schema:
 
     script = ScriptDirectory.from_config(_CONFIGURATION.require()(""))
     known = {each.revision for each in script.walk_revisions()}
-    with _explained():
+    with explained():
         found = _CURRENT.require()(_engine(address))
     return Schema(str(found), str(script.get_current_head()), found in known)
 
@@ -69,12 +69,13 @@ def upgrade(address: str) -> None:
     OutsideError
         If it fails.
     """
-    with _explained():
+    with explained():
         _UPGRADE.require()(_engine(address))
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
+    """Say in a sentence that the database of MLflow cannot be used."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import perennial
 
-_ARCHIVE = f"{perennial.__name__}.zip"
+ARCHIVE = f"{perennial.__name__}.zip"
 # The same code is the same archive, whenever it was checked out.
 _DATED = (1980, 1, 1, 0, 0, 0)
 # Python finds the modules in the archive; MLflow puts only its folder on the path.
-_STUB = f'''"""Perennial as it was when the model was made: its modules are in {_ARCHIVE}."""
+_STUB = f'''"""Perennial as it was when the model was made: its modules are in {ARCHIVE}."""
 
 from pathlib import Path
 
 __version__ = "{perennial.__version__}"
-__path__ = [str(Path(__file__).parents[1] / "{_ARCHIVE}" / "{perennial.__name__}")]
+__path__ = [str(Path(__file__).parents[1] / "{ARCHIVE}" / "{perennial.__name__}")]
 '''
 
 
@@ -33,8 +33,8 @@ def write_code(folder: Path) -> list[str]:
     package = folder / perennial.__name__
     package.mkdir()
     (package / "__init__.py").write_text(_STUB, encoding="utf-8")
-    (folder / _ARCHIVE).write_bytes(_packed())
-    return [str(package), str(folder / _ARCHIVE)]
+    (folder / ARCHIVE).write_bytes(_packed())
+    return [str(package), str(folder / ARCHIVE)]
 
 
 @cache

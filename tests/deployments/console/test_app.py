@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from mlflow import MlflowClient
@@ -11,9 +14,12 @@ from starlette.testclient import TestClient
 
 from deployments.console.app import Links, links
 from perennial.config.problem import Problem
+from perennial.registry.client import Registry
 from perennial.settings import ConsoleSettings, Settings
 from perennial.status.facts import Facts
+from perennial.stores.measurements import Gauge, record
 from tests.conftest import wait_until
+from tests.deployments.console.conftest import DIGEST
 from tests.deployments.console.stage import DAY, HOUR, Made, Stage, healthy
 
 Open = Callable[..., TestClient]
@@ -173,8 +179,10 @@ def test_other_programs_are_linked_where_they_are_known(stage: Stage, open_conso
     without = open_console().get("/console").text
 
     for name in ("prefect", "mlflow", "grafana"):
-        assert f'href="http://{name}.example"' in page
+        assert f'href="http://{name}.example' in page
         assert f"{name}.example" not in without
+    # Its pages begin with generative AI unless they are told.
+    assert 'href="http://mlflow.example/#/models?workflowType=machine_learning"' in page
 
 
 @pytest.mark.parametrize(
@@ -235,3 +243,52 @@ def test_links_lead_where_people_open_pages_and_name_nobody(
     assert links(Settings(mlflow_tracking_uri="sqlite:///x.db"), elsewhere) == Links(
         "https://runs.example", None, None
     )
+
+
+def test_a_retired_problem_is_shown_last_and_offers_no_decision(
+    stage: Stage, problem: Problem, registry: Registry, machine: Settings, open_console: Open
+) -> None:
+    stage.copy(problem, "zebra")
+    for name in ("reviews", "zebra"):
+        stage.versions(name, Made(9 * DAY, 0.91, "promoted"))
+        stage.changes(name, (9 * DAY, "promotion", None, 1))
+    registry.retire("reviews", datetime.now(UTC))
+    console = open_console(keys=(DIGEST,))
+
+    for file_is_there in (True, False):
+        overview, page = console.get("/console").text, problem_page(console, "reviews")
+        assert overview.index("/console/zebra") < overview.index("/console/reviews")
+        assert "retired" in overview
+        assert "perennial retire reviews --undo" in page
+        assert "data-action" not in page
+        assert "data-action" in problem_page(console, "zebra")
+        if file_is_there:
+            machine.problem_file("reviews").unlink()
+            console = open_console(keys=(DIGEST,))
+
+
+def test_reasons_of_quarantine_are_offered_to_be_dropped_with_their_numbers(
+    problem: Problem, open_console: Open
+) -> None:
+    record(
+        "retrain",
+        problem,
+        [
+            Gauge("documents", 90, {"outcome": "used"}),
+            Gauge("documents", 10, {"outcome": "quarantined"}),
+            Gauge("documents_quarantined", 3, {"reason": "too_short", "field": "text"}),
+            Gauge("documents_quarantined", 7, {"reason": "unknown_label", "field": "<b>&"}),
+            Gauge("documents_dropped", 4),
+        ],
+    )
+
+    page = open_console(keys=(DIGEST,)).get("/console/reviews").text
+
+    (offered,) = re.findall(r'data-reasons="([^"]+)"', page)
+    assert json.loads(html.unescape(offered)) == [
+        ["unknown_label <b>&", "<b>& is none of the problem's labels: 7 documents"],
+        ["too_short text", "text is too short: 3 documents"],
+    ]
+    assert "<b>&" not in page
+    assert "4 dropped" in page
+    assert "Take back 4 dropped" in page

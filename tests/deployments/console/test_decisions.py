@@ -13,6 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from starlette.testclient import TestClient
 
 from deployments.apply import apply
+from deployments.console.decisions import SCOPES
 from perennial.config.problem import Problem
 from perennial.settings import OperationSettings, Settings
 from perennial.status.facts import Facts
@@ -26,6 +27,7 @@ OWN_PAGE = {
     "Sec-Fetch-Site": "same-origin",
 }
 RETRAIN: dict[str, Any] = {"action": "retrain", "by": "on call", "why": "new labels came in"}
+SHORT = "too_short text"
 APPROVE = {"action": "approve", "version": 1, "by": "on call", "why": "I read fifty answers"}
 
 
@@ -105,6 +107,8 @@ def test_who_has_no_key_or_comes_from_elsewhere_decides_nothing(
         ({"by": ""}, 422, "by"),
         ({"why": "w" * 1001}, 422, "why"),
         ({"action": "rollback"}, 422, "version is missing"),
+        ({"action": "drop"}, 422, "reason is missing"),
+        ({"action": "drop", "reason": ""}, 422, "reason"),
         ({"problem": "other"}, 422, "problem"),
         ({"why": "w" * 20_000}, 413, "10,000 bytes"),
     ],
@@ -124,6 +128,7 @@ def test_a_decision_that_is_none_is_refused_with_what_is_wrong(
         ("approve", {"approve", "refuse"}),
         ("rollback", {"rollback"}),
         ("retrain", {"retrain", "recheck"}),
+        ("quarantine", {"drop", "take back"}),
         ("schedule", {"pause", "resume"}),
         ("approve+retrain", {"approve", "refuse", "retrain", "recheck"}),
     ],
@@ -139,13 +144,14 @@ def test_a_key_may_do_what_its_scopes_say(
     console = open_console(keys=(other, f"{DIGEST}:{scope}"), read=reviews)
 
     statuses = {
-        action: decide(console, {**APPROVE, "action": action}).status_code
-        for action in ("approve", "refuse", "rollback", "retrain", "recheck", "pause", "resume")
+        action: decide(console, {**APPROVE, "action": action, "reason": SHORT}).status_code
+        for action in SCOPES
     }
 
     # Without a Prefect server nothing can be started: 503 says that the key was good.
     assert statuses == {action: 503 if action in allowed else 403 for action in statuses}
-    assert "PREFECT_API_URL" in decide(console, APPROVE | {"action": min(allowed)}).text
+    decision = APPROVE | {"action": min(allowed), "reason": SHORT}
+    assert "PREFECT_API_URL" in decide(console, decision).text
 
 
 def test_a_key_of_other_problems_decides_nothing(
@@ -182,8 +188,10 @@ def test_a_decision_starts_the_flow_of_its_command_with_who_and_why(
         ("rollback", "rollback", said),
         ("retrain", "retrain", {}),
         ("recheck", "quarantine", {"retry": True}),
+        ("drop", "quarantine", {"drop": SHORT, "by": who, "why": APPROVE["why"]}),
+        ("take back", "quarantine", {"take_back": True, "by": who, "why": APPROVE["why"]}),
     ):
-        answer = decide(known, APPROVE | {"action": action})
+        answer = decide(known, APPROVE | {"action": action, "reason": SHORT})
 
         assert answer.status_code == 200, answer.text
         run = prefect.read_flow_run(answer.json()["run"])

@@ -106,3 +106,39 @@ def test_an_approval_by_keyboard_promotes_and_history_says_who_and_why(
     assert registry.history("reviews")[-1].by == who
     page.locator(".changes li", has_text=who).wait_for()
     assert page.get_by_role("button", name="Approve").count() == 0
+
+
+def test_what_is_of_no_use_is_dropped_from_quarantine_and_taken_back(
+    prefect_api: str,
+    problem: Problem,
+    machine: Settings,
+    collection: Any,
+    documents: Callable[..., list[dict[str, Any]]],
+    console: Callable[..., str],
+    visit: Callable[..., Page],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    greetings = [{**each, "text": "Hello there"} for each in documents(3, first=1000)]
+    unlabelled = [{**each, "label": None} for each in documents(2, first=1100)]
+    collection.insert_many([*documents(300), *greetings, *unlabelled])
+    run(prefect_api, "deployments.apply")
+    run(prefect_api, "flows", "retrain", "reviews")
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    page = visit(console() + "/console/reviews")
+    quarantine = page.locator("#facts dd", has_text="of 305")
+
+    page.get_by_role("button", name="Drop from quarantine").click()
+    dialog = page.get_by_role("dialog", name="Drop from quarantine?")
+    dialog.get_by_label("Documents").select_option("text is too short: 3 documents")
+    dialog.get_by_label("Who decides").fill("on call")
+    dialog.get_by_label("Why").fill("greetings, not reviews")
+    dialog.get_by_label("API key").fill(KEY)
+    dialog.get_by_role("button", name="Drop").click()
+    page.get_by_text("They are being left out").wait_for()
+    run(prefect_api, "prefect", "flow-run", "execute", asked_for(prefect_api))
+
+    assert quarantine.count() == 1
+    page.get_by_text("Done: the run has ended as completed.").wait_for(timeout=30_000)
+    page.locator("#facts dd", has_text="2 of 302, 3 dropped").wait_for()
+    page.get_by_role("button", name="Take back 3 dropped").wait_for()
+    assert collection.count_documents({}) == 305

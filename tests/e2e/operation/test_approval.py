@@ -98,7 +98,7 @@ def test_a_retraining_completes_while_its_question_waits_and_an_approval_promote
 
     nobody = run("approve", version=1, why="I tried it")
     assert nobody.is_failed()
-    assert "'by' is empty; say who answers." in str(nobody.message)
+    assert "'by' is empty; say who decides." in str(nobody.message)
 
     yes = run("approve", version=1, why="I tried it", by="on call")
     production = registry.production("reviews")

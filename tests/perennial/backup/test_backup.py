@@ -178,7 +178,9 @@ def test_without_documents_only_what_is_ours_is_saved(
         )
 
     assert counts.documents == 1
-    assert "the labelled documents, which MongoDB's own backups hold" in manifest.left_out
+    assert (
+        "the labelled documents of reviews, which MongoDB's own backups hold" in manifest.left_out
+    )
     assert not [name for name in manifest.files if "/reviews/documents" in name]
 
 

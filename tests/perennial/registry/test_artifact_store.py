@@ -6,11 +6,12 @@ import shutil
 import sqlite3
 import tarfile
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from perennial.registry.artifact_store import make_relative
+from perennial.registry.artifact_store import make_relative, remove_empty
 from perennial.registry.client import open_registry
 from perennial.settings import Settings
 
@@ -60,6 +61,24 @@ def fetched(settings: Settings) -> dict[str, int]:
             assert registry.attached(version.run_id, "problem.json")
         found[problem.problem] = number
     return found
+
+
+def test_folders_that_were_left_empty_go_and_others_stay(tmp_path: Path) -> None:
+    empty = [tmp_path / "run", tmp_path / "models" / "m-1"]
+    full = [tmp_path / "other", tmp_path / "models" / "m-2"]
+    for folder in (*empty, *full):
+        folder.mkdir(parents=True)
+    for folder in full:
+        (folder / "file").touch()
+    now = datetime.now(UTC)
+
+    remove_empty(tmp_path, now - timedelta(hours=1))
+    assert all(folder.is_dir() for folder in empty)
+
+    remove_empty(tmp_path, now + timedelta(hours=1))
+    assert not any(folder.exists() for folder in empty)
+    assert all(folder.is_dir() for folder in full)
+    remove_empty(tmp_path / "nowhere", now)
 
 
 def test_every_version_from_before_is_found_when_its_folder_was_renamed_and_copied(

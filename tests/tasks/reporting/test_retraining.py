@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from perennial.config.problem import Problem
+from perennial.libraries import MLFLOW_MODELS
 from perennial.metrics import Predictions
 from perennial.promotion.verdict import Verdict
 from perennial.settings import Settings, get_settings
@@ -39,8 +40,8 @@ def test_the_report_leads_to_the_run_and_the_version_in_mlflow(
 
     (line,) = links(problem, _retraining(verdict=VERDICT, run_id="abc"))
 
-    assert f"[Version 3 in MLflow]({PAGES}/#/models/reviews/versions/3)" in line
-    assert f"({PAGES}/#/experiments/1/runs/abc)" in line
+    assert f"[Version 3 in MLflow]({PAGES}/#/models/reviews/versions/3?{MLFLOW_MODELS})" in line
+    assert f"({PAGES}/#/experiments/1/runs/abc?{MLFLOW_MODELS})" in line
 
 
 def test_without_pages_of_mlflow_there_are_no_dead_links(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -167,3 +169,47 @@ def _store_earlier(client: MlflowClient, model_id: str, days: int) -> None:
             "UPDATE logged_models SET creation_timestamp_ms = ? WHERE model_id = ?",
             (moment, model_id),
         )
+
+
+def test_nothing_is_left_in_the_database_of_what_was_removed(
+    reviews: Problem, machine: Settings, registry: Registry
+) -> None:
+    def counts() -> dict[str, int]:
+        file = machine.data_dir / "mlflow" / "mlflow.db"
+        with closing(sqlite3.connect(file)) as database:
+            return {
+                name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+                for name in ("model_versions", "model_version_tags", "inputs", "runs")
+            }
+
+    before = counts()
+    leftovers = tidy("reviews")
+    after = counts()
+
+    assert [version.version for version in leftovers.versions] == [1, 3, 5, 6]
+    assert after["model_versions"] == before["model_versions"] - 4
+    share = after["model_versions"] / before["model_versions"]
+    for name in ("model_version_tags", "inputs"):
+        assert after[name] <= before[name] * share + 8
+    tidy("reviews")
+    assert counts() == after | {"runs": counts()["runs"]}
+
+
+def test_the_number_of_a_version_that_was_removed_is_not_given_again(
+    write_problem: Callable[..., Problem], client: MlflowClient
+) -> None:
+    write_problem(retention={"versions": 2})
+    client.create_registered_model("reviews")
+    for _ in range(3):
+        client.create_model_version("reviews", "source", tags={"perennial.verdict": "kept"})
+    for number in ("2", "3"):
+        client.delete_model_version("reviews", number)
+
+    tidy("reviews")
+
+    assert int(client.create_model_version("reviews", "source").version) == 4
+    with closing(sqlite3.connect(client.tracking_uri.removeprefix("sqlite:///"))) as database:
+        tags = database.execute("SELECT DISTINCT version FROM model_version_tags").fetchall()
+        versions = database.execute("SELECT version FROM model_versions").fetchall()
+    assert tags == [(1,)]
+    assert sorted(versions) == [(1,), (3,), (4,)]

@@ -107,9 +107,16 @@ test-e2e: .venv/dev .venv/checks/done ## the whole system: its commands, pages, 
 	@$(TEST) -n 2 -m "e2e and not container and not operation"
 	@$(BIN)/pytest -n 0 -m operation tests/e2e
 
-test-cluster: .venv/dev .venv/cluster/done ## the manifests on a real Kubernetes API server, scheduler and controllers, built once
+# LEVEL=2: a real node, which runs pods; as root.
+LEVEL ?= 1
+test-cluster: .venv/dev .venv/cluster/done ## the manifests on a real Kubernetes API server, scheduler and controllers, built once; LEVEL=2 with a node
 	@$(BIN)/python -m tools.cluster
-	@$(BIN)/pytest -n 0 -m cluster tests/cluster
+ifeq ($(LEVEL),2)
+	@$(BIN)/python -m tools.cluster.machines
+	@$(BIN)/pytest -n 0 -m cluster tests/cluster/machines
+else
+	@$(BIN)/pytest -n 0 -m cluster --ignore=tests/cluster/machines tests/cluster
+endif
 
 # Types beside unit tests, the slowest of each processor; the quick ones follow.
 check: .venv/dev ## format, lint, types, imports and unit tests: before each commit, with Python alone

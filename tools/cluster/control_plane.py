@@ -1,6 +1,7 @@
 """A control plane on this machine: etcd, the API server, the scheduler and the controllers.
 
-Nodes are objects without a machine behind them: pods get a node and are never started.
+By itself it has no nodes. Those of `node` are objects without a machine behind them: pods get a
+node and are never started. Those of tools.cluster.machines run their pods.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ import secrets
 import socket
 import ssl
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from types import MappingProxyType
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from perennial.errors import OutsideError
+from tools.cluster.processes import Server, Starter
 from tools.cluster.programs import find
 from tools.manifests.kubectl import kubectl
 
@@ -31,11 +33,12 @@ _USERS = {
     "system:kube-scheduler": "",
     "system:kube-controller-manager": "",
 }
-_SERVICES = "10.96.0.0/16"
+SERVICES = "10.96.0.0/16"
+# As the local overlay has it.
+PORT = 6443
 _START_SECONDS = 120.0
-_STOP_SECONDS = 15.0
 # Without a kubelet no node says that it is alive, and all pods would be taken from it.
-_CONTROLLERS = "*,-node-lifecycle-controller,-taint-eviction-controller"
+_WITHOUT_KUBELETS = ("-node-lifecycle-controller", "-taint-eviction-controller")
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,13 @@ class Cluster:
     Attributes
     ----------
     kubeconfig : Path
-        The configuration of `kubectl`.
+        The configuration of `kubectl`, as an administrator.
+    users : mapping of str to Path
+        User -> the same as this one.
     """
 
     kubeconfig: Path
+    users: Mapping[str, Path] = field(default_factory=dict)
 
     def kubectl(
         self, *arguments: str, given: str | None = None
@@ -135,13 +141,19 @@ def add_node(
 
 
 @contextmanager
-def control_plane(home: Path) -> Iterator[Cluster]:
+def control_plane(
+    home: Path, address: str = "", users: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Cluster]:
     """Start a control plane, and end it.
 
     Parameters
     ----------
     home : Path
         An empty folder of its own.
+    address : str, default=""
+        Where kubelets reach the API server; empty if there are none.
+    users : mapping of str to str
+        User -> its groups, of those who use the cluster besides.
 
     Raises
     ------
@@ -149,8 +161,9 @@ def control_plane(home: Path) -> Iterator[Cluster]:
         If a program ends, or does not answer in time.
     """
     with ExitStack() as running:
-        start = _Starter(home, running)
-        etcd, peers, api = (_free_port() for _ in range(3))
+        start = Starter(home, running, find)
+        etcd, peers = _free_port(), _free_port()
+        host, port = (address, PORT) if address else ("127.0.0.1", _free_port())
         start(
             "etcd",
             f"--data-dir={home / 'etcd'}",
@@ -162,28 +175,30 @@ def control_plane(home: Path) -> Iterator[Cluster]:
             # Nobody needs it after the tests.
             "--unsafe-no-fsync",
         )
-        key, tokens = home / "accounts.pem", _write_tokens(home)
+        key, tokens = home / "accounts.pem", _write_tokens(home, {**_USERS, **users})
         key.write_bytes(_private_key())
         server = start(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{etcd}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            f"--secure-port={api}",
+            f"--bind-address={host}",
+            f"--advertise-address={host}",
+            f"--secure-port={port}",
             f"--cert-dir={home / 'certificates'}",
-            f"--service-cluster-ip-range={_SERVICES}",
+            f"--service-cluster-ip-range={SERVICES}",
             "--authorization-mode=Node,RBAC",
             f"--token-auth-file={home / 'tokens.csv'}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",
-            # Without a kubelet nothing could be an endpoint of the API server itself.
-            "--endpoint-reconciler-type=none",
+            # An address of this machine alone cannot be an endpoint of the API server.
+            f"--endpoint-reconciler-type={'lease' if address else 'none'}",
+            # The names of nodes are known to nobody.
+            "--kubelet-preferred-address-types=InternalIP",
         )
-        address, authority = f"https://127.0.0.1:{api}", home / "certificates" / "apiserver.crt"
-        _wait_until_ready(server, address, authority, tokens["admin"])
+        url, authority = f"https://{host}:{port}", home / "certificates" / "apiserver.crt"
+        _wait_until_ready(server, url, authority, tokens["admin"])
         found = {
-            user: _write_kubeconfig(home, user, token, address, authority)
+            user: _write_kubeconfig(home, user, token, url, authority)
             for user, token in tokens.items()
         }
         start(
@@ -196,7 +211,7 @@ def control_plane(home: Path) -> Iterator[Cluster]:
         start(
             "kube-controller-manager",
             f"--kubeconfig={found['system:kube-controller-manager']}",
-            f"--controllers={_CONTROLLERS}",
+            f"--controllers={','.join(('*', *(() if address else _WITHOUT_KUBELETS)))}",
             "--leader-elect=false",
             "--use-service-account-credentials",
             f"--service-account-private-key-file={key}",
@@ -204,48 +219,7 @@ def control_plane(home: Path) -> Iterator[Cluster]:
             f"--secure-port={_free_port()}",
             "--bind-address=127.0.0.1",
         )
-        yield Cluster(found["admin"])
-
-
-class _Starter:
-    """Starts programs, which end in the opposite order."""
-
-    def __init__(self, home: Path, running: ExitStack) -> None:
-        self._home = home
-        self._running = running
-
-    def __call__(self, program: str, *arguments: str) -> _Server:
-        path = find(program)
-        if path is None:
-            raise OutsideError(f"There is no {program}: `make test-cluster` builds it.")
-        log = self._home / f"{program}.log"
-        output: IO[bytes] = self._running.enter_context(log.open("wb"))
-        process = subprocess.Popen(
-            [str(path), *arguments], stdout=output, stderr=subprocess.STDOUT, cwd=self._home
-        )
-        self._running.callback(_end, process)
-        return _Server(program, process, log)
-
-
-@dataclass(frozen=True)
-class _Server:
-    program: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def last_words(self) -> str:
-        """Return the end of its log."""
-        lines = self.log.read_text(errors="replace").strip().splitlines() or ["nothing"]
-        return lines[-1]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        yield Cluster(found["admin"], found)
 
 
 def _free_port() -> int:
@@ -264,10 +238,10 @@ def _private_key() -> bytes:
     )
 
 
-def _write_tokens(home: Path) -> dict[str, str]:
+def _write_tokens(home: Path, users: Mapping[str, str]) -> dict[str, str]:
     """Write a token for each user; return user -> token."""
-    tokens = {user: secrets.token_hex() for user in _USERS}
-    lines = [f'{tokens[user]},{user},{user},"{groups}"\n' for user, groups in _USERS.items()]
+    tokens = {user: secrets.token_hex() for user in users}
+    lines = [f'{tokens[user]},{user},{user},"{groups}"\n' for user, groups in users.items()]
     (home / "tokens.csv").write_text("".join(lines))
     return tokens
 
@@ -287,23 +261,18 @@ def _write_kubeconfig(home: Path, user: str, token: str, address: str, authority
     return path
 
 
-def _wait_until_ready(server: _Server, address: str, authority: Path, token: str) -> None:
+def _wait_until_ready(server: Server, address: str, authority: Path, token: str) -> None:
     """Wait until the API server has all that it makes itself: its roles, its namespaces."""
-    deadline = time.monotonic() + _START_SECONDS
     request = urllib.request.Request(  # noqa: S310
         f"{address}/readyz", headers={"Authorization": f"Bearer {token}"}
     )
-    while True:
+
+    def answers() -> str:
         try:
             context = ssl.create_default_context(cafile=authority)
             with urllib.request.urlopen(request, timeout=5, context=context):  # noqa: S310
-                return
+                return ""
         except OSError as error:
-            if server.process.poll() is not None:
-                raise OutsideError(f"{server.program} has ended: {server.last_words()}") from error
-            if time.monotonic() > deadline:
-                raise OutsideError(
-                    f"{server.program} is not ready after {_START_SECONDS:.0f} s ({error}): "
-                    f"{server.last_words()}"
-                ) from error
-            time.sleep(0.1)
+            return str(error)
+
+    server.wait_until(answers, _START_SECONDS)

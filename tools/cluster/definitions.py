@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from perennial.errors import OutsideError
-from tools.cluster.programs import MODULE, folder, go
+from tools.cluster.programs import MODULE, fetch, folder
 
 
 def definitions() -> list[Path]:
@@ -22,7 +19,7 @@ def definitions() -> list[Path]:
     UnreachedError
         If a module cannot be fetched.
     OutsideError
-        If a module is not the one that definitions.yaml pins.
+        If a module is not the pinned one.
     """
     pinned = YAML(typ="safe").load(MODULE / "definitions.yaml")
     return [path for module in pinned for path in _files(module)]
@@ -33,21 +30,8 @@ def _files(pinned: dict[str, Any]) -> list[Path]:
     kept = folder() / "definitions" / f"{name}-{version}"
     paths = [kept / Path(file).name for file in pinned["files"]]
     if not all(path.exists() for path in paths):
-        source = _fetch(pinned)
+        source = fetch(pinned["module"], pinned["version"], pinned["sum"])
         kept.mkdir(parents=True, exist_ok=True)
         for file, path in zip(pinned["files"], paths, strict=True):
             shutil.copyfile(source / file, path)
     return paths
-
-
-def _fetch(pinned: dict[str, Any]) -> Path:
-    name = f"{pinned['module']}@{pinned['version']}"
-    # Outside of our module, whose programs must not be built of what these need.
-    with tempfile.TemporaryDirectory() as nowhere:
-        found = json.loads(go("mod", "download", "-json", name, cwd=Path(nowhere)))
-    if found["Sum"] != pinned["sum"]:
-        raise OutsideError(
-            f"{name} has the checksum {found['Sum']}, and tools/cluster/definitions.yaml names "
-            f"{pinned['sum']}."
-        )
-    return Path(found["Dir"])

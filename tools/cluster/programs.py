@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from perennial.errors import OutsideError
@@ -131,15 +134,65 @@ def build() -> None:
     OutsideError
         If there is no toolchain, or a program cannot be built.
     """
+    with alone():
+        for program in missing():
+            build_of_kubernetes(program, PACKAGES[program])
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let one process build, and others wait for it."""
     cache().mkdir(parents=True, exist_ok=True)
     with (cache() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        folder().mkdir(exist_ok=True)
-        for program in missing():
-            _build(program)
+        yield
 
 
-def _build(program: str) -> None:
+def fetch(module: str, version: str, checksum: str) -> Path:
+    """Return the folder of a module's files.
+
+    Parameters
+    ----------
+    module : str
+        Its path.
+    version : str
+        Its version.
+    checksum : str
+        As in a go.sum.
+
+    Raises
+    ------
+    UnreachedError
+        If it cannot be fetched.
+    OutsideError
+        If it has another checksum.
+    """
+    name = f"{module}@{version}"
+    # Outside of our module, whose programs must not be built of what it needs.
+    with tempfile.TemporaryDirectory() as nowhere:
+        found = json.loads(go("mod", "download", "-json", name, cwd=Path(nowhere)))
+    if found["Sum"] != checksum:
+        raise OutsideError(f"{name} has the checksum {found['Sum']}, and {checksum} is pinned.")
+    return Path(found["Dir"])
+
+
+def build_of_kubernetes(program: str, package: str) -> None:
+    """Build a program of go.mod, which says its version.
+
+    Parameters
+    ----------
+    program : str
+        Its name.
+    package : str
+        Of what it is made.
+
+    Raises
+    ------
+    UnreachedError
+        If modules cannot be fetched.
+    OutsideError
+        If it cannot be built.
+    """
     version = f"v{release()}"
     major, minor, _ = version.removeprefix("v").split(".")
     stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
@@ -148,11 +201,40 @@ def _build(program: str) -> None:
         "-w",
         *(f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamps.items()),
     ]
+    folder().mkdir(exist_ok=True)
+    compile_into(folder() / program, package, version, " ".join(linked))
+
+
+def compile_into(
+    path: Path, package: str, version: str, linked: str = "-s -w", module: Path = MODULE
+) -> None:
+    """Build a program, in place at once: a build that is broken off leaves nothing behind.
+
+    Parameters
+    ----------
+    path : Path
+        Where it will be.
+    package : str
+        Of what it is made.
+    version : str
+        For who waits.
+    linked : str
+        Options of the linker.
+    module : Path
+        The folder whose go.mod and go.sum say what it needs.
+
+    Raises
+    ------
+    UnreachedError
+        If modules cannot be fetched.
+    OutsideError
+        If it cannot be built.
+    """
     started = time.monotonic()
-    print(f"Building {program} of {version}, once", flush=True)
-    # In place at once: a build that is broken off leaves nothing behind.
+    print(f"Building {path.name} of {version}, once", flush=True)
     with tempfile.TemporaryDirectory(dir=cache()) as work:
-        made = Path(work) / program
-        go("build", "-trimpath", "-ldflags", " ".join(linked), "-o", str(made), PACKAGES[program])
-        shutil.move(made, folder() / program)
-    print(f"Built {program} in {time.monotonic() - started:.0f} s", flush=True)
+        made = Path(work) / path.name
+        go("build", "-mod=readonly", "-trimpath", "-ldflags", linked, "-o", str(made), package,
+           cwd=module)  # fmt: skip
+        shutil.move(made, path)
+    print(f"Built {path.name} in {time.monotonic() - started:.0f} s", flush=True)

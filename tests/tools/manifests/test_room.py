@@ -94,6 +94,21 @@ def test_without_what_adds_nodes_no_run_finds_one(
     assert any("production/run (1,000m CPU, 2,048 MiB) finds no room" in each for each in found)
 
 
+def test_two_nodes_that_nothing_adds_to_have_no_room_for_a_rollout_a_run_or_all_of_production(
+    overlays: dict[str, list[Yaml]], cluster: Yaml, figures: Yaml
+) -> None:
+    (general,) = (group for group in cluster["managedNodeGroups"] if group["name"] == "general")
+    general.update(desiredCapacity=2, minSize=2, maxSize=6)
+    cluster["managedNodeGroups"] = [general]
+    many = copy.deepcopy(overlays)
+    find(many["production"], "HorizontalPodAutoscaler", "serving")["spec"]["maxReplicas"] = 20
+
+    found = _on_eks(many, cluster, figures, charts=["cluster-autoscaler"])
+
+    for when in ("everything steady, and a rollout", "a run", "the maximum of every autoscaler"):
+        assert any(when in finding for finding in found), (when, found)
+
+
 def test_a_higher_maximum_of_an_autoscaler_needs_more_nodes(
     overlays: dict[str, list[Yaml]], cluster: Yaml, figures: Yaml
 ) -> None:

@@ -12,33 +12,16 @@ from pathlib import Path
 import pytest
 
 from perennial.errors import OutsideError
+from tests.tools.cluster.conftest import WRITES_WHAT_IT_BUILDS
 from tools.cluster import __main__, definitions, programs
 
 # As the toolchain says it where no proxy of modules is reached.
 _AWAY = "go: k8s.io/api@v0.36.3: Get https://proxy.example/: dial tcp: lookup proxy.example"
 _BROKEN = "cmd/kube-apiserver/apiserver.go:1: undefined: main"
-_WRITES_WHAT_IT_BUILDS = 'while [ "$1" != -o ]; do shift; done; echo built > "$2"'
-
-
-@pytest.fixture
-def toolchain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Return a function that puts a script in the place of ``go``; it gives the calls' file."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(programs, "_ENVIRONMENT", tmp_path)
-    calls = tmp_path / "calls"
-
-    def put(script: str) -> Path:
-        program = tmp_path / "bin" / "go"
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(f'#!/bin/sh\necho "$*" >> {calls}\n{script}\n')
-        program.chmod(0o755)
-        return calls
-
-    return put
 
 
 def test_each_program_is_built_once_and_says_its_release(toolchain: Callable[[str], Path]) -> None:
-    calls = toolchain(_WRITES_WHAT_IT_BUILDS)
+    calls = toolchain(WRITES_WHAT_IT_BUILDS)
 
     programs.build()
     programs.build()
@@ -50,7 +33,7 @@ def test_each_program_is_built_once_and_says_its_release(toolchain: Callable[[st
 
 
 def test_a_build_that_is_broken_off_leaves_no_program(toolchain: Callable[[str], Path]) -> None:
-    toolchain(f"{_WRITES_WHAT_IT_BUILDS}; echo '{_BROKEN}' >&2; exit 1")
+    toolchain(f"{WRITES_WHAT_IT_BUILDS}; echo '{_BROKEN}' >&2; exit 1")
 
     with pytest.raises(OutsideError, match="undefined: main"):
         programs.build()

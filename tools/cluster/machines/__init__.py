@@ -1,0 +1,1 @@
+"""Real nodes in namespaces of this machine's kernel: they run pods, and need root."""

@@ -131,8 +131,10 @@ _ROOMS = sorted(
 @pytest.mark.parametrize("room", _ROOMS, ids=lambda room: str(room.relative_to(PROJECT)))
 def test_a_room_has_at_most_fifteen_modules(room: Path) -> None:
     modules = [module for module in room.glob("*.py") if not module.stem.startswith("__")]
+    # A catalogue has a module for each of its things, all alike, and one that finds them.
+    is_catalogue = any(module.stem == "catalogue" for module in modules)
 
-    assert len(modules) <= 15
+    assert len(modules) <= (25 if is_catalogue else 15)
 
 
 def test_the_map_of_the_house_names_every_room_and_every_module_of_the_library() -> None:

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
-from perennial.text.counted_documents import Part, choose_features
 from perennial.text.counter import TokenCounter
-from perennial.text.ngram_blocks import (
+from perennial.text.counting.blocks import (
     Blocks,
     choose,
     drained,
@@ -20,6 +19,7 @@ from perennial.text.ngram_blocks import (
     pair_keys,
     parts_of,
 )
+from perennial.text.counting.documents import Part, choose_features
 from perennial.text.tokens import Tokens, pack, unpack
 
 

@@ -20,7 +20,7 @@ from scipy import sparse
 from perennial.config.problem import Problem
 from perennial.config.sections.candidates import Candidate, TabularCandidate
 from perennial.stores.snapshots.kept_counts import KeptCounts
-from perennial.text.counted_documents import CountedDocuments, Part, count_documents
+from perennial.text.counting.documents import CountedDocuments, Part, count_documents
 from perennial.text.ngrams import NgramCounter
 from perennial.training.fitting import compact
 from perennial.training.pipelines import (

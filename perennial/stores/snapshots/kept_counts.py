@@ -33,7 +33,7 @@ from perennial.hashing import halves
 from perennial.settings import Settings
 from perennial.stores.snapshots.file_system import file_system
 from perennial.stores.snapshots.store import SnapshotStore
-from perennial.text.counted_documents import CountedDocuments, Part, choose_features
+from perennial.text.counting.documents import CountedDocuments, Part, choose_features
 from perennial.text.tokens import pack, unpack
 
 _log = logging.getLogger(__name__)

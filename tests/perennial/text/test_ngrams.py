@@ -19,8 +19,8 @@ from sklearn.utils import estimator_checks
 from skops import io as skops
 
 from perennial.registry.artifact import TRUSTED_TYPES
-from perennial.text import ngram_blocks
-from perennial.text.ngram_blocks import Blocks
+from perennial.text.counting import blocks as ngram_blocks
+from perennial.text.counting.blocks import Blocks
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import TextNormalizer
 from perennial.text.tokens import Tokens

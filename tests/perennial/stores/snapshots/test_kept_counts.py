@@ -25,7 +25,7 @@ from perennial.stores.snapshots import kept_counts
 from perennial.stores.snapshots.kept_counts import COUNTS, KeptCounts
 from perennial.stores.snapshots.store import SnapshotStore
 from perennial.stores.snapshots.tombstones import Tombstone, digest_of_id
-from perennial.text.counted_documents import CountedDocuments, count_documents
+from perennial.text.counting.documents import CountedDocuments, count_documents
 from perennial.text.ngrams import NgramCounter
 from tests.perennial.examples import some_examples, tokens_of
 from tests.seaweedfs import ACCESS_KEY, SECRET_KEY

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from perennial.text import counted_documents
-from perennial.text.counted_documents import Part, choose_features, count_documents
+from perennial.text.counting import documents as counted_documents
+from perennial.text.counting.documents import Part, choose_features, count_documents
 from perennial.text.ngrams import NgramCounter
 from tests.perennial.examples import Documents, documents, many_examples, tokens_of
 

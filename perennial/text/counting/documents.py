@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from perennial.text.ngram_blocks import Blocks, choose, drained, gather, pair_keys, parts_of
+from perennial.text.counting.blocks import Blocks, choose, drained, gather, pair_keys, parts_of
 from perennial.text.tokens import Tokens, narrow, ranges
 
 # Entries that are looked at at a time.

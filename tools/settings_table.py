@@ -72,6 +72,8 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value is None or value in ((), {}):
         return ""
+    if isinstance(value, ByteSize):
+        return f"`{value.human_readable(separator='')}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

@@ -137,7 +137,7 @@ def measured(only: str | None, banking77: Path) -> Iterator[tuple[str, Mapping[s
         if only is None or re.search(only, name):
             try:
                 # What was embedded once is known the next time, as to retrainings.
-                with kept_vectors(settings.data_dir, settings.size_of_vectors):
+                with kept_vectors(settings.data_dir, settings.vectors_limit):
                     found = [measure(divide(seed)) for seed in range(draws)]
             except NotInstalledError as missing:
                 print(f"{name}: skipped, {missing} is not installed")

@@ -35,7 +35,6 @@ from perennial.settings.values import by_commas, size
 PROJECT = Path(__file__).parents[2]
 
 
-_SIZE_OF_VECTORS = 512 * 2**20
 WEB = ("http://", "https://")
 
 
@@ -140,10 +139,10 @@ class Settings(Environment):
         description="a linear model whose fit needs more memory is fitted over blocks, such as "
         "`4GiB`; default three quarters of what the process may use",
     )
-    vectors_limit: Size | None = Field(
-        default=None,
-        description="vectors of sentences that training keeps on the disk, such as `2GiB`; those "
-        "that were used the longest time ago are thrown away; default 512MiB",
+    vectors_limit: Size = Field(
+        default=ByteSize(512 << 20),
+        description="how large the vectors of sentences may be that training keeps on the disk; "
+        "those that were used the longest time ago make room",
     )
     counts_limit: Size = Field(
         default=ByteSize(4 << 30),
@@ -189,11 +188,6 @@ class Settings(Environment):
     def memory_of_a_fit(self) -> int:
         """How many bytes the fit of a model may take in memory."""
         return self.memory_limit or allowed_memory() * 3 // 4
-
-    @property
-    def size_of_vectors(self) -> int:
-        """How many bytes the vectors of sentences may take on the disk."""
-        return self.vectors_limit or _SIZE_OF_VECTORS
 
     def problem_file(self, problem: str) -> Path:
         """Return where the file of a problem is."""

@@ -25,7 +25,7 @@ def vectors_kept(problem: Problem) -> Iterator[None]:
         yield
         return
     settings = get_settings()
-    with kept_vectors(settings.data_dir, settings.size_of_vectors) as kept:
+    with kept_vectors(settings.data_dir, settings.vectors_limit) as kept:
         yield
     get_run_logger().info(
         "Embedded %s; the vectors of %s were known.",

@@ -30,7 +30,8 @@ _LOGISTIC = {
 # It sees one word: "hmm", which most documents have, and which says something in one source only.
 ONE_WORD = {"one-word": _LOGISTIC | {"features": _TFIDF | {"max_features": 1}}}
 ALL_WORDS = {"all-words": _LOGISTIC | {"features": _TFIDF}}
-FLOOR = {"floors": {"accuracy": 0.3}, "confirm": "none"}
+# Sources have a gate of their own, which would name the plain one, too.
+FLOOR = {"floors": {"accuracy": 0.3}, "confirm": "none", "sources": "none"}
 SLICES = {"margin": 0.05, "fields": ["film.country"]}
 # Its texts are made from one template, and so near-copies of each other.
 EACH = {"near_copies": "ignore"}

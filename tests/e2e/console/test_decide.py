@@ -39,8 +39,9 @@ def run(prefect_api: str, *command: str) -> str:
 
 
 def asked_for(prefect_api: str) -> str:
-    """The id of the run that the console has asked for."""
-    wanted = {"flow_runs": {"tags": {"all_": ["console"]}}}
+    """The id of the run that the console has asked for, and that nobody has begun."""
+    waiting = {"state": {"type": {"any_": ["SCHEDULED"]}}, "tags": {"all_": ["console"]}}
+    wanted = {"flow_runs": waiting}
 
     def found() -> list[dict[str, Any]]:
         return httpx.post(f"{prefect_api}/flow_runs/filter", json=wanted).json()

@@ -102,26 +102,9 @@ def save(
         with settings.problem_file(problem.name).open("rb") as file:
             archive.add(f"{_PROBLEMS}/{problem.name}.yaml", file)
     _save_mlflow(archive, settings, left_out)
-    documents = 0
-    known = {problem.name: problem for problem in problems}
-    # The prediction log is saved also where every problem has a MongoDB of its own.
-    servers: dict[str | None, list[str]] = {None: [], **by_server(settings, known)}
-    for server, names in servers.items():
-        is_embedded = server is None and settings.mongodb_uri is None
-        with_its = is_embedded if with_documents is None else with_documents
-        sources = {(known[name].source.database, known[name].source.collection) for name in names}
-        databases = {database for database, _ in sources} | (
-            {log_database} if not server else set()
-        )
-        with connect(settings, server) as client:
-            for database in sorted(databases):
-                for name in sorted(client[database].list_collection_names()):
-                    if _OURS.fullmatch(name) or (with_its and (database, name) in sources):
-                        documents += save_collection(archive, client[database][name], server)
-        if not with_its and names:
-            left_out.append(
-                f"the labelled documents of {', '.join(names)}, which MongoDB's own backups hold"
-            )
+    documents = _save_mongodb(
+        archive, problems, settings, log_database, left_out, with_documents=with_documents
+    )
     manifest = archive.complete(
         Manifest(
             format=FORMAT,
@@ -220,3 +203,39 @@ def _save_mlflow(archive: Archive, settings: Settings, left_out: list[str]) -> N
         with copy.open("rb") as file:
             archive.add(_MLFLOW_DATABASE, file)
     archive.add_folder(_MLFLOW_FILES, str(artifact_store.folder_beside(database)), settings)
+
+
+def _save_mongodb(
+    archive: Archive,
+    problems: Sequence[Problem],
+    settings: Settings,
+    log_database: str,
+    left_out: list[str],
+    *,
+    with_documents: bool | None,
+) -> int:
+    """Save collections of every server, add what is left out, and return how many documents."""
+    known = {problem.name: problem.source for problem in problems}
+    # The prediction log is saved also where every problem has a MongoDB of its own.
+    servers: dict[str | None, list[str]] = {
+        None: [],
+        **by_server(settings, {problem.name: problem for problem in problems}),
+    }
+    count = 0
+    for server, names in servers.items():
+        is_embedded = server is None and settings.mongodb_uri is None
+        with_its = is_embedded if with_documents is None else with_documents
+        sources = {(known[name].database, known[name].collection) for name in names}
+        databases = {database for database, _ in sources}
+        if not server:
+            databases.add(log_database)
+        with connect(settings, server) as client:
+            for database in sorted(databases):
+                for name in sorted(client[database].list_collection_names()):
+                    if _OURS.fullmatch(name) or (with_its and (database, name) in sources):
+                        count += save_collection(archive, client[database][name], server)
+        if not with_its and names:
+            left_out.append(
+                f"the labelled documents of {', '.join(names)}, which MongoDB's own backups hold"
+            )
+    return count

@@ -66,7 +66,9 @@ def _port(process: subprocess.Popen[str]) -> int:
 
 
 def _can_write(port: int) -> bool:
-    with MongoClient(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
+    # As the project does: what is acknowledged without the journal may be lost by a kill.
+    address = f"mongodb://127.0.0.1:{port}/?directConnection=true&journal=true"
+    with MongoClient(address) as client:
         return client["a"]["b"].insert_one({}).acknowledged
 
 

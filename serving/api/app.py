@@ -52,7 +52,8 @@ from serving.telemetry.logs import write_access
 from serving.telemetry.metrics import METRICS_TYPE, Metrics, MetricsPort
 from serving.telemetry.tracing import Tracing, is_wanted
 
-_INFORMED_SECONDS = 10.0
+# Together less than the startup probe of the Deployment waits.
+_INFORMED_SECONDS, _LOADING_SECONDS = 10.0, 30.0
 _REFRESH_SECONDS = 3.5
 _SWITCH_SECONDS = 0.0005
 _STATIC = "/static/"
@@ -104,7 +105,7 @@ class Service:
         The workers of a machine share its port: one that answered without a model while another
         has it already would refuse requests to a service that says it is ready.
         """
-        self.watcher.wait_until_informed(_INFORMED_SECONDS)
+        self.watcher.wait_until_informed(_INFORMED_SECONDS, _LOADING_SECONDS)
 
     def end(self) -> None:
         """Stop all threads, and write the entries that still wait."""

@@ -71,6 +71,10 @@ class ModelStore:
             self._serve(problem, versions, "cache", self._cache.read)
         self._is_restored = bool(self.served)
 
+    def has_cached(self) -> bool:
+        """Return whether a worker of this machine has served a model, now or before."""
+        return any(True for _ in self._cache.states())
+
     def note_look(self) -> None:
         """Note that the registry was asked, whether or not it answers."""
         self._has_looked = True

@@ -58,6 +58,7 @@ class Watcher(threading.Thread):
         self._looking = False
         self._looked = threading.Condition()
         self._informed = threading.Event()
+        self._is_named = False
         self.registry: RegistryState = "not asked yet"
 
     def run(self) -> None:
@@ -77,9 +78,26 @@ class Watcher(threading.Thread):
         """Stop looking."""
         self._ending.set()
 
-    def wait_until_informed(self, seconds: float) -> bool:
-        """Wait until there is a model, or the registry was asked for one; return whether so."""
-        return self._informed.wait(seconds)
+    def wait_until_informed(self, seconds: float, loading_seconds: float) -> bool:
+        """Wait until there is a model, or the registry was asked for one.
+
+        Parameters
+        ----------
+        seconds : float
+            How long the registry may take to answer.
+        loading_seconds : float
+            How much longer a model may take to load that is known to be there: the registry has
+            named it, or another worker of this machine has it already.
+
+        Returns
+        -------
+        bool
+            Whether there is a model, or the registry was asked.
+        """
+        if self._informed.wait(seconds):
+            return True
+        is_there = self._store.has_cached() or self._is_named
+        return is_there and self._informed.wait(loading_seconds)
 
     def refresh(self, seconds: float) -> bool:
         """Make all workers of this machine look now, and wait until this one has.
@@ -123,7 +141,9 @@ class Watcher(threading.Thread):
 
     def _look(self) -> None:
         try:
-            self._store.update(self._poll.look(self._wanted()))
+            found = self._poll.look(self._wanted())
+            self._is_named = bool(found.problems())
+            self._store.update(found)
         except OutsideError as error:
             if self.registry != "away":
                 _log.warning("%s What is loaded answers meanwhile.", error)

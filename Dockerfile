@@ -3,6 +3,7 @@
 #   make image              both, with buildah
 #   docker build --target serving .
 #
+# EXTRAS, such as "sentences embeddings", adds what the vectors of texts need to both.
 # Both run as a user without rights on a read-only root. They write below /tmp and DATA_DIR only.
 ARG BASE=docker.io/library/python:3.11-slim
 
@@ -17,13 +18,17 @@ ENV INSTALL="/uv/bin/uv pip install --quiet --python /venv/bin/python --system-c
 ENV PRUNE="find /venv -depth ( -name tests -type d -o -path */pyarrow/include -o -path */pyarrow/*flight* ) -exec rm -rf {} +"
 
 FROM build AS build-serving
-COPY requirements-serving.txt /tmp/
-RUN set -f && ${INSTALL} --requirement /tmp/requirements-serving.txt && ${PRUNE}
+ARG EXTRAS=""
+COPY requirements-serving.txt requirements-embeddings.txt requirements-sentences.txt /tmp/
+RUN set -f; for each in serving ${EXTRAS}; do set -- "$@" --requirement "/tmp/requirements-$each.txt"; done \
+ && ${INSTALL} "$@" && ${PRUNE}
 
 FROM build AS build-worker
-COPY requirements-worker.txt /tmp/
+ARG EXTRAS=""
+COPY requirements-worker.txt requirements-embeddings.txt requirements-sentences.txt /tmp/
 # `promise`, which DagsHub's client needs, is published as source only.
-RUN set -f && ${INSTALL} --compile-bytecode --no-binary promise --requirement /tmp/requirements-worker.txt && ${PRUNE}
+RUN set -f; for each in worker ${EXTRAS}; do set -- "$@" --requirement "/tmp/requirements-$each.txt"; done \
+ && ${INSTALL} --compile-bytecode --no-binary promise "$@" && ${PRUNE}
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS common

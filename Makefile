@@ -188,6 +188,8 @@ TAG ?= local
 BASE ?= docker.io/library/python:3.11-slim
 REVISION ?= $(shell git rev-parse HEAD)
 RELEASE = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' perennial/__init__.py)
+# EXTRAS="sentences embeddings" adds what the vectors of texts need.
+EXTRAS ?=
 # STANDIN=1 makes the base image of Debian's packages, where no image registry is at hand.
 image:           ## both container images, perennial-serving and perennial-worker, with buildah
 ifdef STANDIN
@@ -196,7 +198,7 @@ endif
 	for target in serving worker; do \
 	  buildah --runtime runc bud --format docker --layers --target $$target \
 	    --tag localhost/perennial-$$target:$(TAG) --build-arg BASE=$(BASE) \
-	    --build-arg REVISION=$(REVISION) --build-arg VERSION=$(RELEASE) \
+	    --build-arg REVISION=$(REVISION) --build-arg VERSION=$(RELEASE) --build-arg EXTRAS="$(EXTRAS)" \
 	    $(if $(STANDIN),$$(tests/e2e/containers/flags.sh)) . || exit; \
 	done
 
@@ -217,7 +219,7 @@ check-deploy: .venv/checks/done ## what is unwise in containers and manifests (c
 
 # What the workflows call. REGISTRY is the address of ECR, OVERLAY staging or production.
 push: ## build both images, push them with SBOM and provenance, write their digests to .data/images
-	RELEASE=$(RELEASE) k8s/scripts/push.sh
+	RELEASE=$(RELEASE) EXTRAS="$(EXTRAS)" k8s/scripts/push.sh
 
 scan: .venv/checks/done ## fail when a pushed image has a known high vulnerability that has a fix
 	k8s/scripts/scan.sh

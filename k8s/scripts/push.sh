@@ -17,7 +17,7 @@ mkdir -p "$images"
 for name in serving worker; do
   address="$REGISTRY/perennial-$name"
   docker buildx build --target "$name" --build-arg "BASE=$base" --build-arg "REVISION=$revision" \
-    --build-arg "VERSION=${RELEASE:-unknown}" \
+    --build-arg "VERSION=${RELEASE:-unknown}" --build-arg "EXTRAS=${EXTRAS:-}" \
     --sbom=true --provenance=mode=max --push --tag "$address:$tag" \
     --metadata-file "$images/$name.json" .
   digest=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["containerimage.digest"])' \

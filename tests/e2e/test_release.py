@@ -156,7 +156,7 @@ def test_what_is_pushed_is_found_by_its_digest_in_a_real_registry_by_a_stand_in_
     _write_program(programs / "docker", f'#!/bin/sh\nexec {sys.executable} {_BUILDX} "$@"\n')
     address = f"{images.base_url.host}:{images.base_url.port}"
 
-    first = _make("push", checkout, REGISTRY=address)
+    first = _make("push", checkout, REGISTRY=address, EXTRAS="sentences embeddings")
     assert first.returncode == 0, first.stderr
     pushed = _make("digests", checkout).stdout.split()
 
@@ -176,6 +176,7 @@ def test_what_is_pushed_is_found_by_its_digest_in_a_real_registry_by_a_stand_in_
         assert built["BASE"].startswith("docker.io/library/python:3.11-slim@sha256:")
         assert len(built["REVISION"]) == 40
         assert built["VERSION"] == __version__
+        assert built["EXTRAS"] == "sentences embeddings"
         assert built["attested"] == "--sbom=true --provenance=mode=max"
 
     # Tags of ECR never move: who pushes a commit again gets another one.

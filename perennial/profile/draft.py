@@ -25,6 +25,8 @@ _FROM_TEMPLATES = 0.4
 _IMBALANCED = 0.2
 _FEW, _SOME = 1_000, 5_000
 _SHORT_TEXTS = 0.01
+# How often chance may leave a label with too few documents of the holdout.
+_SELDOM = 0.001
 _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
 
 
@@ -238,11 +240,18 @@ def _goal(labels: tuple[Label, ...]) -> dict[str, Any]:
 def _first_version(
     labels: tuple[Label, ...], rare: tuple[str, ...], holdout: float
 ) -> dict[str, int]:
-    """Return how many documents judge a first version: as many as usual, or as there can be."""
+    """Return how many documents judge a first version: as many as usual, or as there surely are.
+
+    Chance decides which documents are the holdout, so that a label may have far fewer there than
+    its share; a split that may move one gives each label one.
+    """
+    from scipy.stats import binom
+
     usual = FirstVersion()
     counts = [label.rows for label in labels if label.name not in rare] or [0]
-    least, total = int(min(counts) * holdout / 2), int(sum(counts) * holdout / 2)
+    least = binom.ppf(_SELDOM / len(counts), min(counts), holdout)
+    total = int(sum(counts) * holdout / 2)
     return {
         "documents": max(1, min(usual.documents, total)),
-        "of_each_label": max(1, min(usual.of_each_label, least)),
+        "of_each_label": max(1, min(usual.of_each_label, int(least))),
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
+from perennial.hashing import digest
 from perennial.profile.template import write_problem
+from perennial.splits.split import SplitRule, split_documents
 from tests.perennial.profile.tables import choices, draft, labels, numbers, texts
 from tests.searches import tried
 
@@ -145,6 +149,29 @@ def test_labels_with_few_documents_do_not_end_a_retraining() -> None:
     assert policy is not None
     assert (policy.below, policy.do) == (10, "drop")
     assert made.rare == ("c",)
+
+
+@pytest.mark.parametrize("rarest", [12, 20, 40, 80])
+def test_a_first_version_asks_for_no_more_of_a_rare_label_than_its_holdout_has(rarest: int) -> None:
+    counts = [rarest, 200, 200]
+    names = [name for name, count in zip("abc", counts, strict=True) for _ in range(count)]
+    problem = draft({"text": texts(len(names)), "label": names}).problem
+    first = problem.gates.first_version
+    assert first is not None
+    ids = [str(number) for number in range(len(names))]
+
+    for draw in range(200):
+        documents = pa.table(
+            {
+                "id": ids,
+                "created_at": pa.nulls(len(ids), pa.timestamp("us", "UTC")),
+                "label": names,
+                "content": [digest(f"{draw} {number}".encode()) for number in ids],
+            }
+        )
+        sides = split_documents(documents, SplitRule.of(problem))
+        held = Counter(documents["label"].filter(pa.array(sides.holdout)).to_pylist())
+        assert min(held[name] for name in "abc") >= first.of_each_label
 
 
 def test_types_of_mongodb_stay() -> None:

@@ -90,6 +90,12 @@ SERVICE = _by_name(
         "version",
         "reason",
     ),
+    _counter(
+        "perennial_input_warnings",
+        "Warnings about inputs that were answered, by code",
+        "problem",
+        "code",
+    ),
     _histogram("perennial_input_characters", "Characters per input", "problem"),
     _gauge(
         "perennial_model_info",
@@ -204,6 +210,16 @@ FLOWS = _by_name(
         "Documents that were dropped from quarantine, and are not read until they change",
     ),
     _of_flow("perennial_snapshot_documents", "Documents in the newest snapshot"),
+    _of_flow(
+        "perennial_checked_documents",
+        "New documents that the last retraining compared with what Production expects",
+    ),
+    _of_flow(
+        "perennial_unexpected_documents",
+        "Those of them that break an expectation more often than before",
+        "field",
+        "what",
+    ),
     _of_flow(
         "perennial_challenger_metric", "Metric of the last challenger on the holdout", "metric"
     ),

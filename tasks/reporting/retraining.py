@@ -37,7 +37,7 @@ from tasks.reporting.tables import (
 )
 from tasks.rollout import canary
 from tasks.tables.base import TextTable
-from tasks.tables.promotion import figures_table, gates_table
+from tasks.tables.promotion import baselines_table, figures_table, gates_table
 from tasks.training.diagnose import Diagnosis
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import CandidateResult
@@ -229,6 +229,8 @@ def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
     if retraining.verdict is not None:
         beside = compared_table(retraining.verdict)
         tables += [beside] if beside is not None else []
+        simple = baselines_table(retraining.verdict)
+        tables += [simple] if simple is not None else []
         tables.append(gates_table(retraining.verdict))
         figures = figures_table(retraining.verdict)
         tables += [figures] if figures is not None else []

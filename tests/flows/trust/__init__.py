@@ -1,0 +1,1 @@
+"""What a problem shows of itself: expectations, staleness, the ML Test Score."""

@@ -1,1 +1,0 @@
-"""What a problem shows of itself: expectations, staleness, the ML Test Score."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from perennial.settings import get_settings
-from perennial.status.facts import Facts, read_facts
+from perennial.status.facts import Facts, Live, read_facts
 from perennial.status.rules import STATES, Finding, State, find, state_of
 from perennial.times import rounded
 
@@ -48,12 +48,15 @@ def show(names: Sequence[str], *, as_json: bool) -> bool:
     if as_json:
         console.print_json(json.dumps([_record(*each) for each in found], default=str))
     else:
-        _print(console, found, now)
+        _print(console, found, now, names)
     return any(state_of(findings) == "failing" for _, findings in found)
 
 
 def _print(
-    console: Console, found: Sequence[tuple[Facts, tuple[Finding, ...]]], now: datetime
+    console: Console,
+    found: Sequence[tuple[Facts, tuple[Finding, ...]]],
+    now: datetime,
+    names: Sequence[str],
 ) -> None:
     if not found:
         console.print(f"There is no problem in {get_settings().problems_dir}.")
@@ -70,8 +73,15 @@ def _print(
             console.print(
                 f"[{_COLOURS[finding.state]}]{facts.name}[/]", finding.sentence, highlight=False
             )
+        if (parts := [_said(part, each) for part, each in facts.fresh if part]) and names:
+            console.print(f"{facts.name} On recent documents:", "; ".join(parts), highlight=False)
     counts = {state: sum(state_of(each) == state for _, each in found) for state in STATES}
     console.print(", ".join(f"{count} {state}" for state, count in counts.items() if count) + ".")
+
+
+def _said(part: str, fresh: Live) -> str:
+    bounds = "" if fresh.low is None else f" [{fresh.low:.3f}, {fresh.high:.3f}]"
+    return f"{part} {fresh.value:.3f}{bounds} of {fresh.answers:,}"
 
 
 def _cells(facts: Facts, now: datetime) -> tuple[str, ...]:
@@ -105,6 +115,7 @@ def _record(facts: Facts, findings: tuple[Finding, ...]) -> dict[str, Any]:
         "waiting": [version.version for version in versions.waiting],
         "holdout": versions.production.metrics if versions.production else {},
         "corrected": facts.corrected,
+        "fresh": [{"part": part or None, **asdict(each)} for part, each in facts.fresh],
         "last_success": {flow: each.at.isoformat() for flow, each in facts.measured.items()},
         "next_retraining": facts.next_retraining,
         "paused": sorted(facts.automatic.paused),

@@ -17,6 +17,7 @@ from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import record
 from tasks.data.describe import describe
+from tasks.data.expectations import check_arrivals, keep_expectations
 from tasks.data.ingest import IngestResult, ingest
 from tasks.data.prepare import prepare
 from tasks.monitoring.holdout_sample import keep_holdout_sample
@@ -109,6 +110,7 @@ def _learn(
             # Rare labels may be left out: from here on these are the problem's classes.
             spec = dataset.problem
             describe(spec, dataset, run_id)
+            arrivals = check_arrivals(spec, dataset)
         load_candidates(spec)
         with steps("train"), beside(get_ready):
             names = largest_first(spec, dataset)
@@ -125,6 +127,7 @@ def _learn(
         with steps("register"):
             version = register(spec, dataset, challenger, evaluation)
             keep_holdout_sample(spec, version, dataset)
+            keep_expectations(spec, version, dataset)
         with steps("promote"):
             verdict = promote(spec, dataset, version, evaluation, urgent=urgent)
         if verdict.waits:
@@ -147,6 +150,7 @@ def _learn(
         dataset.feedback_left_out,
         dataset.analyzer,
         diagnosis,
+        arrivals,
     )
 
 

@@ -90,6 +90,12 @@ SERVICE = _by_name(
         "version",
         "reason",
     ),
+    _counter(
+        "perennial_input_warnings",
+        "Warnings about inputs that were answered, by code",
+        "problem",
+        "code",
+    ),
     _histogram("perennial_input_characters", "Characters per input", "problem"),
     _gauge(
         "perennial_model_info",
@@ -205,6 +211,16 @@ FLOWS = _by_name(
     ),
     _of_flow("perennial_snapshot_documents", "Documents in the newest snapshot"),
     _of_flow(
+        "perennial_checked_documents",
+        "New documents that the last retraining compared with what Production expects",
+    ),
+    _of_flow(
+        "perennial_unexpected_documents",
+        "Those of them that break an expectation more often than before",
+        "field",
+        "what",
+    ),
+    _of_flow(
         "perennial_challenger_metric", "Metric of the last challenger on the holdout", "metric"
     ),
     _of_flow("perennial_verdict", "1 for the outcome of the last verdict", "outcome"),
@@ -228,7 +244,9 @@ FLOWS = _by_name(
     # monitor
     _of_flow("perennial_drift_score", "Size of the drift that a test found", "test", "of"),
     _of_flow("perennial_drift_limit", "Size from which on a test finds drift", "test", "of"),
-    _of_flow("perennial_drift_found", "1 if the test found drift", "test", "of"),
+    _of_flow(
+        "perennial_drift_found", "1 if the test found drift that is not explained", "test", "of"
+    ),
     _of_flow("perennial_drift_runs", "Monitor runs in a row that found drift"),
     _of_flow("perennial_live_accuracy", "Accuracy by feedback, over the longest window", "version"),
     _of_flow(
@@ -258,6 +276,30 @@ FLOWS = _by_name(
         "perennial_arrived_accuracy_high",
         "Upper bound of the interval of the accuracy on arrived documents",
         "version",
+    ),
+    _of_flow(
+        "perennial_arrived_part_accuracy",
+        "The same by source and by each slice that the problem names, of at most twenty",
+        "version",
+        "part",
+    ),
+    _of_flow(
+        "perennial_arrived_part_accuracy_low",
+        "Lower bound of the interval of the accuracy on arrived documents of a slice",
+        "version",
+        "part",
+    ),
+    _of_flow(
+        "perennial_arrived_part_accuracy_high",
+        "Upper bound of the interval of the accuracy on arrived documents of a slice",
+        "version",
+        "part",
+    ),
+    _of_flow(
+        "perennial_arrived_part_documents",
+        "Labelled documents of the slice that arrived since the snapshot",
+        "version",
+        "part",
     ),
     _of_flow(
         "perennial_estimated_accuracy",

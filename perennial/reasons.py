@@ -31,6 +31,7 @@ class WarningCode(StrEnum):
 
     MISSING = "missing"
     UNKNOWN_CATEGORY = "unknown_category"
+    UNUSUAL_NUMBER = "unusual_number"
     NOTHING_KNOWN = "nothing_known"
 
 

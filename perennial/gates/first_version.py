@@ -103,7 +103,7 @@ def _judge_size(first: FirstVersion, predictions: Predictions) -> GateResult:
 
 
 def _judge_gain(evidence: Evidence) -> GateResult:
-    metric, constant = _best_constant(evidence.metric, evidence.challenger)
+    metric, constant = best_constant(evidence.metric, evidence.challenger)
     gain = difference(
         metric,
         evidence.challenger,
@@ -124,7 +124,7 @@ def _judge_gain(evidence: Evidence) -> GateResult:
     )
 
 
-def _best_constant(metric: MetricName, predictions: Predictions) -> tuple[MetricName, Predictions]:
+def best_constant(metric: MetricName, predictions: Predictions) -> tuple[MetricName, Predictions]:
     """Return by what to compare with a constant answer, and the best one on these documents."""
     judged = METRICS[metric]
     found = max(_constants(predictions), key=lambda each: judged.sign * compute(metric, each))

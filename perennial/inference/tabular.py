@@ -18,6 +18,7 @@ from perennial.estimators.base import towards
 from perennial.fields.base import LARGEST
 from perennial.inference.base import Assessment, PipelinePredictor, require_class
 from perennial.inference.contribution import Contribution, Explanation
+from perennial.inference.known_values import known_values
 from perennial.inference.occlusion import occlude_fields
 from perennial.inference.warnings import InputWarning
 from perennial.inputs.encoder import FieldEncoder, FieldReader
@@ -26,6 +27,7 @@ from perennial.reasons import WarningCode
 Floats = NDArray[np.float64]
 
 _UNKNOWN = "is {!r}, which is none of the categories that the model tells apart"
+_UNUSUAL = "is {:.6g}, far from the numbers of training, which are mostly {:.4g} to {:.4g}"
 _NOT_GIVEN = "is missing"
 _SHOWN = 50
 
@@ -51,6 +53,11 @@ class TabularPredictor(PipelinePredictor):
         self._inner = unwrapped(self._estimator)
         self._spec = spec_of(self._inner)
         self._takes_missing = self._spec is not None and self._spec.missing != "refused"
+        self._ranges = [
+            (name, known.low, known.high)
+            for name, known in known_values(model).items()
+            if known.low is not None and known.high is not None and known.low < known.high
+        ]
 
     def probabilities(self, inputs: Sequence[Any]) -> Floats:
         """Return the probabilities of each record; see `Predictor`.
@@ -83,7 +90,8 @@ class TabularPredictor(PipelinePredictor):
     def assess(self, inputs: Sequence[Any]) -> Assessment:
         """Return probabilities, warnings and known shares; see `Predictor`.
 
-        Each field that is missing, or has a category that training has not seen, has one warning.
+        Each field that is missing, or has a category or number unlike those of training, has one
+        warning.
         """
         found = [self.warnings(each) for each in inputs]
         n_fields = len(self._reader.fields)
@@ -91,7 +99,10 @@ class TabularPredictor(PipelinePredictor):
         return Assessment(self.probabilities(inputs), found if any(found) else None, known)
 
     def warnings(self, given: Any) -> list[InputWarning]:
-        """Return which fields are missing, and which categories the model does not know."""
+        """Return which fields are missing, and which values are unlike those of training.
+
+        A number is if it is farther outside of the range of most documents than that is wide.
+        """
         found = [
             InputWarning(WarningCode.MISSING, name, _NOT_GIVEN)
             for name in self._reader.fields
@@ -100,6 +111,11 @@ class TabularPredictor(PipelinePredictor):
         for name in self._encoder.unknown(given):
             why = _UNKNOWN.format(given[name][:_SHOWN])
             found.append(InputWarning(WarningCode.UNKNOWN_CATEGORY, name, why))
+        for name, low, high in self._ranges:
+            value, far = given[name], high - low
+            if value is not None and not low - far <= value <= high + far:
+                why = _UNUSUAL.format(value, low, high)
+                found.append(InputWarning(WarningCode.UNUSUAL_NUMBER, name, why))
         return found
 
     def _prepare(self, records: Sequence[Any]) -> Matrix:

@@ -42,6 +42,7 @@ def advance(
     *,
     version: int,
     drifted: bool,
+    near: bool = False,
     retraining: bool,
     now: datetime,
     monitoring: Monitoring,
@@ -56,6 +57,9 @@ def advance(
         Production at this run.
     drifted : bool
         Whether this run found drift.
+    near : bool
+        Whether it found nearly as much. The runs before still count then: what lies at a limit
+        is now above and now below it.
     retraining : bool
         Whether a retraining of the problem is under way, which is what the event asks for.
     now : datetime
@@ -64,6 +68,8 @@ def advance(
         How many runs in a row it takes, and how long the event is not raised again.
     """
     alarm = before if before is not None and before.version == version else Alarm(version)
+    if not drifted and near and alarm.runs:
+        return Step(alarm, raised=False, reason="less than the limit, and not yet as usual")
     if not drifted:
         return Step(replace(alarm, runs=0), raised=False, reason="no drift")
     alarm = replace(alarm, runs=alarm.runs + 1)

@@ -53,12 +53,29 @@ class Sample:
         Production's probability of that label.
     truth : ndarray of object, shape (n_inputs,)
         The true label; None where nobody has told it.
+    created_at : ndarray of datetime64, shape (n_inputs,), or None
+        When each was created, where that is known.
+    senders : ndarray of object, shape (n_inputs,), or None
+        Digest of the request key of each, None without one; None where nobody has any.
     """
 
     inputs: pa.Table
     predicted: NDArray[np.str_]
     confidence: Floats
     truth: NDArray[np.object_]
+    created_at: NDArray[np.datetime64] | None = None
+    senders: NDArray[np.object_] | None = None
+
+    def take(self, rows: NDArray[np.bool_]) -> Sample:
+        """Return some of them."""
+        return Sample(
+            self.inputs.filter(pa.array(rows)) if self.inputs.num_columns else self.inputs,
+            self.predicted[rows],
+            self.confidence[rows],
+            self.truth[rows],
+            None if self.created_at is None else self.created_at[rows],
+            None if self.senders is None else self.senders[rows],
+        )
 
     def __len__(self) -> int:
         return len(self.predicted)

@@ -29,6 +29,9 @@ Floats = NDArray[np.float64]
 # More categories than this are the most frequent ones, and the rest together.
 _CATEGORIES = 50
 _REST = "(others)"
+ACCURACY = "accuracy"
+# What has come so close to its limit has not gone back to usual.
+_NEAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class DriftTest:
         The p-value after correction for all tests of the run.
     drifted : bool
         Whether the difference is significant and large.
+    near : bool
+        Whether it is significant, and at least half as large as its limit.
     """
 
     name: str
@@ -70,6 +75,7 @@ class DriftTest:
     zero: float = 0.0
     adjusted: float = 1.0
     drifted: bool = False
+    near: bool = False
 
     @property
     def reach(self) -> float:
@@ -103,12 +109,19 @@ class Column:
         return categories(self.name, of, list(self.before), list(self.now), limit)
 
 
-def conclude(tests: Sequence[DriftTest], significance: float) -> tuple[DriftTest, ...]:
+def conclude(
+    tests: Sequence[DriftTest], significance: float, accuracy_significance: float | None = None
+) -> tuple[DriftTest, ...]:
     """Correct the p-values for the number of tests (Holm 1979), and say which ones are drift.
 
     The chance that any test of a run is significant without a difference is at most `significance`,
-    however the tests depend on one another.
+    however the tests depend on one another. With an `accuracy_significance` the tests of the
+    accuracy are a family of their own: what they ask is what all the others only hint at.
     """
+    if accuracy_significance is not None:
+        accuracies = [test for test in tests if test.name == ACCURACY]
+        others = [test for test in tests if test.name != ACCURACY]
+        return (*conclude(others, significance), *conclude(accuracies, accuracy_significance))
     order = sorted(range(len(tests)), key=lambda i: tests[i].p_value)
     concluded = list(tests)
     adjusted = 0.0
@@ -116,7 +129,8 @@ def conclude(tests: Sequence[DriftTest], significance: float) -> tuple[DriftTest
         test = tests[i]
         adjusted = min(1.0, max(adjusted, (len(tests) - rank) * test.p_value))
         drifted = adjusted <= significance and test.size >= test.limit
-        concluded[i] = replace(test, adjusted=adjusted, drifted=drifted)
+        near = adjusted <= significance and test.reach >= _NEAR
+        concluded[i] = replace(test, adjusted=adjusted, drifted=drifted, near=near)
     return tuple(concluded)
 
 

@@ -15,6 +15,7 @@ from perennial.gates.better import GATE as BETTER
 from perennial.gates.catalogue import judge
 from perennial.gates.confirmation import CONFIRMATION, confidence_again
 from perennial.metrics import Predictions, compute, difference
+from perennial.promotion.baselines import Baseline, compare_baselines
 from perennial.promotion.comparison import MetricPair, compare_metrics
 from perennial.promotion.figure import Selection, Since
 from perennial.promotion.selection import optimism
@@ -66,6 +67,9 @@ class Verdict(BaseModel):
         How a challenger that passes every gate was chosen; None for the others, and for the first.
     since : Since or None
         What documents say of Production that arrived after it was made.
+    baselines : tuple of Baseline
+        The best constant answer and a simpler model on the same documents; empty of a verdict that
+        was read.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,6 +88,7 @@ class Verdict(BaseModel):
     steps: int | None = None
     selection: Selection | None = None
     since: Since | None = None
+    baselines: tuple[Baseline, ...] = Field(default=(), exclude=True)
 
     @property
     def reason(self) -> str:
@@ -192,6 +197,7 @@ def reach_verdict(
     measured: Mapping[str, Any] | None = None,
     approval: Approval | None = None,
     gates: Sequence[Gate[Any, Any]] | None = None,
+    simpler: Mapping[str, Predictions] | None = None,
 ) -> Verdict:
     """Return the verdict on a challenger. Every gate enters it here.
 
@@ -210,6 +216,9 @@ def reach_verdict(
     gates : sequence of Gate, optional
         The gates to judge by; all of them by default. A simulation has predictions alone, and
         leaves out the others.
+    simpler : mapping of str to Predictions, optional
+        Name of a simpler model -> its predictions on the same holdout. Without it the challenger is
+        not compared with baselines.
     """
     version, predictions = challenger
     evidence = Evidence(
@@ -233,8 +242,24 @@ def reach_verdict(
         compared_on=len(predictions) if production else 0,
         again=_again(problem, evidence) if is_passed else (),
         selection=_select(problem, evidence) if is_passed else None,
+        baselines=_baselines(evidence, simpler),
     )
     return verdict if approval is None else verdict.answered(approval)
+
+
+def _baselines(
+    evidence: Evidence, simpler: Mapping[str, Predictions] | None
+) -> tuple[Baseline, ...]:
+    if simpler is None or not len(evidence.challenger):
+        return ()
+    found = compare_baselines(
+        evidence.metric,
+        evidence.challenger,
+        simpler,
+        confidence=evidence.confidence,
+        seed=evidence.seed,
+    )
+    return tuple(found)
 
 
 def _select(problem: Problem, evidence: Evidence) -> Selection | None:

@@ -123,6 +123,32 @@ class Facts:
         return None if value is None else Live(value, low, high, int(answers or 0))
 
     @property
+    def fresh(self) -> tuple[tuple[str, Live], ...]:
+        """Accuracy of Production on labelled documents that arrived since, whole and by part."""
+        production = self.versions.production
+        if production is None:
+            return ()
+        version = {"version": str(production.version)}
+        parts = [
+            labels["part"]
+            for labels, _ in self.figures("monitor", "arrived_part_accuracy")
+            if version.items() <= labels.items()
+        ]
+        found = [("", self._fresh("arrived_accuracy", "recent_documents", version))]
+        for part in parts:
+            names = "arrived_part_accuracy", "arrived_part_documents"
+            found.append((part, self._fresh(*names, {**version, "part": part})))
+        return tuple((part, each) for part, each in found if each is not None)
+
+    def _fresh(self, name: str, documents: str, labels: Mapping[str, str]) -> Live | None:
+        value, low, high = (
+            self.figure("monitor", each, **labels) for each in (name, f"{name}_low", f"{name}_high")
+        )
+        of = labels if documents.startswith("arrived") else {}
+        count = self.figure("monitor", documents, **of)
+        return None if value is None else Live(value, low, high, int(count or 0))
+
+    @property
     def drifting(self) -> tuple[str, ...]:
         """What the last monitoring found drift in, such as ``words of documents``."""
         return tuple(

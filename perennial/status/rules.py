@@ -150,6 +150,16 @@ def _documents_are_held(facts: Facts, _: datetime) -> Iterator[str]:
         )
 
 
+def _documents_are_unexpected(facts: Facts, _: datetime) -> Iterator[str]:
+    whole = facts.figure("retrain", "checked_documents")
+    for labels, count in facts.figures("retrain", "unexpected_documents"):
+        what = "have no value" if labels["what"] == "missing" else "are outside of what is usual"
+        yield (
+            f"{labels['field']}: {count:,.0f} of {whole or count:,.0f} new documents {what}; the "
+            "report of the last retraining has what was expected."
+        )
+
+
 def _canary_was_taken_back(facts: Facts, _: datetime) -> Iterator[str]:
     newest = facts.versions.newest
     if newest and newest.canary_outcome == TAKEN_BACK:
@@ -236,6 +246,12 @@ RULES: Final = (
         "attention",
         "More than a twentieth of the documents is in quarantine.",
         _documents_are_held,
+    ),
+    Rule(
+        "documents_are_unexpected",
+        "attention",
+        "New documents lack values, or have unusual ones, more often than Production's.",
+        _documents_are_unexpected,
     ),
     Rule(
         "canary_was_taken_back",

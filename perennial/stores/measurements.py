@@ -6,6 +6,7 @@ found waits in the problem's database, and outlives every restart of what export
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 COLLECTION = "perennial_measurements"
 # What the exporter knows of every measurement.
 _OF_ALL = frozenset({"flow", "problem"})
+# What MLflow refuses in the name of a metric, and how long one may be.
+_REFUSED = re.compile(r"[^\w\-. :]")
+_LONGEST = 250
 # Name in measurements of earlier versions -> today's.
 _RENAMED = {"canary_requests_share": "canary_requests_ratio"}
 
@@ -61,8 +65,12 @@ class Gauge:
 
     @property
     def series(self) -> str:
-        """Name of its series in MLflow: its own, and the values of its labels."""
-        return ".".join([self.name, *(value for _, value in sorted(self.labels.items()))])
+        """Name of its series in MLflow: its own, and the values of its labels.
+
+        Of what people call their fields and sources, MLflow takes few characters and not very many.
+        """
+        name = ".".join([self.name, *(value for _, value in sorted(self.labels.items()))])
+        return _REFUSED.sub("_", name)[:_LONGEST]
 
 
 @dataclass(frozen=True)

@@ -279,6 +279,10 @@ class Classify:
         problem, number = loaded.version.problem, loaded.version.version
         if loaded.fields is None:
             self._metrics.lengths(problem, characters)
+        if answer.warnings is not None:
+            codes = Counter(each.code.value for found in answer.warnings for each in found)
+            for code, count in codes.items():
+                self._metrics.warned(problem, code, count)
         classes, decided = answer.classes, answer.decided
         if answer.abstained is not None:
             for reason, count in Counter(filter(None, answer.abstained)).items():

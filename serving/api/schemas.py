@@ -95,8 +95,8 @@ class AnswerWarning(_Schema):
 
     code: str = Field(
         description="stable name, for programs: missing for a field without a value, "
-        "unknown_category for one that the model does not know, nothing_known for a text of which "
-        "it knows nothing"
+        "unknown_category for one that the model does not know, unusual_number for a number far "
+        "from those of training, nothing_known for a text of which it knows nothing"
     )
     message: str = Field(description="one sentence for people")
     field: str = Field(description="the input, or the part of it that is meant")

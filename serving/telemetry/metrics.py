@@ -33,7 +33,7 @@ from prometheus_client.values import MultiProcessValue
 from perennial.config.answering.abstain import ABSTENTIONS
 from perennial.packages.private_parts import PrivatePart
 from perennial.prometheus import SERVICE
-from perennial.reasons import INPUT_CODES
+from perennial.reasons import INPUT_CODES, WarningCode
 from serving.telemetry.dead_workers import DeadWorkers
 
 METRICS_TYPE = CONTENT_TYPE_LATEST
@@ -104,6 +104,7 @@ class Metrics:
         self._predictions = self._counter("model_prediction_count")
         self._refused = self._counter("perennial_refused_inputs")
         self._abstained = self._counter("perennial_abstained_predictions")
+        self._warnings = self._counter("perennial_input_warnings")
         self._characters = self._histogram(
             _BatchHistogram, "perennial_input_characters", _LENGTH_BUCKETS
         )
@@ -149,6 +150,8 @@ class Metrics:
         """Let the counts of swaps and refusals, of versions and of inputs, start at zero."""
         for code in INPUT_CODES:
             self._refused.labels(problem, code.value)
+        for warning in WarningCode:
+            self._warnings.labels(problem, warning.value)
         self._swaps.labels(problem)
         self._swap_failures.labels(problem)
         for outcome in _OUTCOMES:
@@ -209,6 +212,10 @@ class Metrics:
         """Count inputs that could not be classified."""
         for code in codes:
             self._refused.labels(problem, code).inc()
+
+    def warned(self, problem: str, code: str, count: int) -> None:
+        """Count warnings about inputs that were answered."""
+        self._warnings.labels(problem, code).inc(count)
 
     def abstained(self, problem: str, version: int, reason: str, count: int) -> None:
         """Count predictions whose label was not given."""

@@ -311,7 +311,7 @@ def _holdout(snapshot: Snapshot, split: _Split) -> Holdout:
         holdout_inputs=documents[inputs_of(split.problem).column.name].combine_chunks(),
         holdout_labels=_strings(documents[LABEL]),
         holdout_keys=documents.select([n for n in KEY_COLUMNS if n in documents.column_names]),
-        holdout_traits=_traits(documents),
+        holdout_traits=traits_table(documents),
         shown_feedback=split.shown_feedback,
     )
 
@@ -329,7 +329,8 @@ def _folds(problem: Problem, split: _Split, labels: NDArray[np.str_]) -> list[Fo
     return folds
 
 
-def _traits(holdout: pa.Table) -> pa.Table:
+def traits_table(holdout: pa.Table) -> pa.Table:
+    """Return what slices of documents are made of: ``length``, ``source`` and ``fields``."""
     name = TextInputs.column.name
     if name in holdout.column_names:
         lengths = pc.utf8_length(holdout[name]).cast(pa.int64())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,16 +57,19 @@ def raise_alarm(problem: Problem, production: ModelVersion, drift: Drift, now: d
             step = advance(
                 _read(alarms.find_one({"_id": problem.name})),
                 version=production.version,
-                drifted=bool(drift.found),
-                retraining=bool(drift.found) and is_retraining(problem.name, now),
+                drifted=bool(drift.counted),
+                near=drift.is_near,
+                retraining=bool(drift.counted) and is_retraining(problem.name, now),
                 now=now,
                 monitoring=problem.monitoring,
             )
             if step.raised:
                 # First the event: should the process end here, the next run raises it again.
-                reason = "; ".join(map(str, drift.found))
+                reason = "; ".join(map(str, drift.counted))
                 emit("problem.drifted", problem.name, version=production.version, reason=reason)
             alarms.replace_one({"_id": problem.name}, vars(step.alarm), upsert=True)
+    if drift.found and not drift.counted:
+        step = replace(step, reason="; ".join(dict.fromkeys(drift.explained.values())))
     if drift.found:
         get_run_logger().warning("Drift of %s: %s.", problem.name, step.reason)
     return step

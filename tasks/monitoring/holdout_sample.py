@@ -22,7 +22,7 @@ from perennial.hashing import digest
 from perennial.inputs.base import inputs_of
 from perennial.registry.client import ModelVersion, open_registry
 from perennial.settings import get_settings
-from perennial.splits.split import CONTENT, LABEL, contained
+from perennial.splits.split import CONTENT, CREATED_AT, LABEL, contained
 from perennial.stores.snapshots.samples import keep_sample, read_sample, with_inputs
 from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 from tasks.data.prepare import Holdout
@@ -30,7 +30,7 @@ from tasks.promotion.unseen import held_out_by
 
 # What decides which documents are drawn and how they are kept. A new number lets them be drawn
 # anew.
-_DRAWING = 1
+_DRAWING = 2
 
 
 @task(name="keep sample", cache_policy=NO_CACHE)
@@ -66,8 +66,8 @@ def holdout_sample(problem: Problem, production: ModelVersion) -> tuple[Snapshot
     Snapshot
         What the version has learned from.
     Table
-        At most ``monitoring.sample`` documents, with ``id``, ``label``, ``content`` and the column
-        of the inputs.
+        At most ``monitoring.sample`` documents, with ``id``, ``label``, ``content``,
+        ``created_at`` and the column of the inputs.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _draw(
 def _first(problem: Problem, rows: pa.Table) -> pa.Table:
     """Return the first documents in the order of their content."""
     name = inputs_of(problem).column.name
-    names = [each for each in ("id", LABEL, CONTENT, name) if each in rows.column_names]
+    names = [each for each in ("id", LABEL, CONTENT, CREATED_AT, name) if each in rows.column_names]
     return in_order(rows.select(names)).slice(0, problem.monitoring.sample)
 
 

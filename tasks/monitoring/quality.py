@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 
 from perennial import times
 from perennial.config.problem import Problem
+from perennial.gates.slices import Slices, slices_of
 from perennial.metrics import Interval
 from perennial.monitoring.comparison import Sample
 from perennial.monitoring.drift_tests import Of
@@ -28,6 +29,8 @@ from perennial.stores.prediction_log import Hour, count_by_hour
 from tasks.monitoring.samples import Recent, Reference
 from tasks.orchestration.retries import NETWORK
 
+# Fewer documents say nothing of their slice; of very many slices nobody reads all.
+_LEAST_OF_PART, _MOST_PARTS = 10, 20
 _LOOK_BACKS = (timedelta(days=1), timedelta(days=7))
 
 
@@ -38,6 +41,15 @@ class LiveAccuracy:
     version: int
     look_back: timedelta
     known: int
+    accuracy: Interval
+
+
+@dataclass(frozen=True)
+class PartAccuracy:
+    """Production's accuracy on the labelled documents of one slice or source that have arrived."""
+
+    name: str
+    documents: int
     accuracy: Interval
 
 
@@ -79,6 +91,8 @@ class Quality:
         Measured on the labelled documents that have arrived, which Production has not seen.
     estimated : mapping of str to Interval
         Expected without labels, of documents and of predictions.
+    parts : tuple of PartAccuracy
+        The accuracy on arrived documents by source and slice, the lowest first.
     """
 
     holdout: Interval | None
@@ -86,6 +100,7 @@ class Quality:
     hours: tuple[Hour, ...] = ()
     documents: Interval | None = None
     estimated: Mapping[Of, Interval] = field(default_factory=dict)
+    parts: tuple[PartAccuracy, ...] = ()
 
 
 @task(name="measure quality", cache_policy=NO_CACHE, **NETWORK)
@@ -111,6 +126,7 @@ def measure_quality(
             for of, sample in samples.items()
             if min(len(sample), len(reference.sample)) >= problem.monitoring.min_documents
         },
+        parts=_parts(problem, recent),
     )
 
 
@@ -166,6 +182,31 @@ def _live(problem: Problem, hours: tuple[Hour, ...], now: datetime) -> tuple[Liv
 def _accuracy(sample: Sample) -> Interval | None:
     right = sample.right
     return share_right(int(right.sum()), len(right)) if len(right) else None
+
+
+def _parts(problem: Problem, recent: Recent) -> tuple[PartAccuracy, ...]:
+    """Return the accuracy on each source, and on each slice that the problem names.
+
+    Production has answered these documents before anything has learned from them.
+    """
+    right = recent.documents.right
+    if not len(right):
+        return ()
+    named = problem.gates.slices or Slices(margin=0.5)
+    found = slices_of(named.model_copy(update={"source": True}), recent.traits)
+    largest = sorted(found, key=len, reverse=True)[:_MOST_PARTS]
+    return tuple(
+        sorted(
+            (
+                PartAccuracy(
+                    part.name, len(part), share_right(int(right[part.rows].sum()), len(part))
+                )
+                for part in largest
+                if _LEAST_OF_PART <= len(part) < len(right)
+            ),
+            key=lambda each: (each.accuracy.value, each.name),
+        )
+    )
 
 
 def _estimate(problem: Problem, reference: Sample, recent: Sample) -> Interval:

@@ -15,6 +15,7 @@ from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import Gauge, record
+from tasks.monitoring.quality import Quality
 from tasks.monitoring.result import MonitorResult
 from tasks.monitoring.summary import advice, headline, tables
 from tasks.orchestration.retries import NETWORK
@@ -69,19 +70,9 @@ def gauges_of(monitored: MonitorResult) -> Iterator[Gauge]:
         labels = {"test": test.name, "of": test.of}
         yield Gauge("drift_score", test.size, labels)
         yield Gauge("drift_limit", test.limit, labels)
-        yield Gauge("drift_found", test.drifted, labels)
+        yield Gauge("drift_found", test in monitored.drift.counted, labels)
     yield Gauge("drift_runs", monitored.alarm.alarm.runs)
-    quality = monitored.quality
-    window = max((each.look_back for each in quality.live), default=None)
-    for live in quality.live:
-        if live.look_back == window:
-            labels = {"version": str(live.version)}
-            yield from _interval("live_accuracy", live.accuracy, labels)
-            yield Gauge("live_answers", live.known, labels)
-    if quality.documents is not None:
-        yield from _interval("arrived_accuracy", quality.documents, version)
-    for of, estimate in quality.estimated.items():
-        yield from _interval("estimated_accuracy", estimate, version | {"of": of})
+    yield from _of_quality(monitored.quality, version)
     ages = monitored.freshness
     for name, age in (
         ("production_age_seconds", ages.production),
@@ -96,6 +87,23 @@ def gauges_of(monitored: MonitorResult) -> Iterator[Gauge]:
     yield Gauge("skewed_answers", skew.different, version)
     yield Gauge("recent_documents", monitored.recent.arrived)
     yield Gauge("unusable_documents", sum(monitored.recent.unusable.values()))
+
+
+def _of_quality(quality: Quality, version: dict[str, str]) -> Iterator[Gauge]:
+    window = max((each.look_back for each in quality.live), default=None)
+    for live in quality.live:
+        if live.look_back == window:
+            labels = {"version": str(live.version)}
+            yield from _interval("live_accuracy", live.accuracy, labels)
+            yield Gauge("live_answers", live.known, labels)
+    if quality.documents is not None:
+        yield from _interval("arrived_accuracy", quality.documents, version)
+    for part in quality.parts:
+        labels = version | {"part": part.name}
+        yield from _interval("arrived_part_accuracy", part.accuracy, labels)
+        yield Gauge("arrived_part_documents", part.documents, labels)
+    for of, estimate in quality.estimated.items():
+        yield from _interval("estimated_accuracy", estimate, version | {"of": of})
 
 
 def _interval(name: str, found: Interval, labels: dict[str, str]) -> Iterator[Gauge]:

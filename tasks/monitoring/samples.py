@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
@@ -19,16 +20,20 @@ from perennial import times
 from perennial.config.problem import Problem
 from perennial.documents.accounts import reasons_of
 from perennial.documents.judgement import judge_documents
+from perennial.hashing import HASH_BYTES, digest
 from perennial.inputs.base import inputs_of
+from perennial.inputs.near_copies import SKETCH_BYTES, representatives, sketches
 from perennial.monitoring.comparison import TEXT, Sample
 from perennial.monitoring.skew import Skew
 from perennial.reasons import Reason
 from perennial.registry.client import ModelVersion, open_registry
 from perennial.settings import get_serving_settings, get_settings
+from perennial.splits.split import CREATED_AT
 from perennial.stores import mongodb
 from perennial.stores.documents import open_documents, read_newest
 from perennial.stores.prediction_log import Prediction, find_newest
 from perennial.stores.snapshots.store import Snapshot
+from tasks.data.prepare import traits_table
 from tasks.monitoring.holdout_sample import holdout_sample
 from tasks.monitoring.skew import measure_skew
 from tasks.orchestration.retries import NETWORK
@@ -77,6 +82,10 @@ class Recent:
         When the newest document was created; of all documents, not only of the recent ones.
     skew : Skew
         How far the newest answers are from what the registered model says of their inputs.
+    since : datetime
+        Since when predictions are recent, and documents that came after Production's snapshot.
+    traits : Table of n_documents rows
+        What slices of the documents are made of.
     """
 
     documents: Sample
@@ -85,6 +94,8 @@ class Recent:
     unusable: Mapping[Reason, int]
     newest: datetime | None
     skew: Skew
+    since: datetime
+    traits: pa.Table
 
 
 @task(name="read reference", cache_policy=NO_CACHE, **NETWORK)
@@ -99,6 +110,7 @@ def read_reference(problem: Problem, production: ModelVersion) -> Reference:
     model = open_registry(get_settings()).load(production)
     known = problem.with_classes([str(label) for label in model.classes_])
     snapshot, holdout = holdout_sample(known, production)
+    holdout = _with_known_labels(known, _each_once(problem, holdout))
     sample = _answered(problem, model, holdout)
     return Reference(production, model, snapshot, sample)
 
@@ -136,20 +148,23 @@ def read_recent(problem: Problem, reference: Reference, now: datetime) -> Recent
     rows = judge_documents(documents, problem)
     used = rows.filter(pc.equal(rows["status"], "used"))
     held = pc.equal(rows["status"], "quarantined").to_numpy()
+    known = problem.with_classes([str(label) for label in reference.model.classes_])
+    used = _with_known_labels(known, _each_once(problem, used))
     return Recent(
-        documents=_answered(problem, reference.model, _each_once(used)),
+        documents=_answered(problem, reference.model, used),
         predictions=_logged(predictions, problem),
         arrived=arrived,
         unusable=reasons_of(rows, held),
         newest=newest,
         skew=skew,
+        since=since,
+        traits=traits_table(used),
     )
 
 
 def _answered(problem: Problem, model: Pipeline, rows: pa.Table) -> Sample:
     """Let a model answer labelled documents."""
     problem = problem.with_classes([str(label) for label in model.classes_])
-    rows = _with_known_labels(problem, rows)
     given = rows[inputs_of(problem).column.name].combine_chunks()
     inputs = _columns(given, problem)
     if not len(rows):
@@ -157,7 +172,8 @@ def _answered(problem: Problem, model: Pipeline, rows: pa.Table) -> Sample:
     labels = rows["label"].to_pylist()
     said = predict(problem, model, given, np.asarray(labels, np.str_))
     confidence = said.probabilities[np.arange(len(said)), said.predicted]
-    return _sample(inputs, [problem.classes[code] for code in said.predicted], confidence, labels)
+    sample = _sample(inputs, [problem.classes[code] for code in said.predicted], confidence, labels)
+    return replace(sample, created_at=_times(rows))
 
 
 def _with_known_labels(problem: Problem, rows: pa.Table) -> pa.Table:
@@ -190,22 +206,54 @@ def _comparable(records: pa.Table, problem: Problem) -> pa.Table:
     return records
 
 
-def _each_once(rows: pa.Table) -> pa.Table:
-    """Return the first row of each content: copies are one observation, not several."""
-    contents = rows["content"].to_pylist()
-    first = {content: i for i, content in reversed(list(enumerate(contents)))}
-    return rows.take(pa.array(sorted(first.values()), pa.int64()))
+def _times(rows: pa.Table) -> NDArray[np.datetime64]:
+    found: NDArray[np.datetime64] = (
+        rows[CREATED_AT].cast(pa.int64()).to_numpy().astype("datetime64[us]")
+    )
+    return found
+
+
+def _each_once(problem: Problem, rows: pa.Table) -> pa.Table:
+    """Return the earliest document of each content: copies are one observation, not several.
+
+    Near-copies are, too, unless the problem's split says otherwise.
+    """
+    if not len(rows):
+        return rows
+    content = rows["content"].cast(pa.binary(HASH_BYTES)).combine_chunks()
+    texts = rows[TEXT] if TEXT in rows.column_names else None
+    order = rows[CREATED_AT].cast(pa.int64()).to_numpy()
+    return rows.filter(pa.array(_are_first(problem, texts, content, order)))
+
+
+def _are_first(
+    problem: Problem, texts: Any, content: pa.Array, order: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return which documents come before everything that they are copies of."""
+    if texts is None or problem.split.near_copies == "ignore":
+        made = pa.nulls(len(content), pa.binary(SKETCH_BYTES))
+    else:
+        made = sketches(texts)
+    return np.asarray(representatives(made, content, order) == np.arange(len(content)), np.bool_)
 
 
 def _read_predictions(
     client: Any, problem: Problem, production: ModelVersion, since: datetime
 ) -> list[Prediction]:
-    """Return the newest predictions of a version, each input once."""
+    """Return the newest predictions of a version: of copies and near-copies the newest alone."""
     log, limit = client[get_serving_settings().log_database], problem.monitoring.sample
     newest = find_newest(log, problem.name, production.version, since, limit)
     # What was not kept cannot be recognised as a copy.
     once = {each.id if each.input is None else repr(each.input): each for each in newest}
-    return list(once.values())
+    found = list(once.values())
+    if not found or not all(isinstance(each.input, str) for each in found):
+        return found
+    texts = [str(each.input) for each in found]
+    content = pa.array([digest(text.encode("utf-8", "surrogatepass")) for text in texts])
+    first = _are_first(
+        problem, texts, content.cast(pa.binary(HASH_BYTES)), np.arange(len(found), dtype=np.int64)
+    )
+    return [each for each, is_first in zip(found, first, strict=True) if is_first]
 
 
 def _logged(entries: Sequence[Prediction], problem: Problem) -> Sample:
@@ -217,12 +265,13 @@ def _logged(entries: Sequence[Prediction], problem: Problem) -> Sample:
         inputs = _comparable(pa.Table.from_pylist(kept), problem)
     else:
         inputs = pa.table({})
-    return _sample(
+    sample = _sample(
         inputs,
         [entry.label for entry in entries],
         [entry.probability for entry in entries],
         [entry.truth for entry in entries],
     )
+    return replace(sample, senders=np.array([entry.key for entry in entries], np.object_))
 
 
 def _sample(inputs: pa.Table, predicted: Any, confidence: Any, truth: Any) -> Sample:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from perennial.commands import command, counted
 from perennial.config.problem import Problem
 from perennial.metrics import Interval
+from perennial.monitoring.drift_tests import DriftTest
 from tasks.tables.base import TextTable
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def headline(problem: Problem, monitored: MonitorResult) -> str:
     """Return what a run found in one line."""
     version = monitored.reference.production.version
     found = monitored.drift.found
+    if found and not monitored.drift.counted:
+        return f"{problem.name}: no new drift since version {version} was trained"
     if found:
         return f"{problem.name}: drift since version {version} was trained"
     if not monitored.drift.tests:
@@ -123,6 +126,11 @@ def _about_quality(problem: Problem, monitored: MonitorResult) -> Iterator[str]:
             )
     elif not live:
         yield f"Nobody has given feedback on version {version} within the window."
+    whole = quality.documents
+    weak = [each for each in quality.parts if whole and each.accuracy.high < whole.low]
+    if weak:
+        named = "; ".join(f"{each.name}: {percent(each.accuracy)}" for each in weak[:_NAMED])
+        yield f"On some recent documents version {version} is worse than on most: {named}."
 
 
 def tables(monitored: MonitorResult) -> list[TextTable]:
@@ -144,11 +152,17 @@ def drift_table(monitored: MonitorResult) -> TextTable:
                 f"{test.size:.3f}",
                 f"{test.limit:g}",
                 _probability(test.adjusted),
-                "yes" if test.drifted else "no",
+                _drifted(test, monitored),
             )
             for test in monitored.drift.tests
         ],
     )
+
+
+def _drifted(test: DriftTest, monitored: MonitorResult) -> str:
+    if not test.drifted:
+        return "no"
+    return "explained" if test.of in monitored.drift.explained else "yes"
 
 
 def quality_table(monitored: MonitorResult) -> TextTable:
@@ -172,6 +186,10 @@ def quality_table(monitored: MonitorResult) -> TextTable:
         rows.append(
             (f"{version}", "labels of recent documents", f"{count:,}", percent(quality.documents))
         )
+    rows += [
+        (f"{version}", f"  of these, {each.name}", f"{each.documents:,}", percent(each.accuracy))
+        for each in quality.parts
+    ]
     sizes = {
         "documents": len(monitored.recent.documents),
         "predictions": len(monitored.recent.predictions),

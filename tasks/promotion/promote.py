@@ -141,6 +141,7 @@ def _judge(
             production=None,
             measured={**evaluation.measured, **look_up(problem.gates, comparison)},
             approval=approval,
+            simpler=evaluation.simpler,
         )
     unseen = unseen_by(problem, production, holdout.snapshot, holdout.holdout_keys)
     left = int(unseen.sum())
@@ -169,6 +170,7 @@ def _judge(
         production=(production.version, opponent.take(unseen)),
         measured={**evaluation.measured, **look_up(problem.gates, comparison)},
         approval=approval,
+        simpler={name: each.take(unseen) for name, each in evaluation.simpler.items()},
     )
     since = measure_since(problem, holdout, registry, production, opponent, unseen)
     verdict = verdict.model_copy(update={"since": since})

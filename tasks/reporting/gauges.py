@@ -23,6 +23,11 @@ def gauges_of(retraining: Retraining) -> Iterator[Gauge]:
         yield Gauge("flow_step_seconds", seconds, {"step": step})
     yield from _changes(retraining.ingested)
     yield from state_of_documents(retraining.ingested)
+    if retraining.arrivals is not None:
+        yield Gauge("checked_documents", retraining.arrivals.documents)
+        for each in retraining.arrivals.surprises:
+            labels = {"field": each.field, "what": each.what}
+            yield Gauge("unexpected_documents", each.documents, labels)
     if retraining.evaluation is not None:
         for metric, interval in retraining.evaluation.metrics.items():
             yield Gauge("challenger_metric", interval.value, {"metric": metric})

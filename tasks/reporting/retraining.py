@@ -20,11 +20,13 @@ from perennial.registry.client import open_registry
 from perennial.settings import get_settings
 from perennial.splits.summary import SplitSummary
 from perennial.text.analyzer import AnalyzerChoice
+from tasks.data.expectations import Arrivals
 from tasks.data.ingest import IngestResult
 from tasks.orchestration.retries import NETWORK
 from tasks.promotion.questions import describe
 from tasks.reporting.diagnosis import compared_table, diagnosis_tables
 from tasks.reporting.tables import (
+    arrivals_table,
     candidates_table,
     decision_table,
     documents_table,
@@ -35,7 +37,7 @@ from tasks.reporting.tables import (
 )
 from tasks.rollout import canary
 from tasks.tables.base import TextTable
-from tasks.tables.promotion import figures_table, gates_table
+from tasks.tables.promotion import baselines_table, figures_table, gates_table
 from tasks.training.diagnose import Diagnosis
 from tasks.training.evaluate import Evaluation
 from tasks.training.train import CandidateResult
@@ -75,6 +77,8 @@ class Retraining:
         What was counted in texts, where that was left to the documents.
     diagnosis : Diagnosis or None
         What holds the challenger back; None when there was nothing to do.
+    arrivals : Arrivals or None
+        New documents beside what Production expects of them; None where nothing can be said.
     """
 
     ingested: IngestResult
@@ -88,6 +92,7 @@ class Retraining:
     feedback_left_out: int = 0
     analyzer: AnalyzerChoice | None = None
     diagnosis: Diagnosis | None = None
+    arrivals: Arrivals | None = None
 
 
 @task(name="report", cache_policy=NO_CACHE, **NETWORK)
@@ -209,6 +214,8 @@ def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
     tables = [_documents_table(problem, retraining)]
     if retraining.split is not None:
         tables.append(split_table(retraining.split, retraining.analyzer))
+    if retraining.arrivals is not None:
+        tables.append(arrivals_table(retraining.arrivals))
     if retraining.candidates:
         tables.append(candidates_table(problem, retraining.candidates))
         failures = failures_table(retraining.candidates)
@@ -222,6 +229,8 @@ def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
     if retraining.verdict is not None:
         beside = compared_table(retraining.verdict)
         tables += [beside] if beside is not None else []
+        simple = baselines_table(retraining.verdict)
+        tables += [simple] if simple is not None else []
         tables.append(gates_table(retraining.verdict))
         figures = figures_table(retraining.verdict)
         tables += [figures] if figures is not None else []

@@ -9,6 +9,7 @@ from perennial.config.problem import Problem
 from perennial.metrics import METRICS, MetricName
 from perennial.splits.summary import SplitSummary
 from perennial.text.analyzer import AnalyzerChoice
+from tasks.data.expectations import Arrivals
 from tasks.data.ingest import IngestResult
 from tasks.tables.base import TextTable
 from tasks.training.evaluate import Evaluation
@@ -55,6 +56,26 @@ def split_table(split: SplitSummary, analyzer: AnalyzerChoice | None = None) -> 
     if analyzer is not None:
         remarks.append(f"Features are {analyzer.meaning}: {analyzer.reason}.")
     return TextTable(title, ("documents", "count"), [*rows, *((each, "") for each in remarks)])
+
+
+def arrivals_table(arrivals: Arrivals) -> TextTable:
+    """Return a table: which fields of new documents are not as Production's snapshot was."""
+    rows = [
+        (
+            each.field,
+            "no value" if each.what == "missing" else f"not {each.usual}",
+            f"{each.documents:,} of {each.of:,} ({each.share:.1%})",
+            f"{each.expected:.1%}",
+            each.example,
+        )
+        for each in arrivals.surprises
+    ]
+    return TextTable(
+        f"{counted(arrivals.documents, 'new document')} beside those that version "
+        f"{arrivals.version} has learned from",
+        ("field", "unexpected", "new documents", "expected", "most often"),
+        rows or [(f"all {arrivals.fields}", "nothing", "", "", "")],
+    )
 
 
 def candidates_table(problem: Problem, results: Sequence[CandidateResult]) -> TextTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from perennial.gates.base import format_gain
 from perennial.promotion.canary_analysis import CanaryAnalysis
 from perennial.promotion.verdict import Verdict
 from tasks.tables.base import TextTable
@@ -26,6 +27,20 @@ def figures_table(verdict: Verdict) -> TextTable | None:
         chosen = f"{verdict.selection}: {verdict.selection.corrected:.4f} is to be expected"
         rows.append((f"challenger, version {verdict.challenger}", chosen))
     return TextTable("Honest figures", ("version", "figure"), rows) if rows else None
+
+
+def baselines_table(verdict: Verdict) -> TextTable | None:
+    """Return a table: the challenger beside what costs little; None where nothing is known."""
+    if not verdict.baselines:
+        return None
+    return TextTable(
+        f"Version {verdict.challenger} beside simple answers to the same documents",
+        ("what answers", "metric", "its value", "gain of the challenger", "so"),
+        [
+            (each.name, each.metric, f"{each.value:.4f}", format_gain(each.gain), each.conclusion)
+            for each in verdict.baselines
+        ],
+    )
 
 
 def checks_table(analysis: CanaryAnalysis) -> TextTable:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 from sklearn.pipeline import Pipeline
 
 from perennial.config.problem import Problem
@@ -19,8 +21,10 @@ from perennial.inference.predictor import build_predictor
 from perennial.metrics import Interval, MetricName, Predictions, intervals
 from perennial.registry.client import open_registry
 from perennial.settings import get_settings
-from perennial.thresholds.threshold import FloorFound
+from perennial.thresholds.threshold import FloorFound, decide, theory_weights
 from perennial.training.convergence import end_of_fit
+from perennial.training.fitting import fit
+from perennial.training.simple import simple_model
 from perennial.training.threshold_tuning import TuningComparison, TuningResult, compare
 from tasks.data.prepare import Dataset, Holdout
 from tasks.orchestration.retries import COMPUTING_SECONDS
@@ -45,6 +49,8 @@ class Evaluation:
         The floor of the tuned threshold, if the problem asks for one.
     measured : mapping of str to Any
         Name of a gate -> its measurement of the fitted model.
+    simpler : mapping of str to Predictions
+        Name of a simpler model on the same features -> its predictions for the holdout.
     """
 
     predictions: Predictions
@@ -53,6 +59,7 @@ class Evaluation:
     compared: tuple[TuningComparison, ...] = ()
     floor: FloorFound | None = None
     measured: Mapping[str, Any] = field(default_factory=dict)
+    simpler: Mapping[str, Predictions] = field(default_factory=dict)
 
 
 @task(name="evaluate", cache_policy=NO_CACHE, timeout_seconds=COMPUTING_SECONDS)
@@ -88,7 +95,30 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
     measured = measure_for_gates(
         problem, dataset, challenger.model, predictions=predictions, metrics=metrics, floor=floor
     )
-    return Evaluation(predictions, metrics, tuned, compared, floor, measured)
+    simpler = _simpler(problem, dataset, challenger)
+    return Evaluation(predictions, metrics, tuned, compared, floor, measured, simpler)
+
+
+def _simpler(
+    problem: Problem, dataset: Dataset, challenger: Challenger
+) -> Mapping[str, Predictions]:
+    """Return what a simple model answers; nothing where a library refuses, which decides nothing.
+
+    Where errors have costs, it gives the label of which the expected cost is the least.
+    """
+    matrix = dataset.counts_of(problem.candidates[challenger.result.name]).matrix
+    name, model = simple_model(matrix)
+    try:
+        fitted = fit(model, matrix, dataset.labels)
+        holdout = challenger.model[:2].transform(dataset.holdout_inputs)
+        found = predict(problem, fitted, holdout, dataset.holdout_labels)
+    except Exception as error:  # noqa: BLE001 - whatever a library raises, the retraining goes on
+        get_run_logger().warning("The challenger is not compared with %s: %s", name, error)
+        return {}
+    if problem.costs is not None:
+        cheapest = decide(found.probabilities, np.array(theory_weights(problem.costs)))
+        found = replace(found, predicted=cheapest)
+    return {name: found}
 
 
 def measure_for_gates(

@@ -39,6 +39,12 @@ class Monitoring(Schema):
     significance: float = Field(
         default=0.001, gt=0, lt=1, description="chance of a false finding in one run, all tests"
     )
+    accuracy_significance: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="the same of the accuracy alone, of which few labels say little",
+    )
     limits: DriftLimits = DriftLimits()
     runs: int = Field(default=1, ge=1, description="so many runs in a row must find drift")
     cool_down: timedelta = Field(

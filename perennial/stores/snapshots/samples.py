@@ -35,9 +35,9 @@ from perennial.stores.snapshots.snapshot import (
 )
 from perennial.stores.snapshots.store import FEW_VALUES, SnapshotStore
 
-_COLUMNS = ("id", "label", "content")
+_COLUMNS = ("id", "label", "content", "created_at")
 # What a digest of a revision is of, beside its id, label and input.
-_SAID = ("created_at", "source", "sender", "group", "code", "field", "reason", "fields")
+_SAID = ("source", "sender", "group", "code", "field", "reason", "fields")
 _CONFLICTS = 3
 
 
@@ -56,8 +56,8 @@ def read_sample(store: SnapshotStore, snapshot: Snapshot, key: str) -> pa.Table 
     Returns
     -------
     Table or None
-        With the columns ``id``, ``label``, ``content`` and that of the inputs; None if there is no
-        such sample, or if it is not what was written.
+        With the columns ``id``, ``label``, ``content``, ``created_at`` and that of the inputs; None
+        if there is no such sample, or if it is not what was written.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def with_inputs(store: SnapshotStore, snapshot: Snapshot, rows: pa.Table) -> pa.
     snapshot : Snapshot
         The snapshot, of the layout of today.
     rows : Table
-        The documents, with the columns ``id``, ``label`` and ``content``.
+        The documents, with the columns ``id``, ``label``, ``content`` and ``created_at``.
 
     Returns
     -------

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from perennial.config.sections.monitoring import Monitoring
 from perennial.monitoring.alarm import Alarm, advance
+from perennial.monitoring.drift_tests import conclude, correctness
 from perennial.monitoring.quality import estimate_accuracy, share_right
 from tests.conftest import MIDNIGHT
 
@@ -118,3 +119,73 @@ def test_the_estimate_finds_the_accuracy_on_easier_and_harder_documents_without_
         assert abs(estimate.value - actual) < 0.03
         # What the model says of itself is far off, which is why it is calibrated first.
         assert abs(pool[chosen].mean() - actual) > 0.05
+
+
+def _days_to_find(fall: float, *, days: int, seed: int, runs: int = 2) -> float | None:
+    """Return after how many days of 100 labels a fall is raised, monitored eight times a day."""
+    rng, monitoring = np.random.default_rng(seed), Monitoring(runs=runs)
+    before = rng.random(1_000) < 0.85
+    labels = rng.random(100 * days) < 0.85 - fall
+    alarm = None
+    for count in range(monitoring.min_documents, len(labels) + 1, 12):
+        limit = monitoring.limits.accuracy_drop
+        test = correctness("accuracy", "documents", before, labels[:count], limit)
+        (found,) = conclude([test], monitoring.significance, monitoring.accuracy_significance)
+        step = advance(
+            alarm,
+            version=1,
+            drifted=found.drifted,
+            near=found.near,
+            retraining=False,
+            now=MIDNIGHT + count * timedelta(minutes=14.4),
+            monitoring=monitoring,
+        )
+        if step.raised:
+            return count / 100
+        alarm = step.alarm
+    return None
+
+
+def test_a_fall_of_seven_points_at_a_limit_of_five_is_raised_within_three_days_mostly() -> None:
+    found = [_days_to_find(0.07, days=3, seed=seed) for seed in range(100)]
+
+    # No test could: of 300 labels one standard error is two and a half points.
+    assert sum(days is not None for days in found) >= 80
+
+
+def test_without_a_fall_thirty_days_of_labels_seldom_raise_anything() -> None:
+    found = [_days_to_find(0.0, days=30, seed=seed) for seed in range(60)]
+
+    assert sum(days is not None for days in found) <= 4
+
+
+def test_a_run_near_the_limit_between_two_above_it_does_not_begin_anew() -> None:
+    monitoring, alarm, raised = Monitoring(runs=2), None, []
+    for number, (drifted, near) in enumerate([(True, True), (False, True), (True, True)]):
+        step = advance(
+            alarm,
+            version=1,
+            drifted=drifted,
+            near=near,
+            retraining=False,
+            now=MIDNIGHT + number * EVERY,
+            monitoring=monitoring,
+        )
+        alarm = step.alarm
+        raised.append(step.raised)
+
+    assert raised == [False, False, True]
+
+
+def test_being_near_the_limit_alone_raises_nothing() -> None:
+    step = advance(
+        None,
+        version=1,
+        drifted=False,
+        near=True,
+        retraining=False,
+        now=MIDNIGHT,
+        monitoring=Monitoring(),
+    )
+
+    assert (step.raised, step.alarm.runs) == (False, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -247,3 +249,34 @@ def test_many_rare_categories_are_taken_together() -> None:
     found = categories("user", "documents", [*before, *["x"] * 900], [*now, *["x"] * 900], 0.1)
 
     assert found.size < 0.05
+
+
+def test_a_fall_of_the_accuracy_is_judged_by_itself_and_not_among_all_other_tests() -> None:
+    others = [_test(f"field {number}", 0.5) for number in range(40)]
+    fall = _test("accuracy", 0.01)
+
+    alone = {each.name: each for each in conclude([*others, fall], 0.001, 0.05)}
+    among = {each.name: each for each in conclude([*others, fall], 0.001)}
+
+    assert alone["accuracy"].drifted
+    assert not among["accuracy"].drifted
+    assert not any(alone[each.name].drifted for each in others)
+
+
+@pytest.mark.parametrize(
+    ("size", "p_value", "drifted", "near"),
+    [
+        (0.06, 0.0001, True, True),
+        (0.04, 0.0001, False, True),
+        (0.02, 0.0001, False, False),
+        (0.06, 0.5, False, False),
+    ],
+)
+def test_half_of_a_limit_is_near_it_if_chance_does_not_explain_it(
+    size: float, p_value: float, drifted: bool, near: bool
+) -> None:
+    test = replace(_test("accuracy", p_value, size), limit=0.05)
+
+    (found,) = conclude([test], 0.001)
+
+    assert (found.drifted, found.near) == (drifted, near)

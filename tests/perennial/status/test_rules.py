@@ -139,6 +139,18 @@ def test_a_healthy_problem_has_no_finding() -> None:
         (
             replace(
                 HEALTHY,
+                measured=measured(
+                    "retrain",
+                    Gauge("checked_documents", 80),
+                    Gauge("unexpected_documents", 60, {"field": "age", "what": "missing"}),
+                ),
+            ),
+            "documents_are_unexpected",
+            "age: 60 of 80 new documents have no value",
+        ),
+        (
+            replace(
+                HEALTHY,
                 versions=replace(
                     HEALTHY.versions,
                     newest=version(4, canary_outcome="taken back", canary_reason="It was worse."),

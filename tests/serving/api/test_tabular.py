@@ -22,6 +22,7 @@ from perennial.settings import ServingSettings, Settings
 from tests.conftest import forget_mlflow, wait_until
 from tests.flowers import SETOSA, VIRGINICA, fitted, flowers, write_iris
 from tests.searches import tried
+from tests.serving.conftest import metric
 from tests.serving.fuzzing import findings
 
 if TYPE_CHECKING:
@@ -200,6 +201,20 @@ def test_a_missing_value_is_answered_and_said(written: str | None, client: TestC
             "field": "inputs[1].petal_width",
         }
     ]
+
+
+def test_a_flower_of_impossible_size_is_answered_with_a_warning_that_is_counted(
+    client: TestClient,
+) -> None:
+    # Somebody measures in millimetres.
+    usual, large = ask(client, SETOSA, SETOSA | {"petal_length": 140.0}).json()["predictions"]
+
+    assert "warnings" not in usual
+    (warning,) = large["warnings"]
+    assert (warning["code"], warning["field"]) == ("unusual_number", "inputs[1].petal_length")
+    assert "is 140, far from the numbers of training" in warning["message"]
+    assert metric(client, "perennial_input_warnings_total", code="unusual_number") == 1
+    assert metric(client, "perennial_input_warnings_total", code="missing") == 0
 
 
 def test_a_record_without_any_value_is_refused(client: TestClient) -> None:

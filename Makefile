@@ -167,7 +167,7 @@ bench: .venv/dev ## the claims of speed in the README, measured
 
 lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*.txt
 	for name in requirements requirements-local requirements-dev requirements-uv \
-	  requirements-serving requirements-worker requirements-embeddings requirements-sentences requirements-checks requirements-cluster; do \
+	  requirements-serving requirements-worker requirements-dask requirements-embeddings requirements-sentences requirements-checks requirements-cluster; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --prerelease if-necessary-or-explicit --upgrade \
 	    $$([ $$name = requirements-checks ] || echo --constraint requirements.txt) \

@@ -188,8 +188,10 @@ def connected(settings: Settings) -> Iterator[Engine | None]:
             f"ENGINE=dask needs {' and '.join(lacking)}, which the extra dask installs: pip "
             "install 'perennial[dask]'; or unset ENGINE."
         )
-    # What they say of a lost connection is said here, once.
-    for name in ("distributed.client", "distributed.comm"):
+    import distributed  # noqa: F401 - it sets up its log when it is imported
+
+    # Whatever stops a run is said in a sentence, once.
+    for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     address = settings.dask_scheduler
     with _on_this_machine(settings) if address is None else _elsewhere(address) as engine:
@@ -212,7 +214,7 @@ def _on_this_machine(settings: Settings) -> Iterator[Engine]:
             dashboard_address="127.0.0.1:0",
             local_directory=str(folder),
             security=True,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf
+from math import ceil, inf
 from threading import BoundedSemaphore
 
 from prefect import task
@@ -34,6 +34,9 @@ from tasks.tables.base import TextTable
 # Without an engine each candidate has a process of its own: more at once than processors gain
 # nothing.
 _PROCESSORS = BoundedSemaphore(os.cpu_count() or 1)
+# Workers end at about the same time when each has several trials, each of which takes seconds to
+# start.
+_TRIALS_OF_A_PLACE = 3
 # What a worker may take beyond the time of an experiment to say that it is over.
 _GRACE_SECONDS = 30.0
 
@@ -185,17 +188,10 @@ def _tried(
     problem: Problem, name: str, bench: Bench, seconds: float, engine: Engine | None
 ) -> Tried:
     """Try the settings of a candidate here, or by the engine; return what became of them all."""
-    whole = Trial(
-        bench,
-        name,
-        first=None,
-        last=None,
-        seconds=problem.experiment.candidate_budget.total_seconds(),
-        until=time.time() + seconds,
-    )
     if engine is None:
+        (whole,) = trials_of(problem, name, bench, seconds)
         return attempt(whole)
-    trials = _parts(problem, whole, engine.places)
+    trials = trials_of(problem, name, bench, seconds, engine.places)
     try:
         done = dict(engine.done(attempt, trials, seconds=max(seconds, 0.0) + _GRACE_SECONDS))
     except LostWorkersError as error:
@@ -204,13 +200,31 @@ def _tried(
     return _joined([done.get(trial, missed) for trial in trials])
 
 
-def _parts(problem: Problem, whole: Trial, places: int) -> list[Trial]:
-    """Return a trial as several, one for each worker, if its settings allow it."""
-    candidate, experiment = problem.candidates[whole.name], problem.experiment
-    space = experiment.space_of(whole.name, candidate.estimator)
-    count = len(experiment.settings_of(whole.name, candidate.estimator, candidate.parameters))
-    parts = min(count, places)
-    if parts == 1 or (space is not None and space.search == "halving"):
+def trials_of(
+    problem: Problem, name: str, bench: Bench, seconds: float, places: int = 1
+) -> list[Trial]:
+    """Return what is to be tried of a candidate: in one trial, or in several if it allows that.
+
+    Parameters
+    ----------
+    problem : Problem
+        As the experiment sees it.
+    name : str
+        The candidate.
+    bench : Bench
+        The training documents.
+    seconds : float
+        Time that is left of the whole experiment.
+    places : int
+        How many trials can be made at once.
+    """
+    candidate, experiment = problem.candidates[name], problem.experiment
+    budget, until = experiment.candidate_budget.total_seconds(), time.time() + seconds
+    whole = Trial(bench, name, first=None, last=None, seconds=budget, until=until)
+    count = len(experiment.settings_of(name, candidate.estimator, candidate.parameters))
+    space = experiment.space_of(name, candidate.estimator)
+    parts = min(count, ceil(_TRIALS_OF_A_PLACE * places / len(problem.candidates)))
+    if 1 in {places, parts} or (space is not None and space.search == "halving"):
         # Halving compares all of them after each fold.
         return [whole]
     ends = [part * count // parts for part in range(parts + 1)]

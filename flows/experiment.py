@@ -18,7 +18,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
-from perennial.engine import Engine, connected
+from perennial.engine.connection import connected
+from perennial.engine.workers import Engine
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import Gauge, record

@@ -97,7 +97,7 @@ def _way(workers: int, documents: Any, texts: Path, few: Path) -> Any:
 
 def _explore(documents: Any) -> tuple[float, Any]:
     """Try all candidates on documents that are counted already; return the seconds and results."""
-    from perennial.engine import connected
+    from perennial.engine.connection import connected
     from perennial.training.validation import Fold
     from tasks.experiment.explore import trials_of
     from tasks.experiment.trial import attempt

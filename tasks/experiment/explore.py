@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from perennial.config.problem import Problem
 from perennial.config.sections.candidates import Candidate
 from perennial.config.sections.experiment import Parameters
-from perennial.engine import Engine, LostWorkersError
+from perennial.engine.workers import Engine, LostWorkersError
 from perennial.errors import OutsideError
 from perennial.metrics import MetricName
 from perennial.registry.client import open_registry

@@ -22,7 +22,8 @@ from pyarrow import csv, parquet
 
 from perennial.commands import command
 from perennial.config.problem import Problem
-from perennial.engine import Engine, connected
+from perennial.engine.connection import connected
+from perennial.engine.workers import Engine
 from perennial.errors import OutsideError
 from perennial.files.arrow import flattened
 from perennial.files.parquet_rows import ParquetTable

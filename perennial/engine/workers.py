@@ -1,4 +1,4 @@
-"""The engine: Dask's workers, on this machine or on others, which do the parts of a run at once.
+"""Workers that do the parts of a run, and sentences about what happens to them.
 
 A part says by names of files what is to be done, on storage that the run shares with the workers,
 and returns little: no data travel through the scheduler. What was on a worker that ends is done
@@ -7,7 +7,6 @@ again by another one, so a part must come to the same however often it is done.
 
 from __future__ import annotations
 
-import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,18 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from perennial import __version__
 from perennial.commands import counted
 from perennial.errors import OutsideError, UnavailableError
-from perennial.packages.extras import missing_for
-from perennial.settings import Settings
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 P = TypeVar("P")
 T = TypeVar("T")
-
-_SECONDS_TO_CONNECT = 10
-_SECONDS_FOR_A_WORKER = 60
-_SECONDS_TO_CLOSE = 5
 
 
 class LostWorkersError(OutsideError):
@@ -169,80 +162,3 @@ def _do(packed: bytes, release: str) -> Any:
             f"A worker of the engine on {gethostname()} cannot use the files of the run ({error}); "
             "its storage must have room, and be that of the run at the same place (DATA_DIR)."
         ) from error
-
-
-@contextmanager
-def connected(settings: Settings) -> Iterator[Engine | None]:
-    """Yield the engine that the settings name during the block; None if they name none.
-
-    Raises
-    ------
-    OutsideError
-        If Dask is not installed, or if the scheduler does not answer or has no worker.
-    """
-    if settings.engine is None:
-        yield None
-        return
-    if lacking := missing_for("dask"):
-        raise OutsideError(
-            f"ENGINE=dask needs {' and '.join(lacking)}, which the extra dask installs: pip "
-            "install 'perennial[dask]'; or unset ENGINE."
-        )
-    import distributed  # noqa: F401 - it sets up its log when it is imported
-
-    # Whatever stops a run is said in a sentence, once.
-    for name in ("distributed", "distributed.client"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    address = settings.dask_scheduler
-    with _on_this_machine(settings) if address is None else _elsewhere(address) as engine:
-        yield engine
-
-
-@contextmanager
-def _on_this_machine(settings: Settings) -> Iterator[Engine]:
-    """Yield workers of this process, one for each processor, that end with it."""
-    from dask.system import CPU_COUNT
-    from distributed import Client, LocalCluster
-
-    folder = settings.data_dir / "dask"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        # Without certificates every user of this machine could let them run anything.
-        LocalCluster(
-            n_workers=CPU_COUNT,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            local_directory=str(folder),
-            security=True,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield Engine(client, "Dask cluster on this machine (ENGINE=dask)")
-
-
-@contextmanager
-def _elsewhere(address: str) -> Iterator[Engine]:
-    """Yield the workers of a scheduler, which are there before and afterwards."""
-    from distributed import Client
-
-    name = f"Dask scheduler at {address} (DASK_SCHEDULER)"
-    way_out = "or unset ENGINE to do without."
-    try:
-        client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise UnavailableError(
-            f"The {name} does not answer; start it with `dask scheduler`, or write its address, "
-            f"such as tcp://host:8786, {way_out}"
-        ) from error
-    try:
-        try:
-            client.wait_for_workers(1, timeout=_SECONDS_FOR_A_WORKER)
-        except (TimeoutError, OSError) as error:
-            raise UnavailableError(
-                f"The {name} has no worker; start one with `dask worker {address} --nthreads 1`, "
-                f"{way_out}"
-            ) from error
-        yield Engine(client, name)
-    finally:
-        client.close(_SECONDS_TO_CLOSE)

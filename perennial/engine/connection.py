@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 from perennial.engine.workers import Engine
 from perennial.errors import OutsideError, UnavailableError
@@ -39,25 +40,24 @@ def connected(settings: Settings) -> Iterator[Engine | None]:
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     address = settings.dask_scheduler
-    with _on_this_machine(settings) if address is None else _elsewhere(address) as engine:
+    with _on_this_machine() if address is None else _elsewhere(address) as engine:
         yield engine
 
 
 @contextmanager
-def _on_this_machine(settings: Settings) -> Iterator[Engine]:
+def _on_this_machine() -> Iterator[Engine]:
     """Yield workers of this process, one for each processor, that end with it."""
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
-    folder = settings.data_dir / "dask"
-    folder.mkdir(parents=True, exist_ok=True)
     with (
+        TemporaryDirectory(prefix="perennial-dask-") as folder,
         # Without certificates every user of this machine could let them run anything.
         LocalCluster(
             n_workers=CPU_COUNT,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",
-            local_directory=str(folder),
+            local_directory=folder,
             security=True,
             silence_logs=logging.CRITICAL,
         ) as cluster,

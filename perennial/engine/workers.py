@@ -105,8 +105,7 @@ class Engine:
         if isinstance(root := _root(error), ImportError):
             raise OutsideError(
                 f"The {self.name} cannot import what this run needs ({root}); start the scheduler "
-                f"and its workers where perennial {__version__} is installed, as in the image of "
-                "flows."
+                f"and its workers where perennial {__version__} is installed."
             ) from error
         raise error
 

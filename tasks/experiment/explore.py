@@ -187,10 +187,28 @@ def explore(
 def _tried(
     problem: Problem, name: str, bench: Bench, seconds: float, engine: Engine | None
 ) -> Tried:
-    """Try the settings of a candidate here, or by the engine; return what became of them all."""
-    if engine is None:
-        (whole,) = trials_of(problem, name, bench, seconds)
-        return attempt(whole)
+    if engine is not None:
+        return tried_by(engine, problem, name, bench, seconds)
+    (whole,) = trials_of(problem, name, bench, seconds)
+    return attempt(whole)
+
+
+def tried_by(engine: Engine, problem: Problem, name: str, bench: Bench, seconds: float) -> Tried:
+    """Return what became of a candidate whose settings workers have tried.
+
+    Parameters
+    ----------
+    engine : Engine
+        The workers.
+    problem : Problem
+        As the experiment sees it.
+    name : str
+        The candidate.
+    bench : Bench
+        The training documents.
+    seconds : float
+        Time that is left of the whole experiment.
+    """
     trials = trials_of(problem, name, bench, seconds, engine.places)
     try:
         done = dict(engine.done(attempt, trials, seconds=max(seconds, 0.0) + _GRACE_SECONDS))

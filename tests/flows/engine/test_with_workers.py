@@ -228,6 +228,18 @@ def test_scoring_that_loses_the_scheduler_writes_no_result_and_the_next_run_comp
     assert score("reviews", file=texts, out=out).classified == 999
 
 
+def test_what_is_not_parquet_is_classified_without_the_engine(
+    production: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE", "dask")
+    monkeypatch.setenv("DASK_SCHEDULER", "tcp://127.0.0.1:1")
+    get_settings.cache_clear()
+    file = tmp_path / "texts.csv"
+    file.write_text("text\na warm and funny film\n")
+
+    assert score("reviews", file=file, out=tmp_path / "out.csv").classified == 1
+
+
 @pytest.mark.thorough
 def test_twenty_workers_killed_at_random_change_no_result(
     filled: Any, cluster: Cluster, with_engine: Callable[[], None]

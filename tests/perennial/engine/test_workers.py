@@ -119,7 +119,7 @@ def test_a_lost_scheduler_is_said_in_one_sentence_and_the_next_run_completes(
         "run, of which nothing half-done is kept; start it again, and then the run, or unset "
         "ENGINE to do it on this machine."
     )
-    with connected(Settings(engine="dask", data_dir=tmp_path)) as engine:
+    with connected(Settings(engine="dask")) as engine:
         assert engine is not None
         part = Counting(tmp_path / "next")
         assert list(engine.done(count, [part])) == [(part, 1)]

@@ -188,7 +188,7 @@ TAG ?= local
 BASE ?= docker.io/library/python:3.11-slim
 REVISION ?= $(shell git rev-parse HEAD)
 RELEASE = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' perennial/__init__.py)
-# EXTRAS="sentences embeddings" adds what the vectors of texts need.
+# EXTRAS="sentences dask" adds what the vectors of texts, or the engine, need.
 EXTRAS ?=
 # STANDIN=1 makes the base image of Debian's packages, where no image registry is at hand.
 image:           ## both container images, perennial-serving and perennial-worker, with buildah

@@ -3,7 +3,7 @@
 #   make image              both, with buildah
 #   docker build --target serving .
 #
-# EXTRAS, such as "sentences embeddings", adds what the vectors of texts need to both.
+# EXTRAS, such as "sentences dask", adds what the vectors of texts, or the engine, need to both.
 # Both run as a user without rights on a read-only root. They write below /tmp and DATA_DIR only.
 ARG BASE=docker.io/library/python:3.11-slim
 
@@ -19,13 +19,13 @@ ENV PRUNE="find /venv -depth ( -name tests -type d -o -path */pyarrow/include -o
 
 FROM build AS build-serving
 ARG EXTRAS=""
-COPY requirements-serving.txt requirements-embeddings.txt requirements-sentences.txt /tmp/
+COPY requirements-serving.txt requirements-dask.txt requirements-embeddings.txt requirements-sentences.txt /tmp/
 RUN set -f; for each in serving ${EXTRAS}; do set -- "$@" --requirement "/tmp/requirements-$each.txt"; done \
  && ${INSTALL} "$@" && ${PRUNE}
 
 FROM build AS build-worker
 ARG EXTRAS=""
-COPY requirements-worker.txt requirements-embeddings.txt requirements-sentences.txt /tmp/
+COPY requirements-worker.txt requirements-dask.txt requirements-embeddings.txt requirements-sentences.txt /tmp/
 # `promise`, which DagsHub's client needs, is published as source only.
 RUN set -f; for each in worker ${EXTRAS}; do set -- "$@" --requirement "/tmp/requirements-$each.txt"; done \
  && ${INSTALL} --compile-bytecode --no-binary promise "$@" && ${PRUNE}

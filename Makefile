@@ -167,7 +167,7 @@ bench: .venv/dev ## the claims of speed in the README, measured
 
 lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*.txt
 	for name in requirements requirements-local requirements-dev requirements-uv \
-	  requirements-serving requirements-worker requirements-embeddings requirements-sentences requirements-checks requirements-cluster; do \
+	  requirements-serving requirements-worker requirements-dask requirements-embeddings requirements-sentences requirements-checks requirements-cluster; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --prerelease if-necessary-or-explicit --upgrade \
 	    $$([ $$name = requirements-checks ] || echo --constraint requirements.txt) \
@@ -188,7 +188,7 @@ TAG ?= local
 BASE ?= docker.io/library/python:3.11-slim
 REVISION ?= $(shell git rev-parse HEAD)
 RELEASE = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' perennial/__init__.py)
-# EXTRAS="sentences embeddings" adds what the vectors of texts need.
+# EXTRAS="sentences dask" adds what the vectors of texts, or the engine, need.
 EXTRAS ?=
 # STANDIN=1 makes the base image of Debian's packages, where no image registry is at hand.
 image:           ## both container images, perennial-serving and perennial-worker, with buildah

@@ -6,7 +6,6 @@ perennial experiment sentiment --write
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from typing import cast, get_args
@@ -19,6 +18,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from perennial.config.loader import load_problem
 from perennial.config.problem import Problem
+from perennial.engine.connection import connected
+from perennial.engine.workers import Engine
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import Gauge, record
@@ -28,7 +29,6 @@ from tasks.data.prepare import Dataset, prepare
 from tasks.experiment.baseline import write_baseline
 from tasks.experiment.explore import (
     ExploreResult,
-    Outcome,
     bench,
     choose_best,
     counted,
@@ -37,6 +37,7 @@ from tasks.experiment.explore import (
     with_parameters,
 )
 from tasks.experiment.report import ExperimentResult, compare
+from tasks.experiment.trial import Outcome
 from tasks.orchestration.connect import connect
 from tasks.orchestration.retries import quiet_prefect_logs
 from tasks.orchestration.steps import Steps
@@ -46,11 +47,11 @@ from tasks.training.tune_threshold import decide
 from tasks.training.vectors import vectors_kept
 
 
-# Each candidate is fitted by a process of its own; more at once than processors gain nothing.
+# Candidates wait in threads for a processor, or for workers of the engine.
 @flow(
     name="experiment",
     flow_run_name="experiment {problem}",
-    task_runner=ThreadPoolTaskRunner(max_workers=os.cpu_count()),  # type: ignore[arg-type]
+    task_runner=ThreadPoolTaskRunner(max_workers=64),  # type: ignore[arg-type]
 )
 def experiment(problem: str = "sentiment", *, write: bool = False) -> ExperimentResult:
     """Compare every candidate of a problem and of its grid, and try the best one on the holdout.
@@ -74,6 +75,7 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     tags = RunTags(kind="experiment", snapshot_digest=snapshot.digest).as_tags()
     with (
         vectors_kept(spec),
+        connected(get_settings()) as engine,
         registry.run(spec.name, f"experiment {spec.name}", tags=tags) as run_id,
     ):
         with steps("prepare"):
@@ -81,7 +83,7 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
             spec = dataset.specify(spec)
             registry.log(run_id, params=dataset.split.params, metrics=dataset.split.figures)
         with steps("explore"):
-            results = ranking(spec, list(_explore(spec, dataset, run_id)))
+            results = ranking(spec, list(_explore(spec, dataset, run_id, engine)))
         winner = choose_best(spec, results)
         with steps("evaluate"):
             evaluation = _evaluate(spec, winner, snapshot)
@@ -95,7 +97,9 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
     return experimented
 
 
-def _explore(spec: Problem, dataset: Dataset, run_id: str) -> Iterator[ExploreResult]:
+def _explore(
+    spec: Problem, dataset: Dataset, run_id: str, engine: Engine | None
+) -> Iterator[ExploreResult]:
     """Yield the candidates as they are done, and say how far the experiment is."""
     logger, names = get_run_logger(), list(spec.candidates)
     budget = spec.experiment.budget.total_seconds()
@@ -105,7 +109,8 @@ def _explore(spec: Problem, dataset: Dataset, run_id: str) -> Iterator[ExploreRe
     best: ExploreResult | None = None
     with bench(spec, dataset) as laid_out:
         futures = [
-            explore.submit(spec, name, dataset, laid_out, run_id, deadline) for name in names
+            explore.submit(spec, name, dataset, laid_out, run_id, deadline, engine)
+            for name in names
         ]
         for number, future in enumerate(as_completed(futures), start=1):
             found = future.result()

@@ -20,6 +20,12 @@ python -m benchmarks.scaling --part increment --texts short --sizes 400000
 A second retraining, after 1,000 documents more: the processor time of the process, without that of
 the step in which models are fitted, and of preparing and counting alone.
 
+python -m benchmarks.scaling --part engine
+
+The engine with one and with two workers: the settings of four candidates are tried on documents
+that are counted already, and a Parquet file of as many texts is classified by the flow `score`.
+Each number of workers has a cluster of its own, which has classified a small file before.
+
 *Process* is the wall time of the process, *steps* the sum of what the flow reports for its steps,
 *memory* the largest resident memory of the process, without the embedded servers.
 """
@@ -31,6 +37,7 @@ from pathlib import Path
 
 from benchmarks.common import parser, write_json
 from benchmarks.scaling.corpora import CORPORA
+from benchmarks.scaling.engine import ENGINE_SIZE, measure_engine, show_engine
 from benchmarks.scaling.increment import INCREMENTED, count_here, measure_increment, show_increment
 from benchmarks.scaling.monitor import MONITORED, measure_monitor, read_sample_here, show_monitor
 from benchmarks.scaling.retraining import SIZES, measure, plot, show
@@ -41,7 +48,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument(
         "--part",
-        choices=("retrain", "increment", "monitor"),
+        choices=("retrain", "increment", "monitor", "engine"),
         default="retrain",
         help="default: %(default)s",
     )
@@ -55,7 +62,8 @@ def main() -> None:
         "--sizes",
         type=int,
         nargs="+",
-        help=f"default: {SIZES}, {INCREMENTED} of increment, {MONITORED} of monitor",
+        help=f"default: {SIZES}, {INCREMENTED} of increment, {MONITORED} of monitor, "
+        f"{ENGINE_SIZE} of engine",
     )
     options = arguments.parse_args()
     if options.read_sample is not None:
@@ -73,6 +81,11 @@ def main() -> None:
         figures = measure_monitor(options.sizes or MONITORED, options.rounds)
         write_json(options.json, figures)
         show_monitor(figures)
+        return
+    if options.part == "engine":
+        figures = measure_engine((options.sizes or [ENGINE_SIZE])[0], options.rounds)
+        write_json(options.json, figures)
+        show_engine(figures)
         return
     figures = measure(options.texts, options.sizes or SIZES, options.rounds)
     write_json(options.json, figures)

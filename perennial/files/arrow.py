@@ -54,11 +54,20 @@ class ArrowTable:
         """Return the number of rows."""
         return self._count
 
-    def batches(self, size: int) -> Iterator[tuple[list[Row], pa.Table]]:
-        """Yield at most so many rows, and the same as an Arrow table."""
+    def batches(self, size: int, first: int = 0) -> Iterator[tuple[list[Row], pa.Table]]:
+        """Yield at most so many rows, and the same as an Arrow table.
+
+        Parameters
+        ----------
+        size : int
+            How many.
+        first : int
+            Of Parquet, the row to begin with, from 0.
+        """
         if isinstance(self._table, ParquetTable):
-            yield from _of_parquet(self._table, size)
+            yield from _of_parquet(self._table, size, first)
             return
+        assert first == 0
         for rows in _chunks(self._table.rows(), size):
             columns = [self._column(rows, field) for field in self.schema]
             yield rows, pa.Table.from_arrays(columns, schema=self.schema)
@@ -78,9 +87,9 @@ class ArrowTable:
             ) from error
 
 
-def _of_parquet(table: ParquetTable, size: int) -> Iterator[tuple[list[Row], pa.Table]]:
-    place = 1
-    for batch in table.batches(size):
+def _of_parquet(table: ParquetTable, size: int, first: int) -> Iterator[tuple[list[Row], pa.Table]]:
+    place = first + 1
+    for batch in table.batches(size, first):
         values = in_microseconds(batch).to_pylist()
         yield [Row(place + number, each) for number, each in enumerate(values)], batch
         place += len(batch)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
@@ -64,11 +66,31 @@ class ParquetTable:
                     "name it by its format."
                 ) from error
 
-    def batches(self, size: int) -> Iterator[pa.Table]:
-        """Yield tables of at most so many rows."""
+    def batches(self, size: int, first: int = 0) -> Iterator[pa.Table]:
+        """Yield tables of so many rows, the last one of fewer.
+
+        Parameters
+        ----------
+        size : int
+            How many.
+        first : int
+            The row to begin with, from 0; the groups of rows that are before it are not read.
+        """
         with self._opened() as file:
-            for batch in file.iter_batches(size):
-                yield pa.Table.from_batches([batch]).rename_columns(list(self.columns))
+            groups = range(file.num_row_groups)
+            ends = [0, *accumulate(file.metadata.row_group(group).num_rows for group in groups)]
+            begin = bisect_right(ends, first) - 1
+            before = first - ends[begin]
+            held = self.schema.empty_table()
+            for batch in file.iter_batches(size, row_groups=groups[begin:]):
+                table = pa.Table.from_batches([batch]).rename_columns(list(self.columns))
+                table, before = table.slice(before), max(before - len(table), 0)
+                held = pa.concat_tables([held, table]) if len(held) else table
+                while len(held) >= size:
+                    yield held.slice(0, size)
+                    held = held.slice(size)
+            if len(held):
+                yield held
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows."""

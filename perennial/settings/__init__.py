@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -20,6 +21,7 @@ from pydantic import (
     SecretStr,
     WrapValidator,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import NoDecode, SettingsConfigDict
 
@@ -36,6 +38,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 WEB = ("http://", "https://")
+_DASK_ADDRESS = re.compile(r"(tcp|tls|ws|wss)://\S+:\d+")
 
 
 def _json_object(value: object) -> object:
@@ -55,6 +58,13 @@ def require_encoded(uri: str) -> str:
     if uri.startswith(WEB) and "@" in uri and not split_credentials(uri).user:
         raise ValueError("must have its user and password percent-encoded")
     return uri
+
+
+def _dask_address(address: str) -> str:
+    """Refuse what is no address of a scheduler of Dask."""
+    if not _DASK_ADDRESS.fullmatch(address):
+        raise ValueError("must be the address of a Dask scheduler, such as tcp://host:8786")
+    return address
 
 
 def _default_project() -> Path:
@@ -150,6 +160,16 @@ class Settings(Environment):
         "of each problem, so that a retraining counts only what is new; the oldest make room, and "
         "`1B` keeps none",
     )
+    engine: Literal["dask"] | None = Field(
+        default=None,
+        description="what does the parts of an experiment and of scoring side by side: workers of "
+        "Dask, one for each processor; default this process alone",
+    )
+    dask_scheduler: Annotated[str, AfterValidator(_dask_address)] | None = Field(
+        default=None,
+        description="with ENGINE=dask, the scheduler whose workers do them, such as "
+        "`tcp://host:8786`; they need the same code, and DATA_DIR on storage that they share",
+    )
     mlflow_backend_store_uri: SecretStr | None = Field(
         default=None,
         description="the MLflow server's database, where `perennial tidy` removes what MLflow only "
@@ -172,6 +192,13 @@ class Settings(Environment):
                 "AWS_SECRET_ACCESS_KEY, or DATA_CREDENTIALS_BLOCK, say who asks"
             )
         return uri
+
+    @model_validator(mode="after")
+    def _require_engine(self) -> Settings:
+        """Refuse an address that nobody would use."""
+        if self.dask_scheduler is not None and self.engine is None:
+            raise ValueError("DASK_SCHEDULER is set without ENGINE=dask; set both, or neither")
+        return self
 
     @property
     def folders(self) -> dict[str, str]:

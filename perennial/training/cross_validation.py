@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 from typing import TypeAlias
@@ -38,6 +38,8 @@ from perennial.training.validation import Bonds, Fold, folds_without, past_folds
 Matrix: TypeAlias = sparse.csr_array | NDArray[np.float64]
 # Of documents that every fold learns from.
 NO_FOLD = -1
+# The part of a candidate's settings that is all of them.
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,20 @@ class SettingResult:
 def gain(metric: MetricName, metrics: dict[MetricName, float]) -> float:
     """Return a metric so that more is always better."""
     return METRICS[metric].sign * metrics[metric]
+
+
+def in_order(metric: MetricName, found: Sequence[SettingResult], folds: int) -> list[SettingResult]:
+    """Return results of parts of a candidate's settings as those of all of them at once.
+
+    Only a setting that is better than those before it has an interval.
+    """
+    best, joined = -np.inf, []
+    for each in found:
+        is_best = each.folds == folds and gain(metric, each.metrics) > best
+        if is_best:
+            best = gain(metric, each.metrics)
+        joined.append(each if is_best else replace(each, interval=None))
+    return joined
 
 
 def folds_of(
@@ -223,22 +239,25 @@ class CrossValidation:
         self._features: dict[int, tuple[Matrix, Matrix]] = {}
         self._best = -np.inf
 
-    def results(self) -> Iterator[SettingResult]:
-        """Yield the result of every setting as soon as it is known, that of the file first."""
+    def results(self, part: slice = ALL) -> Iterator[SettingResult]:
+        """Yield the result of every setting as soon as it is known, that of the file first.
+
+        Parameters
+        ----------
+        part : slice
+            Only these settings, of a candidate whose settings do not depend on each other.
+        """
         problem, name = self.problem, self._name
         candidate, experiment = problem.candidates[name], problem.experiment
         space = experiment.space_of(name, candidate.estimator)
-        first, *others = (
-            _Setting(self, parameters)
-            for parameters in experiment.settings_of(
-                name, candidate.estimator, candidate.parameters
-            )
-        )
-        yield self._finish(first)
+        declared = experiment.settings_of(name, candidate.estimator, candidate.parameters)
+        settings = [_Setting(self, parameters) for parameters in declared[part]]
         if space is not None and space.search == "halving":
-            yield from self._halve(others)
+            assert part == ALL
+            yield self._finish(settings[0])
+            yield from self._halve(settings[1:])
         else:
-            yield from map(self._finish, others)
+            yield from map(self._finish, settings)
 
     def _halve(self, alive: Sequence[_Setting]) -> Iterator[SettingResult]:
         for fold in range(self._n_folds):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from math import inf
-from typing import Literal
+from itertools import pairwise
+from math import ceil, inf
+from threading import BoundedSemaphore
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -16,21 +18,27 @@ from prefect.cache_policies import NO_CACHE
 from perennial.config.problem import Problem
 from perennial.config.sections.candidates import Candidate
 from perennial.config.sections.experiment import Parameters
+from perennial.engine.workers import Engine, LostWorkersError
 from perennial.errors import OutsideError
 from perennial.metrics import MetricName
 from perennial.registry.client import open_registry
 from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
-from perennial.training.cross_validation import SettingResult, experiment_folds, gain
+from perennial.training.cross_validation import SettingResult, experiment_folds, gain, in_order
 from perennial.training.pipelines import parameters_of
 from tasks.data.prepare import Dataset
-from tasks.experiment.trial import OutOfTimeError, TrialError, tried
+from tasks.experiment.trial import Outcome, Trial, Tried, attempt
 from tasks.experiment.workspace import Bench, laid_out
 from tasks.tables.base import TextTable
 
-Outcome = Literal["complete", "out of time", "not reached", "failed"]
-# Less is not even enough to start a process.
-_LEAST_SECONDS = 1.0
+# Without an engine each candidate has a process of its own: more at once than processors gain
+# nothing.
+_PROCESSORS = BoundedSemaphore(os.cpu_count() or 1)
+# Workers end at about the same time when each has several trials, each of which takes seconds to
+# start.
+_TRIALS_OF_A_PLACE = 3
+# What a worker may take beyond the time of an experiment to say that it is over.
+_GRACE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,13 @@ def bench(problem: Problem, dataset: Dataset) -> Iterator[Bench]:
 
 @task(name="explore", task_run_name="explore {name}", cache_policy=NO_CACHE)
 def explore(
-    problem: Problem, name: str, dataset: Dataset, bench: Bench, parent_run: str, deadline: float
+    problem: Problem,
+    name: str,
+    dataset: Dataset,
+    bench: Bench,
+    parent_run: str,
+    deadline: float,
+    engine: Engine | None = None,
 ) -> ExploreResult:
     """Try one candidate until its time is over, and log what it showed as a run of its own.
 
@@ -155,47 +169,100 @@ def explore(
         The experiment's run.
     deadline : float
         When the time of the whole experiment is over, by `time.monotonic`.
+    engine : Engine or None
+        What tries parts of its settings at once; None for this machine, all of them in turn.
     """
     registry = open_registry(get_settings())
-    start = time.monotonic()
-    budget = min(problem.experiment.candidate_budget.total_seconds(), deadline - start)
     tags = RunTags(kind="explored").as_tags()
-    with registry.run(problem.name, name, parent=parent_run, tags=tags) as run_id:
-        found: list[SettingResult] = []
-        outcome, reason = _try(bench, name, budget, found)
-        explored = _explored(problem, name, run_id, outcome, reason, found, bench.n_folds)
-        explored = replace(explored, seconds=time.monotonic() - start)
-        _log(problem, explored, dataset)
+    with _PROCESSORS if engine is None else nullcontext():
+        start = time.monotonic()
+        with registry.run(problem.name, name, parent=parent_run, tags=tags) as run_id:
+            done = _tried(problem, name, bench, deadline - start, engine)
+            explored = _explored(problem, name, run_id, done, bench.n_folds)
+            explored = replace(explored, seconds=time.monotonic() - start)
+            _log(problem, explored, dataset)
     return explored
 
 
-def _try(bench: Bench, name: str, budget: float, found: list[SettingResult]) -> tuple[Outcome, str]:
-    """Add to what was found until everything is tried; return whether it was, and why not."""
-    if budget < _LEAST_SECONDS:
-        return "not reached", "the experiment's time was over before it began"
+def _tried(
+    problem: Problem, name: str, bench: Bench, seconds: float, engine: Engine | None
+) -> Tried:
+    if engine is not None:
+        return tried_by(engine, problem, name, bench, seconds)
+    (whole,) = trials_of(problem, name, bench, seconds)
+    return attempt(whole)
+
+
+def tried_by(engine: Engine, problem: Problem, name: str, bench: Bench, seconds: float) -> Tried:
+    """Return what became of a candidate whose settings workers have tried.
+
+    Parameters
+    ----------
+    engine : Engine
+        The workers.
+    problem : Problem
+        As the experiment sees it.
+    name : str
+        The candidate.
+    bench : Bench
+        The training documents.
+    seconds : float
+        Time that is left of the whole experiment.
+    """
+    trials = trials_of(problem, name, bench, seconds, engine.places)
     try:
-        for each in tried(bench, name, budget):
-            found.append(each)  # noqa: PERF402 - what was found before a failure stays
-    except OutOfTimeError:
-        return "out of time", f"stopped after {budget:.0f} s"
-    except TrialError as error:
-        return "failed", str(error)
-    return "complete", ""
+        done = dict(engine.done(attempt, trials, seconds=max(seconds, 0.0) + _GRACE_SECONDS))
+    except LostWorkersError as error:
+        return Tried((), "failed", str(error))
+    missed = Tried((), "not reached", "no worker of the engine was free in the experiment's time")
+    return _joined([done.get(trial, missed) for trial in trials])
 
 
-def _explored(
-    problem: Problem,
-    name: str,
-    run_id: str,
-    outcome: Outcome,
-    reason: str,
-    found: list[SettingResult],
-    folds: int,
-) -> ExploreResult:
+def trials_of(
+    problem: Problem, name: str, bench: Bench, seconds: float, places: int = 1
+) -> list[Trial]:
+    """Return what is to be tried of a candidate: in one trial, or in several if it allows that.
+
+    Parameters
+    ----------
+    problem : Problem
+        As the experiment sees it.
+    name : str
+        The candidate.
+    bench : Bench
+        The training documents.
+    seconds : float
+        Time that is left of the whole experiment.
+    places : int
+        How many trials can be made at once.
+    """
+    candidate, experiment = problem.candidates[name], problem.experiment
+    budget, until = experiment.candidate_budget.total_seconds(), time.time() + seconds
+    whole = Trial(bench, name, first=None, last=None, seconds=budget, until=until)
+    count = len(experiment.settings_of(name, candidate.estimator, candidate.parameters))
+    space = experiment.space_of(name, candidate.estimator)
+    parts = min(count, ceil(_TRIALS_OF_A_PLACE * places / len(problem.candidates)))
+    if 1 in {places, parts} or (space is not None and space.search == "halving"):
+        # Halving compares all of them after each fold.
+        return [whole]
+    ends = [part * count // parts for part in range(parts + 1)]
+    return [replace(whole, first=first, last=last) for first, last in pairwise(ends)]
+
+
+def _joined(parts: Sequence[Tried]) -> Tried:
+    """Return what became of all parts: the first of them that was not completed says why."""
+    found = tuple(each for part in parts for each in part.found)
+    unfinished = next((part for part in parts if part.outcome != "complete"), parts[0])
+    return replace(unfinished, found=found)
+
+
+def _explored(problem: Problem, name: str, run_id: str, done: Tried, folds: int) -> ExploreResult:
     candidate, experiment = problem.candidates[name], problem.experiment
     settings = experiment.settings_of(name, candidate.estimator, candidate.parameters)
+    found = in_order(problem.metric, done.found, folds)
     whole = [each for each in found if each.folds == folds]
     best = max(whole, key=lambda each: gain(problem.metric, each.metrics), default=None)
+    outcome, reason = done.outcome, done.reason
     if outcome == "out of time" and len(found) == len(settings):
         # It was stopped between its last word and its end.
         outcome, reason = "complete", ""

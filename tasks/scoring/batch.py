@@ -7,12 +7,11 @@ servers and disks work while the model does.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isnan
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
@@ -20,14 +19,10 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from perennial.concurrency import ahead
 from perennial.config.problem import Problem
-from perennial.reasons import Reason, ReasonCode
-from perennial.registry.client import open_registry
-from perennial.settings import get_settings
+from perennial.reasons import Reason
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-    from perennial.inference.base import Predictor
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -61,77 +56,6 @@ class ScoreResult:
     skipped: Mapping[Reason, int]
     seconds: float
     destination: str
-
-
-@dataclass(frozen=True, eq=False)
-class BatchPrediction:
-    """The predictions for a batch, in its order.
-
-    Attributes
-    ----------
-    labels : sequence of str
-        One per input.
-    probabilities : sequence of sequence of float
-        Shape (n_inputs, n_classes).
-    refused : mapping of int to Reason
-        Position of each input with which the model cannot compute -> why; its label and
-        probabilities mean nothing.
-    """
-
-    labels: Sequence[str]
-    probabilities: Sequence[Sequence[float]]
-    refused: Mapping[int, Reason]
-
-
-@dataclass(frozen=True, eq=False)
-class Classifier:
-    """One version, ready to classify."""
-
-    version: int
-    predictor: Predictor
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The labels, in the order of the columns of the probabilities."""
-        return self.predictor.classes
-
-    def classify(self, inputs: Sequence[Any]) -> BatchPrediction:
-        """Return the predictions for a batch."""
-        scores = self.predictor.probabilities(inputs)
-        labels = [self.classes[index] for index in self.predictor.decide(scores)]
-        refused = {
-            index: _why_not(inputs[index], self.predictor.beyond(inputs[index]))
-            for index, row in enumerate(scores.tolist())
-            if isnan(row[0])
-        }
-        return BatchPrediction(labels, scores.tolist(), refused)
-
-
-def _why_not(given: Any, field: str | None) -> Reason:
-    """Return the reason why a model gave no probabilities for an input."""
-    # A version of the time when records had every value answers no others.
-    is_missing = isinstance(given, Mapping) and field in given and given[field] is None
-    code = ReasonCode.MISSING if is_missing else ReasonCode.OUT_OF_RANGE
-    return Reason(code, field or "inputs")
-
-
-def load_classifier(problem: Problem) -> Classifier:
-    """Return the version that is in Production now, verified and compiled.
-
-    Raises
-    ------
-    OutsideError
-        If there is none, if it is not what was registered, or if MLflow cannot be used.
-    """
-    from perennial.inference.predictor import build_predictor
-    from perennial.registry.artifact import open_model
-
-    registry = open_registry(get_settings())
-    production = registry.require_production(problem.name)
-    file = registry.fetch(production)
-    name = f"Version {production.version} of {problem.name!r}"
-    model = open_model(file, production.sha256, name)
-    return Classifier(production.version, build_predictor(model, file.golden.inputs))
 
 
 def overlapped(

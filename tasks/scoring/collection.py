@@ -31,14 +31,8 @@ from perennial.settings import get_settings
 from perennial.stores import mongodb
 from perennial.stores.documents import batched
 from tasks.orchestration.retries import NETWORK
-from tasks.scoring.batch import (
-    Classifier,
-    ScoreResult,
-    load_classifier,
-    overlapped,
-    progressing,
-    say,
-)
+from tasks.scoring.batch import ScoreResult, overlapped, progressing, say
+from tasks.scoring.classifier import Classifier, load_classifier
 
 _BATCH = 1_000
 # What the join puts beside the fields of a document.

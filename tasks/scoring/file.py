@@ -11,68 +11,50 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 from pyarrow import csv, parquet
 
 from perennial.commands import command
 from perennial.config.problem import Problem
+from perennial.engine.connection import connected
+from perennial.engine.workers import Engine
 from perennial.errors import OutsideError
-from perennial.files.arrow import ArrowTable, flattened
-from perennial.files.inputs import TEXT_COLUMN, InputColumns
+from perennial.files.arrow import flattened
 from perennial.files.parquet_rows import ParquetTable
-from perennial.files.rows import Row, TableFile
-from perennial.files.table import open_table, require_columns
-from perennial.inputs.base import inputs_of
-from perennial.inputs.columns import type_at
-from perennial.reasons import Reason, UnusableError
-from tasks.scoring.batch import (
-    Classifier,
-    Progressing,
-    ScoreResult,
-    load_classifier,
-    overlapped,
-    progressing,
-    say,
+from perennial.files.table import open_table
+from perennial.reasons import Reason
+from perennial.settings import get_settings
+from tasks.scoring.batch import Progressing, ScoreResult, overlapped, progressing, say
+from tasks.scoring.classifier import Classifier, fetch_production
+from tasks.scoring.parts import (
+    PREFIX,
+    Classified,
+    Rows,
+    Source,
+    Unclassified,
+    classify_rows,
+    kept,
+    lay_out,
+    open_source,
+    part_file,
+    predict,
+    types_of,
+    write_part,
 )
 
 _PART_ROWS = 10_000
-_PREFIX = "predicted_"
 _PARQUET, _CSV = ".parquet", ".csv"
 _FINGERPRINT = b"perennial.scored"
-
-
-@dataclass(frozen=True)
-class _Unclassified:
-    """Some rows, also as Arrow has them, and the file that will keep their predictions."""
-
-    file: Path
-    rows: list[Row]
-    table: pa.Table
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some rows with their predictions, and the file that keeps them."""
-
-    file: Path
-    table: pa.Table
-    skipped: Counter[Reason]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The file that is read, and where the inputs are in it."""
-
-    table: TableFile
-    inputs: InputColumns
-    rows: ArrowTable
+# How many parts a worker makes at most before it says so, and how often each has to on the whole:
+# to find them, it reads a group of rows of the file from its beginning.
+_PARTS_AT_ONCE, _TIMES = 50, 4
+_write = write_part
 
 
 @task(name="score-file", cache_policy=NO_CACHE)
@@ -113,15 +95,28 @@ def score_file(
         `out` is a file that this task has not written.
     """
     _require_out(file, out)
-    classifier = load_classifier(problem)
-    source = _open(problem, file, text_column, encoding)
-    fingerprint = _fingerprint(problem, classifier, file, (text_column, encoding))
+    read = (text_column, encoding)
+    fetched = fetch_production(problem)
+    classifier = fetched.opened()
+    source = open_source(problem, file, *read)
+    fingerprint = _fingerprint(problem, classifier, file, read)
     made_before = _made_of(out)
     start = time.perf_counter()
     if made_before == fingerprint and not again:
         classified, skipped = 0, Counter[Reason]()
     else:
-        classified, skipped = _make(problem, classifier, source, out, fingerprint)
+        parts = out.absolute().with_name(f".{out.name}.{fingerprint.decode()}.parts")
+        parts.mkdir(parents=True, exist_ok=True)
+        with _engine_for(source) as engine, progressing(problem, len(source.rows)) as progress:
+            if engine is None:
+                made = _made_here(problem, classifier, source, parts, progress)
+            else:
+                lay_out(parts, problem, fetched, file, read)
+                made = _made_by(engine, fetched.file.sha256, source, parts, progress)
+            classified, skipped = _follow(made, progress)
+        schema = _result_schema(source.rows.schema, classifier, fingerprint)
+        _join(schema, classifier, parts, out)
+        shutil.rmtree(parts)
     scored = ScoreResult(
         problem.name,
         classifier.version,
@@ -139,21 +134,6 @@ def _require_out(file: Path, out: Path) -> None:
         raise OutsideError(f"--out {out} ends neither with .parquet nor with .csv; rename it.")
     if out.exists() and file.exists() and out.samefile(file):
         raise OutsideError(f"--out {out} is the file that is read; name another one.")
-
-
-def _open(problem: Problem, file: Path, text_column: str | None, encoding: str | None) -> _Source:
-    columns = InputColumns(problem, text_column)
-    table = open_table(file, [*columns.names, TEXT_COLUMN], encoding=encoding)
-    columns.locate(table, TEXT_COLUMN)
-    place = "source.fields.text" if inputs_of(problem).fields is None else "inputs"
-    said = f"The name stands at {place} in problems/{problem.name}.yaml."
-    require_columns(table, columns.names, said if text_column is None else "")
-    if isinstance(table, ParquetTable) and inputs_of(problem).fields is None:
-        (name,) = columns.names
-        kind = type_at(table.schema, name)
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            raise OutsideError(f"The column {name!r} of {file} is {kind}, not string.")
-    return _Source(table, columns, ArrowTable(table))
 
 
 def _fingerprint(
@@ -183,7 +163,7 @@ def _made_of(out: Path) -> bytes | None:
     if not out.exists():
         return None
     if out.suffix.lower() == _CSV:
-        if f"{_PREFIX}version" not in open_table(out).columns:
+        if f"{PREFIX}version" not in open_table(out).columns:
             raise _not_ours(out)
         return None
     try:
@@ -202,93 +182,79 @@ def _not_ours(out: Path) -> OutsideError:
     )
 
 
-def _make(
-    problem: Problem,
-    classifier: Classifier,
-    source: _Source,
-    out: Path,
-    fingerprint: bytes,
-) -> tuple[int, Counter[Reason]]:
-    """Make all parts that are missing and put them together; return what this run has done."""
-    parts = out.with_name(f".{out.name}.{fingerprint.decode()}.parts")
-    parts.mkdir(parents=True, exist_ok=True)
-    rows, classified, skipped = len(source.rows), 0, Counter[Reason]()
-    with progressing(problem, rows) as progress:
-        for part in overlapped(
-            _missing(source, parts, progress),
-            lambda each: _predict(problem, classifier, source, each),
-            _write,
-        ):
-            classified += len(part.table) - part.skipped.total()
-            skipped += part.skipped
-            progress.advance(len(part.table))
-    _join(_result_schema(source.rows.schema, classifier, fingerprint), classifier, parts, out)
-    shutil.rmtree(parts)
+@contextmanager
+def _engine_for(source: Source) -> Iterator[Engine | None]:
+    """Yield the engine, if there is one and workers can read rows from the middle of the file."""
+    settings = get_settings()
+    if settings.engine is not None and not isinstance(source.table, ParquetTable):
+        get_run_logger().info(
+            "%s is classified by this process alone: the engine reads parts of Parquet only.",
+            source.table.path,
+        )
+        yield None
+        return
+    with connected(settings) as engine:
+        yield engine
+
+
+def _follow(made: Iterator[Classified], progress: Progressing) -> tuple[int, Counter[Reason]]:
+    """Show how far a run is until all parts are made; return what it has done."""
+    classified, skipped = 0, Counter[Reason]()
+    for part in made:
+        progress.advance(part.rows)
+        classified += part.rows - part.skipped.total()
+        skipped += part.skipped
     return classified, skipped
 
 
-def _missing(source: _Source, parts: Path, progress: Progressing) -> Iterator[_Unclassified]:
+def _made_here(
+    problem: Problem,
+    classifier: Classifier,
+    source: Source,
+    folder: Path,
+    progress: Progressing,
+) -> Iterator[Classified]:
+    """Make the parts that are missing."""
+    for part in overlapped(
+        _missing(source, folder, progress),
+        lambda each: predict(problem, classifier, source, each),
+        _write,
+    ):
+        yield Classified(len(part.table), part.skipped)
+
+
+def _missing(source: Source, folder: Path, progress: Progressing) -> Iterator[Unclassified]:
     for number, (rows, table) in enumerate(source.rows.batches(_PART_ROWS)):
-        part = parts / f"{number:08}.parquet"
+        part = part_file(folder, number)
         if part.exists():
             progress.advance(len(rows))
         else:
-            yield _Unclassified(part, rows, table)
+            yield Unclassified(part, rows, table)
 
 
-def _predict(
-    problem: Problem, classifier: Classifier, source: _Source, batch: _Unclassified
-) -> _Part:
-    inputs, skipped, table = inputs_of(problem), Counter[Reason](), batch.table
-    usable: dict[int, Any] = {}
-    for index, row in enumerate(batch.rows):
-        values = row.values | source.inputs.read(row)
-        try:
-            usable[index] = inputs.read(values, limited=False)
-        except UnusableError as error:
-            skipped[error.reason] += 1
-    predicted = classifier.classify(list(usable.values()))
-    columns: dict[str, list[Any]] = {name: [None] * len(table) for name in _types(classifier)}
-    at = datetime.now(UTC)
-    skipped.update(predicted.refused.values())
-    answers = zip(usable, predicted.labels, predicted.probabilities, strict=True)
-    for place, (index, label, shares) in enumerate(answers):
-        if place in predicted.refused:
-            continue
-        columns["label"][index] = label
-        columns["probabilities"][index] = dict(zip(classifier.classes, shares, strict=True))
-        columns["version"][index] = classifier.version
-        columns["at"][index] = at
-    kept = table.select(_kept(table.schema))
-    for name, kind in _types(classifier).items():
-        kept = kept.append_column(_PREFIX + name, pa.array(columns[name], kind))
-    return _Part(batch.file, kept, skipped)
-
-
-def _types(classifier: Classifier) -> dict[str, pa.DataType]:
-    return {
-        "label": pa.string(),
-        "probabilities": pa.struct([(name, pa.float64()) for name in classifier.classes]),
-        "version": pa.int64(),
-        "at": pa.timestamp("us", "UTC"),
-    }
-
-
-def _kept(schema: pa.Schema) -> list[str]:
-    """Return the columns that stay: not the predictions of an earlier result."""
-    return [name for name in schema.names if not name.startswith(_PREFIX)]
+def _made_by(
+    engine: Engine, digest: str, source: Source, folder: Path, progress: Progressing
+) -> Iterator[Classified]:
+    """Let workers make the parts that are missing."""
+    missing, size = [], _PART_ROWS
+    for number, first in enumerate(range(0, len(source.rows), size)):
+        if part_file(folder, number).exists():
+            progress.advance(min(size, len(source.rows) - first))
+        else:
+            missing.append(number)
+    at_once = min(max(len(missing) // (engine.places * _TIMES), 1), _PARTS_AT_ONCE)
+    rows = [
+        Rows(folder, digest, tuple(missing[start : start + at_once]), size)
+        for start in range(0, len(missing), at_once)
+    ]
+    for _, classified in engine.done(classify_rows, rows):
+        yield classified
 
 
 def _result_schema(schema: pa.Schema, classifier: Classifier, fingerprint: bytes) -> pa.Schema:
-    fields = [schema.field(name) for name in _kept(schema)]
-    added = [pa.field(_PREFIX + name, kind) for name, kind in _types(classifier).items()]
+    fields = [schema.field(name) for name in kept(schema)]
+    added = [pa.field(PREFIX + name, kind) for name, kind in types_of(classifier).items()]
     return pa.schema([*fields, *added], {**(schema.metadata or {}), _FINGERPRINT: fingerprint})
-
-
-def _write(part: _Part) -> None:
-    unfinished = part.file.with_suffix(".unfinished")
-    parquet.write_table(part.table, unfinished)
-    unfinished.replace(part.file)
 
 
 def _join(schema: pa.Schema, classifier: Classifier, parts: Path, out: Path) -> None:
@@ -306,7 +272,7 @@ def _join(schema: pa.Schema, classifier: Classifier, parts: Path, out: Path) -> 
 def _write_csv(
     schema: pa.Schema, classifier: Classifier, tables: Iterator[pa.Table], file: Path
 ) -> None:
-    objects = {f"{_PREFIX}probabilities": classifier.classes}
+    objects = {f"{PREFIX}probabilities": classifier.classes}
     header = flattened(schema.empty_table(), objects).schema
     with csv.CSVWriter(file, header) as writer:
         for table in tables:

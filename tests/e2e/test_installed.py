@@ -102,7 +102,7 @@ def test_the_extras_are_what_the_images_have(programs: Path) -> None:
         lines = (PROJECT / name).read_text().replace("ruamel.yaml", "ruamel-yaml").splitlines()
         return {line for line in lines if line and not line.startswith(("#", "-"))}
 
-    for extra in ("embeddings", "sentences", "serving", "worker", "local"):
+    for extra in ("dask", "embeddings", "sentences", "serving", "worker", "local"):
         of_extra = {line.partition(";")[0] for line in needed if f"'{extra}'" in line}
         assert of_extra == said(f"requirements-{extra}.in")
     by_itself = {line for line in needed if "extra ==" not in line}

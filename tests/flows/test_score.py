@@ -26,7 +26,7 @@ from perennial.registry.client import Registry
 from perennial.settings import PROJECT, Settings
 from tasks.data.ingest import ingest
 from tasks.scoring import file as score_file_module
-from tasks.scoring.batch import Classifier
+from tasks.scoring.classifier import Classifier
 from tests.conftest import wait_until
 from tests.perennial.files.written import write
 from tests.small_models import fit_small, register_small
@@ -182,7 +182,7 @@ def test_scoring_changes_nothing_for_the_ingestion(
 _UNTIL_KILLED = """
 import sys, threading
 from tasks.scoring import collection as module
-from tasks.scoring.batch import Classifier
+from tasks.scoring.classifier import Classifier
 
 module._BATCH = 50
 classify, calls = Classifier.classify, []

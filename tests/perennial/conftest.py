@@ -15,7 +15,7 @@ from tools.wordnet import ensure_wordnet, nltk_lemmatize
 
 # Rooms whose tests start servers, draw, or fit whole pipelines; fixtures that start a server, or
 # compare with NLTK.
-_NO_UNITS = {"stores", "registry", "local", "plots", "training"}
+_NO_UNITS = {"stores", "registry", "local", "plots", "training", "engine"}
 _NEEDED = {
     "servers",
     "prefect_api",

@@ -25,7 +25,7 @@ from tools.site.repository import relink
 PAGES = sorted((PROJECT / "docs").rglob("*.md"))
 IN_A_CLONE = f".venv/bin/{PROGRAM}"
 # Commands of a page that are not the project's; whoever adds one has tried it.
-OTHER_PROGRAMS = {"aws", "cd", "curl", "docker", "done", "for", "kubectl", "openssl"}
+OTHER_PROGRAMS = {"aws", "cd", "curl", "dask", "docker", "done", "for", "kubectl", "openssl"}
 OTHER_PROGRAMS |= {"prefect", "printf"}
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(

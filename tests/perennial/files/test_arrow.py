@@ -96,3 +96,18 @@ def test_nested_values_are_columns_or_json_in_csv() -> None:
         {"p.no": 0.25, "p.yes": 0.75, "tags": '["ü"]', "n": 1, "raw": "/w=="},
         {"p.no": None, "p.yes": None, "tags": None, "n": 2, "raw": None},
     ]
+
+
+@pytest.mark.parametrize("first", [0, 4, 8, 12, 20])
+def test_parquet_is_read_from_a_row_on_in_the_same_parts_whatever_its_groups_are(
+    first: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"n": list(range(21))}), file, row_group_size=5)
+
+    batches = list(ArrowTable(open_table(file)).batches(4, first))
+
+    expected = [list(range(start, min(start + 4, 21))) for start in range(first, 21, 4)]
+    assert [batch["n"].to_pylist() for _, batch in batches] == expected
+    assert [[row.values["n"] for row in rows] for rows, _ in batches] == expected
+    assert [row.place for rows, _ in batches for row in rows] == list(range(first + 1, 22))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from perennial.training.cross_validation import (
     SettingResult,
     fold_counts,
     folds_of,
+    in_order,
 )
 from perennial.training.pipelines import build_classifier, build_counter
 from perennial.training.validation import Fold
@@ -181,6 +183,27 @@ def test_a_grid_tries_every_combination_and_the_setting_of_the_file_first(
         for prior in (True, False)
     ]
     assert {each.folds for each in tried} == {3}
+
+
+def test_parts_of_the_settings_that_are_tried_apart_come_to_the_same_as_all_at_once(
+    problem: Problem,
+) -> None:
+    space = Space(parameters={"alpha": [300.0, 0.1, 1000.0, 1.0, 10.0, 30.0]})
+    whole = list(_validation(problem, space)[0].results())
+    parts = [
+        each
+        for part in (slice(0, 2), slice(2, 3), slice(3, 7))
+        for each in _validation(problem, space)[0].results(part)
+    ]
+
+    joined = in_order(problem.metric, parts, 3)
+
+    assert [replace(each, seconds=0) for each in joined] == [
+        replace(each, seconds=0) for each in whole
+    ]
+    assert sum(each.interval is not None for each in parts) > sum(
+        each.interval is not None for each in whole
+    )
 
 
 def test_halving_lets_only_the_better_half_go_on(problem: Problem) -> None:

@@ -53,10 +53,15 @@ def to_csv(rows: Iterable[Mapping[str, object]]) -> bytes:
     return content
 
 
+def write_reviews(path: Path) -> None:
+    """Write some of the film reviews to a file."""
+    rows = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes")
+    path.write_bytes(to_csv(rows.to_pylist()[::_EVERY]))
+
+
 def main() -> None:
     """Write the reviews."""
-    rows = read_file(reviews_file(), text="text", label="label", source="rotten_tomatoes")
-    Path(sys.argv[1]).write_bytes(to_csv(rows.to_pylist()[::_EVERY]))
+    write_reviews(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.cluster import programs as control_plane
-from tools.cluster.machines import programs
+from tools.cluster.machines import local, programs
 from tools.cluster.machines.cluster import Machines, machines
 
 # A cluster starts within a minute, on two busy processors within several.
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test of this folder the time that pods take to start."""
     here = Path(__file__).parent
     for item in items:
-        if item.path.is_relative_to(here):
+        if item.path.is_relative_to(here) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(LONGEST_SECONDS))
 
 
@@ -37,3 +37,13 @@ def live() -> Iterator[Machines]:
         machines(Path(folder)) as found,
     ):
         yield found
+
+
+@pytest.fixture(scope="session")
+def ours(live: Machines) -> Machines:
+    """A cluster whose node has our images."""
+    if reason := local.lacking():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(dir=control_plane.cache()) as folder:
+        local.add_images(live, Path(folder))
+    return live

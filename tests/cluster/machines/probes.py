@@ -11,23 +11,26 @@ from typing import Any
 from tools.cluster.control_plane import Cluster
 from tools.cluster.machines.space import call
 
+# At once, and again when the policies of the pod have reached its node.
 _PROGRAM = """
 connects() { /busybox nc -w 3 "${1%:*}" "${1##*:}" -e /busybox true 2>/dev/null; }
+look() {
+  for address in "$@"; do
+    if connects "$address"; then echo "$address"; fi
+  done
+}
 first=$1
 shift
-if [ "$first" ]; then
-  while connects "$first"; do /busybox sleep 0.2; done
-fi
-for address in "$@"; do
-  if connects "$address"; then echo "$address"; fi
-done
+look "$@"
+until connects "$first"; do /busybox sleep 0.2; done
+look "$@"
 """
 
 
 def reached(
-    cluster: Cluster, job: dict[str, Any], addresses: Sequence[str], *, refused: str = ""
+    cluster: Cluster, job: dict[str, Any], addresses: Sequence[str], *, first: str
 ) -> set[str]:
-    """Return which addresses the pod of a Job connects to; its image has nothing but BusyBox.
+    """Return which addresses the pod of a Job ever connects to; its image has only BusyBox.
 
     Parameters
     ----------
@@ -37,12 +40,12 @@ def reached(
         A Job.
     addresses : sequence of str
         What it tries.
-    refused : str, default=""
-        What it waits for not to reach: policies come to a node after its new pod.
+    first : str
+        What it reaches, which it waits for before it tries the others again.
     """
     (container,) = job["spec"]["template"]["spec"]["containers"]
     container["command"] = ["/busybox", "sh", "-c", _PROGRAM, "probe"]
-    container["args"] = [refused, *addresses]
+    container["args"] = [first, *addresses]
     space = f"--namespace={job['metadata']['namespace']}"
     done = cluster.kubectl("create", "--filename=-", "--output=name", given=json.dumps(job))
     assert done.returncode == 0, done.stderr

@@ -19,6 +19,8 @@ from tools.cluster.processes import Server, Starter
 DNS = "10.96.0.10"
 PAUSE = "localhost/pause:local"
 _START_SECONDS = 90.0
+# How kube-router marks what policies let through.
+_LET_THROUGH = "0x20000"
 _SOCKET = "/run/containerd/containerd.sock"
 
 
@@ -77,6 +79,7 @@ def machine(number: int, home: Path, cluster: Cluster, images: Iterable[Path]) -
         where = running.enter_context(space(number))
         start = Starter(home, running, find)
         found = Machine(where, home)
+        _refuse_unknown_pods(where)
         _start_containerd(start, where, home)
         for image in images:
             found.add_image(image)
@@ -107,6 +110,20 @@ def users(number: int) -> dict[str, str]:
         # It sees all pods and policies.
         "kube-router": "system:masters",
     }
+
+
+def _refuse_unknown_pods(where: Space) -> None:
+    """Drop what pods send before their policies have reached the node.
+
+    kube-router has rules for every pod that it knows, and marks what they let through. A pod sends
+    its first packets sooner; without these rules they would go anywhere.
+    """
+    where.run("iptables", "--policy", "FORWARD", "DROP")
+    unmarked = ("--match", "mark", "!", "--mark", f"{_LET_THROUGH}/{_LET_THROUGH}")
+    new = ("--match", "conntrack", "--ctstate", "NEW")
+    where.run(
+        "iptables", "--append", "INPUT", "--source", PODS, *new, *unmarked, "--jump", "DROP"
+    )  # fmt: skip
 
 
 def _start_containerd(start: Starter, where: Space, home: Path) -> Server:

@@ -1,0 +1,118 @@
+"""The local overlay with our images on a node that enforces its policies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perennial.settings import PROJECT
+from tests.cluster.machines.overlay import Overlay, whole_system
+from tests.cluster.machines.probes import listening, reached
+from tests.conftest import wait_until
+from tools.cluster.machines.cluster import Machines
+from tools.cluster.machines.local import SPACE, add_volume
+from tools.cluster.machines.machine import PAUSE
+from tools.cluster.machines.space import GATEWAY
+from tools.manifests.render_job import OPERATION, prepare_job
+
+pytestmark = pytest.mark.timeout(1800)
+# Of which four fifths are waited: the container that looks has to do so before they are over.
+START_SECONDS = 100
+
+
+def test_smoke_retrains_updates_under_load_and_rolls_back_without_a_failed_request(
+    ours: Machines,
+) -> None:
+    add_volume(ours, "of-the-smoke-test")
+
+    done = subprocess.run(
+        ["k8s/scripts/smoke_k8s.sh"],
+        cwd=PROJECT,
+        env=os.environ | {"KUBECONFIG": str(ours.cluster.kubeconfig)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert " requests answered, 0 failed" in said
+
+
+@pytest.fixture(scope="module")
+def overlay(ours: Machines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Overlay]:
+    """The whole system, which gives up soon on a run that does not begin."""
+    add_volume(ours, "of-the-overlay")
+    with whole_system(ours, tmp_path_factory.mktemp("reviews")) as found:
+        found.kubectl("set", "env", "deployment/worker", f"OPERATION_START_SECONDS={START_SECONDS}")
+        found.kubectl("rollout", "status", "deployment/worker", "--timeout=180s")
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("variables", "cause"),
+    [
+        ({"image": "localhost/absent:local"}, "localhost/absent:local"),
+        ({"cpu_request": "64"}, "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."),
+    ],
+    ids=["no image", "no room"],
+)
+def test_a_run_that_cannot_start_is_crashed_with_the_cause_and_the_next_one_completes(
+    overlay: Overlay, variables: dict[str, Any], cause: str
+) -> None:
+    stuck = overlay.start("retrain/sentiment", **variables)
+    wait_until(lambda: overlay.jobs_of(stuck), "the run has a Job", seconds=90, every=0.5)
+    behind = overlay.start("retrain/sentiment")
+
+    state = overlay.end_of(stuck, START_SECONDS)
+
+    assert state.is_crashed(), state
+    assert cause in (state.message or ""), state
+    wait_until(lambda: not overlay.jobs_of(stuck), "its Job is gone", every=0.5)
+    assert overlay.end_of(behind).is_completed()
+
+
+def test_a_run_without_its_secret_is_crashed_with_the_name_of_it(
+    overlay: Overlay, tmp_path: Path
+) -> None:
+    kept = tmp_path / "secret.yaml"
+    kept.write_text(overlay.kubectl("get", "secret", "worker", "--output=yaml"))
+    overlay.kubectl("delete", "secret", "worker")
+    try:
+        stuck = overlay.start("retrain/sentiment")
+        wait_until(lambda: overlay.jobs_of(stuck), "the run has a Job", seconds=90, every=0.5)
+        state = overlay.end_of(stuck, START_SECONDS)
+    finally:
+        overlay.kubectl("create", f"--filename={kept}")
+
+    assert state.is_crashed(), state
+    assert 'CreateContainerConfigError: secret "worker" not found' in (state.message or "")
+    wait_until(lambda: not overlay.jobs_of(stuck), "its Job is gone", every=0.5)
+    assert overlay.end_of(overlay.start("retrain/sentiment")).is_completed()
+
+
+def _address(overlay: Overlay, name: str) -> str:
+    """Return address and port of a service."""
+    path = "{.spec.clusterIP}:{.spec.ports[0].port}"
+    return overlay.kubectl("get", "service", name, f"--output=jsonpath={path}").strip()
+
+
+def test_a_run_reaches_prefect_mongodb_mlflow_and_s3_and_nothing_else(overlay: Overlay) -> None:
+    servers = {_address(overlay, name) for name in ("prefect", "mongodb", "mlflow")}
+    s3, other = f"{GATEWAY}:443", f"{GATEWAY}:8080"
+    node = f"{overlay.live.node.space.address}:10250"
+    operation = OPERATION.model_copy(
+        update={"run_namespace": SPACE, "run_image": PAUSE,
+                "run_variables": {"cpu_request": "50m", "memory_request": "64Mi"}}
+    )  # fmt: skip
+    job = prepare_job(deployment="sentiment", flow="retrain", operation=operation)
+
+    addresses = [other, node, f"{GATEWAY}:6443", "10.96.0.1:443", *servers, s3]
+
+    with listening(s3, other):
+        found = reached(overlay.live.cluster, job, addresses, first=s3)
+
+    assert found == {*servers, s3}

@@ -31,8 +31,9 @@ _PATIENCE = 2.0
 # How often a server looks whether a waiting run may start; Prefect's 30 s are meant for thousands.
 _SLOT_SECONDS = "2"
 _DATABASE_SECONDS = "60"
-# A run that was killed before it began keeps its slot for this long.
-_LEASE_SECONDS = "60"
+# A run that was killed before it began keeps its slot for this long. Were that no longer than the
+# database may take, a run that only begins slowly would lose its slot and be cancelled.
+_LEASE_SECONDS = "120"
 _BROKER = "deployments.broker"
 _LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 

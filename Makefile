@@ -1,7 +1,7 @@
 # The vocabulary of this project: the same commands for people and for CI.
 .DEFAULT_GOAL := help
 CHECKS := check-unit check-types check-format check-lint check-imports
-.PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-thorough test-e2e test-cluster lint format \
+.PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-thorough test-e2e test-cluster chaos lint format \
   docs bench lock dist release wheel clean \
   image test-image check-manifests check-openapi check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s smoke-kind \
   eks-up eks-down settings-table gates-page
@@ -136,6 +136,12 @@ check-imports:
 
 check-unit:
 	$(BIN)/pytest -q -n 0 -m unit tests/perennial
+
+# As root, with the images of `make image`.
+chaos: .venv/dev .venv/cluster/done ## parts of the local overlay break on a node: requests failed, seconds, alerts
+	@$(BIN)/python -m tools.cluster
+	@$(BIN)/python -m tools.cluster.machines
+	@$(BIN)/python -m tools.cluster.machines.chaos
 
 lint: .venv/dev check-manifests check-openapi ## format, lint, types, imports, manifests, the API's description, workflows
 	$(BIN)/ruff format --check .

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +11,17 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, State
 
 from tests.conftest import wait_until
 from tools.cluster.machines.cluster import Machines
 from tools.cluster.machines.local import SPACE, bring_up, do, take_down
-from tools.manifests.kubectl import kubectl
+from tools.cluster.machines.space import GATEWAY
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,19 @@ class Overlay:
         state: State[Any] = wait_until(ended, "the run has ended", seconds=seconds, every=0.5)
         return state
 
+    def ended_by_schedule(self) -> list[tuple[str, str]]:
+        """Return the flow and the last state of each run that a schedule has started."""
+        flows = {each.id: each.name for each in self.prefect.read_flows()}
+        ended = FlowRunFilterStateType(any_=list(TERMINAL_STATES))
+        runs = self.prefect.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=ended)), limit=200
+        )
+        return [
+            (flows[run.flow_id], str(run.state.name))
+            for run in runs
+            if run.auto_scheduled and run.state is not None
+        ]
+
     def jobs_of(self, run: UUID) -> list[dict[str, Any]]:
         """Return the Jobs of a run, of which there is one at most."""
         chosen = f"--selector=prefect.io/flow-run-id={run}"
@@ -63,29 +80,25 @@ def whole_system(live: Machines, folder: Path) -> Iterator[Overlay]:
     """Bring the overlay up, and remove it."""
     try:
         bring_up(live, folder)
-        with (
-            _forwarded(live, "service/prefect", 4200) as port,
-            SyncPrefectClient(api=f"http://127.0.0.1:{port}/api") as prefect,
-        ):
+        with SyncPrefectClient(api=_address_of_prefect(live)) as prefect:
             yield Overlay(live, prefect)
     finally:
         take_down(live)
 
 
-@contextmanager
-def _forwarded(live: Machines, target: str, port: int) -> Iterator[int]:
-    """Forward a port of this machine to one of a pod."""
-    process = subprocess.Popen(
-        [kubectl(), f"--kubeconfig={live.cluster.kubeconfig}", f"--namespace={SPACE}",
-         "port-forward", target, f":{port}"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"127\.0\.0\.1:(\d+)", line)
-        assert found is not None, line
-        yield int(found[1])
-    finally:
-        process.terminate()
-        process.wait(30)
+def _address_of_prefect(live: Machines) -> str:
+    """Let this machine reach Prefect; return where. A forwarded port is lost with a broken pipe."""
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "tests", "namespace": SPACE},
+        "spec": {
+            "podSelector": {"matchLabels": {"perennial.dev/role": "prefect"}},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [{"ipBlock": {"cidr": f"{GATEWAY}/32"}}]}],
+        },
+    }
+    live.cluster.apply("--filename=-", given=json.dumps(policy))
+    chosen = "--selector=perennial.dev/role=prefect"
+    (pod,) = live.cluster.get("pods", f"--namespace={SPACE}", chosen)
+    return f"http://{pod['status']['podIP']}:4200/api"

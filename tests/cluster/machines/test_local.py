@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,10 @@ from tools.manifests.render_job import OPERATION, prepare_job
 pytestmark = pytest.mark.timeout(1800)
 # Of which four fifths are waited: the container that looks has to do so before they are over.
 START_SECONDS = 100
+# A monitor that is due while another runs is dropped.
+_QUICKLY = """
+schedule: {monitor: "* * * * *", retrain: "*/2 * * * *"}
+"""
 
 
 def test_smoke_retrains_updates_under_load_and_rolls_back_without_a_failed_request(
@@ -116,3 +122,23 @@ def test_a_run_reaches_prefect_mongodb_mlflow_and_s3_and_nothing_else(overlay: O
         found = reached(overlay.live.cluster, job, addresses, first=s3)
 
     assert found == {*servers, s3}
+
+
+def test_more_scheduled_runs_than_an_hour_has_and_none_fails(overlay: Overlay) -> None:
+    """Four monitors in an hour, and a retraining in a night; here every minute has one."""
+    problems = json.loads(overlay.kubectl("get", "configmap", "problems", "--output=json"))
+    problems["data"]["sentiment.yaml"] += _QUICKLY
+    given = {key: problems[key] for key in ("apiVersion", "kind", "data")}
+    given["metadata"] = {"name": "problems", "namespace": SPACE}
+    done = overlay.live.cluster.kubectl("replace", "--filename=-", given=json.dumps(given))
+    assert done.returncode == 0, done.stderr
+    overlay.kubectl("rollout", "restart", "deployment/worker")
+    overlay.kubectl("rollout", "status", "deployment/worker", "--timeout=180s")
+
+    def completed() -> bool:
+        ended = overlay.ended_by_schedule()
+        assert {state for _, state in ended} <= {"Completed", "Cancelled"}, ended
+        counts = Counter(flow for flow, state in ended if state == "Completed")
+        return counts["monitor"] >= 6 and counts["retrain"] >= 4
+
+    wait_until(completed, "runs of an hour and more", seconds=1200, every=5)

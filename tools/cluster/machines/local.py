@@ -119,7 +119,7 @@ def do(cluster: Cluster, *arguments: str) -> str:
     OutsideError
         If it fails; it says how the pods are.
     """
-    done = cluster.kubectl(*arguments, f"--namespace={SPACE}")
+    done = cluster.kubectl(f"--namespace={SPACE}", *arguments)
     if done.returncode:
         pods = cluster.kubectl("describe", "pods", f"--namespace={SPACE}").stdout
         raise OutsideError(f"`kubectl {' '.join(arguments)}`: {done.stderr.strip()}\n{pods}")

@@ -49,6 +49,16 @@ class Machine:
         """
         self._ctr("images", "import", "--snapshotter=overlayfs", str(archive))
 
+    def kill(self, container: str) -> None:
+        """End the first process of a container, as the kernel does when memory is short.
+
+        Raises
+        ------
+        OutsideError
+            If it does not run.
+        """
+        self._ctr("tasks", "kill", "--signal=SIGKILL", container)
+
     def _ctr(self, *arguments: str) -> str:
         return self.space.run(
             str(find("ctr")), f"--address={_SOCKET}", "--namespace=k8s.io", *arguments

@@ -75,6 +75,11 @@ class Space:
         """
         return call(*self.inside, *command)
 
+    def why_not(self, *command: str) -> str:
+        """Run a command in it and return what it says if it fails, else nothing."""
+        done = subprocess.run([*self.inside, *command], capture_output=True, text=True, check=False)
+        return (done.stderr or done.stdout or "it fails").strip() if done.returncode else ""
+
 
 def call(*command: str) -> str:
     """Run a command on this machine and return what it printed.

@@ -162,6 +162,15 @@ def _made_once(file: Path, make: Callable[[Path], None]) -> Path:
     return file
 
 
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[str]:
+    """The address of a second MongoDB."""
+    from perennial.local import embedded
+
+    with embedded.server(Settings(data_dir=tmp_path / "own"), "mongodb") as port:
+        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
+
+
 @pytest.fixture(scope="session")
 def empty_prefect(request: pytest.FixtureRequest) -> Path:
     """Return a database of Prefect with nothing in it but its tables, to be copied.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from perennial.monitoring.domain_classifier import Separation
+from perennial.monitoring.holm import corrected
 
 Of = Literal["documents", "predictions"]
 Floats = NDArray[np.float64]
@@ -122,15 +123,11 @@ def conclude(
         accuracies = [test for test in tests if test.name == ACCURACY]
         others = [test for test in tests if test.name != ACCURACY]
         return (*conclude(others, significance), *conclude(accuracies, accuracy_significance))
-    order = sorted(range(len(tests)), key=lambda i: tests[i].p_value)
-    concluded = list(tests)
-    adjusted = 0.0
-    for rank, i in enumerate(order):
-        test = tests[i]
-        adjusted = min(1.0, max(adjusted, (len(tests) - rank) * test.p_value))
+    concluded = []
+    for test, adjusted in zip(tests, corrected([each.p_value for each in tests]), strict=True):
         drifted = adjusted <= significance and test.size >= test.limit
         near = adjusted <= significance and test.reach >= _NEAR
-        concluded[i] = replace(test, adjusted=adjusted, drifted=drifted, near=near)
+        concluded.append(replace(test, adjusted=adjusted, drifted=drifted, near=near))
     return tuple(concluded)
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from perennial.errors import OutsideError
+from perennial.monitoring.holm import corrected
 
 What = Literal["missing", "outside"]
 LABEL = "label"
@@ -179,14 +180,13 @@ def check(
     """
     known = {each.field: each for each in expectations if each.field in new.column_names}
     tried = [found for name, each in known.items() for found in _try(each, new[name])]
-    order = sorted(range(len(tried)), key=lambda place: tried[place].p_value)
-    adjusted, broken = 0.0, []
-    for rank, place in enumerate(order):
-        found = tried[place]
-        adjusted = min(1.0, max(adjusted, (len(tried) - rank) * found.p_value))
-        if adjusted <= significance and found.share - found.expected >= limit:
-            broken.append(replace(found, p_value=adjusted))
-    return tuple(broken)
+    tried.sort(key=lambda found: found.p_value)
+    p_values = corrected([found.p_value for found in tried])
+    return tuple(
+        replace(found, p_value=p_value)
+        for found, p_value in zip(tried, p_values, strict=True)
+        if p_value <= significance and found.share - found.expected >= limit
+    )
 
 
 def _try(known: Expectation, column: pa.ChunkedArray) -> Iterator[Surprise]:

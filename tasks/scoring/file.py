@@ -10,8 +10,9 @@ import hashlib
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -107,12 +108,9 @@ def score_file(
     else:
         parts = out.absolute().with_name(f".{out.name}.{fingerprint.decode()}.parts")
         parts.mkdir(parents=True, exist_ok=True)
-        with _engine_for(source) as engine, progressing(problem, len(source.rows)) as progress:
-            if engine is None:
-                made = _made_here(problem, classifier, source, parts, progress)
-            else:
-                lay_out(parts, problem, fetched, file, read)
-                made = _made_by(engine, fetched.file.sha256, source, parts, progress)
+        prepare = partial(lay_out, parts, problem, fetched, file, read)
+        with progressing(problem, len(source.rows)) as progress:
+            made = _make(problem, classifier, source, parts, progress, prepare)
             classified, skipped = _follow(made, progress)
         schema = _result_schema(source.rows.schema, classifier, fingerprint)
         _join(schema, classifier, parts, out)
@@ -180,6 +178,22 @@ def _not_ours(out: Path) -> OutsideError:
     return OutsideError(
         f"{out} exists and was not written by `{command('score')}`; name another --out."
     )
+
+
+def _make(
+    problem: Problem,
+    classifier: Classifier,
+    source: Source,
+    folder: Path,
+    progress: Progressing,
+    prepare: Callable[[], str],
+) -> Iterator[Classified]:
+    """Make the parts that are missing, here or by the engine, for which more must be prepared."""
+    with _engine_for(source) as engine:
+        if engine is None:
+            yield from _made_here(problem, classifier, source, folder, progress)
+        else:
+            yield from _made_by(engine, prepare(), source, folder, progress)
 
 
 @contextmanager

@@ -180,8 +180,8 @@ def part_file(folder: Path, number: int) -> Path:
 
 def lay_out(
     folder: Path, problem: Problem, fetched: Fetched, file: Path, read: tuple[str | None, ...]
-) -> None:
-    """Write what workers need to know to classify rows of a file.
+) -> str:
+    """Write what workers need to know to classify rows of a file; return the model's digest.
 
     Parameters
     ----------
@@ -201,6 +201,7 @@ def lay_out(
     (folder / _READ).write_text(json.dumps(facts), encoding="utf-8")
     (folder / _MODEL).write_bytes(fetched.file.content)
     (folder / _GOLDEN).write_text(fetched.file.golden.model_dump_json(), encoding="utf-8")
+    return fetched.file.sha256
 
 
 def classify_rows(rows: Rows) -> Classified:

@@ -17,20 +17,12 @@ from flows.quarantine import quarantine
 from flows.retrain import retrain
 from perennial.config.problem import Problem
 from perennial.errors import OutsideError
-from perennial.local import embedded
 from perennial.settings import Settings, get_settings
 from perennial.status.facts import read_facts
 from perennial.stores import mongodb
 from tests.conftest import forget_mlflow, free_port
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[str]:
-    """The address of a second MongoDB."""
-    with embedded.server(Settings(data_dir=tmp_path / "own"), "mongodb") as port:
-        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
 @pytest.fixture

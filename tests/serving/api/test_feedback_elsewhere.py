@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,6 @@ from tests.conftest import free_port, wait_until
 from tests.small_models import GOOD
 
 Serve = Callable[..., tuple[Service, TestClient]]
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[str]:
-    """The address of a second MongoDB."""
-    with embedded.server(Settings(data_dir=tmp_path / "own"), "mongodb") as port:
-        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
 def told(

@@ -48,7 +48,7 @@ from perennial.config.sections.source import Source
 from perennial.config.sections.split import RareLabels, Split, Validation
 from perennial.formats import PROBLEM_FILE
 from perennial.gates.catalogue import find_conflicts, keys_for_texts
-from perennial.metrics import METRICS, MetricName
+from perennial.metrics import METRICS, MetricName, Needed
 from perennial.schema import FieldName, Name, Schema, Share
 
 if TYPE_CHECKING:
@@ -204,28 +204,30 @@ class Problem(Schema):
 
     def _contradictions(self) -> Iterator[CrossReferenceError]:
         yield from wrong_examples(self.examples, self.inputs)
+        if not self.has(needed := METRICS[self.metric].needs):
+            name = self.metric
+            remedy = f"no {name} is possible without {needed}, so add it or name another metric"
+            yield CrossReferenceError(("metric",), f"is {name!r}", remedy)
         if self.decision is not None:
             for location, value, allowed in self.decision.invalid_values(self.possible_classes):
                 yield invalid_value(("decision", *location), value, allowed)
             number = len(self.possible_classes)
             allowed_metrics = self.decision.allowed_metrics
-            metrics = [name for name in allowed_metrics if METRICS[name].least_classes <= number]
+            metrics = [name for name in allowed_metrics if METRICS[name].tells_of(number)]
             if self.metric not in metrics:
                 allowed = f"{join_names(metrics)}, as decision serves no other metric"
                 yield invalid_value(("metric",), self.metric, allowed)
-        least = METRICS[self.metric].least_classes
-        number = len(self.possible_classes)
-        if number < least:
+        metric, number = METRICS[self.metric], len(self.possible_classes)
+        if not metric.tells_of(number):
             problem = f"is {self.metric!r}, which tells nothing of {number} labels"
-            remedy = f"it is for {least} or more, so name another metric, such as accuracy"
+            fewer = number < metric.least_classes
+            meant = f"{metric.least_classes} or more" if fewer else f"{metric.most_classes}"
+            remedy = f"it is for {meant}, so name another metric, such as accuracy"
             yield CrossReferenceError(("metric",), problem, remedy)
         if self.inputs is None and self.split.by == "document":
             allowed = "content, group or time for texts, of which equal ones are copies"
             yield invalid_value(("split", "by"), self.split.by, allowed)
-        if METRICS[self.metric].needs_costs and not self.has_costs:
-            remedy = "no cost is possible without decision.costs, so add it or name another metric"
-            yield CrossReferenceError(("metric",), f"is {self.metric!r}", remedy)
-        for location, shown, remedy in find_conflicts(self.gates, has_costs=self.has_costs):
+        for location, shown, remedy in find_conflicts(self.gates, has=self.has):
             yield CrossReferenceError(("gates", *location), shown, remedy)
 
     def for_retraining(self) -> Self:
@@ -316,10 +318,14 @@ class Problem(Schema):
         """What labels are tuned for: ``decision``, or what the metric needs; None for nothing."""
         return DecisionConfig.for_metric(self.metric) if self.decision is None else self.decision
 
+    def has(self, needed: Needed | None) -> bool:
+        """Whether the key is there that a metric needs, in the file or by the metric itself."""
+        return needed is None or (self.goal is not None and self.goal.has(needed))
+
     @property
-    def has_costs(self) -> bool:
-        """Whether the problem says what errors cost."""
-        return self.decision is not None and self.decision.costs is not None
+    def least_precision(self) -> float | None:
+        """The precision that the positive label has to keep, if the problem asks for one."""
+        return None if self.goal is None else self.goal.least_precision
 
     @property
     def costs(self) -> NDArray[np.float64] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Typ
 
 from pydantic import BaseModel, ConfigDict
 
-from perennial.metrics import MetricName
+from perennial.metrics import MetricName, Needed
 from perennial.schema import Schema
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ class Gate(ABC, Generic[K, M]):
     examples: ClassVar[tuple[tuple[str, str], ...]] = ()
     section: ClassVar[str] = ""
 
-    def conflicts(self, asked: K, *, has_costs: bool) -> Iterable[Conflict]:
+    def conflicts(self, asked: K, *, has: Callable[[Needed | None], bool]) -> Iterable[Conflict]:
         """Yield the values of the gate's keys that contradict the rest of the problem's file."""
         return ()
 

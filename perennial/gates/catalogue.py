@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pkgutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 import perennial.gates
 from perennial.gates.base import Comparison, Conflict, Evidence, Gate, GateResult, ModelOnHoldout
+from perennial.metrics import Needed
 from perennial.schema import Schema
 
 # Modules of the room that are no gate.
@@ -57,10 +58,10 @@ def optional_keys() -> frozenset[str]:
     return frozenset(key for gate in optional for key in gate.keys.model_fields)
 
 
-def find_conflicts(asked: Schema, *, has_costs: bool) -> Iterator[Conflict]:
+def find_conflicts(asked: Schema, *, has: Callable[[Needed | None], bool]) -> Iterator[Conflict]:
     """Yield the values under ``gates:`` that contradict the rest of a problem's file."""
     for gate in find_gates():
-        yield from gate.conflicts(asked, has_costs=has_costs)
+        yield from gate.conflicts(asked, has=has)
 
 
 def measure(asked: Schema, subject: ModelOnHoldout) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pydantic import Field
 
 from perennial.gates.base import Conflict, Evidence, Gate, GateResult
-from perennial.metrics import METRICS, MetricName, compute
+from perennial.metrics import METRICS, MetricName, Needed, compute
 from perennial.schema import Schema
 
 
@@ -33,13 +33,15 @@ class FloorsGate(Gate[FloorsKeys, None]):
         ),
     )
 
-    def conflicts(self, asked: FloorsKeys, *, has_costs: bool) -> Iterator[Conflict]:
-        """Yield the floor of a cost that no ``decision.costs`` defines."""
+    def conflicts(
+        self, asked: FloorsKeys, *, has: Callable[[Needed | None], bool]
+    ) -> Iterator[Conflict]:
+        """Yield the floors of metrics that need a key which the problem's file has not."""
         for metric, limit in asked.floors.items():
-            if METRICS[metric].needs_costs and not has_costs:
+            needed = METRICS[metric].needs
+            if not has(needed):
                 remedy = (
-                    f"no {metric} is possible without decision.costs, so add it or name another "
-                    "metric"
+                    f"no {metric} is possible without {needed}, so add it or name another metric"
                 )
                 yield ("floors", metric), f"is {limit!r}", remedy
 

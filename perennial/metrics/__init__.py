@@ -13,7 +13,7 @@ from perennial.metrics.evaluation.bootstrap import (
     intervals,
     metrics_of,
 )
-from perennial.metrics.evaluation.metric import Metric
+from perennial.metrics.evaluation.metric import Metric, Needed
 from perennial.metrics.evaluation.power import conclusion, provable
 from perennial.metrics.evaluation.predictions import Predictions, Ranking, join
 from perennial.metrics.evaluation.registry import METRICS, MetricName
@@ -23,6 +23,7 @@ __all__ = [
     "Interval",
     "Metric",
     "MetricName",
+    "Needed",
     "Predictions",
     "Ranking",
     "compute",

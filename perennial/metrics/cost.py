@@ -23,5 +23,5 @@ METRIC = Metric(
     of_resamples=_cost,
     position=80,
     more_is_better=False,
-    needs_costs=True,
+    needs="decision.costs",
 )

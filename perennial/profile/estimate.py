@@ -98,7 +98,7 @@ def estimate(problem: Problem, size: Size) -> Estimate:
     fits = 0 if len(problem.candidates) == 1 else fits
     once = {name: _fit(candidate, size) for name, candidate in problem.candidates.items()}
     candidates = {name: seconds * max(fits, 1) for name, seconds in once.items()}
-    again = 1 + (problem.decision.folds if problem.decision is not None else 0)
+    again = 1 + (problem.goal.folds if problem.goal is not None else 0)
     seconds = _BASE_SECONDS + sum(candidates.values()) + again * max(once.values())
     seconds += size.input_bytes * 2e-7
     return Estimate(seconds, _bytes(problem, size), candidates)

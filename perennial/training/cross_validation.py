@@ -359,6 +359,7 @@ class _Setting:
             self._predicted,
             self._probabilities,
             validation.problem.costs,
+            validation.problem.least_precision,
         )
         return at_best(validation.problem, everything.take(self._seen))
 

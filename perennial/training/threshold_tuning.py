@@ -170,7 +170,12 @@ def tune(
         if tried.calibration is not None:
             probabilities = tried.calibration.apply(scores)
     plain = Predictions(
-        problem.classes, truth, probabilities.argmax(axis=1), probabilities, problem.costs
+        problem.classes,
+        truth,
+        probabilities.argmax(axis=1),
+        probabilities,
+        problem.costs,
+        problem.least_precision,
     )
     is_calibrated = tried is not None and tried.calibration is not None
     divided = list(

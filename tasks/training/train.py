@@ -277,6 +277,7 @@ def predict(
         predicted=predicted,
         probabilities=probabilities,
         costs=problem.costs,
+        least_precision=problem.least_precision,
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from perennial.metrics import METRICS, MetricName
+from perennial.metrics import METRICS, MetricName, Needed
 from perennial.schema import Schema
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ MissCost = Annotated[
 InvalidValue = tuple[tuple[str, ...], object, str]
 
 _OF_TWO_CLASSES: tuple[ThresholdMetric, ...] = ("precision", "recall")
+# What `recall_at_precision` asks for, where the problem's file names no precision.
+_PRECISION = 0.9
 _COUNTERPART: dict[FloorMetric, ThresholdMetric] = {"precision": "recall", "recall": "precision"}
 
 
@@ -70,6 +72,8 @@ class DecisionConfig(Schema):
     @classmethod
     def for_metric(cls, metric: MetricName) -> DecisionConfig | None:
         """Return the decision of a problem that has none, by its metric; None to tune nothing."""
+        if METRICS[metric].needs == "decision.floor.precision":
+            return cls(floor={"precision": _PRECISION})
         if not METRICS[metric].is_tuned_for:
             return None
         return cls.model_validate({"maximise": metric})
@@ -93,11 +97,22 @@ class DecisionConfig(Schema):
         A threshold gives up accuracy, say, for what it serves: compared by accuracy, a challenger
         would lose to a Production model that serves nothing, however much better it is.
         """
-        known = [metric for metric in METRICS.values() if not metric.needs_costs]
+        known = [metric for metric in METRICS.values() if self.has(metric.needs)]
         anyway = [metric.name for metric in known if metric.needs_probabilities]
         if self.objective is None:
             return tuple(metric.name for metric in known)
         return (self.objective, *anyway)
+
+    @property
+    def least_precision(self) -> float | None:
+        """The floor of precision, if that is the floor."""
+        return None if self.floor is None else self.floor.get("precision")
+
+    def has(self, needed: Needed | None) -> bool:
+        """Whether a key is there that a metric needs; True for a metric that needs none."""
+        if needed == "decision.costs":
+            return self.costs is not None
+        return needed is None or self.least_precision is not None
 
     @property
     def is_tuned(self) -> bool:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from perennial.concurrency import ahead
 from perennial.metrics.evaluation.further import further_documents
+from perennial.metrics.evaluation.metric import Needed
 from perennial.metrics.evaluation.proportions import paired_interval, proportion_interval
 from perennial.metrics.evaluation.registry import METRICS, MetricName
 
@@ -57,7 +58,8 @@ def compute(metric: MetricName, predictions: Predictions) -> float:
     Raises
     ------
     ValueError
-        If the cost is asked for, and the predictions do not say what errors cost.
+        If the cost is asked for, and the predictions do not say what errors cost; or the recall at
+        a precision, and they do not say which one.
     """
     import numpy as np
 
@@ -66,11 +68,15 @@ def compute(metric: MetricName, predictions: Predictions) -> float:
 
 def metrics_of(predictions: Predictions) -> tuple[MetricName, ...]:
     """Return the metrics that tell something: the cost only where errors have one, say."""
+    there: dict[Needed | None, bool] = {
+        None: True,
+        "decision.costs": predictions.costs is not None,
+        "decision.floor.precision": predictions.least_precision is not None,
+    }
     return tuple(
         name
         for name, metric in METRICS.items()
-        if (predictions.costs is not None or not metric.needs_costs)
-        and len(predictions.classes) >= metric.least_classes
+        if there[metric.needs] and metric.tells_of(len(predictions.classes))
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from perennial.metrics.evaluation.counting import Counts
     from perennial.metrics.evaluation.predictions import Floats, Predictions
+
+# Keys of a problem's file without which a metric does not exist.
+Needed = Literal["decision.costs", "decision.floor.precision"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,15 +69,15 @@ class Metric:
         Its value for each row of a matrix of counts, shape (n_resamples, n_documents).
     needs_probabilities : bool
         Whether it depends on the probabilities, and not on the labels alone.
-    needs_costs : bool
-        Whether it exists only where the problem says what errors cost.
+    needs : {"decision.costs", "decision.floor.precision"} or None
+        The key of a problem's file without which it does not exist.
     of_positive_class : bool
         Whether it is about the positive class, if there are two.
     is_tuned_for : bool
         Whether a problem with this metric and without ``decision`` gives the labels that make it
         large, and not the most probable ones.
-    least_classes : int
-        The least number of classes of which it tells something.
+    least_classes, most_classes : int or None
+        The least and the largest number of classes of which it tells something.
     outcomes : callable or None
         What makes it a proportion of documents, or None where it is none; None for metrics that
         never are.
@@ -85,11 +88,17 @@ class Metric:
     more_is_better: bool
     of_resamples: Callable[[Predictions, Counts], Floats]
     needs_probabilities: bool = False
-    needs_costs: bool = False
+    needs: Needed | None = None
     of_positive_class: bool = False
     is_tuned_for: bool = False
     least_classes: int = 2
+    most_classes: int | None = None
     outcomes: Callable[[Predictions], Outcomes | None] | None = None
+
+    def tells_of(self, number: int) -> bool:
+        """Whether it tells something of so many classes."""
+        most = number if self.most_classes is None else self.most_classes
+        return self.least_classes <= number <= most
 
     @property
     def sign(self) -> float:

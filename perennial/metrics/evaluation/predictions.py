@@ -49,6 +49,8 @@ class Predictions:
         The model's probability of each class.
     costs : ndarray of float64, shape (n_classes, n_classes), or None
         What it costs to give a label (column) to a document of a class (row), if that is known.
+    least_precision : float or None
+        The precision that the positive label has to keep, if the problem asks for one.
     """
 
     classes: tuple[str, ...]
@@ -56,6 +58,7 @@ class Predictions:
     predicted: NDArray[np.int64]
     probabilities: Floats
     costs: Floats | None = None
+    least_precision: float | None = None
 
     def __len__(self) -> int:
         return len(self.truth)

@@ -110,6 +110,46 @@ def test_a_floor_that_cannot_be_reached_keeps_the_challenger_out(
     assert registry.production("reviews") is None
 
 
+def test_as_much_is_found_as_a_precision_allows_which_the_labels_keep(
+    filled: Any, write_problem: Callable[..., Problem], registry: Registry
+) -> None:
+    write_problem(
+        candidates=ONLY_BAYES,
+        metric="recall_at_precision",
+        decision={"floor": {"precision": 0.55}},
+        gates={"floors": {"recall_at_precision": 0.1}},
+    )
+
+    retraining = retrain("reviews")
+
+    evaluation, verdict = retraining.evaluation, retraining.verdict
+    assert evaluation is not None
+    assert verdict is not None
+    assert evaluation.tuned is not None
+    found = evaluation.metrics["recall_at_precision"]
+    assert found.low <= found.value <= found.high
+    assert verdict.outcome == "promoted", verdict.reason
+    (floor,) = [gate for gate in verdict.gates if gate.name == "recall at precision"]
+    assert floor.found == f"{found.value:.4f}"
+    production = registry.production("reviews")
+    assert production is not None
+    assert production.threshold == evaluation.tuned.threshold
+    assert production.metrics["recall_at_precision"] == pytest.approx(found.value, abs=1e-4)
+
+
+def test_a_recall_at_a_precision_that_nobody_names_is_that_at_nine_in_ten(
+    filled: Any, write_problem: Callable[..., Problem]
+) -> None:
+    write_problem(candidates=ONLY_BAYES, metric="recall_at_precision")
+
+    verdict = retrain("reviews").verdict
+
+    assert verdict is not None
+    assert verdict.outcome == "kept"
+    assert "threshold with enough precision" in verdict.reason
+    assert "required at least 0.9 with confidence" in verdict.reason
+
+
 def test_a_problem_without_a_decision_is_fitted_no_further(
     filled: Any, problem: Problem, registry: Registry
 ) -> None:
@@ -167,6 +207,32 @@ def test_a_problem_without_a_decision_is_fitted_no_further(
         (
             {"metric": "cost"},
             r"line \d+: metric is 'cost'; no cost is possible without decision.costs, so add",
+        ),
+        (
+            {"metric": "recall_at_precision", "decision": {}},
+            (
+                r"line \d+: metric is 'recall_at_precision'; no recall_at_precision is possible "
+                r"without decision.floor.precision, so add it or name another metric"
+            ),
+        ),
+        (
+            {"metric": "recall_at_precision", "decision": {"floor": {"recall": 0.5}}},
+            r"line \d+: metric is 'recall_at_precision'; no .* without decision.floor.precision",
+        ),
+        (
+            {
+                "candidates": ONLY_BAYES,
+                "labels": {"negative": 0, "neutral": 2, "positive": 1},
+                "metric": "recall_at_precision",
+            },
+            (
+                r"line \d+: metric is 'recall_at_precision', which tells nothing of 3 labels; it "
+                r"is for 2, so name another metric, such as accuracy"
+            ),
+        ),
+        (
+            {"gates": {"floors": {"recall_at_precision": 0.2}}},
+            r"line \d+: gates.floors.recall_at_precision is 0.2; no .* decision.floor.precision",
         ),
         (
             {"gates": {"floors": {"cost": 0.2}}},

@@ -38,7 +38,7 @@ class CapitalsGate(Gate[CapitalsKeys, int]):
     position = 35
     keys = CapitalsKeys
 
-    def conflicts(self, asked, *, has_costs):
+    def conflicts(self, asked, *, has):
         if asked.capitals == 13:
             yield ("capitals",), "is 13", "write another number"
 

@@ -26,7 +26,7 @@ from tests.perennial.examples import predictions, right_at, some_examples
 
 # What every problem has.
 OF_EVERY_PROBLEM = tuple(
-    name for name, metric in METRICS.items() if not metric.needs_costs and metric.least_classes == 2
+    name for name, metric in METRICS.items() if not metric.needs and metric.least_classes == 2
 )
 LOSSES = {name for name, metric in METRICS.items() if not metric.more_is_better}
 every_metric = pytest.mark.parametrize("metric", OF_EVERY_PROBLEM)
@@ -61,6 +61,47 @@ def test_the_accuracy_of_the_first_three_is_the_one_of_scikit_learn(p: Predictio
     )
 
     assert compute("top_k_accuracy", p) == pytest.approx(expected)
+
+
+@some_examples
+@given(p=predictions(max_classes=2), least=st.sampled_from([0.3, 0.5, 2 / 3, 0.9, 1.0]))
+def test_the_recall_at_a_precision_is_the_largest_of_the_thresholds_that_keep_it(
+    p: Predictions, least: float
+) -> None:
+    precisions, recalls, _ = sklearn_metrics.precision_recall_curve(
+        p.truth, p.probabilities[:, 1], drop_intermediate=False
+    )
+    # Its last point stands for no document at all.
+    kept = recalls[:-1][precisions[:-1] >= least - 1e-9]
+
+    found = compute("recall_at_precision", replace(p, least_precision=least))
+
+    assert found == pytest.approx(kept.max(initial=0.0))
+    assert compute("recall_at_precision", replace(p, least_precision=0.0)) == 1.0
+
+
+@some_examples
+@given(data=st.data())
+def test_the_recall_at_a_precision_of_weighted_documents_is_that_of_so_many_copies(
+    data: st.DataObject,
+) -> None:
+    p = replace(data.draw(predictions(max_classes=2)), least_precision=0.6)
+    weights = data.draw(st.lists(st.integers(0, 3), min_size=len(p), max_size=len(p)).filter(any))
+    counts = np.array([weights])
+
+    at_once = METRICS["recall_at_precision"].of_resamples(p, counts.astype(np.float64))
+
+    by_hand = compute("recall_at_precision", drawn(p, np.repeat(np.arange(len(p)), weights)))
+    assert at_once[0] == pytest.approx(by_hand)
+
+
+def test_there_is_no_recall_at_a_precision_that_nobody_asked_for() -> None:
+    p = right_at(0.7, documents=30, seed=1)
+
+    assert "recall_at_precision" not in metrics_of(p)
+    assert "recall_at_precision" in metrics_of(replace(p, least_precision=0.9))
+    with pytest.raises(ValueError, match=r"without decision\.floor\.precision"):
+        compute("recall_at_precision", p)
 
 
 def test_three_labels_have_no_accuracy_of_the_first_three() -> None:

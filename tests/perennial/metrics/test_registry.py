@@ -15,7 +15,7 @@ from perennial.metrics import METRICS, Metric, MetricName
 FOLDER = Path(perennial.metrics.__file__).parent
 NAMES = [
     *("accuracy", "balanced_accuracy", "top_k_accuracy", "precision", "recall", "f1"),
-    *("roc_auc", "average_precision", "log_loss", "brier", "cost"),
+    *("roc_auc", "average_precision", "recall_at_precision", "log_loss", "brier", "cost"),
 ]
 
 
@@ -37,14 +37,23 @@ def test_every_file_is_a_metric_of_its_name_and_comes_in_its_position() -> None:
 def test_a_metric_knows_its_direction_and_what_it_needs() -> None:
     assert _names(more_is_better=False) == {"log_loss", "brier", "cost"}
     assert _names(needs_probabilities=True) == {
-        *("roc_auc", "average_precision", "top_k_accuracy", "log_loss", "brier")
+        *("roc_auc", "average_precision", "recall_at_precision"),
+        *("top_k_accuracy", "log_loss", "brier"),
     }
-    assert _names(needs_costs=True) == {"cost"}
-    assert _names(of_positive_class=True) == {"precision", "recall", "f1", "average_precision"}
+    assert {name: each.needs for name, each in METRICS.items() if each.needs} == {
+        "recall_at_precision": "decision.floor.precision",
+        "cost": "decision.costs",
+    }
+    assert _names(of_positive_class=True) == {
+        *("precision", "recall", "f1", "average_precision", "recall_at_precision")
+    }
     assert _names(is_tuned_for=True) == {"f1", "balanced_accuracy"}
     assert {
         name: each.least_classes for name, each in METRICS.items() if each.least_classes > 2
     } == {"top_k_accuracy": 4}
+    assert {name: each.most_classes for name, each in METRICS.items() if each.most_classes} == {
+        "recall_at_precision": 2
+    }
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)

@@ -119,13 +119,13 @@ def _told(values: Sequence[Any], labels: Sequence[str | None]) -> float:
 def find_group(columns: Mapping[str, Described], label: str) -> Described | None:
     """Return the column whose value several rows have in common, as those of one customer."""
     for each in columns.values():
-        if each.name == label or not names_a_group(each.name):
-            continue
         if each.role in (Role.TEXT, Role.DATE, Role.LIST, Role.EMPTY, Role.CONSTANT):
             continue
-        counts = each.column.counts
+        counts = each.column.counts or {}
+        if each.name == label or not names_a_group(each.name, counts):
+            continue
         rows = each.column.rows - each.column.missing
-        if counts and len(counts) >= _LEAST_GROUPS and rows >= _ROWS_PER_GROUP * len(counts):
+        if len(counts) >= _LEAST_GROUPS and rows >= _ROWS_PER_GROUP * len(counts):
             return each
     return None
 

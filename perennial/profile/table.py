@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.fields.base import NO_VALUE, is_missing
-from perennial.profile.names import names_a_group
+from perennial.profile.names import may_name_a_group
 
 Values = Mapping[str, Any]
 
@@ -153,7 +153,7 @@ class _Counter:
     """Counts of one column."""
 
     def __init__(self, name: str, absent: int = 0) -> None:
-        self._most = GROUPS_COUNTED if names_a_group(name) else COUNTED
+        self._most = GROUPS_COUNTED if may_name_a_group(name) else COUNTED
         self.rows = self.empty = self.missing = absent
         self.characters = 0
         self.counts: Counter[Any] | None = Counter()

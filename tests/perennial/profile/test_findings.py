@@ -242,6 +242,20 @@ def test_the_rows_of_a_customer_are_a_group() -> None:
     assert list(made.problem.inputs or {}) == ["x"]
 
 
+def test_a_customer_that_is_a_number_is_a_group_and_one_of_a_few_kinds_is_a_field() -> None:
+    kinds = [f"customer of kind {'abcdefghijklmnopqrstuvwxyz'[n]}" for n in range(26)]
+    for name, values, by in (
+        ("customer", choices(range(7_000, 7_100), 400), "group"),
+        ("customer", choices([f"K-{n:04d}" for n in range(100)], 400), "group"),
+        ("customer", choices(kinds, 400), "content"),
+        ("customers", choices(range(7_000, 7_100), 400), "content"),
+    ):
+        made = draft({"x": numbers(400), name: values, "label": labels(400)})
+
+        assert made.problem.split.by == by
+        assert list(made.problem.inputs or {}) == (["x"] if by == "group" else ["x", name])
+
+
 def test_a_customer_with_one_row_each_is_an_id() -> None:
     columns = {"x": numbers(400), "customer_id": range(400), "label": labels(400)}
 

@@ -56,7 +56,7 @@ def cost(features: Mapping[str, str]) -> dict[str, float]:
     features : mapping of str to str
         What the candidate counts.
     """
-    rows = texts.snippets().rows
+    rows = texts.snippets().rows.sample(frac=1, random_state=0)
     begin = _resident()
     model = _fitted(features, rows.iloc[:_LEARNED])
     asked = rows["text"].tolist()[_LEARNED : _LEARNED + _ASKED]

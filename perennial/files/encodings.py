@@ -21,6 +21,8 @@ _ENOUGH = 100_000
 # Of a file of UTF-8 so many letters may be broken; else it is of another encoding.
 _BROKEN_SHARE = 0.1
 _ZEROS = 0.2
+# Of a text so many bytes may be zeros that some program has left in it.
+_STRAY_ZEROS = 0.01
 # By how much the usual encoding may look worse than the best one.
 _AS_CLEAN, _AS_LIKELY = 0.02, 0.8
 
@@ -34,8 +36,11 @@ def find_encoding(file: BinaryIO) -> str | None:
         From its beginning.
     """
     start = file.read(_LOOKED_AT)
-    if b"\0" in start:
-        return _with_zeros(start)
+    has_zeros = b"\0" in start
+    if has_zeros and (found := _with_zeros(start)) is not None:
+        return found
+    if start.count(0) > _STRAY_ZEROS * len(start):
+        return None
     decoder = codecs.getincrementaldecoder(_UTF_8)("surrogateescape")
     broken = letters = 0
     doubtful = bytearray()
@@ -43,14 +48,16 @@ def find_encoding(file: BinaryIO) -> str | None:
     while chunk:
         text = decoder.decode(chunk)
         if not text.isascii():
-            found = len(BROKEN.findall(text))
-            broken += found
+            wrong = len(BROKEN.findall(text))
+            broken += wrong
             letters += sum(not letter.isascii() for letter in text)
-            if found and len(doubtful) < _ENOUGH:
+            if wrong and len(doubtful) < _ENOUGH:
                 doubtful += _without_ascii_lines(chunk)
         chunk = file.read(_CHUNK)
     if broken <= _BROKEN_SHARE * letters:
         return _UTF_8
+    if has_zeros:
+        return None
     return _likeliest(bytes(doubtful[:_ENOUGH]))
 
 

@@ -145,6 +145,11 @@ def examine(
     """
     if not table.rows:
         raise OutsideError("There are no rows, and a problem needs some to be declared.")
+    if (around := _around_the_rows(table)) is not None:
+        raise OutsideError(
+            f"There is one object, whose {around!r} is a list of others; if these are the rows, "
+            "write that list alone, [{...}, {...}], into the file."
+        )
     columns = describe_columns(table)
     for name in (label, text):
         if name is not None and name not in columns:
@@ -155,8 +160,23 @@ def examine(
         label, why = guess.column, guess.why
         if guess.others and choose is not None:
             label, why = choose(guess), "as it was chosen"
+        elif label in (columns[label].column.counts or {}):
+            raise OutsideError(
+                f"The first row seems to be no header, as {label!r} is the name of a column and "
+                "one of its values; write a row of names above it, such as text and "
+                f"label, or name the label by --label {label}."
+            )
     require_label(columns[label], table.rows)
     return _Examination(table, columns, columns[label], why, text).findings()
+
+
+def _around_the_rows(table: TableProfile) -> str | None:
+    """Return the field of a single row that most likely has the rows themselves, if one has."""
+    if table.rows != 1:
+        return None
+    values = ((name, column.sample[0]) for name, column in table.columns.items() if column.sample)
+    lists = ((name, value) for name, value in values if isinstance(value, list) and value)
+    return next((name for name, value in lists if all(isinstance(x, dict) for x in value)), None)
 
 
 class _Examination:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.documents.forecast import Forecast
+from perennial.errors import OutsideError
 from perennial.reasons import Reason
 from tests.perennial.examples import some_examples
 from tests.perennial.files.written import judged, labelled, loaded, problem_of, write, write_xlsx
@@ -172,6 +174,26 @@ def test_an_encoding_is_found(encoding: str, text: str, ending: str, tmp_path: P
     (document,) = loaded(TEXTS, file)
 
     assert document["text"] == text
+
+
+def test_a_zero_that_a_program_has_left_makes_no_text_a_binary_file(tmp_path: Path) -> None:
+    file = tmp_path / "texts.csv"
+    others = "".join(f"schöne Straße {n},0\n" for n in range(20))
+    file.write_bytes(b"text,label\nbro\0ken,1\n" + others.encode())
+
+    first, *rest = loaded(TEXTS, file)
+
+    assert first["text"] == "bro\0ken"
+    assert len(rest) == 20
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_binary_file_is_no_text(seed: int, tmp_path: Path) -> None:
+    file = tmp_path / "texts.csv"
+    file.write_bytes(random.Random(seed).randbytes(6_000))
+
+    with pytest.raises(OutsideError, match=r"encoding of the file .* cannot be told"):
+        loaded(TEXTS, file)
 
 
 def test_a_spreadsheet_is_read_with_the_types_of_its_cells(tmp_path: Path) -> None:

@@ -256,6 +256,22 @@ def test_a_customer_that_is_a_number_is_a_group_and_one_of_a_few_kinds_is_a_fiel
         assert list(made.problem.inputs or {}) == (["x"] if by == "group" else ["x", name])
 
 
+def test_a_row_above_which_no_header_stands_is_named() -> None:
+    rows = {"the printer is broken": texts(300), "loss": choices(["loss", "gain"], 300)}
+
+    with pytest.raises(OutsideError, match=r"no header, as 'loss' is the name of a column and one"):
+        find(rows)
+
+    assert find(rows, label="loss").label.name == "loss"
+
+
+def test_an_object_around_the_rows_is_named() -> None:
+    rows = [{"body": "the shop is down", "label": "shop"}] * 20
+
+    with pytest.raises(OutsideError, match=r"one object, whose 'tickets' is a list of others; if"):
+        find({"version": [2], "tickets": [rows]})
+
+
 def test_a_customer_with_one_row_each_is_an_id() -> None:
     columns = {"x": numbers(400), "customer_id": range(400), "label": labels(400)}
 

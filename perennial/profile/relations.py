@@ -121,7 +121,7 @@ def find_group(columns: Mapping[str, Described], label: str) -> Described | None
     for each in columns.values():
         if each.role in (Role.TEXT, Role.DATE, Role.LIST, Role.EMPTY, Role.CONSTANT):
             continue
-        counts = each.column.counts or {}
+        counts = each.column.counts or Counter[Any]()
         if each.name == label or not names_a_group(each.name, counts):
             continue
         rows = each.column.rows - each.column.missing

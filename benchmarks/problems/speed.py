@@ -56,8 +56,8 @@ def cost(features: Mapping[str, str]) -> dict[str, float]:
     features : mapping of str to str
         What the candidate counts.
     """
-    rows = texts.snippets().rows.sample(frac=1, random_state=0)
     begin = _resident()
+    rows = texts.snippets().rows.sample(frac=1, random_state=0)
     model = _fitted(features, rows.iloc[:_LEARNED])
     asked = rows["text"].tolist()[_LEARNED : _LEARNED + _ASKED]
     predictor = build_predictor(model, asked[:_BATCH])

@@ -6,10 +6,13 @@ from math import exp, log1p
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.multiclass import OneVsRestClassifier
 
 from perennial.estimators import spec_of
 from perennial.estimators.base import LinearForm, Link
+
+Floats = NDArray[np.float64]
 
 
 @runtime_checkable
@@ -33,6 +36,25 @@ def linear_form(classifier: object) -> LinearForm | None:
     if form is None or not (np.isfinite(form.weights).all() and np.isfinite(form.intercepts).all()):
         return None
     return form
+
+
+def scores_from(outputs: Floats, link: Link) -> Floats:
+    """Return the scores of each class, of which ``softmax`` makes the probabilities.
+
+    Parameters
+    ----------
+    outputs : ndarray of float64, shape (n_rows, n_outputs)
+        Of a linear form.
+    link : {"logistic", "softmax", "one_vs_rest"}
+        Its link.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows, n_classes)
+    """
+    if link == "logistic":
+        return np.hstack([np.zeros_like(outputs), outputs])
+    return outputs if link == "softmax" else -np.logaddexp(0.0, -outputs)
 
 
 def probabilities_of(outputs: list[float], link: Link) -> tuple[float, ...]:

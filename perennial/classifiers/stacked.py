@@ -104,9 +104,20 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         columns = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
         counts, vectors = self._divided(columns)
-        lexical = _scores(self.lexical_, counts)
-        vectors = _outputs(vectors, self.coef_, self.intercept_)
-        found: Floats = softmax(self.weights_[0] * lexical + self.weights_[1] * vectors, axis=1)
+        return self.combined(_scores(self.lexical_, counts), vectors)
+
+    def combined(self, scores: Floats, vectors: Floats) -> Floats:
+        """Return the probability of each class, shape (n_samples, n_classes).
+
+        Parameters
+        ----------
+        scores : ndarray of float64, shape (n_samples, n_classes)
+            Logarithms of the probabilities by counts.
+        vectors : ndarray of float64, shape (n_samples, width)
+            The vectors.
+        """
+        by_vectors = _outputs(vectors, self.coef_, self.intercept_)
+        found: Floats = softmax(self.weights_[0] * scores + self.weights_[1] * by_vectors, axis=1)
         return found
 
     def predict(self, X: Any) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from perennial.classifiers.linear_form import linear_form
+from perennial.classifiers.linear_form import linear_form, scores_from
 from perennial.estimators.base import LinearForm
 from perennial.thresholds.calibration import Calibration
 from perennial.thresholds.threshold import decide
@@ -188,6 +188,4 @@ def scores_of(classifier: BaseEstimator, X: object) -> Floats:
         return logs
     checked = validate_data(classifier, X, accept_sparse="csr", reset=False)
     outputs: Floats = np.asarray(checked @ form.weights.T + form.intercepts, np.float64)
-    if form.link == "logistic":
-        return np.hstack([np.zeros_like(outputs), outputs])
-    return outputs if form.link == "softmax" else -np.logaddexp(0.0, -outputs)
+    return scores_from(outputs, form.link)

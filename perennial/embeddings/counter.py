@@ -69,7 +69,7 @@ class EmbeddedCounter(TokenCounter):
             If the weights are not installed, or are others than this was fitted with.
         """
         check_is_fitted(self, "digest_")
-        return _joined(self.counter.transform(X), self._encoder(), X)
+        return _joined(self.counter.transform(X), self.encoder(), X)
 
     def recognised(self, tokens: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return how much of each token is counted, and how much there is of it."""
@@ -78,11 +78,18 @@ class EmbeddedCounter(TokenCounter):
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Return the names of what is counted, then those of the places of a vector."""
-        width = self._encoder().width
+        width = self.encoder().width
         places = np.array([f"embedding {place}" for place in range(width)], dtype=object)
         return np.concatenate([self.counter.get_feature_names_out(), places])
 
-    def _encoder(self) -> Encoder:
+    def encoder(self) -> Encoder:
+        """Return what makes the vectors.
+
+        Raises
+        ------
+        OutsideError
+            If the weights are not installed, or are others than this was fitted with.
+        """
         encoder = encoder_of(self.embedding)
         if encoder.digest != self.digest_:
             raise OutsideError(

@@ -175,19 +175,27 @@ class PipelinePredictor(DecidingPredictor):
         self, text: Any, label: str, limit: int | None = 20
     ) -> Steps[Explanation]:
         """Return what changes without each word; see `perennial.inference.occlusion`."""
-        position = require_class(label, self.classes)
-        found, score = yield from occlude_words(text, position, self.probabilities)
-        return Explanation.of(found, score - sum(each.contribution for each in found), limit)
+        return (yield from occluded(self, text, label, limit))
+
+
+def occluded(predictor: Predictor, text: str, label: str, limit: int | None) -> Steps[Explanation]:
+    """Return what changes in a predictor's answer without each word, step by step."""
+    position = require_class(label, predictor.classes)
+    found, score = yield from occlude_words(text, position, predictor.probabilities)
+    return Explanation.of(found, score - sum(each.contribution for each in found), limit)
 
 
 def recognised(model: Pipeline, texts: Sequence[str]) -> list[float]:
-    """Return for which share of each text's tokens a model has a feature; 0 without tokens."""
+    """Return for which share of each text's tokens a model has a feature; 0 without tokens.
+
+    Of groups of characters one that is known is enough, as for a compiled model.
+    """
     if not len(texts):
         return []
     tokens = model[0].transform(texts)
     known, _ = model[1].recognised(tokens.vocabulary)
     documents = np.repeat(np.arange(len(tokens)), tokens.lengths)
-    counts = np.bincount(documents, weights=known[tokens.ids], minlength=len(tokens))
+    counts = np.bincount(documents, weights=known[tokens.ids] > 0, minlength=len(tokens))
     found: list[float] = (counts / np.maximum(tokens.lengths, 1)).tolist()
     return found
 

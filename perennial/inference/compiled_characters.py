@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import probabilities_of
 from perennial.concurrency import Steps
-from perennial.estimators.base import next_class
+from perennial.estimators.base import Link, next_class
 from perennial.inference.base import (
     Assessment,
     DecidingPredictor,
@@ -36,11 +36,22 @@ _NONE = np.empty(0, np.int64)
 
 
 class _Found(NamedTuple):
-    """What a raw word has of a model: ids of its tokens, columns of its n-grams, and if any is."""
+    """What a raw word has of a model.
+
+    Attributes
+    ----------
+    ids : tuple of int
+        Of its tokens, where words are counted.
+    ngrams : ndarray of int64
+        Columns of its n-grams.
+    tokens, known : int
+        How many tokens it has, and how many of them the model has a feature of.
+    """
 
     ids: tuple[int, ...]
     ngrams: NDArray[np.int64]
-    knows: bool
+    tokens: int
+    known: int
 
 
 class _CharacterMemo(Memo[_Found]):
@@ -74,9 +85,12 @@ class CharacterVocabulary:
     def found(self, tokens: Sequence[str]) -> _Found:
         """Return what tokens have of the features."""
         ids = () if self.words is None else self.words.ids(tokens)
-        ngrams = chain.from_iterable(ngrams_of(token, *self._lengths) for token in tokens)
-        columns = np.array([self.column(each) for each in ngrams], np.int64)
-        return _Found(ids, columns, bool((columns != self.nothing).any()))
+        columns = [
+            [self.column(each) for each in ngrams_of(token, *self._lengths)] for token in tokens
+        ]
+        known = sum(any(each != self.nothing for each in row) for row in columns)
+        ngrams = np.array(list(chain.from_iterable(columns)), np.int64)
+        return _Found(ids, ngrams, len(columns), known)
 
     def occurrences(self, found: Sequence[_Found]) -> NDArray[np.int64]:
         """Return the column of each occurrence of a feature in a text, n-grams first."""
@@ -144,10 +158,20 @@ class CompiledCharacterPredictor(DecidingPredictor):
     def assess(self, inputs: Sequence[str]) -> Assessment:
         """Return probabilities, and which share of each text's words has a known n-gram."""
         require_several(inputs)
-        answers = [self._assess(text) for text in inputs]
-        rows = np.array([row for row, _ in answers], np.float64)
-        known = [known for _, known in answers]
-        return Assessment(rows.reshape(len(answers), len(self.classes)), warnings_of(known), known)
+        outputs, known = self.outputs(inputs)
+        rows = [probabilities_of(each, self.link) for each in outputs]
+        found = np.array(rows, np.float64).reshape(len(rows), len(self.classes))
+        return Assessment(found, warnings_of(known), known)
+
+    @property
+    def link(self) -> Link:
+        """How outputs become probabilities."""
+        return self._weights.link
+
+    def outputs(self, inputs: Sequence[str]) -> tuple[list[list[float]], list[float]]:
+        """Return the outputs of the linear form, and which share of each text's words is known."""
+        answers = [self._answer(text) for text in inputs]
+        return [outputs for outputs, _ in answers], [known for _, known in answers]
 
     def explanation_in_steps(
         self, text: str, label: str, limit: int | None = 20
@@ -168,19 +192,19 @@ class CompiledCharacterPredictor(DecidingPredictor):
     def _rival(self, text: str, position: int) -> int:
         if self._weights.link == "logistic":
             return 1 - position
-        row, _ = self._assess(text)
-        return next_class(np.array(row), position)
+        outputs, _ = self._answer(text)
+        return next_class(np.array(outputs), position)
 
     def forget(self) -> None:
         """Forget the words seen so far, to give back memory; answers stay the same."""
         self._memo.forget()
 
-    def _assess(self, text: str) -> tuple[tuple[float, ...], float]:
+    def _answer(self, text: str) -> tuple[list[float], float]:
         words = self._normalizer.raw_words(text)
         found = list(map(self._memo.__getitem__, words))
         occurrences = self._vocabulary.occurrences(found)
-        row = probabilities_of(self._weights.summed(occurrences), self._weights.link)
-        return row, sum(each.knows for each in found) / max(len(found), 1)
+        known = sum(each.known for each in found) / max(sum(each.tokens for each in found), 1)
+        return self._weights.summed(occurrences), known
 
     def _occurrences(self, tokens: Sequence[Located]) -> Iterator[Occurrence | None]:
         if self._vocabulary.words is not None:

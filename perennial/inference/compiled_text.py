@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.linear_form import probabilities_of
 from perennial.concurrency import Steps
+from perennial.estimators.base import Link
 from perennial.inference.base import (
     Assessment,
     DecidingPredictor,
@@ -83,15 +84,26 @@ class CompiledTextPredictor(DecidingPredictor):
     def assess(self, inputs: Sequence[str]) -> Assessment:
         """Return probabilities, and which share of each text's words the model knows."""
         require_several(inputs)
-        link, nothing = self._weights.link, self._vocabulary.nothing
-        rows: list[tuple[float, ...]] = []
+        outputs, known = self.outputs(inputs)
+        rows = [probabilities_of(each, self.link) for each in outputs]
+        found = np.array(rows, np.float64).reshape(len(rows), len(self.classes))
+        return Assessment(found, warnings_of(known), known)
+
+    @property
+    def link(self) -> Link:
+        """How outputs become probabilities."""
+        return self._weights.link
+
+    def outputs(self, inputs: Sequence[str]) -> tuple[list[list[float]], list[float]]:
+        """Return the outputs of the linear form, and which share of each text's words is known."""
+        nothing = self._vocabulary.nothing
+        outputs: list[list[float]] = []
         known: list[float] = []
         for start in range(0, len(inputs), _BLOCK):
             documents = [self._ids(text) for text in inputs[start : start + _BLOCK]]
-            rows += [probabilities_of(each, link) for each in self._weights.outputs(documents)]
+            outputs += self._weights.outputs(documents)
             known += [1 - ids.count(nothing) / len(ids) if ids else 0.0 for ids in documents]
-        found = np.array(rows, np.float64).reshape(len(rows), len(self.classes))
-        return Assessment(found, warnings_of(known), known)
+        return outputs, known
 
     def explanation_in_steps(
         self, text: str, label: str, limit: int | None = 20

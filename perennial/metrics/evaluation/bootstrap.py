@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 from perennial.concurrency import ahead
 from perennial.metrics.evaluation.further import further_documents
-from perennial.metrics.evaluation.metric import Needed
 from perennial.metrics.evaluation.large import are_many, ends_of_many
+from perennial.metrics.evaluation.metric import Needed
 from perennial.metrics.evaluation.proportions import paired_interval, proportion_interval
 from perennial.metrics.evaluation.registry import METRICS, MetricName
 

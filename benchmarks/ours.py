@@ -17,10 +17,16 @@ from perennial.settings import Settings
 
 @dataclass(frozen=True)
 class Retrained:
-    """What one process of a retraining took, and the seconds that it reports for each step."""
+    """What one process of a retraining took, and the seconds that it reports for each step.
+
+    Those of processors, which worked for it meanwhile, are `processor`. `features_mb` is the
+    size of the features, as it says.
+    """
 
     usage: Usage
     steps: Mapping[str, float]
+    processor: Mapping[str, float]
+    features_mb: float
 
 
 class Project:
@@ -82,7 +88,9 @@ class Project:
     def retrain(self, problem: str) -> Retrained:
         """Retrain a problem."""
         usage = self._run("retrain", problem)
-        return Retrained(usage, _durations(self._log("retrain").read_text(encoding="utf-8")))
+        output = self._log("retrain").read_text(encoding="utf-8")
+        (features,) = re.findall(r"features of the training documents take (\d+\.\d) MB", output)
+        return Retrained(usage, *_durations(output), float(features))
 
     def wait_for_servers(self) -> None:
         """Wait until the embedded servers have ended; they would slow what follows."""
@@ -101,8 +109,10 @@ class Project:
         return self.data / f"{flow}.log"
 
 
-def _durations(output: str) -> dict[str, float]:
-    """Return the seconds of each step from the last table that a retraining prints."""
+def _durations(output: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the seconds of each step, and of processors, from the table of a retraining."""
     _, _, table = output.rpartition("Durations")
-    rows = re.findall(r"^\W*(\w+)\W+(\d+\.\d+)\W*$", table, re.MULTILINE)
-    return {step: float(seconds) for step, seconds in rows if step != "all"}
+    rows = re.findall(r"^\W*(\w+)\W+(\d+\.\d+)\W+(\d+\.\d+)\W*$", table, re.MULTILINE)
+    of_steps = [row for row in rows if row[0] != "all"]
+    steps, processor = ({row[0]: float(row[place]) for row in of_steps} for place in (1, 2))
+    return steps, processor

@@ -91,7 +91,9 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
             write_baseline(path, winner.name, _chosen(spec, winner).candidates[winner.name])
         registry.log_snapshot(run_id, snapshot)
         registry.log(run_id, metrics=steps.metrics, tags=RunTags(winner=winner.name).as_tags())
-        experimented = ExperimentResult(results, winner, evaluation, steps.seconds, written=write)
+        experimented = ExperimentResult(
+            results, winner, evaluation, steps.seconds, steps.processor_seconds, written=write
+        )
         compare(spec, run_id, experimented)
     record("experiment", spec, _gauges(spec, experimented))
     return experimented

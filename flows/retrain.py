@@ -81,7 +81,7 @@ def retrain(
             get_run_logger().warning("%s The challenger takes its place by the floors.", lost)
         is_known = registry.has_finished(spec.name, _identity(spec, ingested))
         if is_known and lost is None and not force:
-            retraining = Retraining(ingested, steps.seconds)
+            retraining = Retraining(ingested, steps.seconds, steps.processor_seconds)
         else:
             is_thorough = deployment.id is not None if thorough is None else thorough
             with vectors_kept(spec):
@@ -141,6 +141,7 @@ def _learn(
     return Retraining(
         ingested,
         steps.seconds,
+        steps.processor_seconds,
         candidates,
         evaluation,
         verdict,

@@ -26,6 +26,13 @@ The engine with one and with two workers: the settings of four candidates are tr
 that are counted already, and a Parquet file of as many texts is classified by the flow `score`.
 Each number of workers has a cluster of its own, which has classified a small file before.
 
+python -m benchmarks.scaling --part peers --texts short --packages FOLDER
+
+Our core (normalise, count, fit, answer) beside scikit-learn and Vowpal Wabbit, which is no
+requirement of ours: `pip install --target FOLDER vowpalwabbit` brings it, and without it that
+line is skipped. Each peer chooses among five penalties on 25,000 texts, then learns from four
+fifths of them all and answers the rest.
+
 *Process* is the wall time of the process, *steps* the sum of what the flow reports for its steps,
 *memory* the largest resident memory of the process, without the embedded servers.
 """
@@ -33,13 +40,16 @@ Each number of workers has a cluster of its own, which has classified a small fi
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.common import parser, write_json
 from benchmarks.scaling.corpora import CORPORA
 from benchmarks.scaling.engine import ENGINE_SIZE, measure_engine, show_engine
 from benchmarks.scaling.increment import INCREMENTED, count_here, measure_increment, show_increment
 from benchmarks.scaling.monitor import MONITORED, measure_monitor, read_sample_here, show_monitor
+from benchmarks.scaling.peers import PEERS_SIZE, measure_peers, run_here, show_peers
 from benchmarks.scaling.retraining import SIZES, measure, plot, show
 
 
@@ -48,7 +58,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument(
         "--part",
-        choices=("retrain", "increment", "monitor", "engine"),
+        choices=tuple(_SHOWN),
         default="retrain",
         help="default: %(default)s",
     )
@@ -56,6 +66,10 @@ def main() -> None:
         "--texts", choices=tuple(CORPORA), default="long", help="default: %(default)s"
     )
     arguments.add_argument("--read-sample", nargs=2, help=argparse.SUPPRESS)
+    arguments.add_argument("--peer", nargs=3, help=argparse.SUPPRESS)
+    arguments.add_argument(
+        "--packages", type=Path, metavar="FOLDER", help="where peers are that are no requirement"
+    )
     arguments.add_argument("--count", type=int, help=argparse.SUPPRESS)
     arguments.add_argument("--plot", type=Path, metavar="FILE", help="draw a picture, as PNG")
     arguments.add_argument(
@@ -63,35 +77,44 @@ def main() -> None:
         type=int,
         nargs="+",
         help=f"default: {SIZES}, {INCREMENTED} of increment, {MONITORED} of monitor, "
-        f"{ENGINE_SIZE} of engine",
+        f"{ENGINE_SIZE} of engine, {PEERS_SIZE} of peers",
     )
     options = arguments.parse_args()
     if options.read_sample is not None:
         read_sample_here(int(options.read_sample[0]), options.read_sample[1])
-        return
-    if options.count is not None:
+    elif options.count is not None:
         count_here(options.count)
-        return
+    elif options.peer is not None:
+        run_here(*options.peer)
+    else:
+        figures = _measured(options)
+        write_json(options.json, figures)
+        if options.plot is not None:
+            plot(figures, options.plot)
+        _SHOWN[options.part](figures)
+
+
+def _measured(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what is written as JSON."""
+    texts, sizes, rounds = options.texts, options.sizes, options.rounds
     if options.part == "increment":
-        figures = measure_increment(options.texts, options.sizes or INCREMENTED)
-        write_json(options.json, figures)
-        show_increment(figures)
-        return
+        return measure_increment(texts, sizes or INCREMENTED)
     if options.part == "monitor":
-        figures = measure_monitor(options.sizes or MONITORED, options.rounds)
-        write_json(options.json, figures)
-        show_monitor(figures)
-        return
+        return measure_monitor(sizes or MONITORED, rounds)
     if options.part == "engine":
-        figures = measure_engine((options.sizes or [ENGINE_SIZE])[0], options.rounds)
-        write_json(options.json, figures)
-        show_engine(figures)
-        return
-    figures = measure(options.texts, options.sizes or SIZES, options.rounds)
-    write_json(options.json, figures)
-    if options.plot is not None:
-        plot(figures, options.plot)
-    show(figures)
+        return measure_engine((sizes or [ENGINE_SIZE])[0], rounds)
+    if options.part == "peers":
+        return measure_peers(texts, (sizes or [PEERS_SIZE])[0], rounds, options.packages)
+    return measure(texts, sizes or SIZES, rounds)
+
+
+_SHOWN: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
+    "retrain": show,
+    "increment": show_increment,
+    "monitor": show_monitor,
+    "engine": show_engine,
+    "peers": show_peers,
+}
 
 
 if __name__ == "__main__":

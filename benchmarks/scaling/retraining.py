@@ -11,6 +11,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +26,8 @@ PROBLEM = "sentiment"
 SIZES = (5_000, 10_000, 25_000, 50_000, 100_000)
 # Four times the documents may take this many times as long.
 CLAIMED_TIME_RATIO = 4.4
+# From the fewest to the most documents the memory beside the features may grow as many times.
+CLAIMED_MEMORY_RATIO = 1.5
 FROM, TO = 25_000, 100_000
 WARM_UP = 2_000
 MEGABYTE = 1_000_000
@@ -113,7 +116,13 @@ def measure(texts: str, sizes: Sequence[int], rounds: int) -> dict[str, Any]:
             {"documents": int(name), "text_mb": some.text_mb, **_figures(measured[name])}
             for name, some in sized.items()
         ]
-    return {"rounds": rounds, "texts": texts, "sizes": figures, **ratios(figures)}
+    return {
+        "rounds": rounds,
+        "texts": texts,
+        "sizes": figures,
+        "exponents": exponents(figures),
+        **ratios(figures),
+    }
 
 
 def _figures(rounds: Sequence[Retrained]) -> dict[str, Any]:
@@ -123,7 +132,19 @@ def _figures(rounds: Sequence[Retrained]) -> dict[str, Any]:
         "cpu": median(r.usage.cpu for r in rounds),
         "seconds_steps": median(sum(r.steps.values()) for r in rounds),
         "peak_mb": median(r.usage.peak_mb for r in rounds),
+        "features_mb": median(r.features_mb for r in rounds),
         "steps": medians([r.steps for r in rounds]),
+    }
+
+
+def exponents(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return with which power of the documents time and memory grow, fitted to all sizes."""
+    if len(figures) < 2:
+        return {}
+    documents = np.log([some["documents"] for some in figures])
+    return {
+        key: float(np.polyfit(documents, np.log([some[key] for some in figures]), 1)[0])
+        for key in ("seconds", "cpu", "peak_mb", "features_mb")
     }
 
 
@@ -149,7 +170,15 @@ def show(figures: Mapping[str, Any]) -> None:
     table = Table(
         title=f"Retraining {PROBLEM}, median of {figures['rounds']} rounds", title_justify="left"
     )
-    for name in ("documents", "text, MB", "process, s", "CPU, s", "steps, s", "memory, MB"):
+    for name in (
+        "documents",
+        "text, MB",
+        "process, s",
+        "CPU, s",
+        "steps, s",
+        "memory, MB",
+        "features, MB",
+    ):
         table.add_column(name, justify="right")
     for some in figures["sizes"]:
         table.add_row(
@@ -159,12 +188,30 @@ def show(figures: Mapping[str, Any]) -> None:
             f"{some['cpu']:.1f}",
             f"{some['seconds_steps']:.1f}",
             f"{some['peak_mb']:.0f}",
+            f"{some['features_mb']:.1f}",
         )
-    Console().print(table, *_claims(figures))
+    console = Console()
+    console.print(table)
+    for line in _claims(figures):
+        console.print(line)
 
 
 def _claims(figures: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is claimed of 25,000 and 100,000 documents, and whether it holds."""
+    """Say how everything grows, what is claimed of that, and whether it holds."""
+    sizes, found = figures["sizes"], figures["exponents"]
+    if found:
+        yield (
+            f"They grow with the documents to the power of: process {found['seconds']:.2f}, CPU "
+            f"{found['cpu']:.2f}, memory {found['peak_mb']:.2f}, features "
+            f"{found['features_mb']:.2f}"
+        )
+        few, many = (each["peak_mb"] - each["features_mb"] for each in (sizes[0], sizes[-1]))
+        ratio = many / few
+        yield (
+            f"From {sizes[0]['documents']:,} to {sizes[-1]['documents']:,} documents the memory "
+            f"without the features grows {ratio:.2f} times, from {few:.0f} to {many:.0f} MB "
+            f"(claimed: at most {CLAIMED_MEMORY_RATIO}): {holds(ratio <= CLAIMED_MEMORY_RATIO)}"
+        )
     if "time_ratio_25k_100k" not in figures:
         return
     time, steps, memory, data = (

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from perennial.hashing import HASH_BYTES
+from perennial.hashing import HASH_BYTES, halves
 from perennial.inputs.identity import identity_forms, without_repetition
 from perennial.text.arrow import as_texts
 
@@ -56,6 +57,48 @@ _STEPS = 2 * (_BINS * 37 % (SKETCH_BYTES // 2)) + 1
 _SOURCES = (_BINS + np.arange(1, SKETCH_BYTES) * _STEPS) % SKETCH_BYTES
 
 
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The groups of documents, each content once, in the order in which they came.
+
+    Attributes
+    ----------
+    content : ndarray of uint64, shape (n, 2)
+        Their identities.
+    order : ndarray of int64, shape (n,)
+        When each came.
+    checksums : ndarray of uint64, shape (n,)
+        Of their sketches; 0 where there is none.
+    earliest : ndarray of int32, shape (n,)
+        The place here of the earliest of each one's group.
+    """
+
+    content: NDArray[np.uint64]
+    order: NDArray[np.int64]
+    checksums: NDArray[np.uint64]
+    earliest: NDArray[np.int32]
+
+    @classmethod
+    def none(cls) -> Groups:
+        """Return the groups of no documents."""
+        nothing = np.empty(0, np.int64)
+        words = np.empty((0, 2), np.uint64)
+        return cls(words, nothing, words[:, 0], nothing.astype(np.int32))
+
+    def __len__(self) -> int:
+        return len(self.earliest)
+
+    def begin_like(self, other: Groups) -> int:
+        """Return how many documents both begin with."""
+        count = min(len(self), len(other))
+        pairs = ((self.content, other.content), (self.order, other.order))
+        differs = self.checksums[:count] != other.checksums[:count]
+        for one, another in pairs:
+            others = one[:count] != another[:count]
+            differs |= others.any(axis=1) if others.ndim > 1 else others
+        return int(np.argmax(differs)) if differs.any() else count
+
+
 def sketches(texts: object) -> pa.FixedSizeBinaryArray:
     """Return the sketch of each text, shape (n,); null for texts that are too short.
 
@@ -77,7 +120,14 @@ def sketches(texts: object) -> pa.FixedSizeBinaryArray:
 
 
 def representatives(sketches: pa.Array, content: pa.Array, order: ArrayLike) -> NDArray[np.intp]:
-    """Return the earliest document of each document's group of near-copies.
+    """Return the earliest document of each document's group of near-copies; see `grouped`."""
+    return grouped(sketches, content, order)[0]
+
+
+def grouped(
+    sketches: pa.Array, content: pa.Array, order: ArrayLike, known: Groups | None = None
+) -> tuple[NDArray[np.intp], Groups]:
+    """Return the earliest document of each document's group of near-copies, and all groups.
 
     A document belongs to the group of the earliest document before it that it is a near-copy of,
     so its representative stays the same whatever comes later. Documents with equal content always
@@ -93,16 +143,21 @@ def representatives(sketches: pa.Array, content: pa.Array, order: ArrayLike) -> 
     order : array_like, shape (n,)
         When each document came: numbers or times. Of documents of one time the one with the lesser
         identity comes first.
+    known : Groups, optional
+        Groups that were found before. Nothing depends on what comes later: of these documents the
+        first ones that are the same have the same groups, and only the others are compared.
 
     Returns
     -------
     ndarray of intp, shape (n,)
         Positions of documents; a document without an earlier near-copy has its own, or that of its
         earliest copy.
+    Groups
+        Of these documents.
     """
     content, sketches = _one_chunk(content), _one_chunk(sketches)
-    halves = _rows(content, HASH_BYTES).view(">u8").astype(np.uint64)
-    ranked = np.lexsort((halves[:, 1], halves[:, 0], np.asarray(order)))
+    words, times = halves(content), np.asarray(order, np.int64)
+    ranked = np.lexsort((words[:, 1], words[:, 0], times))
     distinct = content.take(pa.array(ranked)).dictionary_encode().indices.to_numpy()
     _, first = np.unique(distinct, return_index=True)
     earliest = ranked[first]
@@ -110,14 +165,27 @@ def representatives(sketches: pa.Array, content: pa.Array, order: ArrayLike) -> 
     has_sketch = sketches.is_valid().to_numpy(zero_copy_only=False)[earliest]
     compared = np.flatnonzero(has_sketch)
     values = _rows(sketches, SKETCH_BYTES)[earliest[compared]]
-    groups = np.arange(len(earliest))
-    groups[compared] = compared[_groups(values)]
-    found = np.empty(len(ranked), np.intp)
-    found[ranked] = earliest[groups[distinct]]
-    return found
+    groups = np.arange(len(earliest), dtype=np.int32)
+    checksums = np.zeros(len(earliest), np.uint64)
+    checksums[compared] = _checksums(values)
+    found = Groups(words[earliest], times[earliest], checksums, groups)
+    same = 0 if known is None else found.begin_like(known)
+    if known is not None:
+        groups[:same] = known.earliest[:same]
+    n_known = int(np.searchsorted(compared, same))
+    before = np.searchsorted(compared, groups[compared[:n_known]])
+    groups[compared] = compared[_groups(values, before)]
+    representative = np.empty(len(ranked), np.intp)
+    representative[ranked] = earliest[groups[distinct]]
+    return representative, found
 
 
 def with_representatives(documents: pa.Table) -> pa.Table:
+    """Return documents with their representatives; see `with_groups`."""
+    return with_groups(documents, Groups.none())[0]
+
+
+def with_groups(documents: pa.Table, known: Groups) -> tuple[pa.Table, Groups]:
     """Return documents with the content of their representatives in place of their sketches.
 
     Parameters
@@ -125,15 +193,26 @@ def with_representatives(documents: pa.Table) -> pa.Table:
     documents : Table
         With ``created_at``, ``content`` and ``sketch``. Without any sketch there is no column of
         representatives either: every document stands for itself.
+    known : Groups
+        See `grouped`.
+
+    Returns
+    -------
+    Table
+        The documents.
+    Groups
+        Their groups; none where nothing has a sketch.
     """
     sketched = documents["sketch"]
     rest = documents.drop_columns(["sketch"])
     if sketched.null_count == len(documents):
-        return rest
+        return rest, Groups.none()
     content = documents["content"].cast(pa.binary(HASH_BYTES)).combine_chunks()
     order = documents["created_at"].cast(pa.int64()).to_numpy()
-    found = representatives(sketched.cast(pa.binary(SKETCH_BYTES)).combine_chunks(), content, order)
-    return rest.append_column("representative", content.take(pa.array(found)).cast(pa.binary()))
+    sketched = sketched.cast(pa.binary(SKETCH_BYTES)).combine_chunks()
+    found, groups = grouped(sketched, content, order, known)
+    column = content.take(pa.array(found)).cast(pa.binary())
+    return rest.append_column("representative", column), groups
 
 
 def similarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -193,14 +272,29 @@ def _without_addresses(form: str) -> str:
     return form
 
 
-def _groups(values: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Return the position of the earliest of the group of each sketch; they come in their order."""
+def _groups(values: NDArray[np.uint8], known: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the position of the earliest of the group of each sketch; they come in their order.
+
+    Those of the first ones are known.
+    """
     parents = np.arange(len(values))
-    dense = _densified(values)
+    parents[: len(known)] = known
+    if len(known) == len(values):
+        return parents
+    dense, new = _densified(values), len(known)
+    is_key = np.zeros(1 << 8 * _BAND, np.bool_) if new else None
     for start in range(0, SKETCH_BYTES - _BAND + 1, _BAND):
-        for rows, earlier in _candidates(_band(dense, start)):
+        keys = _band(dense, start)
+        places = np.arange(len(keys))
+        if is_key is not None:
+            # Of the known ones only those matter that share a key with a new one.
+            is_key[keys[new:]] = True
+            places = np.flatnonzero(is_key[keys])
+            is_key[keys[new:]] = False
+        for later, sooner in _candidates(keys[places]):
+            rows, earlier = places[later], places[sooner]
             # What is no improvement need not be compared.
-            wanted = np.flatnonzero(earlier < parents[rows])
+            wanted = np.flatnonzero((earlier < parents[rows]) & (rows >= new))
             for some in np.array_split(wanted, len(wanted) // _PAIRS + 1):
                 one, other = rows[some], earlier[some]
                 alike = similarity(values[one], values[other]) >= SIMILARITY
@@ -210,6 +304,16 @@ def _groups(values: NDArray[np.uint8]) -> NDArray[np.intp]:
         if np.array_equal(grandparents, parents):
             return parents
         parents = grandparents
+
+
+def _checksums(values: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return a number for each sketch, which another one hardly has."""
+    words = np.ascontiguousarray(values).view("<u8").astype(np.uint64, copy=False)
+    found = np.full(len(words), _MULTIPLIER)
+    for column in words.T:
+        found = (found ^ column) * _MULTIPLIER
+        found ^= found >> np.uint64(32)
+    return found
 
 
 def _band(dense: NDArray[np.uint8], start: int) -> NDArray[np.uint32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perennial.metrics.evaluation.counting import mean, one_hot
+from perennial.metrics.evaluation.counting import mean, one_hot, slopes_of_mean
 from perennial.metrics.evaluation.metric import Metric
 
 if TYPE_CHECKING:
@@ -13,8 +13,16 @@ if TYPE_CHECKING:
 
 
 def _brier(p: Predictions, counts: Counts) -> Floats:
-    squares = ((p.probabilities - one_hot(p.truth, p)) ** 2).sum(axis=1)
-    return mean(squares / 2 if len(p.classes) == 2 else squares, counts)
+    return mean(_distances(p), counts)
+
+
+def _slopes(p: Predictions, sizes: Floats) -> Floats:
+    return slopes_of_mean(_distances(p), sizes)
+
+
+def _distances(p: Predictions) -> Floats:
+    squares: Floats = ((p.probabilities - one_hot(p.truth, p)) ** 2).sum(axis=1)
+    return squares / 2 if len(p.classes) == 2 else squares
 
 
 METRIC = Metric(
@@ -23,4 +31,5 @@ METRIC = Metric(
     position=70,
     more_is_better=False,
     needs_probabilities=True,
+    slopes=_slopes,
 )

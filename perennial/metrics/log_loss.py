@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perennial.metrics.evaluation.counting import mean
+from perennial.metrics.evaluation.counting import mean, slopes_of_mean
 from perennial.metrics.evaluation.metric import Metric
 
 if TYPE_CHECKING:
@@ -13,12 +13,21 @@ if TYPE_CHECKING:
 
 
 def _log_loss(p: Predictions, counts: Counts) -> Floats:
+    return mean(_losses(p), counts)
+
+
+def _slopes(p: Predictions, sizes: Floats) -> Floats:
+    return slopes_of_mean(_losses(p), sizes)
+
+
+def _losses(p: Predictions) -> Floats:
     import numpy as np
 
     eps = np.finfo(np.float64).eps
     clipped = np.clip(p.probabilities, eps, 1 - eps)
     clipped /= clipped.sum(axis=1, keepdims=True)
-    return mean(-np.log(clipped[np.arange(len(p)), p.truth]), counts)
+    losses: Floats = -np.log(clipped[np.arange(len(p)), p.truth])
+    return losses
 
 
 METRIC = Metric(
@@ -27,4 +36,5 @@ METRIC = Metric(
     position=60,
     more_is_better=False,
     needs_probabilities=True,
+    slopes=_slopes,
 )

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.metrics.evaluation.metric import Metric
-from perennial.metrics.evaluation.rankings import by_score, mean_of_known
+from perennial.metrics.evaluation.rankings import (
+    by_score,
+    mean_of_known,
+    of_documents,
+    weights_by_score,
+)
 
 if TYPE_CHECKING:
     from perennial.metrics.evaluation.counting import Counts
@@ -31,10 +36,32 @@ def _area(ranking: Ranking, counts: Counts) -> Floats:
     return areas
 
 
+def _slopes(p: Predictions, sizes: Floats) -> Floats:
+    import numpy as np
+
+    by_class = [_slopes_of_area(ranking, sizes) for ranking in p.rankings]
+    slopes: Floats = np.mean(by_class, axis=0)
+    return slopes
+
+
+def _slopes_of_area(ranking: Ranking, sizes: Floats) -> Floats:
+    """Return how much the area changes with the weight of each document."""
+    import numpy as np
+
+    above, below = weights_by_score(ranking, sizes)
+    n_above, n_below = above.sum(), below.sum()
+    lower = (np.cumsum(below) - below / 2) / n_below
+    higher = 1 - (np.cumsum(above) - above / 2) / n_above
+    area = above @ lower / n_above
+    of_positive, of_negative = (lower - area) / n_above, (higher - area) / n_below
+    return of_documents(ranking, of_positive, of_negative)
+
+
 METRIC = Metric(
     name="roc_auc",
     of_resamples=_roc_auc,
     position=50,
     more_is_better=True,
     needs_probabilities=True,
+    slopes=_slopes,
 )

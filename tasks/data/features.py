@@ -42,6 +42,14 @@ class SharedCounts:
     counter: Counter
     matrix: sparse.csr_array | NDArray[np.float64]
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the features; of counts with their places."""
+        if isinstance(self.matrix, np.ndarray):
+            return int(self.matrix.nbytes)
+        parts = (self.matrix.data, self.matrix.indices, self.matrix.indptr)
+        return sum(int(part.nbytes) for part in parts)
+
 
 @dataclass(eq=False)
 class Documents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,6 @@ from perennial.splits.split import (
     SplitRule,
     microseconds,
     split_documents,
-    without_near_copies,
 )
 from perennial.splits.summary import SplitSummary
 from perennial.stores.snapshots.kept_counts import KeptCounts
@@ -40,6 +39,8 @@ from perennial.training.validation import Bonds, Fold, validation_folds
 from tasks.data.features import AnyCandidate, Shared, SharedCounts, count_shared
 from tasks.data.labels import Divided, require_both_sides, require_common_labels
 from tasks.orchestration.retries import COMPUTING_SECONDS
+
+_MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +145,12 @@ class Dataset(Holdout):
             raise found
         return found
 
+    @property
+    def features_mb(self) -> float:
+        """The size of the features of all candidates, which share those that are the same."""
+        found = (each for each in self.counts.values() if isinstance(each, SharedCounts))
+        return sum(each.nbytes for each in found) / _MEGABYTE
+
     def size_of(self, candidate: AnyCandidate) -> int:
         """Return how many numbers the features of one candidate are."""
         found = self.counts[candidate.shared]
@@ -163,41 +170,49 @@ def prepare(problem: Problem, snapshot: Snapshot) -> Dataset:
     kept = KeptCounts(SnapshotStore(problem.name, settings), settings)
     split = _split(problem, snapshot)
     holdout = _holdout(snapshot, split)
-    # The memory in which documents were compared is needed for their features.
-    pa.default_memory_pool().release_unused()
     problem, training = split.problem, split.training
     inputs = training[inputs_of(problem).column.name].combine_chunks()
     labels = _strings(training[LABEL])
+    ids, content = training["id"].combine_chunks(), training[CONTENT].combine_chunks()
     has_digests = "digest" in training.column_names
     digests = training["digest"].combine_chunks() if has_digests else None
+    folds = _folds(problem, split, labels)
+    # The tables are as large as the texts, and the rest is worked on beside them otherwise.
+    empty = training.schema.empty_table()
+    split = replace(split, training=empty, holdout=empty)
+    del training
+    pa.default_memory_pool().release_unused()
     analyzer = choose_analyzer(inputs) if problem.asks_for_analyzer else None
     if analyzer is not None:
         problem = problem.with_analyzer(analyzer.analyzer)
     dataset = Dataset(
         **{**vars(holdout), "problem": problem},
-        ids=training["id"].combine_chunks(),
+        ids=ids,
         inputs=inputs,
         labels=labels,
-        content=training[CONTENT].combine_chunks(),
+        content=content,
         bonds=split.bonds,
         judged=split.judged,
-        folds=_folds(problem, split, labels),
+        folds=folds,
         counts=count_shared(problem, inputs, digests, kept),
         feedback_documents=split.feedback_documents,
         split=split.summary,
         feedback_left_out=split.feedback_left_out,
         analyzer=analyzer,
     )
+    # A fit needs memory in other pieces than what was freed.
+    pa.default_memory_pool().release_unused()
     logger = get_run_logger()
     logger.info(
         "Prepared snapshot %s, %s: %s, %s in the holdout; %s from feedback, %s.",
         snapshot.version,
         split.summary.title,
-        counted(len(training), "training document"),
-        f"{len(split.holdout):,}",
+        counted(len(labels), "training document"),
+        f"{len(holdout.holdout_labels):,}",
         f"{split.feedback_documents:,}",
         problem.feedback.meaning,
     )
+    logger.info("The features of the training documents take %.1f MB.", dataset.features_mb)
     for note in split.summary.notes:
         logger.info(note)
     if analyzer is not None:
@@ -270,8 +285,8 @@ class _Split:
 
 
 def _split(problem: Problem, snapshot: Snapshot) -> _Split:
-    documents = SnapshotStore(problem.name, get_settings()).read(snapshot)
-    documents = without_near_copies(documents, problem)
+    store = SnapshotStore(problem.name, get_settings())
+    documents = store.read(snapshot, near_copies=problem.split.near_copies == "together")
     feedback = from_feedback(documents)
     may_judge = ~feedback | problem.feedback.is_judged_on
     relabelled = relabel(documents, problem.rare_labels, tuple(problem.labels), may_judge)

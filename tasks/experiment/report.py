@@ -41,8 +41,8 @@ class ExperimentResult:
         The best one.
     evaluation : Evaluation
         The winner on the holdout.
-    seconds : mapping of str to float
-        Duration of each step.
+    seconds, processor_seconds : mapping of str to float
+        How long each step took, and for how long processors worked meanwhile.
     written : bool
         Whether the winner is the problem's baseline now.
     """
@@ -51,6 +51,7 @@ class ExperimentResult:
     winner: ExploreResult
     evaluation: Evaluation
     seconds: Mapping[str, float]
+    processor_seconds: Mapping[str, float]
     written: bool
 
 
@@ -63,7 +64,7 @@ def compare(problem: Problem, run_id: str, experimented: ExperimentResult) -> No
         comparison,
         settings_table(experimented.results),
         holdout_table(experimented.evaluation),
-        durations_table(experimented.seconds),
+        durations_table(experimented.seconds, experimented.processor_seconds),
     ]
     text = f"# {heading}\n\n" + "\n".join(table.markdown() for table in tables)
     figures = comparison_plots(

@@ -91,7 +91,9 @@ def _draw(
 ) -> pa.Table:
     """Return the sample from the snapshot itself: from all of it, but not from all its inputs."""
     is_light = not snapshot.is_of_earlier_layout
-    rows = store.read_keys(snapshot) if is_light else store.read(snapshot)
+    together = problem.split.near_copies == "together"
+    read = store.read_keys if is_light else store.read
+    rows = read(snapshot, near_copies=together)
     unseen = held_out_by(problem, production, snapshot, rows)
     if not problem.feedback.is_judged_on:
         # A version of the time before that rule had feedback in its holdout.

@@ -30,7 +30,6 @@ from perennial.splits.split import (
     microseconds,
     side_keys,
     split_documents,
-    without_near_copies,
 )
 from perennial.stores.snapshots.store import Snapshot, SnapshotStore
 
@@ -182,7 +181,8 @@ class _Learned:
         return self._read_keys(self._snapshot)
 
     def _read_keys(self, snapshot: Snapshot) -> pa.Table:
-        return without_near_copies(self._store.read_keys(snapshot), self._problem)
+        together = self._problem.split.near_copies == "together"
+        return self._store.read_keys(snapshot, near_copies=together)
 
     def _find(self, then: pa.Table | None) -> pa.Table:
         """Return what it has learned from; `then` are the documents of its snapshot."""

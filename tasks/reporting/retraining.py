@@ -65,8 +65,8 @@ class Retraining:
         The outcome; None when there was nothing to do.
     run_id : str or None
         The run in MLflow.
-    seconds : mapping of str to float
-        Duration of each step.
+    seconds, processor_seconds : mapping of str to float
+        How long each step took, and for how long processors worked meanwhile.
     feedback_documents : int or None
         How many documents of the snapshot are feedback; None when there was nothing to do.
     split : SplitSummary or None
@@ -83,6 +83,7 @@ class Retraining:
 
     ingested: IngestResult
     seconds: Mapping[str, float]
+    processor_seconds: Mapping[str, float]
     candidates: Sequence[CandidateResult] = ()
     evaluation: Evaluation | None = None
     verdict: Verdict | None = None
@@ -234,4 +235,4 @@ def _tables(problem: Problem, retraining: Retraining) -> list[TextTable]:
         tables.append(gates_table(retraining.verdict))
         figures = figures_table(retraining.verdict)
         tables += [figures] if figures is not None else []
-    return [*tables, durations_table(retraining.seconds)]
+    return [*tables, durations_table(retraining.seconds, retraining.processor_seconds)]

@@ -139,7 +139,11 @@ def decision_table(evaluation: Evaluation) -> TextTable | None:
     return TextTable(f"Decision: {summary(evaluation.tuned)}", head, rows)
 
 
-def durations_table(seconds: Mapping[str, float]) -> TextTable:
-    """Return a table: how long each step took."""
-    rows = [(name, f"{value:.2f}") for name, value in seconds.items()]
-    return TextTable("Durations", ("step", "s"), [*rows, ("all", f"{sum(seconds.values()):.2f}")])
+def durations_table(
+    seconds: Mapping[str, float], processor_seconds: Mapping[str, float]
+) -> TextTable:
+    """Return a table: how long each step took, and for how long processors worked meanwhile."""
+    both = [(name, value, processor_seconds[name]) for name, value in seconds.items()]
+    both.append(("all", sum(seconds.values()), sum(processor_seconds.values())))
+    rows = [(name, *(f"{each:.2f}" for each in numbers)) for name, *numbers in both]
+    return TextTable("Durations", ("step", "s", "CPU, s"), rows)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from textwrap import shorten
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -42,6 +43,8 @@ from tasks.training.growth import DOCUMENTS, ITERATIONS
 # A tag of MLflow and a cell of a table must hold it.
 _LONGEST_REASON = 400
 _MEGABYTE = 1_000_000
+# Texts that are prepared at a time, so that their features need not be in memory at once.
+_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> Can
         _say_how(problem, name, dataset)
         with _timed() as timer:
             fitted = _fit(problem, name, dataset)
+        # What a fit has freed is in pieces that nothing else needs.
+        pa.default_memory_pool().release_unused()
         metrics: dict[MetricName, float] = {}
         if fitted.seen is not None:
             best = at_best(problem, fitted.seen)
@@ -259,6 +264,25 @@ def predict(
 
     The model may know other labels than the problem: see `in_terms_of`.
     """
+    given = [inputs]
+    if isinstance(inputs, pa.Array) and not pa.types.is_struct(inputs.type) and len(inputs):
+        given = [inputs.slice(start, _AT_ONCE) for start in range(0, len(inputs), _AT_ONCE)]
+    answers = [_answers(problem, model, some) for some in given]
+    predicted, probabilities = (np.concatenate(each) for each in zip(*answers, strict=True))
+    return Predictions(
+        classes=problem.classes,
+        truth=positions(problem.classes, labels),
+        predicted=predicted,
+        probabilities=probabilities,
+        costs=problem.costs,
+        least_precision=problem.least_precision,
+    )
+
+
+def _answers(
+    problem: Problem, model: Pipeline, inputs: object
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the labels that a model gives to inputs, and the probability of each class."""
     # Preparing raw inputs is most of the work: it is done once for both answers.
     prepared = model[:-1].transform(inputs) if len(model) > 1 else inputs
     if isinstance(prepared, np.ndarray):
@@ -268,16 +292,8 @@ def predict(
         if (spec is None or spec.missing == "refused") and np.isnan(prepared).any():
             # A version of the time when records had every value is judged on others, too.
             prepared = np.nan_to_num(prepared, nan=0.0)
-    predicted, probabilities = in_terms_of(
+    return in_terms_of(
         problem, model.classes_, model[-1].predict(prepared), model[-1].predict_proba(prepared)
-    )
-    return Predictions(
-        classes=problem.classes,
-        truth=positions(problem.classes, labels),
-        predicted=predicted,
-        probabilities=probabilities,
-        costs=problem.costs,
-        least_precision=problem.least_precision,
     )
 
 

@@ -9,6 +9,9 @@ A bootstrap knows nothing of what it has not seen, and is too sure of itself whe
 are rare. So each end of an interval has seen a little more: the lower one a further document about
 which the model is as wrong as it is about any, the upper one a further document about which it is
 as right. `benchmarks.promotion` has the coverage of every metric.
+
+Of 20,000 documents or more, areas and losses have the interval that resamples would tend to, which
+needs none: see `perennial.metrics.evaluation.large`.
 """
 
 from __future__ import annotations
@@ -20,12 +23,14 @@ from typing import TYPE_CHECKING
 
 from perennial.concurrency import ahead
 from perennial.metrics.evaluation.further import further_documents
+from perennial.metrics.evaluation.large import are_many, ends_of_many
 from perennial.metrics.evaluation.metric import Needed
 from perennial.metrics.evaluation.proportions import paired_interval, proportion_interval
 from perennial.metrics.evaluation.registry import METRICS, MetricName
 
 if TYPE_CHECKING:
     from perennial.metrics.evaluation.counting import Counts
+    from perennial.metrics.evaluation.further import Ends
     from perennial.metrics.evaluation.predictions import Floats, Predictions
 
 RESAMPLES = 2_000
@@ -127,9 +132,12 @@ def difference(
     paired = _paired(metric, challenger, production, confidence)
     if paired is not None:
         return Interval(value, min(value, paired[0]), max(value, paired[1]))
+    ends = further_documents((challenger, production), labels=not judged.needs_probabilities)
+    of_many = ends_of_many(judged, ends, confidence) if are_many(judged, challenger) else None
+    if of_many is not None:
+        return Interval(value, min(value, of_many[0]), max(value, of_many[1]))
     lows: list[Floats] = []
     highs: list[Floats] = []
-    ends = further_documents((challenger, production), labels=not judged.needs_probabilities)
     for weights in _weights(ends.sizes, confidence, seed):
         for found, (one, other) in ((lows, ends.low), (highs, ends.high)):
             gain = judged.of_resamples(one, weights) - judged.of_resamples(other, weights)
@@ -164,18 +172,36 @@ def _resampled(
     import numpy as np
 
     ends = further_documents((predictions,), labels=by_labels)
+    found = _of_many(metrics, predictions, ends, confidence)
+    metrics = [name for name in metrics if name not in found]
+    if not metrics:
+        return found
     drawn: dict[MetricName, tuple[list[Floats], list[Floats]]] = {m: ([], []) for m in metrics}
     for weights in _weights(ends.sizes, confidence, seed):
         for name, (lows, highs) in drawn.items():
             judged = METRICS[name]
             lows.append(judged.sign * judged.of_resamples(ends.low[0], weights))
             highs.append(judged.sign * judged.of_resamples(ends.high[0], weights))
-    found = {}
     for name, (lows, highs) in drawn.items():
         sign, value = METRICS[name].sign, compute(name, predictions)
         each = _between(sign * value, np.concatenate(lows), np.concatenate(highs), confidence)
         low, high = sorted((sign * each.low, sign * each.high))
         found[name] = Interval(value, low, high)
+    return found
+
+
+def _of_many(
+    metrics: list[MetricName], predictions: Predictions, ends: Ends, confidence: float
+) -> dict[MetricName, Interval]:
+    """Return the intervals that need no resamples, as there are many documents."""
+    found = {}
+    for name in metrics:
+        judged = METRICS[name]
+        both = ends_of_many(judged, ends, confidence) if are_many(judged, predictions) else None
+        if both is not None:
+            value = compute(name, predictions)
+            low, high = sorted(judged.sign * each for each in both)
+            found[name] = Interval(value, min(value, low), max(value, high))
     return found
 
 

@@ -23,6 +23,13 @@ def mean(per_document: Floats, counts: Counts) -> Floats:
     return means
 
 
+def slopes_of_mean(per_document: Floats, sizes: Floats) -> Floats:
+    """Return how much the mean of a number per document changes with the weight of each."""
+    in_all = sizes.sum()
+    slopes: Floats = (per_document - sizes @ per_document / in_all) / in_all
+    return slopes
+
+
 def one_hot(codes: NDArray[np.int64], p: Predictions) -> Floats:
     """Return a matrix with 1 where a document (row) is of a class (column)."""
     import numpy as np

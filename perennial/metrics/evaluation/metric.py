@@ -81,6 +81,9 @@ class Metric:
     outcomes : callable or None
         What makes it a proportion of documents, or None where it is none; None for metrics that
         never are.
+    slopes : callable or None
+        How much it changes with the weight of each document, shape (n_documents,), where they have
+        certain weights; None for metrics that are resampled however many documents there are.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Metric:
     least_classes: int = 2
     most_classes: int | None = None
     outcomes: Callable[[Predictions], Outcomes | None] | None = None
+    slopes: Callable[[Predictions, Floats], Floats] | None = None
 
     def tells_of(self, number: int) -> bool:
         """Whether it tells something of so many classes."""

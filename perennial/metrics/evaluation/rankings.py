@@ -55,6 +55,24 @@ def by_score(ranking: Ranking, counts: Counts) -> tuple[Floats, Floats]:
     return _by_group(positive, ranking.starts), _by_group(given, ranking.starts)
 
 
+def weights_by_score(ranking: Ranking, sizes: Floats) -> tuple[Floats, Floats]:
+    """Return the weight of each distinct score, the lowest first: of the class, and of others."""
+    of_class, in_all = (each[:, 0] for each in by_score(ranking, sizes[None, :]))
+    return of_class, in_all - of_class
+
+
+def of_documents(ranking: Ranking, of_class: Floats, of_others: Floats) -> Floats:
+    """Return for each document the number of its score: that of the class, or that of others."""
+    import numpy as np
+
+    is_start = np.zeros(len(ranking.order), np.int64)
+    is_start[ranking.starts] = 1
+    scores = np.cumsum(is_start) - 1
+    found: Floats = np.empty(len(scores))
+    found[ranking.order] = np.where(ranking.positive, of_class[scores], of_others[scores])
+    return found
+
+
 def _by_group(rows: Floats, starts: NDArray[np.int64]) -> Floats:
     """Return the sum of the rows from each start to the next one."""
     import numpy as np

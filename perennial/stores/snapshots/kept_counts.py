@@ -13,7 +13,6 @@ import json
 import logging
 import platform
 import unicodedata
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -31,6 +30,7 @@ import perennial.text
 from perennial.errors import OutsideError
 from perennial.hashing import halves
 from perennial.settings import Settings
+from perennial.stores.snapshots.arrow_rows import read_arrays, write_arrays
 from perennial.stores.snapshots.file_system import file_system
 from perennial.stores.snapshots.store import SnapshotStore
 from perennial.text.counting.documents import CountedDocuments, Part, choose_features
@@ -41,8 +41,6 @@ _log = logging.getLogger(__name__)
 # Their folder, below that of the problem.
 COUNTS = "counts"
 _ENDING = ".arrow"
-# Bytes of the checksum at the end.
-_TRAILER = 4
 # More files than that become one.
 _MANY = 16
 _ARRAYS = tuple(each.name for each in fields(CountedDocuments))
@@ -62,9 +60,11 @@ class _Kept:
         found = np.full(len(wanted), -1, np.int64)
         if not len(self.digests):
             return found
-        order = np.argsort(self.digests[:, 0])
+        order, asked = np.argsort(self.digests[:, 0]), np.argsort(wanted[:, 0])
         first = self.digests[order, 0]
-        places = np.searchsorted(first, wanted[:, 0])
+        places = np.empty(len(wanted), np.int64)
+        # Neighbours are found in the same part of memory.
+        places[asked] = np.searchsorted(first, wanted[asked, 0])
         places[places == len(first)] = 0
         rows = order[places]
         same = (self.digests[rows] == wanted).all(axis=1)
@@ -189,42 +189,26 @@ class _Folder:
                 # Another run writes it now, or was killed while it did.
                 continue
             try:
-                with self._system.open_input_file(found.path) as file:
-                    yield _read(found.path, file)
+                arrays = read_arrays(self._system, found.path)
             except FileNotFoundError:
                 # Another run has put it together with others.
                 continue
             except ValueError as error:
                 _log.warning("%s is damaged and counted again: %s", found.path, error)
                 self.remove([found.path])
+            else:
+                words, digests = unpack(arrays.pop("words")), arrays.pop("digests")
+                counted = CountedDocuments(words, **arrays)
+                yield _Kept(found.path, digests.reshape(-1, 2), counted)
 
     def write(self, digests: NDArray[np.uint64], counted: CountedDocuments, limit: int) -> str:
         """Write a file, and return its path; nothing is written that is larger than all may be."""
         path = f"{self._path}/{uuid4().hex}{_ENDING}"
-        row = _row(digests, counted)
-        if row.nbytes > limit:
-            return path
-        if not isinstance(self._system, fs.LocalFileSystem):
-            self._stream(path, row)
-            return path
-        # Whoever reads meanwhile finds all of it or nothing; on S3 that is so by itself.
-        self._system.create_dir(self._path, recursive=True)
-        unfinished = f"{path}.unfinished"
-        try:
-            self._stream(unfinished, row)
-            self._system.move(unfinished, path)
-        except OSError:
-            # A disk that is full needs the room.
-            self.remove([unfinished])
-            raise
+        arrays = {name: getattr(counted, name) for name in _ARRAYS}
+        arrays |= {"words": pack(counted.words), "digests": digests.ravel()}
+        if sum(each.nbytes for each in arrays.values()) <= limit:
+            write_arrays(self._system, path, arrays)
         return path
-
-    def _stream(self, path: str, row: pa.RecordBatch) -> None:
-        with self._system.open_output_stream(path, compression=None) as stream:
-            summed = _Summed(stream)
-            with pa.ipc.new_file(summed, row.schema) as writer:
-                writer.write_batch(row)
-            stream.write(_trailer(summed.checksum))
 
     def trim(self, limit: int, used: list[str]) -> None:
         """Remove files until the rest is small enough: unused ones first, the oldest of them."""
@@ -248,61 +232,6 @@ class _Folder:
         selector = fs.FileSelector(path, allow_not_found=True, recursive=True)
         found = self._system.get_file_info(selector)
         return [each for each in found if each.type is fs.FileType.File]
-
-
-class _Summed:
-    """A stream that is written to, and the checksum of what was written."""
-
-    closed = False
-
-    def __init__(self, stream: pa.NativeFile) -> None:
-        self._stream, self.checksum = stream, 0
-
-    def write(self, data: bytes) -> None:
-        """Write on."""
-        self.checksum = zlib.crc32(data, self.checksum)
-        self._stream.write(data)
-
-    def flush(self) -> None:
-        """Do nothing: what is not complete is read by nobody."""
-
-    def close(self) -> None:
-        """Do nothing: the stream goes on after what is summed."""
-
-
-def _trailer(checksum: int) -> bytes:
-    return checksum.to_bytes(_TRAILER, "little")
-
-
-def _row(digests: NDArray[np.uint64], counted: CountedDocuments) -> pa.RecordBatch:
-    """Return everything as one row, each array a list in it."""
-    arrays = {name: getattr(counted, name) for name in _ARRAYS}
-    arrays |= {"words": pack(counted.words), "digests": digests.ravel()}
-    columns = [
-        pa.LargeListArray.from_arrays(pa.array([0, len(each)], pa.int64()), pa.array(each))
-        for each in arrays.values()
-    ]
-    return pa.RecordBatch.from_arrays(columns, [*arrays])
-
-
-def _read(path: str, file: pa.NativeFile) -> _Kept:
-    """Return the content of a file.
-
-    Raises
-    ------
-    ValueError
-        If it is not what was written.
-    """
-    content = file.read_buffer()
-    size = content.size - _TRAILER
-    # Before anything of it is understood: places and lengths may be what is wrong.
-    if size < 0 or _trailer(zlib.crc32(content[:size])) != content[size:].to_pybytes():
-        raise ValueError("its checksum is another one")
-    row = pa.ipc.open_file(content[:size]).get_batch(0)
-    arrays = {name: row[name].values.to_numpy() for name in row.schema.names}
-    digests = arrays.pop("digests").reshape(-1, 2)
-    words = unpack(arrays.pop("words"))
-    return _Kept(path, digests, CountedDocuments(words, **arrays))
 
 
 def _key(how: Mapping[str, Any]) -> str:

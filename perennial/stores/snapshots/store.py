@@ -32,12 +32,12 @@ from perennial.documents.revisions import (
 from perennial.errors import OutsideError
 from perennial.inputs.base import TextInputs
 from perennial.inputs.identity import hash_array
-from perennial.inputs.near_copies import with_representatives
 from perennial.inputs.records import RECORDS
 from perennial.settings import Settings
 from perennial.splits.split import KEY_COLUMNS
 from perennial.stores.snapshots import earlier_layout
 from perennial.stores.snapshots.delta import SnapshotConflictError, Table
+from perennial.stores.snapshots.kept_groups import KeptGroups
 from perennial.stores.snapshots.snapshot import (
     LIGHT,
     REVISION,
@@ -77,7 +77,7 @@ class SnapshotStore:
     """
 
     def __init__(self, problem: str, settings: Settings) -> None:
-        self.problem = problem
+        self.problem, self._settings = problem, settings
         self.uri = f"{settings.snapshots_uri}/{problem}"
         name = f"The table of snapshots of {problem!r}"
         self.table = Table(f"{self.uri}/{HISTORY}", settings, name)
@@ -114,8 +114,15 @@ class SnapshotStore:
         found = self.find(version)
         return found if found.digest == digest else replace(found, digest=digest, remains=None)
 
-    def read(self, snapshot: Snapshot) -> pa.Table:
+    def read(self, snapshot: Snapshot, *, near_copies: bool = True) -> pa.Table:
         """Return the usable documents of a snapshot, in the order of their content.
+
+        Parameters
+        ----------
+        snapshot : Snapshot
+            The snapshot.
+        near_copies : bool
+            Whether to look for near-copies, for the column ``representative``.
 
         Raises
         ------
@@ -125,26 +132,36 @@ class SnapshotStore:
         if snapshot.draft is None:
             return self._read_earlier(snapshot)
         inputs = TextInputs.column.name if snapshot.draft.kinds is None else RECORDS
-        columns = [*LIGHT, *_READ, inputs]
-        used = in_order(self._judged(snapshot, columns), status="used")
+        read = [*_READ[:7], inputs, *_READ[7:], "digest"]
+        if not near_copies:
+            read.remove("sketch")
+        used = in_order(self._judged(snapshot, [*LIGHT, *read]), status="used")
         # What was read and left out is given back: the rest is worked on beside it otherwise.
         pa.default_memory_pool().release_unused()
         raw = used.set_column(used.schema.get_field_index("label"), "label", used["raw_label"])
         found = digest_of(hash_array(row_digests(raw)), snapshot.draft.rules)
         if found != (snapshot.remains or snapshot.digest):
             raise damaged(snapshot)
-        return with_representatives(used.select([*_READ[:7], inputs, *_READ[7:], "digest"]))
+        rows = used.select(read)
+        return self._with_representatives(rows) if near_copies else rows
 
-    def read_keys(self, snapshot: Snapshot) -> pa.Table:
+    def read_keys(self, snapshot: Snapshot, *, near_copies: bool = True) -> pa.Table:
         """Return what divides the usable documents of a snapshot, without their inputs.
 
-        Columns that the snapshot does not have are left out.
+        Columns that the snapshot does not have are left out. The parameters are those of `read`.
         """
         if snapshot.is_of_earlier_layout:
             return self.used_earlier(snapshot, KEY_COLUMNS)
-        names = [*(name for name in KEY_COLUMNS if name in COLUMNS.names), "sketch"]
+        names = [name for name in KEY_COLUMNS if name in COLUMNS.names]
+        names += ["sketch"] if near_copies else []
         rows = self.judged(snapshot, names)
-        return with_representatives(rows.filter(pc.equal(rows["status"], "used")).select(names))
+        rows = rows.filter(pc.equal(rows["status"], "used")).select(names)
+        return self._with_representatives(rows) if near_copies else rows
+
+    def _with_representatives(self, rows: pa.Table) -> pa.Table:
+        """Return documents with their representatives; only those that are new are compared."""
+        kept = KeptGroups(self.uri, self._settings, lambda: self.erased().documents)
+        return kept.representatives(rows)
 
     def judged(
         self, snapshot: Snapshot, columns: Sequence[str] = (), rules: Rules | None = None

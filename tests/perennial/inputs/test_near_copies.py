@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from perennial.inputs import near_copies
 from perennial.inputs.identity import CURRENT_IDENTITY, content_hashes
-from perennial.inputs.near_copies import SKETCH_BYTES, representatives, sketches
+from perennial.inputs.near_copies import (
+    SKETCH_BYTES,
+    Groups,
+    grouped,
+    representatives,
+    sketches,
+)
 from tests.perennial.examples import some_examples
 
 
@@ -145,6 +151,26 @@ def test_representatives_stay_when_documents_are_appended(
     texts = collection(made)
 
     assert found(texts)[:before].tolist() == found(texts[:before]).tolist()
+
+
+@some_examples
+@given(edits, edits, st.integers(0, 25))
+def test_groups_that_are_known_change_nothing_but_how_many_documents_are_compared(
+    made: list[tuple[int, Callable[[str, random.Random], str] | None, int]],
+    others: list[tuple[int, Callable[[str, random.Random], str] | None, int]],
+    before: int,
+) -> None:
+    """Those may be known of the same documents, of fewer, or of others from some place on."""
+    texts = collection(made)
+    then = [*texts[:before], *collection(others)]
+
+    def of(some: Sequence[str], known: Groups | None) -> tuple[list[int], Groups]:
+        hashes = content_hashes(some, CURRENT_IDENTITY)
+        order = [place // 3 for place in range(len(some))]
+        representative, groups = grouped(sketches(some), hashes, order, known)
+        return representative.tolist(), groups
+
+    assert of(texts, of(then, None)[1])[0] == of(texts, None)[0]
 
 
 @some_examples

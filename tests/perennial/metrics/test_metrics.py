@@ -21,7 +21,8 @@ from perennial.metrics import (
     intervals,
     metrics_of,
 )
-from perennial.metrics.evaluation import bootstrap
+from perennial.metrics.evaluation import bootstrap, large
+from perennial.metrics.evaluation.bootstrap import interval as interval_of
 from tests.perennial.examples import predictions, right_at, some_examples
 
 # What every problem has.
@@ -379,3 +380,76 @@ def test_drawing_kinds_of_documents_gives_the_interval_of_drawing_documents(
         assert quick.value == slow.value
         assert abs(quick.low - slow.low) <= noise
         assert abs(quick.high - slow.high) <= noise
+
+
+def _many(documents: int, classes: tuple[str, ...], *, noise: float = 1.0) -> Predictions:
+    rng = np.random.default_rng(len(classes))
+    truth = np.sort(rng.integers(len(classes), size=documents))
+    scores = noise * rng.standard_normal((documents, len(classes)))
+    scores[np.arange(documents), truth] += 1.0
+    # Some scores come often.
+    scores = np.round(scores, 2)
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return Predictions(classes, truth, probabilities.argmax(axis=1), probabilities)
+
+
+WITHOUT_RESAMPLES = ("roc_auc", "average_precision", "log_loss", "brier")
+
+
+@pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c")], ids=["two", "three"])
+def test_of_many_documents_intervals_are_those_that_resamples_would_give(
+    classes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = _many(4_000, classes), _many(4_000, classes, noise=1.1)
+
+    def found() -> list[Interval]:
+        alone = intervals(one, confidence=0.95, seed=1)
+        gains = (difference(m, one, other, confidence=0.95, seed=1) for m in WITHOUT_RESAMPLES)
+        return [*(alone[metric] for metric in WITHOUT_RESAMPLES), *gains]
+
+    slow = found()
+    with monkeypatch.context() as patch:
+        patch.setattr(large, "_MANY", 4_000)
+        for quick, resampled in zip(found(), slow, strict=True):
+            # The ends of an interval of 2,000 draws are known to about a tenth of its half.
+            noise = (resampled.high - resampled.low) / 20
+            assert quick.value == resampled.value
+            assert abs(quick.low - resampled.low) <= noise
+            assert abs(quick.high - resampled.high) <= noise
+
+
+@pytest.mark.parametrize("metric", WITHOUT_RESAMPLES)
+def test_the_slope_of_a_metric_is_how_much_it_changes_with_a_document(metric: MetricName) -> None:
+    p = _many(60, ("a", "b", "c"))
+    judged = METRICS[metric]
+    sizes = np.random.default_rng(1).uniform(0.5, 2.0, len(p))
+    assert judged.slopes is not None
+
+    slopes = judged.slopes(p, sizes)
+
+    step = 1e-6 * np.eye(len(p))
+    changes = judged.of_resamples(p, sizes + step) - judged.of_resamples(p, sizes - step)
+    np.testing.assert_allclose(slopes, changes / 2e-6, atol=1e-7)
+
+
+def test_where_few_documents_decide_there_are_resamples_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    p = _many(4_000, ("no", "yes"), noise=0.1)
+    resampled = interval_of("roc_auc", p, confidence=0.95, seed=1)
+
+    monkeypatch.setattr(large, "_MANY", 4_000)
+
+    assert interval_of("roc_auc", p, confidence=0.95, seed=1) == resampled
+
+
+def test_where_a_class_is_rare_there_are_resamples_however_many_documents_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    p = _many(4_000, ("no", "yes"))
+    rare = p.take((p.truth == 0) | (np.arange(4_000) % 4 == 0))
+    resampled = interval_of("log_loss", rare, confidence=0.95, seed=1)
+
+    monkeypatch.setattr(large, "_MANY", 2_000)
+
+    assert interval_of("log_loss", rare, confidence=0.95, seed=1) == resampled

@@ -49,8 +49,10 @@ class Snapshots:
             raise OutsideError("gone")
         return self.snapshot(number)
 
-    def read_keys(self, snapshot: Snapshot) -> pa.Table:
-        return self.tables[snapshot.version]
+    def read_keys(self, snapshot: Snapshot, *, near_copies: bool = True) -> pa.Table:
+        found = self.tables[snapshot.version]
+        kept = [name for name in found.column_names if near_copies or name != "representative"]
+        return found.select(kept)
 
     def every_feedback_content(self, _: Snapshot) -> pa.Array:
         return pa.array([], pa.binary())

@@ -29,7 +29,9 @@ def evaluation() -> Evaluation:
 
 
 def _retraining(**parts: Any) -> Retraining:
-    return Retraining(ingested=parts.pop("ingested", None), seconds={}, **parts)
+    return Retraining(
+        ingested=parts.pop("ingested", None), seconds={}, processor_seconds={}, **parts
+    )
 
 
 def test_the_report_leads_to_the_run_and_the_version_in_mlflow(

@@ -21,7 +21,7 @@ from scipy import sparse
 
 from perennial.hashing import digest
 from perennial.settings import Settings, get_settings
-from perennial.stores.snapshots import kept_counts
+from perennial.stores.snapshots import arrow_rows, kept_counts
 from perennial.stores.snapshots.kept_counts import COUNTS, KeptCounts
 from perennial.stores.snapshots.store import SnapshotStore
 from perennial.stores.snapshots.tombstones import Tombstone, digest_of_id
@@ -227,7 +227,7 @@ def test_a_file_for_which_there_is_no_room_on_the_disk_leaves_nothing(
     def full(*_: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept_counts, "_trailer", full)
+    monkeypatch.setattr(arrow_rows, "_trailer", full)
 
     _require_same(retrain(TEXTS), TEXTS)
     assert retrain.files == []

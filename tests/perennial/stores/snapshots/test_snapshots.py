@@ -16,6 +16,7 @@ from perennial.documents.judgement import Rules
 from perennial.documents.revisions import COLUMNS, deletions, row_digests
 from perennial.errors import OutsideError
 from perennial.inputs.base import content_hash
+from perennial.inputs.near_copies import sketches
 from perennial.settings import Settings, get_settings
 from perennial.stores.snapshots import earlier_layout
 from perennial.stores.snapshots.delta import Table
@@ -422,3 +423,18 @@ def test_how_many_documents_are_digested_at_once_changes_nothing(
             monkeypatch.setattr(module, "_DIGESTED", at_once)
         assert list(digests(rows)) == expected
     assert len(set(expected)) == len(rows) == 17
+
+
+def test_without_near_copies_a_snapshot_is_read_without_looking_for_them(
+    store: SnapshotStore,
+) -> None:
+    rows = _rows(1, 2, 3)
+    sketched = sketches(rows["text"].combine_chunks()).cast(pa.binary())
+    place = rows.schema.get_field_index("sketch")
+    snapshot = _append(store, rows.set_column(place, COLUMNS.field("sketch"), sketched), None)
+
+    for read in (store.read, store.read_keys):
+        looked, found = read(snapshot), read(snapshot, near_copies=False)
+
+        assert looked.column_names == [*found.column_names, "representative"]
+        assert found.equals(looked.drop_columns(["representative"]))

@@ -50,6 +50,12 @@ def fail(reason: str) -> None:
     raise RuntimeError(reason)
 
 
+@for_workers
+def hold(size: int) -> int:
+    """Hold so many bytes for a moment."""
+    return len(bytes(size))
+
+
 def uncalled(reason: str) -> None:
     """Say that something was called which nobody has let workers do."""
     raise AssertionError(reason)

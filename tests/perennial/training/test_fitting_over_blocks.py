@@ -54,7 +54,9 @@ def objective_of(model: Pipeline, counts: sparse.csr_array, labels: NDArray[np.s
     features = counts.astype(np.float64)
     for _, weigh in before:
         features = weigh.transform(features)
-    scales = np.abs(found.ratio_) if isinstance(found, NbSvm) else np.ones(features.shape[1])
+    scales = np.ones(features.shape[1])
+    if isinstance(found, NbSvm):
+        scales = (1 - found.beta) + found.beta * np.abs(found.ratio_)
     # A feature that tells nothing has no weight.
     weights = np.divide(found.coef_, scales, out=np.zeros_like(found.coef_), where=scales > 0)
     codes = np.unique(labels, return_inverse=True)[1]

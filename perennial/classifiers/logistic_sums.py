@@ -12,9 +12,10 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.special import log_softmax
 
-from perennial.classifiers.row_blocks import row_blocks, rows_of
+from perennial.classifiers.row_blocks import entries_of, row_blocks, rows_of
 
 Floats: TypeAlias = NDArray[np.float64]
 # Called with weights, shape (n_outputs, n_features + 1), or None: yields the sums of each partition
@@ -23,6 +24,8 @@ Summing: TypeAlias = Callable[[Floats | None], Iterable[Floats]]
 
 # Stored numbers of a partition at least: tens of milliseconds of work.
 _ENTRIES = 1 << 20
+# Stored numbers of a block, of which a copy is made.
+_BLOCK = 1 << 20
 # So many times as many numbers as its sums have, which are a small part of the work then.
 _SHARE = 16
 
@@ -131,23 +134,47 @@ def sums_of(
         end. Without weights the squares of each feature times the costs.
     """
     found = np.zeros(samples.features.shape[1] if weights is None else weights.size + 1)
-    for rows in row_blocks(samples.features):
-        block = samples.take(rows)
-        features = block.features.astype(np.float64)
+    copied = _Copies()
+    for rows in row_blocks(samples.features, _BLOCK):
+        block = Samples(copied.of(samples.features, rows), samples.codes[rows], samples.costs[rows])
         if weights is None:
-            found += _squares(features) @ block.costs
+            found += _squares(block.features) @ block.costs
         else:
-            _add_slopes(found, features, block, weights)
+            _add_slopes(found, block, weights)
         release()
     return found
+
+
+class _Copies:
+    """Copies of blocks as float64, each in the memory of the one before.
+
+    A worker of Dask gives memory back to the system at once, and new memory would take most of the
+    time.
+    """
+
+    def __init__(self) -> None:
+        self._data, self._indices = np.empty(0), np.empty(0, np.int32)
+
+    def of(self, features: Any, rows: slice) -> Any:
+        """Return a copy of some rows, which holds until the next one is made."""
+        if not sparse.issparse(features):
+            return features[rows].astype(np.float64)
+        inside, ends = entries_of(features, rows), features.indptr[rows.start : rows.stop + 1]
+        size = inside.stop - inside.start
+        if len(self._data) < size:
+            self._data, self._indices = np.empty(size), np.empty(size, features.indices.dtype)
+        data, indices = self._data[:size], self._indices[:size]
+        data[:], indices[:] = features.data[inside], features.indices[inside]
+        shape = (rows.stop - rows.start, features.shape[1])
+        return type(features)((data, indices, ends - ends[0]), shape=shape, copy=False)
 
 
 def _squares(features: Any) -> Any:
     return (features.power(2) if hasattr(features, "power") else features**2).T
 
 
-def _add_slopes(found: Floats, features: Any, block: Samples, weights: Floats) -> None:
-    slopes = found[:-1].reshape(weights.shape)
+def _add_slopes(found: Floats, block: Samples, weights: Floats) -> None:
+    features, slopes = block.features, found[:-1].reshape(weights.shape)
     losses, excess = _losses(features @ weights[:, :-1].T + weights[:, -1], block.codes)
     # Not by BLAS, whose threads add in an order of their own.
     found[-1] += (losses * block.costs).sum()

@@ -24,6 +24,7 @@ from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.stores.measurements import Gauge, record
 from perennial.stores.snapshots.store import Snapshot
+from perennial.training.fitting import divided_among
 from tasks.data.ingest import ingest
 from tasks.data.prepare import Dataset, prepare
 from tasks.experiment.baseline import write_baseline
@@ -85,7 +86,7 @@ def experiment(problem: str = "sentiment", *, write: bool = False) -> Experiment
         with steps("explore"):
             results = ranking(spec, list(_explore(spec, dataset, run_id, engine)))
         winner = choose_best(spec, results)
-        with steps("evaluate"):
+        with steps("evaluate"), divided_among(engine):
             evaluation = _evaluate(spec, winner, snapshot)
         if write:
             write_baseline(path, winner.name, _chosen(spec, winner).candidates[winner.name])

@@ -34,7 +34,7 @@ from tasks.training.diagnose import diagnose
 from tasks.training.evaluate import evaluate
 from tasks.training.preload import get_ready, load_candidates
 from tasks.training.register import register
-from tasks.training.train import choose, largest_first, train
+from tasks.training.train import choose, fits_divided, largest_first, train
 from tasks.training.tune_threshold import decide
 from tasks.training.vectors import vectors_kept
 
@@ -112,18 +112,21 @@ def _learn(
             describe(spec, dataset, run_id)
             arrivals = check_arrivals(spec, dataset)
         load_candidates(spec)
-        with steps("train"), beside(get_ready):
-            names = largest_first(spec, dataset)
-            futures = [train.submit(spec, name, dataset, run_id) for name in names]
-            candidates = [future.result() for future in futures]
-            challenger = choose(spec, dataset, candidates)
-        if spec.goal is not None:
-            with steps("decide"):
-                challenger = decide(spec, dataset, challenger)
-        with steps("evaluate"):
-            evaluation = evaluate(spec, dataset, challenger)
-        with steps("diagnose"):
-            diagnosis = diagnose(spec, dataset, challenger, evaluation, run_id, thorough=thorough)
+        with fits_divided(spec, dataset):
+            with steps("train"), beside(get_ready):
+                names = largest_first(spec, dataset)
+                futures = [train.submit(spec, name, dataset, run_id) for name in names]
+                candidates = [future.result() for future in futures]
+                challenger = choose(spec, dataset, candidates)
+            if spec.goal is not None:
+                with steps("decide"):
+                    challenger = decide(spec, dataset, challenger)
+            with steps("evaluate"):
+                evaluation = evaluate(spec, dataset, challenger)
+            with steps("diagnose"):
+                diagnosis = diagnose(
+                    spec, dataset, challenger, evaluation, run_id, thorough=thorough
+                )
         with steps("register"):
             version = register(spec, dataset, challenger, evaluation)
             keep_holdout_sample(spec, version, dataset)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -17,10 +16,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from perennial.classifiers.logistic_blocks import (
     LEAST_ITERATIONS,
-    LogisticProblem,
     costs_of,
+    logistic_problem,
     minimise,
 )
+from perennial.classifiers.logistic_sums import Blocks
 from perennial.classifiers.row_blocks import entries_of, row_blocks, rows_of
 
 
@@ -123,32 +123,24 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         return self._fit(*self._validated(X, y))
 
-    def fit_over_blocks(self, X: Any, y: NDArray[Any], release: Callable[[], None]) -> NbSvm:
-        """Fit the weights like `fit`, reading the features a block of rows at a time.
+    def fit_over_blocks(self, blocks: Blocks, y: NDArray[Any]) -> NbSvm:
+        """Fit the weights like `fit`, of which memory holds a block of features at a time.
 
         Parameters
         ----------
-        X : csr_array or ndarray, shape (n_samples, n_features)
-            May be mapped from files; it stays as it is.
+        blocks : Blocks
+            The features.
         y : ndarray, shape (n_samples,)
             Labels of two classes.
-        release : callable
-            Called after each block, to let go of what was read of it.
         """
         self._require_parameters()
-        codes, scales = self._begun(X, y)
+        codes, scales = self._begun(blocks.places, y)
+        costs = costs_of(codes, self.C, self.class_weight, np.arange(2))
         found = minimise(
-            LogisticProblem(
-                X,
-                codes,
-                costs_of(codes, self.C, self.class_weight, np.arange(2)),
-                1,
-                scales,
-                release=release,
-            ),
+            logistic_problem(blocks, codes, costs, scales=scales),
             max_iter=max(self.max_iter, LEAST_ITERATIONS),
         )
-        self.n_features_in_ = X.shape[1]
+        self.n_features_in_ = blocks.places.shape[1]
         self.coef_, self.intercept_ = found.weights * scales, found.intercepts
         self.n_iter_ = found.iterations
         return self

@@ -7,11 +7,14 @@ again by another one, so a part must come to the same however often it is done.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
+from importlib import import_module
 from socket import gethostname
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter
 
 from perennial import __version__
 from perennial.commands import counted
@@ -22,6 +25,18 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 T = TypeVar("T")
+
+# What workers do, by module and name.
+_WORK: dict[str, Callable[[Any], Any]] = {}
+
+
+def for_workers(work: Callable[[P], T]) -> Callable[[P], T]:
+    """Let workers do what a function does: they do nothing else that they are told.
+
+    Its part is passed as JSON: a dataclass, or another type that pydantic reads from it.
+    """
+    _WORK[_name_of(work)] = work
+    return work
 
 
 class LostWorkersError(OutsideError):
@@ -57,7 +72,7 @@ class Engine:
         Parameters
         ----------
         work : callable
-            A function of a module, which workers can import.
+            A function that `for_workers` has let them do.
         parts : sequence
             What it is called with, in the order in which workers take them.
         seconds : float, optional
@@ -76,7 +91,9 @@ class Engine:
 
         with self._explained():
             futures = {
-                self._client.submit(_do, _packed(work, part), __version__, pure=False): part
+                self._client.submit(
+                    _do, _name_of(work), _written_as(work).dump_json(part), __version__, pure=False
+                ): part
                 for part in parts
             }
         try:
@@ -134,28 +151,37 @@ def _deaths(error: Any) -> int:
     return int(error.allowed_failures) + 1
 
 
-def _packed(work: Callable[[P], T], part: P) -> bytes:
-    """Return a part as only workers read it, so that the scheduler need not import what it is."""
-    return pickle.dumps((work, part))
+def _name_of(work: Callable[..., Any]) -> str:
+    return f"{work.__module__}:{work.__qualname__}"
 
 
-def _do(packed: bytes, release: str) -> Any:
+@lru_cache
+def _written_as(work: Callable[[Any], Any]) -> TypeAdapter[Any]:
+    """Return what writes and reads the parts of a function."""
+    return TypeAdapter(next(iter(get_type_hints(work).values())))
+
+
+def _do(name: str, written: bytes, release: str) -> Any:
     """Do a part; it runs in a worker.
 
     Raises
     ------
     OutsideError
         If the worker has another release of the code, or cannot read or write files of the run.
+    ValueError
+        If the function is none that workers do.
     """
     if release != __version__:
         raise OutsideError(
             f"A worker of the engine has perennial {__version__}, and the run {release}; start the "
             "workers that DASK_SCHEDULER leads to from the same image or environment as the run."
         )
-    # Whatever Dask itself sends to its workers is pickled, too.
-    work, part = pickle.loads(packed)  # noqa: S301
+    import_module(name.partition(":")[0])
+    if name not in _WORK:
+        raise ValueError(f"{name} is no work of the engine.")
+    work = _WORK[name]
     try:
-        return work(part)
+        return work(_written_as(work).validate_json(written))
     except OSError as error:
         raise OutsideError(
             f"A worker of the engine on {gethostname()} cannot use the files of the run ({error}); "

@@ -162,8 +162,8 @@ class Settings(Environment):
     )
     engine: Literal["dask"] | None = Field(
         default=None,
-        description="what does the parts of an experiment and of scoring side by side: workers of "
-        "Dask, one for each processor; default this process alone",
+        description="what does the parts of an experiment, of scoring and of a fit over blocks: "
+        "workers of Dask side by side, one for each processor; default this process alone",
     )
     dask_scheduler: Annotated[str, AfterValidator(_dask_address)] | None = Field(
         default=None,

@@ -1,14 +1,17 @@
 """Fitting: a candidate's steps after the counts, without copies of the matrix.
 
 A linear model whose fit would take more memory than is allowed is fitted over blocks: its weighed
-features are in a file without a name, which is mapped, and which is gone when the fit ends.
+features are in a file without a name, which is mapped, and which is gone when the fit ends. Where
+there are workers of the engine, they share the blocks, and the result is the same.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -20,12 +23,26 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from perennial.classifiers.logistic_blocks import fit_logistic_regression, is_minimised_here
+from perennial.classifiers.logistic_sums import Blocks, BlocksHere
+from perennial.classifiers.logistic_workers import blocks_of_workers
 from perennial.classifiers.nb_svm import NbSvm
 from perennial.classifiers.row_blocks import entries_of, row_blocks, rows_of
+from perennial.engine.workers import Engine
 from perennial.settings import get_settings
 
 # Of a stored number: its weight, and place and value in liblinear.
 _FIT_BYTES = 8 + 16
+_ENGINE: ContextVar[Engine | None] = ContextVar("engine", default=None)
+
+
+@contextmanager
+def divided_among(engine: Engine | None) -> Iterator[None]:
+    """Let workers of an engine do the fits over blocks during the block, if there is an engine."""
+    token = _ENGINE.set(engine)
+    try:
+        yield
+    finally:
+        _ENGINE.reset(token)
 
 
 def compact(counts: sparse.csr_array) -> sparse.csr_array:
@@ -58,8 +75,8 @@ def fit(classifier: Pipeline, matrix: Any, labels: NDArray[np.str_]) -> Pipeline
     for _, weigh in before:
         weigh.fit(matrix)
     if is_over_blocks(classifier, matrix):
-        with _mapped(before[0][1] if before else None, matrix) as (features, release):
-            _fit_over_blocks(estimator, features, labels, release)
+        with _blocks(before[0][1] if before else None, matrix) as blocks:
+            _fit_over_blocks(estimator, blocks, labels)
         return classifier
     weighed = _weighed(before[0][1] if before else None, matrix)
     getattr(estimator, "fit_in_place", estimator.fit)(weighed, labels)
@@ -83,20 +100,29 @@ def memory_of(matrix: sparse.csr_array) -> int:
     return int(matrix.nnz) * _FIT_BYTES
 
 
-def _fit_over_blocks(
-    estimator: Any, features: Any, labels: NDArray[np.str_], release: Callable[[], None]
-) -> None:
+def _fit_over_blocks(estimator: Any, blocks: Blocks, labels: NDArray[np.str_]) -> None:
     if isinstance(estimator, NbSvm):
-        estimator.fit_over_blocks(features, labels, release)
+        estimator.fit_over_blocks(blocks, labels)
     else:
-        fit_logistic_regression(estimator, features, labels, release)
+        fit_logistic_regression(estimator, blocks, labels)
 
 
 @contextmanager
-def _mapped(
-    weigh: TfidfTransformer | None, counts: Any
-) -> Iterator[tuple[sparse.csr_array, Callable[[], None]]]:
-    """Yield weighed counts in a mapped file, and what lets go of the parts that were read."""
+def _blocks(weigh: TfidfTransformer | None, counts: Any) -> Iterator[Blocks]:
+    """Yield weighed counts in files, which workers of the engine map, or this process."""
+    engine = _ENGINE.get()
+    if engine is None:
+        with _mapped(weigh, counts) as blocks:
+            yield blocks
+        return
+    weighed = partial(_in_32_bits, weigh)
+    with blocks_of_workers(engine, counts, weighed, get_settings().data_dir) as divided:
+        yield divided
+
+
+@contextmanager
+def _mapped(weigh: TfidfTransformer | None, counts: Any) -> Iterator[Blocks]:
+    """Yield weighed counts in a mapped file."""
     folder = get_settings().data_dir
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=folder) as file:
@@ -107,7 +133,7 @@ def _mapped(
         pages = mmap.mmap(file.fileno(), 0)
         data = np.frombuffer(pages, np.float32)
         parts = (data, counts.indices, counts.indptr)
-        yield (
+        yield BlocksHere(
             sparse.csr_array(parts, shape=counts.shape),
             lambda: pages.madvise(mmap.MADV_DONTNEED),
         )
@@ -120,6 +146,14 @@ def _weighs_only(steps: list[tuple[str, Any]]) -> bool:
 def _weighed(weigh: TfidfTransformer | None, counts: Any) -> sparse.csr_array:
     """Return counts as float64, and weighed, which share their places with the counts."""
     data = np.empty(counts.nnz, np.float64)
+    for rows, block in _weighed_blocks(weigh, counts):
+        data[entries_of(counts, rows)] = block.data
+    return sparse.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _in_32_bits(weigh: TfidfTransformer | None, counts: Any) -> sparse.csr_array:
+    """Return counts as float32, and weighed, which share their places with the counts."""
+    data = np.empty(counts.nnz, np.float32)
     for rows, block in _weighed_blocks(weigh, counts):
         data[entries_of(counts, rows)] = block.data
     return sparse.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)

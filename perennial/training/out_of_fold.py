@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,10 @@ def out_of_fold(
         found = scores_of(model[-1], inputs)
         scores[fold.predicted] = scores_in_order(found, model.classes_, classes.tolist())
 
+    contexts = [copy_context() for _ in folds]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        list(threads.map(score, folds))
+        # Each thread fits by the engine of this one.
+        list(threads.map(lambda fold, context: context.run(score, fold), folds, contexts))
     asked: NDArray[np.bool_] = np.any([fold.predicted for fold in folds], axis=0)
     return scores[asked], asked
 

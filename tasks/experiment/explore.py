@@ -36,7 +36,7 @@ from tasks.tables.base import TextTable
 _PROCESSORS = BoundedSemaphore(os.cpu_count() or 1)
 # Workers end at about the same time when each has several trials, each of which takes seconds to
 # start.
-_TRIALS_OF_A_PLACE = 3
+_TRIALS_OF_A_PLACE = 6
 # What a worker may take beyond the time of an experiment to say that it is over.
 _GRACE_SECONDS = 30.0
 

@@ -20,6 +20,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
+from perennial.engine.workers import for_workers
 from perennial.local.python import python_environment
 from perennial.settings import get_settings
 from perennial.training.cross_validation import ALL, CrossValidation, SettingResult
@@ -90,6 +91,7 @@ class Tried:
     reason: str
 
 
+@for_workers
 def attempt(trial: Trial) -> Tried:
     """Try settings of a candidate until all are tried, or their time is over."""
     seconds = min(trial.seconds, trial.until - time.time())

@@ -18,6 +18,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from perennial.config.problem import Problem
+from perennial.engine.workers import for_workers
 from perennial.errors import OutsideError
 from perennial.files.arrow import ArrowTable
 from perennial.files.inputs import TEXT_COLUMN, InputColumns
@@ -204,6 +205,7 @@ def lay_out(
     return fetched.file.sha256
 
 
+@for_workers
 def classify_rows(rows: Rows) -> Classified:
     """Classify rows and write their parts, all of them: a worker that has ended reported none."""
     problem, classifier, source = _laid_out(rows.folder, rows.sha256)

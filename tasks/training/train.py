@@ -22,7 +22,8 @@ from sklearn.pipeline import Pipeline
 from perennial.classifiers.threshold_classifier import unwrapped
 from perennial.commands import counted
 from perennial.config.problem import Problem
-from perennial.errors import OutsideError
+from perennial.engine.connection import connected
+from perennial.errors import OutsideError, UnavailableError
 from perennial.estimators import spec_of
 from perennial.fields.base import LARGEST
 from perennial.metrics import METRICS, MetricName, Predictions, compute, join, metrics_of
@@ -31,7 +32,7 @@ from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.training.classes import in_terms_of, positions
 from perennial.training.convergence import end_of_fit
-from perennial.training.fitting import fit, is_over_blocks, memory_of
+from perennial.training.fitting import divided_among, fit, is_over_blocks, memory_of
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
 from perennial.training.threshold_tuning import TuningResult, at_best
 from perennial.training.validation import Fold
@@ -129,19 +130,43 @@ def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> Can
     return result
 
 
+@contextmanager
+def fits_divided(problem: Problem, dataset: Dataset) -> Iterator[None]:
+    """Let workers of the engine do fits over blocks during the block, if there are such fits.
+
+    Raises
+    ------
+    OutsideError
+        If there is an engine that cannot be used.
+    """
+    if not any(_size_over_blocks(problem, name, dataset) for name in problem.candidates):
+        yield
+        return
+    with connected(get_settings()) as engine, divided_among(engine):
+        if engine is not None:
+            get_run_logger().info("The blocks are divided among workers of the %s.", engine.name)
+        yield
+
+
 def _say_how(problem: Problem, name: str, dataset: Dataset) -> None:
     """Say it where a fit would need more memory than is allowed."""
-    counts = dataset.counts.get(problem.candidates[name].shared)
-    if isinstance(counts, SharedCounts) and is_over_blocks(
-        build_classifier(problem, name), counts.matrix
-    ):
+    if size := _size_over_blocks(problem, name, dataset):
         get_run_logger().info(
             "%s is fitted over blocks: in memory that would take %s MB, and %s MB are allowed "
             "(MEMORY_LIMIT).",
             name,
-            f"{memory_of(counts.matrix) // _MEGABYTE:,}",
+            f"{size // _MEGABYTE:,}",
             f"{get_settings().memory_of_a_fit // _MEGABYTE:,}",
         )
+
+
+def _size_over_blocks(problem: Problem, name: str, dataset: Dataset) -> int:
+    """Return how many bytes a fit would take that is over blocks instead, 0 for other fits."""
+    counts = dataset.counts.get(problem.candidates[name].shared)
+    if not isinstance(counts, SharedCounts):
+        return 0
+    matrix = counts.matrix
+    return memory_of(matrix) if is_over_blocks(build_classifier(problem, name), matrix) else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +185,9 @@ def _fit(problem: Problem, name: str, dataset: Dataset) -> _Fitted:
             return _Fitted(seen=join(parts))
         matrix = dataset.counts_of(problem.candidates[name]).matrix
         return _Fitted(classifier=fit(build_classifier(problem, name), matrix, dataset.labels))
+    except UnavailableError:
+        # The engine is lost for all of them.
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a library raises, the others go on
         return _Fitted(failure=_reason(error))
 
@@ -198,7 +226,8 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
     Raises
     ------
     OutsideError
-        If none of the candidates can be fitted; the message has the reason of each.
+        If none of the candidates can be fitted; the message has the reason of each. Or if the
+        engine is lost.
     """
     sign = METRICS[problem.metric].sign
     reasons = {result.name: result.failure for result in results if result.failure}
@@ -210,6 +239,8 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
             try:
                 with _timed() as timer:
                     classifier = _fit_on_all(problem, best.name, dataset)
+            except UnavailableError:
+                raise
             except Exception as error:  # noqa: BLE001 - whatever a library raises, the others go on
                 reasons[best.name] = _reason(error)
                 get_run_logger().warning(

@@ -17,7 +17,9 @@ import pytest
 from pyarrow import parquet
 
 from flows.experiment import experiment
+from flows.retrain import retrain
 from flows.score import score
+from perennial.classifiers.threshold_classifier import unwrapped
 from perennial.config.problem import Problem
 from perennial.errors import UnavailableError
 from perennial.registry.client import Registry
@@ -34,6 +36,14 @@ EXPERIMENT: dict[str, Any] = {
         "multinomial_naive_bayes": {"parameters": {"alpha": [0.5, 2.0, 4.0]}},
         "logistic_regression": {"search": "halving", "parameters": {"C": [0.1, 1.0, 5.0]}},
     },
+}
+LINEAR: dict[str, Any] = {
+    "logistic": {
+        "preparation": "plain",
+        "features": {"weighting": "tfidf"},
+        "estimator": "logistic_regression",
+        "parameters": {"C": 5.0, "solver": "liblinear"},
+    }
 }
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -146,6 +156,73 @@ def test_an_experiment_that_loses_the_scheduler_says_so_and_leaves_nothing(
     killer.join()
 
     assert list(machine.data_dir.glob("experiment-*")) == []
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow a fit no more than a kilobyte."""
+    monkeypatch.setenv("MEMORY_LIMIT", "1KB")
+    get_settings.cache_clear()
+
+
+def _weights(registry: Registry, version: int) -> list[bytes]:
+    """Return the weights of a version, as bytes."""
+    found = unwrapped(registry.load(registry.version("reviews", version))[-1])
+    return [found.coef_.tobytes(), found.intercept_.tobytes()]
+
+
+def _steps(data_dir: Path) -> list[Path]:
+    return list(data_dir.glob("fit-*/weights-*"))
+
+
+def test_a_retraining_over_blocks_fits_the_same_model_by_workers(
+    write_problem: Callable[..., Problem],
+    filled: Any,
+    machine: Settings,
+    registry: Registry,
+    little_memory: None,
+    with_engine: Callable[[], None],
+) -> None:
+    write_problem(candidates=LINEAR)
+    alone = retrain("reviews")
+    with_engine()
+    seen: list[Path] = []
+    looker = Thread(
+        target=lambda: seen.extend(
+            wait_until(lambda: _steps(machine.data_dir), "workers have weights")
+        )
+    )
+    looker.start()
+
+    again = retrain("reviews", force=True)
+
+    looker.join()
+    assert seen
+    assert again.evaluation.metrics == alone.evaluation.metrics
+    assert _weights(registry, 3) == _weights(registry, 2)
+    assert _steps(machine.data_dir) == []
+
+
+def test_a_retraining_over_blocks_that_loses_the_scheduler_fits_no_smaller_candidate_instead(
+    filled: Any,
+    machine: Settings,
+    cluster: Cluster,
+    little_memory: None,
+    with_engine: Callable[[], None],
+) -> None:
+    with_engine()
+
+    def kill() -> None:
+        wait_until(lambda: _steps(machine.data_dir), "workers have weights")
+        os.killpg(cluster.scheduler.pid, signal.SIGKILL)
+
+    killer = Thread(target=kill)
+    killer.start()
+    with pytest.raises(UnavailableError, match=r"\(DASK_SCHEDULER\) was lost in the middle of"):
+        retrain("reviews")
+    killer.join()
+
+    assert list(machine.data_dir.glob("fit-*")) == []
 
 
 @pytest.fixture

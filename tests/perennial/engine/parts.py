@@ -7,6 +7,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from perennial.engine.workers import for_workers
+
 
 @dataclass(frozen=True)
 class Counting:
@@ -24,6 +26,7 @@ class Counting:
     deaths: int = 0
 
 
+@for_workers
 def count(part: Counting) -> int:
     """Return how often the part was begun."""
     with part.file.open("a") as file:
@@ -34,12 +37,25 @@ def count(part: Counting) -> int:
     return begun
 
 
+@for_workers
 def wait_for(file: Path) -> None:
     """Say that the part has begun, and never be done."""
     file.touch()
     signal.pause()
 
 
+@for_workers
 def fail(reason: str) -> None:
     """Fail as code does that is wrong."""
     raise RuntimeError(reason)
+
+
+@for_workers
+def hold(size: int) -> int:
+    """Hold so many bytes for a moment."""
+    return len(bytes(size))
+
+
+def uncalled(reason: str) -> None:
+    """Say that something was called which nobody has let workers do."""
+    raise AssertionError(reason)

@@ -19,7 +19,7 @@ from perennial.settings import Settings
 from tests.conftest import free_port, wait_until
 from tests.dask_cluster import Cluster, dask_cluster
 from tests.fresh import run_fresh
-from tests.perennial.engine.parts import Counting, count, fail, wait_for
+from tests.perennial.engine.parts import Counting, count, fail, uncalled, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +175,11 @@ def test_a_worker_of_another_release_refuses_the_run(
 def test_an_error_of_the_code_stays_what_it_is(engine: Engine) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         list(engine.done(fail, ["a bug"]))
+
+
+def test_workers_do_only_what_is_meant_for_them(engine: Engine) -> None:
+    with pytest.raises(ValueError, match=r"parts:uncalled is no work of the engine\.$"):
+        list(engine.done(uncalled, ["it was called"]))
 
 
 def test_what_is_not_done_in_its_time_is_left_out(engine: Engine, tmp_path: Path) -> None:

@@ -11,9 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 
 from benchmarks.common import read_reviews
-from perennial.classifiers.logistic_blocks import LogisticProblem, minimise, objective
+from perennial.classifiers.logistic_blocks import logistic_problem, minimise, objective
+from perennial.classifiers.logistic_sums import BlocksHere
+from perennial.classifiers.nb_svm import NbSvm
 from perennial.config.loader import load_problem
 from perennial.settings import get_settings
 from perennial.training.fitting import compact, fit, is_over_blocks
@@ -35,9 +38,9 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     get_settings.cache_clear()
 
 
-def reviews() -> tuple[sparse.csr_array, NDArray[np.str_]]:
+def reviews(count: int) -> tuple[sparse.csr_array, NDArray[np.str_]]:
     """Return the counts and labels of some film reviews, as the committed problem makes them."""
-    rows = random.Random(0).sample(read_reviews().to_pylist(), REVIEWS)
+    rows = random.Random(0).sample(read_reviews().to_pylist(), count)
     candidate = COMMITTED.candidates["nbsvm-tfidf"]
     texts = pa.array([row["text"] for row in rows], pa.large_string())
     tokens = build_normalizer(COMMITTED, candidate).transform(texts)
@@ -45,10 +48,32 @@ def reviews() -> tuple[sparse.csr_array, NDArray[np.str_]]:
     return compact(counts), np.array([str(row["label"]) for row in rows])
 
 
+def objective_of(model: Pipeline, counts: sparse.csr_array, labels: NDArray[np.str_]) -> float:
+    """Return what a fitted candidate has minimised."""
+    *before, (_, found) = model.steps
+    features = counts.astype(np.float64)
+    for _, weigh in before:
+        features = weigh.transform(features)
+    scales = np.ones(features.shape[1])
+    if isinstance(found, NbSvm):
+        scales = (1 - found.beta) + found.beta * np.abs(found.ratio_)
+    # A feature that tells nothing has no weight.
+    weights = np.divide(found.coef_, scales, out=np.zeros_like(found.coef_), where=scales > 0)
+    codes = np.unique(labels, return_inverse=True)[1]
+    problem = logistic_problem(
+        BlocksHere(features), codes, np.full(len(codes), found.C), scales=scales
+    )
+    return objective(problem, np.column_stack([weights, found.intercept_]))[0]
+
+
 @pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize(
+    "count",
+    [REVIEWS, pytest.param(25_000, marks=[pytest.mark.thorough, pytest.mark.timeout(1800)])],
+)
 @pytest.mark.parametrize("name", ["nbsvm-tfidf", "nbsvm-binary", "tfidf-logistic"])
-def test_film_reviews_get_the_probabilities_that_liblinear_gives(name: str) -> None:
-    counts, labels = reviews()
+def test_film_reviews_get_what_liblinear_gives(name: str, count: int) -> None:
+    counts, labels = reviews(count)
     candidate = COMMITTED.candidates[name]
     parameters = candidate.parameters | {"tol": 1e-6, "max_iter": 20_000}
     exact = candidate.model_copy(update={"parameters": parameters})
@@ -59,6 +84,9 @@ def test_film_reviews_get_the_probabilities_that_liblinear_gives(name: str) -> N
     model = fit(build_classifier(problem, name), counts[learned], labels[learned])
 
     usual = build_classifier(problem, name).fit(counts[learned], labels[learned])
+    assert objective_of(model, counts[learned], labels[learned]) == pytest.approx(
+        objective_of(usual, counts[learned], labels[learned]), rel=1e-6
+    )
     np.testing.assert_allclose(
         model.predict_proba(counts[~learned]), usual.predict_proba(counts[~learned]), atol=1e-3
     )
@@ -69,8 +97,8 @@ def test_the_objective_is_as_small_as_scikit_learn_makes_it(solver: str) -> None
     counts, labels = made(400, 60)
     codes = (labels == "positive").astype(np.int64)
     usual = LogisticRegression(C=3.0, solver=solver, tol=1e-9, max_iter=50_000).fit(counts, codes)
-    problem = LogisticProblem(
-        counts, codes, np.full(400, 3.0), 1, penalises_intercept=solver == "liblinear"
+    problem = logistic_problem(
+        BlocksHere(counts), codes, np.full(400, 3.0), penalises_intercept=solver == "liblinear"
     )
 
     found = minimise(problem, max_iter=5_000)

@@ -57,6 +57,13 @@ $(PERENNIAL): Makefile
 	@$(BIN)/uv pip sync --quiet --system-certs --python .venv/cluster/bin/python --require-hashes requirements-cluster.txt
 	@touch $@
 
+# The operator of Dask, whose code makes the workers of a run on Kubernetes.
+.venv/operator/done: requirements-operator.txt | .venv/dev
+	@echo "Installing requirements-operator.txt into .venv/operator"
+	@test -x .venv/operator/bin/python || $(PYTHON) -m venv .venv/operator
+	@$(BIN)/uv pip sync --quiet --system-certs --python .venv/operator/bin/python --require-hashes requirements-operator.txt
+	@touch $@
+
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.txt
@@ -109,9 +116,10 @@ test-e2e: .venv/dev .venv/checks/done ## the whole system: its commands, pages, 
 
 # LEVEL=2: a real node, which runs pods; as root.
 LEVEL ?= 1
-test-cluster: .venv/dev .venv/cluster/done ## the manifests on a real Kubernetes API server, scheduler and controllers, built once; LEVEL=2 with a node
+test-cluster: .venv/dev .venv/cluster/done .venv/operator/done ## the manifests on a real Kubernetes API server, scheduler and controllers, built once; LEVEL=2 with a node
 	@$(BIN)/python -m tools.cluster
 ifeq ($(LEVEL),2)
+	@$(BIN)/python -m tools.programs
 	@$(BIN)/python -m tools.cluster.machines
 	@$(BIN)/pytest -n 0 -m cluster tests/cluster/machines
 else
@@ -173,7 +181,7 @@ bench: .venv/dev ## the claims of speed in the README, measured
 
 lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*.txt
 	for name in requirements requirements-local requirements-dev requirements-uv \
-	  requirements-serving requirements-worker requirements-dask requirements-embeddings requirements-sentences requirements-checks requirements-cluster; do \
+	  requirements-serving requirements-worker requirements-dask requirements-embeddings requirements-sentences requirements-checks requirements-cluster requirements-operator; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --prerelease if-necessary-or-explicit --upgrade \
 	    $$([ $$name = requirements-checks ] || echo --constraint requirements.txt) \
@@ -211,7 +219,7 @@ endif
 test-image: .venv/dev image ## both images, built and run as Kubernetes would
 	@$(BIN)/pytest -n 0 -m container tests/e2e
 
-check-manifests: .venv/checks/done
+check-manifests: .venv/checks/done .venv/operator/done
 	.venv/checks/bin/hadolint Dockerfile
 	.venv/checks/bin/shellcheck -x -P SCRIPTDIR k8s/scripts/*.sh tests/e2e/containers/*.sh tools/manifests/*.sh
 	.venv/checks/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
@@ -220,7 +228,7 @@ check-manifests: .venv/checks/done
 check-openapi: .venv/checks/done
 	$(BIN)/python -m tools.openapi
 
-check-deploy: .venv/checks/done ## what is unwise in containers and manifests (checkov, trivy)
+check-deploy: .venv/checks/done .venv/operator/done ## what is unwise in containers and manifests (checkov, trivy)
 	tools/manifests/check.sh --deep
 
 # What the workflows call. REGISTRY is the address of ECR, OVERLAY staging or production.

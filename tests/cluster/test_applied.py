@@ -99,6 +99,28 @@ def test_a_mistake_is_rejected_or_warned_of(cluster: Cluster, change: Any, said:
         cluster.apply("--dry-run=server", "--filename=-", given=_broken("staging", change))
 
 
+_WILL_GO = {
+    "apiVersion": "v1",
+    "kind": "Endpoints",
+    "metadata": {"name": "registry", "namespace": "default"},
+    "subsets": [{"addresses": [{"ip": "10.0.0.7"}], "ports": [{"port": 443}]}],
+}
+
+
+def test_an_api_that_kubernetes_will_not_have_for_long_is_warned_of_and_counted(
+    cluster: Cluster,
+) -> None:
+    with pytest.raises(OutsideError, match=r"v1 Endpoints is deprecated in v1\.33"):
+        cluster.apply("--filename=-", given=json.dumps(_WILL_GO))
+
+    # What docs/production.md has asked of a running cluster before its upgrade.
+    counted = cluster.kubectl("get", "--raw", "/metrics").stdout
+    asked = [
+        each for each in counted.splitlines() if "apiserver_requested_deprecated_apis{" in each
+    ]
+    assert any('resource="endpoints"' in each for each in asked), asked
+
+
 def test_the_labels_that_policies_select_are_on_the_pods_of_the_job_controller(
     cluster: Cluster,
 ) -> None:

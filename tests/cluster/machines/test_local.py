@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from perennial.settings import PROJECT
 from tests.cluster.machines.overlay import Overlay, whole_system
 from tests.cluster.machines.probes import listening, reached
 from tests.conftest import wait_until
+from tools.cluster.machines.alerts import Alerts, prometheus
 from tools.cluster.machines.cluster import Machines
 from tools.cluster.machines.local import SPACE, add_volume
 from tools.cluster.machines.machine import PAUSE
@@ -98,6 +100,73 @@ def test_a_run_without_its_secret_is_crashed_with_the_name_of_it(
     assert 'CreateContainerConfigError: secret "worker" not found' in (state.message or "")
     wait_until(lambda: not overlay.jobs_of(stuck), "its Job is gone", every=0.5)
     assert overlay.end_of(overlay.start("retrain/sentiment")).is_completed()
+
+
+@pytest.fixture(scope="module")
+def alerts(overlay: Overlay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alerts]:
+    """Prometheus with our rules."""
+    with prometheus(overlay.live, tmp_path_factory.mktemp("prometheus")) as found:
+        yield found
+
+
+def test_prometheus_alerts_of_a_run_that_cannot_start_until_the_next_one_has_completed(
+    overlay: Overlay, alerts: Alerts
+) -> None:
+    wait_until(lambda: not alerts.names() & {"FlowFailed"}, "no flow has failed", 180, every=1)
+
+    # Prefect does not start a monitor that has crashed again: the next one is soon due.
+    stuck = overlay.start("monitor/sentiment", image="localhost/absent:local")
+    assert overlay.end_of(stuck).is_crashed()
+    wait_until(lambda: "FlowFailed" in alerts.names(), "the alert", 180, every=1)
+
+    # Or cancelled, because one that was due completes.
+    after = overlay.end_of(overlay.start("monitor/sentiment"))
+    assert after.is_completed() or after.is_cancelled(), after
+    wait_until(lambda: not alerts.names() & {"FlowFailed"}, "the alert is over", 180, every=1)
+
+
+_ASK = """
+import json, sys, urllib.error, urllib.request
+body = json.dumps({"inputs": ["a warm film"]}).encode()
+request = urllib.request.Request("http://serving/classify", body)
+request.add_header("Content-Type", "application/json")
+request.add_header("Authorization", "Bearer " + sys.argv[1])
+try:
+    print(urllib.request.urlopen(request, timeout=10).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
+
+def test_a_key_is_rotated_in_the_secret_and_a_rollout_restart_in_place_of_reloader_brings_it(
+    overlay: Overlay,
+) -> None:
+    def set_keys(*keys: str) -> None:
+        hashes = ",".join(hashlib.sha256(key.encode()).hexdigest() for key in keys)
+        patch = json.dumps({"stringData": {"SERVING_API_KEY_HASHES": hashes}})
+        overlay.kubectl("patch", "secret", "serving", f"--patch={patch}")
+        overlay.kubectl("rollout", "restart", "deployment/serving")
+        overlay.kubectl("rollout", "status", "deployment/serving", "--timeout=180s")
+
+    def accepted() -> set[str]:
+        """Return the keys that are answered."""
+        inside = ("exec", "deployment/serving", "--", "python", "-c", _ASK)
+        said = {key: overlay.kubectl(*inside, key).strip() for key in ("old", "new")}
+        assert set(said.values()) <= {"200", "401"}, said
+        return {key for key, status in said.items() if status == "200"}
+
+    try:
+        set_keys("old")
+        wait_until(lambda: accepted() == {"old"}, "the old key")
+        set_keys("old", "new")
+        wait_until(lambda: accepted() == {"old", "new"}, "both keys")
+        set_keys("new")
+        wait_until(lambda: accepted() == {"new"}, "the new key")
+    finally:
+        none = json.dumps({"data": {"SERVING_API_KEY_HASHES": None}})
+        overlay.kubectl("patch", "secret", "serving", f"--patch={none}")
+        overlay.kubectl("rollout", "restart", "deployment/serving")
+        overlay.kubectl("rollout", "status", "deployment/serving", "--timeout=180s")
 
 
 def _address(overlay: Overlay, name: str) -> str:

@@ -3,7 +3,7 @@
 CHECKS := check-unit check-types check-format check-lint check-imports
 .PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-thorough test-e2e test-cluster chaos lint format \
   docs bench lock dist release wheel clean \
-  image test-image check-manifests check-openapi check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s smoke-kind \
+  image test-image check-manifests check-openapi check-deploy push scan sign digests kubeconfig record set-image deploy undo engine smoke smoke-k8s smoke-kind \
   eks-up eks-down settings-table gates-page
 SHELL := bash
 PYTHON ?= python3
@@ -148,6 +148,7 @@ check-unit:
 # As root, with the images of `make image`.
 chaos: .venv/dev .venv/cluster/done ## parts of the local overlay break on a node: requests failed, seconds, alerts
 	@$(BIN)/python -m tools.cluster
+	@$(BIN)/python -m tools.programs
 	@$(BIN)/python -m tools.cluster.machines
 	@$(BIN)/python -m tools.cluster.machines.chaos
 
@@ -255,6 +256,9 @@ set-image: ## write the pushed digests into k8s/overlays/$OVERLAY
 
 deploy: ## apply k8s/overlays/$OVERLAY, wait for the rollout, try it, take it back if it fails
 	k8s/scripts/deploy.sh
+
+engine: ## do RUN="experiment sentiment" in $OVERLAY with workers of Dask that are there for it alone
+	k8s/scripts/engine.sh
 
 smoke: ## classify through HTTPS at $HOST once, and check the answer
 	k8s/scripts/smoke.sh

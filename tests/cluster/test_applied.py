@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from perennial.errors import OutsideError
 from perennial.settings import PROJECT
 from tests.cluster.conftest import wait_for_account
+from tests.cluster.selecting import policies_of, selects
 from tests.manifests import ON_AWS, OVERLAYS, render
 from tools.cluster.control_plane import Cluster
 from tools.manifests.render_job import OPERATION, prepare_job
@@ -138,26 +139,11 @@ def test_the_labels_that_policies_select_are_on_the_pods_of_the_job_controller(
     assert waited.returncode == 0, waited.stderr
     (pod,) = cluster.get("pods", f"--selector=job-name={name}", f"--namespace={space}")
 
-    selecting = {
-        policy["metadata"]["name"]
-        for policy in cluster.get("networkpolicies", f"--namespace={space}")
-        if _selects(cluster, space, policy["spec"]["podSelector"], pod["metadata"]["name"])
-    }
+    selecting = policies_of(cluster, space, pod["metadata"]["name"])
     assert selecting == {"default-deny", "names", "servers", "identity"}
     (service,) = cluster.get("services", f"--namespace={space}")
     selector = {"matchLabels": service["spec"]["selector"]}
-    assert not _selects(cluster, space, selector, pod["metadata"]["name"])
-
-
-def _selects(cluster: Cluster, space: str, selector: dict[str, Any], pod: str) -> bool:
-    """Return whether the server finds a pod by a selector."""
-    terms = [f"{key}={value}" for key, value in selector.get("matchLabels", {}).items()]
-    terms += [
-        f"{rule['key']} {rule['operator'].lower()} ({','.join(rule['values'])})"
-        for rule in selector.get("matchExpressions", ())
-    ]
-    found = cluster.get("pods", f"--namespace={space}", f"--selector={','.join(terms)}")
-    return pod in {each["metadata"]["name"] for each in found}
+    assert not selects(cluster, space, selector, pod["metadata"]["name"])
 
 
 def test_the_cluster_of_the_tests_has_the_version_of_the_cluster_on_aws(cluster: Cluster) -> None:

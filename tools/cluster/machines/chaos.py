@@ -37,7 +37,6 @@ from tools.cluster.machines.local import (
     do,
     take_down,
 )
-from tools.programs import install
 
 _LOAD = PROJECT / "k8s" / "scripts" / "load.py"
 _RECOVER_SECONDS = 420.0
@@ -67,7 +66,6 @@ class Outcome:
 
 def main() -> None:
     """Print the table; fail if a fault was not recovered from."""
-    install()
     outcomes: dict[str, Outcome] = {}
     try:
         with (

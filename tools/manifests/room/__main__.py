@@ -154,25 +154,25 @@ def on_eks(
     yield Case("the maximum of every autoscaler, with rollouts and runs", pods, growing)
 
 
-def pods_of_engine(made: list[Manifest], operator: Manifest) -> list[Pod]:
-    """Return the pods of a run on the engine.
+def engine_pods(folder: Path) -> list[Pod]:
+    """Return the pods of a run on the engine, with all its workers, and that of the operator.
 
     Parameters
     ----------
-    made : list of mapping
-        What the operator of Dask makes.
-    operator : mapping
-        The values of the operator's chart.
+    folder : Path
+        k8s/engine.
     """
-    own = Pod("dask-operator", requested(operator["resources"]["requests"]) + Amount(pods=1), {})
-    found = [own]
-    for each in made:
-        name, spec = f"engine/{each['metadata']['name']}", each["spec"]
-        if each["kind"] == "Deployment":
-            found.append(pod_of(name, spec["template"]["spec"]))
-        elif each["kind"] == "Pod":
-            found.append(pod_of(name, spec))
-    return found
+    run, workers, operator = (
+        YAML(typ="safe").load(folder / f"{name}.yaml") for name in ("run", "workers", "operator")
+    )
+    cluster = run["spec"]["cluster"]["spec"]
+    worker = pod_of("engine/worker", cluster["worker"]["spec"])
+    return [
+        pod_of("engine/operator", {"containers": [operator]}),
+        pod_of("engine/run", run["spec"]["job"]["spec"]),
+        pod_of("engine/scheduler", cluster["scheduler"]["spec"]),
+        *[worker] * workers["spec"]["maximum"],
+    ]
 
 
 def on_minikube(manifests: list[Manifest], figures: Mapping[str, Any]) -> Iterator[Case]:
@@ -202,10 +202,7 @@ def main() -> int:
     cluster = yaml.load(PROJECT / "k8s" / "cluster.yaml")
     try:
         charts = charts_of(PROJECT / "k8s" / "addons")
-        engine = pods_of_engine(
-            list(yaml.load_all(folder / "engine-run.yaml")),
-            yaml.load(PROJECT / "k8s" / "engine" / "operator.yaml"),
-        )
+        engine = engine_pods(PROJECT / "k8s" / "engine")
         cases = [
             *on_eks(overlays, cluster, figures, charts, engine),
             *on_minikube(overlays[LOCAL], figures),

@@ -1,0 +1,157 @@
+"""The engine on a real API server: the operator of Dask makes what a run needs, and removes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perennial.errors import OutsideError
+from perennial.settings import PROJECT
+from tests.cluster.selecting import policies_of, selects
+from tests.conftest import wait_until
+from tests.manifests import with_engine
+from tools.cluster.control_plane import Cluster, add_node, node
+from tools.cluster.processes import Starter
+
+SPACE = "perennial-production"
+ENGINE = PROJECT / "k8s" / "engine"
+_OPERATOR = PROJECT / ".venv" / "operator"
+_DEFINITIONS = "site-packages/dask_kubernetes/operator/deployment/helm/*/crds/*.yaml"
+_RUNS = {"perennial.dev/nodes": "runs"}
+_ROOM = {"cpu": "16", "memory": "64Gi", "pods": "110"}
+_VOLUME = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolume",
+    "metadata": {"name": "engine"},
+    "spec": {
+        "capacity": {"storage": "100Gi"},
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "engine",
+        "csi": {"driver": "efs.csi.aws.com", "volumeHandle": "fs-1"},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def operated(
+    cluster: Cluster, kubelets: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """Production with the engine, on nodes, with the operator of Dask."""
+    if not (_OPERATOR / "done").exists():
+        pytest.skip("the operator of Dask is not installed: `make test-cluster` installs it")
+    for file in sorted(_OPERATOR.glob(f"lib/*/{_DEFINITIONS}")):
+        # The server warns of these: they are not ours.
+        done = cluster.kubectl("create", f"--filename={file}")
+        assert done.returncode == 0, done.stderr
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "--all", "crd")
+    add_node(cluster, node("general-0", _ROOM, {}))
+    taint = {"key": "perennial.dev/nodes", "value": "runs", "effect": "NoSchedule"}
+    add_node(cluster, node("runs-0", _ROOM, _RUNS), [taint])
+    cluster.apply("--filename=-", given=json.dumps(_VOLUME))
+    overlay = with_engine(tmp_path_factory.mktemp("k8s"))
+    cluster.apply("--kustomize", str(overlay))
+    home = tmp_path_factory.mktemp("operator")
+    with ExitStack() as running:
+        start = Starter(home, running, lambda program: _OPERATOR / "bin" / program)
+        start(
+            "kopf", "run", "--module=dask_kubernetes.operator.controller", "--standalone",
+            f"--namespace={SPACE}",
+            inside=("env", f"KUBECONFIG={cluster.kubeconfig}", f"HOME={home}"),
+        )  # fmt: skip
+        yield cluster
+
+
+def _pods(cluster: Cluster, part: str) -> list[dict[str, Any]]:
+    chosen = f"--selector=dask.org/component={part}"
+    return cluster.get("pods", f"--namespace={SPACE}", chosen)
+
+
+def _running(cluster: Cluster, part: str, count: int) -> list[dict[str, Any]]:
+    """Wait for the pods of a part to run; return them."""
+
+    def found() -> list[dict[str, Any]]:
+        pods = _pods(cluster, part)
+        done = all(pod["status"]["phase"] == "Running" for pod in pods)
+        return pods if done and len(pods) == count else []
+
+    running: list[dict[str, Any]] = wait_until(found, f"{count} of {part} run", 120, every=0.5)
+    return running
+
+
+def _do(cluster: Cluster, *arguments: str, given: str | None = None) -> str:
+    done = cluster.kubectl(f"--namespace={SPACE}", *arguments, given=given)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_production_with_the_engine_is_accepted_and_nothing_differs_afterwards(
+    operated: Cluster, tmp_path: Path
+) -> None:
+    overlay = with_engine(tmp_path / "k8s")
+
+    diff = operated.kubectl("diff", "--server-side", "--kustomize", str(overlay))
+
+    assert (diff.returncode, diff.stdout) == (0, ""), diff.stderr
+    operated.apply(f"--filename={ENGINE / 'storage-class.yaml'}")
+
+
+def test_a_misspelt_field_of_a_run_is_rejected(operated: Cluster) -> None:
+    text = (ENGINE / "run.yaml").read_text().replace("nodeSelector:", "nodeSelektor:")
+
+    with pytest.raises(OutsideError, match="nodeSelektor"):
+        operated.apply(f"--namespace={SPACE}", "--filename=-", given=text)
+
+
+def test_a_run_gets_a_scheduler_and_workers_in_its_own_network_and_leaves_none_of_them(
+    operated: Cluster,
+) -> None:
+    operated.apply(f"--namespace={SPACE}", f"--filename={ENGINE / 'run.yaml'}")
+    _do(operated, "wait", "--for=create", "daskcluster/engine", "--timeout=120s")
+    operated.apply(f"--namespace={SPACE}", f"--filename={ENGINE / 'workers.yaml'}")
+
+    (scheduler,) = _running(operated, "scheduler", 1)
+    workers = _running(operated, "worker", 2)
+    (run,) = _running(operated, "job-runner", 1)
+
+    # Of what is there once, nothing is on a machine that may be taken away.
+    places = [pod["spec"]["nodeName"] for pod in (scheduler, run, *workers)]
+    assert places == ["general-0", "general-0", "runs-0", "runs-0"]
+    everybody = {"default-deny", "names"}
+    for pod, policies in (
+        (scheduler, {"engine-scheduler"}),
+        (workers[0], {"engine-worker"}),
+        (run, {"servers", "identity", "engine-run"}),
+    ):
+        name = pod["metadata"]["name"]
+        assert policies_of(operated, SPACE, name) == everybody | policies
+        secrets = {each["secretRef"]["name"] for container in pod["spec"]["containers"]
+                   for each in container.get("envFrom", ()) if "secretRef" in each}  # fmt: skip
+        assert secrets == ({"worker"} if pod is run else set())
+    for service in operated.get("services", f"--namespace={SPACE}"):
+        selector = {"matchLabels": service["spec"]["selector"]}
+        selected = [pod for pod in (scheduler, run, *workers)
+                    if selects(operated, SPACE, selector, pod["metadata"]["name"])]  # fmt: skip
+        assert selected == (
+            [scheduler] if service["metadata"]["name"] == "engine-scheduler" else []
+        )
+
+    _do(operated, "patch", "pod", "engine-runner", "--subresource=status",
+        "--patch", json.dumps({"status": {"phase": "Succeeded"}}))  # fmt: skip
+
+    _do(operated, "wait", "--for=jsonpath={.status.jobStatus}=Successful", "daskjob/engine",
+        "--timeout=60s")  # fmt: skip
+    wait_until(
+        lambda: not any(_pods(operated, part) for part in ("scheduler", "worker")),
+        "scheduler and workers are gone", 120, every=0.5,
+    )  # fmt: skip
+    wait_until(
+        lambda: not operated.get("daskclusters,daskautoscalers", f"--namespace={SPACE}"),
+        "so is what they were made of", every=0.5,
+    )  # fmt: skip
+    _do(operated, "delete", "daskjob", "engine", "--timeout=60s")
+    wait_until(lambda: not _pods(operated, "job-runner"), "the run's pod is gone", every=0.5)

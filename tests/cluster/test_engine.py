@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,14 @@ import pytest
 
 from perennial.errors import OutsideError
 from perennial.settings import PROJECT
+from tests.cluster.dask_operator import OPERATOR, add_operator, operator
 from tests.cluster.selecting import policies_of, selects
 from tests.conftest import wait_until
 from tests.manifests import with_engine
 from tools.cluster.control_plane import Cluster, add_node, node
-from tools.cluster.processes import Starter
 
 SPACE = "perennial-production"
 ENGINE = PROJECT / "k8s" / "engine"
-_OPERATOR = PROJECT / ".venv" / "operator"
-_DEFINITIONS = "site-packages/dask_kubernetes/operator/deployment/helm/*/crds/*.yaml"
 _RUNS = {"perennial.dev/nodes": "runs"}
 _ROOM = {"cpu": "16", "memory": "64Gi", "pods": "110"}
 _VOLUME = {
@@ -42,27 +39,16 @@ def operated(
     cluster: Cluster, kubelets: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
     """Production with the engine, on nodes, with the operator of Dask."""
-    if not (_OPERATOR / "done").exists():
+    if not (OPERATOR / "done").exists():
         pytest.skip("the operator of Dask is not installed: `make test-cluster` installs it")
-    for file in sorted(_OPERATOR.glob(f"lib/*/{_DEFINITIONS}")):
-        # The server warns of these: they are not ours.
-        done = cluster.kubectl("create", f"--filename={file}")
-        assert done.returncode == 0, done.stderr
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "--all", "crd")
+    add_operator(cluster)
     add_node(cluster, node("general-0", _ROOM, {}))
     taint = {"key": "perennial.dev/nodes", "value": "runs", "effect": "NoSchedule"}
     add_node(cluster, node("runs-0", _ROOM, _RUNS), [taint])
     cluster.apply("--filename=-", given=json.dumps(_VOLUME))
     overlay = with_engine(tmp_path_factory.mktemp("k8s"))
     cluster.apply("--kustomize", str(overlay))
-    home = tmp_path_factory.mktemp("operator")
-    with ExitStack() as running:
-        start = Starter(home, running, lambda program: _OPERATOR / "bin" / program)
-        start(
-            "kopf", "run", "--module=dask_kubernetes.operator.controller", "--standalone",
-            f"--namespace={SPACE}",
-            inside=("env", f"KUBECONFIG={cluster.kubeconfig}", f"HOME={home}"),
-        )  # fmt: skip
+    with operator(cluster, tmp_path_factory.mktemp("operator"), SPACE):
         yield cluster
 
 

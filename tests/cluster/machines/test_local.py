@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -12,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from perennial.settings import PROJECT
+from tests.cluster.dask_operator import OPERATOR, add_operator, operator
 from tests.cluster.machines.overlay import Overlay, whole_system
 from tests.cluster.machines.probes import listening, reached
 from tests.conftest import wait_until
 from tools.cluster.machines.alerts import Alerts, prometheus
 from tools.cluster.machines.cluster import Machines
-from tools.cluster.machines.local import SPACE, add_volume
+from tools.cluster.machines.local import SPACE, WORKER, add_volume
 from tools.cluster.machines.machine import PAUSE
 from tools.cluster.machines.space import GATEWAY
 from tools.manifests.render_job import OPERATION, prepare_job
@@ -191,6 +194,66 @@ def test_a_run_reaches_prefect_mongodb_mlflow_and_s3_and_nothing_else(overlay: O
         found = reached(overlay.live.cluster, job, addresses, first=s3)
 
     assert found == {*servers, s3}
+
+
+def _run_on_one_node() -> str:
+    """Return the run of k8s/engine as it fits on this node, with the overlay's problems."""
+    text = (PROJECT / "k8s" / "engine" / "run.yaml").read_text()
+    text = text.replace("cpu: 800m", "cpu: 50m").replace("memory: 2560Mi", "memory: 512Mi")
+    text = text.replace("image: perennial-worker", f"image: {WORKER}")
+    run = YAML(typ="safe").load(text.replace("flows RUN", "flows experiment sentiment"))
+    pod = run["spec"]["job"]["spec"]
+    (container,) = pod["containers"]
+    container["env"].append({"name": "DATA_URI", "value": "/data/snapshots"})
+    container["volumeMounts"] = [
+        *container["volumeMounts"], {"name": "problems", "mountPath": "/problems"},
+    ]  # fmt: skip
+    pod["volumes"] = [*pod["volumes"], {"name": "problems", "configMap": {"name": "problems"}}]
+    return json.dumps(run)
+
+
+def test_an_experiment_runs_on_workers_that_the_operator_of_dask_makes_and_removes(
+    overlay: Overlay, tmp_path: Path
+) -> None:
+    if not (OPERATOR / "done").exists():
+        pytest.skip("the operator of Dask is not installed: `make test-cluster` installs it")
+    if "distributed" not in overlay.kubectl(
+        "exec", "deployment/worker", "--container=worker", "--", "sh", "-c", "ls /venv/lib/*/*"
+    ):
+        pytest.skip(f"{WORKER} has no engine: `make image EXTRAS=dask` builds it")
+    cluster = overlay.live.cluster
+    add_operator(cluster)
+    add_volume(overlay.live, "engine", "engine", "ReadWriteMany")
+    node = overlay.live.node.space.name
+    overlay.kubectl("label", "node", node, "perennial.dev/nodes=runs", "--overwrite")
+    component = tmp_path / "component"
+    shutil.copytree(PROJECT / "k8s" / "components" / "engine", component)
+    file = component / "kustomization.yaml"
+    file.write_text(
+        file.read_text().replace("v1alpha1\nkind: Component", "v1beta1\nkind: Kustomization")
+    )
+    cluster.apply(f"--namespace={SPACE}", "--kustomize", str(component))
+
+    with operator(cluster, tmp_path, SPACE):
+        cluster.apply(f"--namespace={SPACE}", "--filename=-", given=_run_on_one_node())
+        overlay.kubectl(
+            "wait", "--for=jsonpath={.status.jobStatus}=Running", "daskjob/engine", "--timeout=300s"
+        )
+        done = cluster.kubectl(
+            f"--namespace={SPACE}", "logs", "--follow", "engine-runner", "--container=run"
+        )
+        overlay.kubectl(
+            "wait",
+            "--for=jsonpath={.status.jobStatus}=Successful",
+            "daskjob/engine",
+            "--timeout=60s",
+        )
+        wait_until(
+            lambda: not cluster.get("daskclusters", f"--namespace={SPACE}"), "all is gone", every=1
+        )
+        overlay.kubectl("delete", "daskjob", "engine", "--timeout=60s")
+
+    assert "tfidf-logistic" in done.stdout, done.stdout
 
 
 def test_more_scheduled_runs_than_an_hour_has_and_none_fails(overlay: Overlay) -> None:

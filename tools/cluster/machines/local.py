@@ -6,8 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from perennial.errors import OutsideError
 from perennial.settings import PROJECT
@@ -63,8 +63,10 @@ def add_images(node: Machine, folder: Path) -> None:
         archive.unlink()
 
 
-def add_volume(live: Machines, name: str) -> None:
-    """Give a cluster a volume on its node, for the first claim without a class.
+def add_volume(
+    live: Machines, name: str, storage_class: str = "", mode: str = "ReadWriteOnce"
+) -> None:
+    """Give a cluster a volume on its node, for the first claim of a class.
 
     Parameters
     ----------
@@ -72,6 +74,10 @@ def add_volume(live: Machines, name: str) -> None:
         The cluster.
     name : str
         The name of the volume: a claim that was deleted leaves it to nobody.
+    storage_class : str
+        The class; empty for none.
+    mode : str
+        How many may use it.
 
     Raises
     ------
@@ -81,7 +87,9 @@ def add_volume(live: Machines, name: str) -> None:
     folder = live.node.home / name
     folder.mkdir()
     shutil.chown(folder, _USER, _USER)
-    live.cluster.apply("--filename=-", given=json.dumps(_volume(name, folder, live)))
+    volume = _volume(name, folder, live)
+    volume["spec"] |= {"accessModes": [mode], "storageClassName": storage_class}
+    live.cluster.apply("--filename=-", given=json.dumps(volume))
 
 
 def bring_up(live: Machines, folder: Path) -> None:
@@ -136,7 +144,7 @@ def do(cluster: Cluster, *arguments: str) -> str:
     return done.stdout
 
 
-def _volume(name: str, folder: Path, live: Machines) -> Mapping[str, object]:
+def _volume(name: str, folder: Path, live: Machines) -> dict[str, Any]:
     host = {"key": "kubernetes.io/hostname", "operator": "In", "values": [live.node.space.name]}
     return {
         "apiVersion": "v1",
@@ -144,7 +152,6 @@ def _volume(name: str, folder: Path, live: Machines) -> Mapping[str, object]:
         "metadata": {"name": name},
         "spec": {
             "capacity": {"storage": "2Gi"},
-            "accessModes": ["ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Retain",
             "local": {"path": str(folder)},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [host]}]}},

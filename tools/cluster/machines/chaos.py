@@ -95,12 +95,12 @@ def _overlay(live: Machines, folder: Path) -> Iterator[Alerts]:
         add_images(live.node, folder)
         add_volume(live, "snapshots")
         bring_up(live, folder)
-        running.callback(take_down, live)
         do(live.cluster, "create", "configmap", "load", f"--from-file={_LOAD}")
         homes = [folder / name for name in ("prometheus", "node-2", "for-node-2")]
         for home in homes:
             home.mkdir()
         both = running.enter_context(another(live, homes[1]))
+        running.callback(take_down, both)
         add_images(both.nodes[-1], homes[2])
         do(live.cluster, "rollout", "restart", "deployment/serving")
         do(live.cluster, "rollout", "status", "deployment/serving", "--timeout=180s")

@@ -142,10 +142,14 @@ def _starve_run(live: Machines) -> None:
 
 
 def _unfinished(live: Machines) -> list[str]:
-    """Return the last Job of the retraining, if it has not completed."""
+    """Return the last Job of the retraining, if it is the starved one or has not completed."""
     found = json.loads(do(live.cluster, "get", "jobs", _RETRAINING, "--output=json"))["items"]
     last = max(found, key=lambda job: str(job["metadata"]["creationTimestamp"]))
-    return [] if last["status"].get("succeeded") else [last["metadata"]["name"]]
+    (container,) = last["spec"]["template"]["spec"]["containers"]
+    # Prefect's own process outlives that of the run, and its Job completes.
+    is_starved = container["resources"]["limits"]["memory"] == _TOO_LITTLE
+    has_completed = bool(last["status"].get("succeeded")) and not is_starved
+    return [] if has_completed else [last["metadata"]["name"]]
 
 
 _FILL_DISK = """

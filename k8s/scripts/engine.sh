@@ -15,7 +15,7 @@ kube create -f "$work/run.yaml"
 finish() {
   status=$?
   [ $status = 0 ] || why "$space"
-  kube delete daskjob engine --ignore-not-found --timeout=180s
+  kube delete daskjob/engine daskautoscaler/engine --ignore-not-found --timeout=180s
   rm -rf "$work"
 }
 trap finish EXIT

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,33 @@ def _running(cluster: Cluster, part: str, count: int) -> list[dict[str, Any]]:
     return running
 
 
+def _start(cluster: Cluster) -> subprocess.Popen[str]:
+    """Type what the page says."""
+    return subprocess.Popen(
+        ["make", "engine", "OVERLAY=production", "RUN=experiment sentiment"],
+        cwd=PROJECT, env=os.environ | {"KUBECONFIG": str(cluster.kubeconfig)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def _end_run(cluster: Cluster, phase: str) -> None:
+    """Say of the run's pod that it has ended, as a kubelet would."""
+    # The command has done its part then.
+    _do(cluster, "wait", "--for=create", "daskautoscaler/engine", "--timeout=60s")
+    patch = json.dumps({"status": {"phase": phase}})
+    _do(cluster, "patch", "pod", "engine-runner", "--subresource=status", f"--patch={patch}")
+
+
+def _is_gone(cluster: Cluster) -> None:
+    kinds = "daskjobs,daskclusters,daskworkergroups,daskautoscalers"
+    wait_until(lambda: not cluster.get(kinds, f"--namespace={SPACE}"), "the run is gone", every=0.5)
+    chosen = "--selector=dask.org/cluster-name=engine"
+    wait_until(
+        lambda: not cluster.get("deployments,services,pods", f"--namespace={SPACE}", chosen),
+        "so is what it was made of", 120, every=0.5,
+    )  # fmt: skip
+
+
 def _do(cluster: Cluster, *arguments: str, given: str | None = None) -> str:
     done = cluster.kubectl(f"--namespace={SPACE}", *arguments, given=given)
     assert done.returncode == 0, done.stderr
@@ -93,12 +122,11 @@ def test_a_misspelt_field_of_a_run_is_rejected(operated: Cluster) -> None:
         operated.apply(f"--namespace={SPACE}", "--filename=-", given=text)
 
 
+@pytest.mark.timeout(900)
 def test_a_run_gets_a_scheduler_and_workers_in_its_own_network_and_leaves_none_of_them(
     operated: Cluster,
 ) -> None:
-    operated.apply(f"--namespace={SPACE}", f"--filename={ENGINE / 'run.yaml'}")
-    _do(operated, "wait", "--for=create", "daskcluster/engine", "--timeout=120s")
-    operated.apply(f"--namespace={SPACE}", f"--filename={ENGINE / 'workers.yaml'}")
+    command = _start(operated)
 
     (scheduler,) = _running(operated, "scheduler", 1)
     workers = _running(operated, "worker", 2)
@@ -126,18 +154,23 @@ def test_a_run_gets_a_scheduler_and_workers_in_its_own_network_and_leaves_none_o
             [scheduler] if service["metadata"]["name"] == "engine-scheduler" else []
         )
 
-    _do(operated, "patch", "pod", "engine-runner", "--subresource=status",
-        "--patch", json.dumps({"status": {"phase": "Succeeded"}}))  # fmt: skip
+    _end_run(operated, "Succeeded")
 
-    _do(operated, "wait", "--for=jsonpath={.status.jobStatus}=Successful", "daskjob/engine",
-        "--timeout=60s")  # fmt: skip
-    wait_until(
-        lambda: not any(_pods(operated, part) for part in ("scheduler", "worker")),
-        "scheduler and workers are gone", 120, every=0.5,
-    )  # fmt: skip
-    wait_until(
-        lambda: not operated.get("daskclusters,daskautoscalers", f"--namespace={SPACE}"),
-        "so is what they were made of", every=0.5,
-    )  # fmt: skip
-    _do(operated, "delete", "daskjob", "engine", "--timeout=60s")
-    wait_until(lambda: not _pods(operated, "job-runner"), "the run's pod is gone", every=0.5)
+    # The operator is outside of the cluster, and asks for long how many workers there should be.
+    said, _ = command.communicate(timeout=400)
+    assert command.returncode == 0, said
+    _is_gone(operated)
+
+
+@pytest.mark.timeout(900)
+def test_a_run_that_fails_ends_the_command_with_its_failure_and_is_gone_as_well(
+    operated: Cluster,
+) -> None:
+    command = _start(operated)
+    _running(operated, "job-runner", 1)
+
+    _end_run(operated, "Failed")
+
+    said, _ = command.communicate(timeout=400)
+    assert command.returncode != 0, said
+    _is_gone(operated)

@@ -186,7 +186,7 @@ def _check_module(module: str, arguments: list[str]) -> None:
     package, _, rest = module.partition(".")
     if package == "flows":
         _check_flow([rest, *arguments] if rest else arguments)
-    elif package not in {"mkdocs", "pip"}:
+    elif package not in {"dask", "mkdocs", "pip"}:
         assert module in programs()
 
 

@@ -151,7 +151,8 @@ def _volume(name: str, folder: Path, live: Machines) -> dict[str, Any]:
         "kind": "PersistentVolume",
         "metadata": {"name": name},
         "spec": {
-            "capacity": {"storage": "2Gi"},
+            # Nobody measures it.
+            "capacity": {"storage": "100Gi"},
             "persistentVolumeReclaimPolicy": "Retain",
             "local": {"path": str(folder)},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [host]}]}},

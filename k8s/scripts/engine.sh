@@ -8,9 +8,11 @@ space=perennial-$OVERLAY
 kube() { kubectl --namespace "$space" "$@"; }
 state() { kube get daskjob engine -o jsonpath='{.status.jobStatus}'; }
 work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 image=$(kube get deployment worker -o jsonpath='{.spec.template.spec.containers[0].image}')
 # The run has the image of all runs.
 sed -e "s|image: perennial-worker|image: $image|" -e "s|RUN|$RUN|" k8s/engine/run.yaml >"$work/run.yaml"
+# While another run is there this is refused, and nothing of that one is removed.
 kube create -f "$work/run.yaml"
 finish() {
   status=$?

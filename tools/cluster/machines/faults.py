@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from perennial.errors import OutsideError
 from tools.cluster.machines.cluster import Machines
@@ -15,6 +16,8 @@ from tools.cluster.machines.local import SPACE, do
 _WRONG = "mongodb://perennial:wrong@mongodb:27017/?directConnection=true"
 _WITHOUT_WAITING = "--wait=false"
 _RETRAINING = "--selector=prefect.io/flow-name=retrain"
+# Memory with which no retraining gets far.
+TOO_LITTLE = "300Mi"
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,8 @@ def _starve_run(live: Machines) -> None:
     said = do(
         live.cluster, "exec", "deployment/worker", "--container=worker", "--",
         "prefect", "deployment", "run", "retrain/sentiment",
-        "--job-variable", f"memory_request={_TOO_LITTLE}",
-        "--job-variable", f"memory_limit={_TOO_LITTLE}",
+        "--job-variable", f"memory_request={TOO_LITTLE}",
+        "--job-variable", f"memory_limit={TOO_LITTLE}",
     )  # fmt: skip
     found = re.search(r"UUID: ([0-9a-f-]{36})", said)
     if found is None:
@@ -142,12 +145,24 @@ def _starve_run(live: Machines) -> None:
 
 
 def _unfinished(live: Machines) -> list[str]:
-    """Return the last Job of the retraining, if it is the starved one or has not completed."""
-    found = json.loads(do(live.cluster, "get", "jobs", _RETRAINING, "--output=json"))["items"]
-    last = max(found, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+    """Return the Job of the last retraining, if that has not completed."""
+    return unfinished(
+        json.loads(do(live.cluster, "get", "jobs", _RETRAINING, "--output=json"))["items"]
+    )
+
+
+def unfinished(jobs: list[dict[str, Any]]) -> list[str]:
+    """Return the name of the last Job, if it is the starved one or has not completed.
+
+    Parameters
+    ----------
+    jobs : list of dict
+        As the API server has them.
+    """
+    last = max(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]))
     (container,) = last["spec"]["template"]["spec"]["containers"]
     # Prefect's own process outlives that of the run, and its Job completes.
-    is_starved = container["resources"]["limits"]["memory"] == _TOO_LITTLE
+    is_starved = container["resources"]["limits"]["memory"] == TOO_LITTLE
     has_completed = bool(last["status"].get("succeeded")) and not is_starved
     return [] if has_completed else [last["metadata"]["name"]]
 
@@ -157,7 +172,6 @@ with open("/data/filled", "wb") as file:
     for _ in range(1100):
         file.write(bytes(2**20))
 """
-_TOO_LITTLE = "300Mi"
 _FILL_MEMORY = "held = [b'x' * 2**20 for _ in range(4096)]"
 
 FAULTS = (

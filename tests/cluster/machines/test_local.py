@@ -30,6 +30,9 @@ from tools.manifests.render_job import OPERATION, prepare_job
 pytestmark = pytest.mark.timeout(1800)
 # Of which four fifths are waited: the container that looks has to do so before they are over.
 START_SECONDS = 100
+# The exporter asks Prefect every five minutes while nobody reads its console; rules are looked at
+# every minute.
+_NOTICED_SECONDS = 480
 # A monitor that is due while another runs is dropped.
 _QUICKLY = """
 schedule: {monitor: "* * * * *", retrain: "*/2 * * * *"}
@@ -115,16 +118,23 @@ def alerts(overlay: Overlay, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def test_prometheus_alerts_of_a_run_that_cannot_start_until_the_next_one_has_completed(
     overlay: Overlay, alerts: Alerts
 ) -> None:
-    wait_until(lambda: not alerts.names() & {"FlowFailed"}, "no flow has failed", 180, every=1)
+    wait_until(
+        lambda: not alerts.names() & {"FlowFailed"}, "no flow has failed", _NOTICED_SECONDS, every=1
+    )
 
     # Prefect does not start a monitor that has crashed again.
     with overlay.unscheduled("monitor/sentiment"):
         stuck = overlay.start("monitor/sentiment", image="localhost/absent:local")
         assert overlay.end_of(stuck).is_crashed()
-        wait_until(lambda: "FlowFailed" in alerts.names(), "the alert", 180, every=1)
+        wait_until(lambda: "FlowFailed" in alerts.names(), "the alert", _NOTICED_SECONDS, every=1)
 
         assert overlay.end_of(overlay.start("monitor/sentiment")).is_completed()
-        wait_until(lambda: not alerts.names() & {"FlowFailed"}, "the alert is over", 180, every=1)
+        wait_until(
+            lambda: not alerts.names() & {"FlowFailed"},
+            "the alert is over",
+            _NOTICED_SECONDS,
+            every=1,
+        )
 
 
 _ASK = """

@@ -3,7 +3,7 @@
 CHECKS := check-unit check-types check-format check-lint check-imports
 .PHONY: help run experiment reproduce serve up down deployments dashboards check $(CHECKS) test test-thorough test-e2e test-cluster chaos lint format \
   docs bench lock dist release wheel clean \
-  image test-image check-manifests check-openapi check-deploy push scan sign digests kubeconfig record set-image deploy undo smoke smoke-k8s smoke-kind \
+  image test-image check-manifests check-openapi check-deploy push scan sign digests kubeconfig record set-image deploy undo engine smoke smoke-k8s smoke-kind \
   eks-up eks-down settings-table gates-page
 SHELL := bash
 PYTHON ?= python3
@@ -55,6 +55,13 @@ $(PERENNIAL): Makefile
 	@echo "Installing requirements-cluster.txt into .venv/cluster"
 	@test -x .venv/cluster/bin/python || $(PYTHON) -m venv .venv/cluster
 	@$(BIN)/uv pip sync --quiet --system-certs --python .venv/cluster/bin/python --require-hashes requirements-cluster.txt
+	@touch $@
+
+# The operator of Dask, whose code makes the workers of a run on Kubernetes.
+.venv/operator/done: requirements-operator.txt | .venv/dev
+	@echo "Installing requirements-operator.txt into .venv/operator"
+	@test -x .venv/operator/bin/python || $(PYTHON) -m venv .venv/operator
+	@$(BIN)/uv pip sync --quiet --system-certs --python .venv/operator/bin/python --require-hashes requirements-operator.txt
 	@touch $@
 
 define install
@@ -109,9 +116,10 @@ test-e2e: .venv/dev .venv/checks/done ## the whole system: its commands, pages, 
 
 # LEVEL=2: a real node, which runs pods; as root.
 LEVEL ?= 1
-test-cluster: .venv/dev .venv/cluster/done ## the manifests on a real Kubernetes API server, scheduler and controllers, built once; LEVEL=2 with a node
+test-cluster: .venv/dev .venv/cluster/done .venv/operator/done ## the manifests on a real Kubernetes API server, scheduler and controllers, built once; LEVEL=2 with a node
 	@$(BIN)/python -m tools.cluster
 ifeq ($(LEVEL),2)
+	@$(BIN)/python -m tools.programs
 	@$(BIN)/python -m tools.cluster.machines
 	@$(BIN)/pytest -n 0 -m cluster tests/cluster/machines
 else
@@ -140,6 +148,7 @@ check-unit:
 # As root, with the images of `make image`.
 chaos: .venv/dev .venv/cluster/done ## parts of the local overlay break on a node: requests failed, seconds, alerts
 	@$(BIN)/python -m tools.cluster
+	@$(BIN)/python -m tools.programs
 	@$(BIN)/python -m tools.cluster.machines
 	@$(BIN)/python -m tools.cluster.machines.chaos
 
@@ -173,7 +182,7 @@ bench: .venv/dev ## the claims of speed in the README, measured
 
 lock: .venv/dev  ## choose versions anew, from requirements*.in to requirements*.txt
 	for name in requirements requirements-local requirements-dev requirements-uv \
-	  requirements-serving requirements-worker requirements-dask requirements-embeddings requirements-sentences requirements-checks requirements-cluster; do \
+	  requirements-serving requirements-worker requirements-dask requirements-embeddings requirements-sentences requirements-checks requirements-cluster requirements-operator; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --prerelease if-necessary-or-explicit --upgrade \
 	    $$([ $$name = requirements-checks ] || echo --constraint requirements.txt) \
@@ -211,7 +220,7 @@ endif
 test-image: .venv/dev image ## both images, built and run as Kubernetes would
 	@$(BIN)/pytest -n 0 -m container tests/e2e
 
-check-manifests: .venv/checks/done
+check-manifests: .venv/checks/done .venv/operator/done
 	.venv/checks/bin/hadolint Dockerfile
 	.venv/checks/bin/shellcheck -x -P SCRIPTDIR k8s/scripts/*.sh tests/e2e/containers/*.sh tools/manifests/*.sh
 	.venv/checks/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
@@ -220,7 +229,7 @@ check-manifests: .venv/checks/done
 check-openapi: .venv/checks/done
 	$(BIN)/python -m tools.openapi
 
-check-deploy: .venv/checks/done ## what is unwise in containers and manifests (checkov, trivy)
+check-deploy: .venv/checks/done .venv/operator/done ## what is unwise in containers and manifests (checkov, trivy)
 	tools/manifests/check.sh --deep
 
 # What the workflows call. REGISTRY is the address of ECR, OVERLAY staging or production.
@@ -247,6 +256,9 @@ set-image: ## write the pushed digests into k8s/overlays/$OVERLAY
 
 deploy: ## apply k8s/overlays/$OVERLAY, wait for the rollout, try it, take it back if it fails
 	k8s/scripts/deploy.sh
+
+engine: ## do RUN="experiment sentiment" in $OVERLAY with workers of Dask that are there for it alone
+	k8s/scripts/engine.sh
 
 smoke: ## classify through HTTPS at $HOST once, and check the answer
 	k8s/scripts/smoke.sh

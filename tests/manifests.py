@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +20,30 @@ ON_AWS = ("staging", "production")
 
 def render(overlay: str, folder: Path = PROJECT) -> list[dict[str, Any]]:
     """Return what an overlay applies."""
+    return rendered(folder / "k8s" / "overlays" / overlay)
+
+
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    """Return what the kustomization in a folder applies."""
     done = subprocess.run(
-        [kubectl(), "kustomize", str(folder / "k8s" / "overlays" / overlay)],
+        [kubectl(), "kustomize", str(folder)],
         capture_output=True,
         text=True,
         check=True,
     )
     return list(YAML(typ="safe").load_all(done.stdout))
+
+
+def with_engine(folder: Path) -> Path:
+    """Return the overlay production with the engine, in an empty folder, as its page says."""
+    shutil.copytree(PROJECT / "k8s", folder, dirs_exist_ok=True)
+    overlay = folder / "overlays" / "production"
+    file = overlay / "kustomization.yaml"
+    before = "components: [../../components/aws]"
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, f"{before[:-1]}, ../../components/engine]"))
+    return overlay
 
 
 def find(resources: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _elsewhere(address: str) -> Iterator[Engine]:
         client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UnavailableError(
-            f"The {name} does not answer; start it with `dask scheduler`, or write its address, "
+            f"The {name} does not answer; start it with `python -m dask scheduler`, or write its address, "
             f"such as tcp://host:8786, {way_out}"
         ) from error
     try:
@@ -85,7 +85,7 @@ def _elsewhere(address: str) -> Iterator[Engine]:
             client.wait_for_workers(1, timeout=_SECONDS_FOR_A_WORKER)
         except (TimeoutError, OSError) as error:
             raise UnavailableError(
-                f"The {name} has no worker; start one with `dask worker {address} --nthreads 1`, "
+                f"The {name} has no worker; start one with `python -m dask worker {address} --nthreads 1`, "
                 f"{way_out}"
             ) from error
         yield Engine(client, name)

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from perennial.errors import OutsideError
 from perennial.settings import PROJECT
 from tests.cluster.conftest import wait_for_account
+from tests.cluster.selecting import policies_of, selects
 from tests.manifests import ON_AWS, OVERLAYS, render
 from tools.cluster.control_plane import Cluster
 from tools.manifests.render_job import OPERATION, prepare_job
@@ -99,6 +100,28 @@ def test_a_mistake_is_rejected_or_warned_of(cluster: Cluster, change: Any, said:
         cluster.apply("--dry-run=server", "--filename=-", given=_broken("staging", change))
 
 
+_WILL_GO = {
+    "apiVersion": "v1",
+    "kind": "Endpoints",
+    "metadata": {"name": "registry", "namespace": "default"},
+    "subsets": [{"addresses": [{"ip": "10.0.0.7"}], "ports": [{"port": 443}]}],
+}
+
+
+def test_an_api_that_kubernetes_will_not_have_for_long_is_warned_of_and_counted(
+    cluster: Cluster,
+) -> None:
+    with pytest.raises(OutsideError, match=r"v1 Endpoints is deprecated in v1\.33"):
+        cluster.apply("--filename=-", given=json.dumps(_WILL_GO))
+
+    # What docs/production.md has asked of a running cluster before its upgrade.
+    counted = cluster.kubectl("get", "--raw", "/metrics").stdout
+    asked = [
+        each for each in counted.splitlines() if "apiserver_requested_deprecated_apis{" in each
+    ]
+    assert any('resource="endpoints"' in each for each in asked), asked
+
+
 def test_the_labels_that_policies_select_are_on_the_pods_of_the_job_controller(
     cluster: Cluster,
 ) -> None:
@@ -116,26 +139,11 @@ def test_the_labels_that_policies_select_are_on_the_pods_of_the_job_controller(
     assert waited.returncode == 0, waited.stderr
     (pod,) = cluster.get("pods", f"--selector=job-name={name}", f"--namespace={space}")
 
-    selecting = {
-        policy["metadata"]["name"]
-        for policy in cluster.get("networkpolicies", f"--namespace={space}")
-        if _selects(cluster, space, policy["spec"]["podSelector"], pod["metadata"]["name"])
-    }
+    selecting = policies_of(cluster, space, pod["metadata"]["name"])
     assert selecting == {"default-deny", "names", "servers", "identity"}
     (service,) = cluster.get("services", f"--namespace={space}")
     selector = {"matchLabels": service["spec"]["selector"]}
-    assert not _selects(cluster, space, selector, pod["metadata"]["name"])
-
-
-def _selects(cluster: Cluster, space: str, selector: dict[str, Any], pod: str) -> bool:
-    """Return whether the server finds a pod by a selector."""
-    terms = [f"{key}={value}" for key, value in selector.get("matchLabels", {}).items()]
-    terms += [
-        f"{rule['key']} {rule['operator'].lower()} ({','.join(rule['values'])})"
-        for rule in selector.get("matchExpressions", ())
-    ]
-    found = cluster.get("pods", f"--namespace={space}", f"--selector={','.join(terms)}")
-    return pod in {each["metadata"]["name"] for each in found}
+    assert not selects(cluster, space, selector, pod["metadata"]["name"])
 
 
 def test_the_cluster_of_the_tests_has_the_version_of_the_cluster_on_aws(cluster: Cluster) -> None:

@@ -26,7 +26,7 @@ PAGES = sorted((PROJECT / "docs").rglob("*.md"))
 IN_A_CLONE = f".venv/bin/{PROGRAM}"
 # Commands of a page that are not the project's; whoever adds one has tried it.
 OTHER_PROGRAMS = {"aws", "cd", "curl", "dask", "docker", "done", "for", "kubectl", "openssl"}
-OTHER_PROGRAMS |= {"prefect", "printf"}
+OTHER_PROGRAMS |= {"eksctl", "helm", "prefect", "printf", "sed"}
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(
     r"(?<!`)`((?:make|perennial |python -m|\.venv/bin/|flows |kubectl|docker compose) ?[^`\n]+)`"
@@ -186,7 +186,7 @@ def _check_module(module: str, arguments: list[str]) -> None:
     package, _, rest = module.partition(".")
     if package == "flows":
         _check_flow([rest, *arguments] if rest else arguments)
-    elif package not in {"mkdocs", "pip"}:
+    elif package not in {"dask", "mkdocs", "pip"}:
         assert module in programs()
 
 

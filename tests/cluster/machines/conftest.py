@@ -45,5 +45,5 @@ def ours(live: Machines) -> Machines:
     if reason := local.lacking():
         pytest.skip(reason)
     with tempfile.TemporaryDirectory(dir=control_plane.cache()) as folder:
-        local.add_images(live, Path(folder))
+        local.add_images(live.node, Path(folder))
     return live

@@ -40,6 +40,16 @@ class Overlay:
         found = self.prefect.read_deployment_by_name(deployment)
         return self.prefect.create_flow_run_from_deployment(found.id, job_variables=variables).id
 
+    @contextmanager
+    def unscheduled(self, deployment: str) -> Iterator[None]:
+        """Let no run of a deployment be due meanwhile."""
+        found = self.prefect.read_deployment_by_name(deployment)
+        self.prefect.pause_deployment(found.id)
+        try:
+            yield
+        finally:
+            self.prefect.resume_deployment(found.id)
+
     def state(self, run: UUID) -> State[Any]:
         """Return the state of a run."""
         found = self.prefect.read_flow_run(run).state

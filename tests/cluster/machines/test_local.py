@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -11,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from perennial.settings import PROJECT
+from tests.cluster.dask_operator import OPERATOR, add_operator, operator
 from tests.cluster.machines.overlay import Overlay, whole_system
 from tests.cluster.machines.probes import listening, reached
 from tests.conftest import wait_until
+from tools.cluster.machines.alerts import Alerts, prometheus
 from tools.cluster.machines.cluster import Machines
-from tools.cluster.machines.local import SPACE, add_volume
+from tools.cluster.machines.local import SPACE, WORKER, add_volume
 from tools.cluster.machines.machine import PAUSE
 from tools.cluster.machines.space import GATEWAY
 from tools.manifests.render_job import OPERATION, prepare_job
@@ -25,6 +30,9 @@ from tools.manifests.render_job import OPERATION, prepare_job
 pytestmark = pytest.mark.timeout(1800)
 # Of which four fifths are waited: the container that looks has to do so before they are over.
 START_SECONDS = 100
+# The exporter asks Prefect every five minutes while nobody reads its console; rules are looked at
+# every minute.
+_NOTICED_SECONDS = 480
 # A monitor that is due while another runs is dropped.
 _QUICKLY = """
 schedule: {monitor: "* * * * *", retrain: "*/2 * * * *"}
@@ -100,6 +108,79 @@ def test_a_run_without_its_secret_is_crashed_with_the_name_of_it(
     assert overlay.end_of(overlay.start("retrain/sentiment")).is_completed()
 
 
+@pytest.fixture(scope="module")
+def alerts(overlay: Overlay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alerts]:
+    """Prometheus with our rules."""
+    with prometheus(overlay.live, tmp_path_factory.mktemp("prometheus")) as found:
+        yield found
+
+
+def test_prometheus_alerts_of_a_run_that_cannot_start_until_the_next_one_has_completed(
+    overlay: Overlay, alerts: Alerts
+) -> None:
+    wait_until(
+        lambda: not alerts.names() & {"FlowFailed"}, "no flow has failed", _NOTICED_SECONDS, every=1
+    )
+
+    # Prefect does not start a monitor that has crashed again.
+    with overlay.unscheduled("monitor/sentiment"):
+        stuck = overlay.start("monitor/sentiment", image="localhost/absent:local")
+        assert overlay.end_of(stuck).is_crashed()
+        wait_until(lambda: "FlowFailed" in alerts.names(), "the alert", _NOTICED_SECONDS, every=1)
+
+        assert overlay.end_of(overlay.start("monitor/sentiment")).is_completed()
+        wait_until(
+            lambda: not alerts.names() & {"FlowFailed"},
+            "the alert is over",
+            _NOTICED_SECONDS,
+            every=1,
+        )
+
+
+_ASK = """
+import json, sys, urllib.error, urllib.request
+body = json.dumps({"inputs": ["a warm film"]}).encode()
+request = urllib.request.Request("http://serving/classify", body)
+request.add_header("Content-Type", "application/json")
+request.add_header("Authorization", "Bearer " + sys.argv[1])
+try:
+    print(urllib.request.urlopen(request, timeout=10).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
+
+def test_a_key_is_rotated_in_the_secret_and_a_rollout_restart_in_place_of_reloader_brings_it(
+    overlay: Overlay,
+) -> None:
+    def set_keys(*keys: str) -> None:
+        hashes = ",".join(hashlib.sha256(key.encode()).hexdigest() for key in keys)
+        patch = json.dumps({"stringData": {"SERVING_API_KEY_HASHES": hashes}})
+        overlay.kubectl("patch", "secret", "serving", f"--patch={patch}")
+        overlay.kubectl("rollout", "restart", "deployment/serving")
+        overlay.kubectl("rollout", "status", "deployment/serving", "--timeout=180s")
+
+    def accepted() -> set[str]:
+        """Return the keys that are answered."""
+        inside = ("exec", "deployment/serving", "--", "python", "-c", _ASK)
+        said = {key: overlay.kubectl(*inside, key).strip() for key in ("old", "new")}
+        assert set(said.values()) <= {"200", "401"}, said
+        return {key for key, status in said.items() if status == "200"}
+
+    try:
+        set_keys("old")
+        wait_until(lambda: accepted() == {"old"}, "the old key")
+        set_keys("old", "new")
+        wait_until(lambda: accepted() == {"old", "new"}, "both keys")
+        set_keys("new")
+        wait_until(lambda: accepted() == {"new"}, "the new key")
+    finally:
+        none = json.dumps({"data": {"SERVING_API_KEY_HASHES": None}})
+        overlay.kubectl("patch", "secret", "serving", f"--patch={none}")
+        overlay.kubectl("rollout", "restart", "deployment/serving")
+        overlay.kubectl("rollout", "status", "deployment/serving", "--timeout=180s")
+
+
 def _address(overlay: Overlay, name: str) -> str:
     """Return address and port of a service."""
     path = "{.spec.clusterIP}:{.spec.ports[0].port}"
@@ -122,6 +203,61 @@ def test_a_run_reaches_prefect_mongodb_mlflow_and_s3_and_nothing_else(overlay: O
         found = reached(overlay.live.cluster, job, addresses, first=s3)
 
     assert found == {*servers, s3}
+
+
+def _run_on_one_node() -> str:
+    """Return the run of k8s/engine as it fits on this node, with the overlay's problems."""
+    text = (PROJECT / "k8s" / "engine" / "run.yaml").read_text()
+    text = text.replace("cpu: 800m", "cpu: 50m").replace("memory: 2560Mi", "memory: 512Mi")
+    text = text.replace("image: perennial-worker", f"image: {WORKER}")
+    run = YAML(typ="safe").load(text.replace("flows RUN", "flows experiment sentiment"))
+    pod = run["spec"]["job"]["spec"]
+    (container,) = pod["containers"]
+    container["env"].append({"name": "DATA_URI", "value": "/data/snapshots"})
+    container["volumeMounts"] = [
+        *container["volumeMounts"], {"name": "problems", "mountPath": "/problems"},
+    ]  # fmt: skip
+    pod["volumes"] = [*pod["volumes"], {"name": "problems", "configMap": {"name": "problems"}}]
+    return json.dumps(run)
+
+
+def test_an_experiment_runs_on_workers_that_the_operator_of_dask_makes_and_removes(
+    overlay: Overlay, tmp_path: Path
+) -> None:
+    if not (OPERATOR / "done").exists():
+        pytest.skip("the operator of Dask is not installed: `make test-cluster` installs it")
+    if "distributed" not in overlay.kubectl(
+        "exec", "deployment/worker", "--container=worker", "--", "sh", "-c", "ls /venv/lib/*/*"
+    ):
+        pytest.skip(f"{WORKER} has no engine: `make image EXTRAS=dask` builds it")
+    cluster = overlay.live.cluster
+    add_operator(cluster)
+    add_volume(overlay.live, "engine", "engine", "ReadWriteMany")
+    node = overlay.live.node.space.name
+    overlay.kubectl("label", "node", node, "perennial.dev/nodes=runs", "--overwrite")
+    component = tmp_path / "component"
+    shutil.copytree(PROJECT / "k8s" / "components" / "engine", component)
+    file = component / "kustomization.yaml"
+    file.write_text(
+        file.read_text().replace("v1alpha1\nkind: Component", "v1beta1\nkind: Kustomization")
+    )
+    cluster.apply(f"--namespace={SPACE}", "--kustomize", str(component))
+
+    with operator(cluster, tmp_path, SPACE):
+        cluster.apply(f"--namespace={SPACE}", "--filename=-", given=_run_on_one_node())
+        overlay.kubectl(
+            "wait", "--for=jsonpath={.status.jobStatus}=Running", "daskjob/engine", "--timeout=300s"
+        )
+        done = cluster.kubectl(
+            f"--namespace={SPACE}", "logs", "--follow", "engine-runner", "--container=run"
+        )
+        assert "'experiment sentiment' - Finished in state Completed()" in done.stdout, done.stdout
+        said = "--for=jsonpath={.status.jobStatus}=Successful"
+        overlay.kubectl("wait", said, "daskjob/engine", "--timeout=60s")
+        wait_until(
+            lambda: not cluster.get("daskclusters", f"--namespace={SPACE}"), "all is gone", every=1
+        )
+        overlay.kubectl("delete", "daskjob", "engine", "--timeout=60s")
 
 
 def test_more_scheduled_runs_than_an_hour_has_and_none_fails(overlay: Overlay) -> None:

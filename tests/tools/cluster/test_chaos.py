@@ -8,7 +8,7 @@ import pytest
 
 from tools.cluster.machines.alerts import targets
 from tools.cluster.machines.chaos import Outcome, is_whole, to_table
-from tools.cluster.machines.faults import FAULTS
+from tools.cluster.machines.faults import FAULTS, TOO_LITTLE, unfinished
 
 
 def pod(name: str, role: str, phase: str = "Running", address: str | None = "10.0.0.7") -> Any:
@@ -50,6 +50,24 @@ def test_a_deployment_is_whole_when_all_its_pods_are_ready_and_no_other_is_there
     deployment = {"metadata": {"generation": 3}, "spec": {"replicas": 2}, "status": status}
 
     assert is_whole(deployment) is whole
+
+
+def job(name: str, minute: int, memory: str, *, has_completed: bool) -> Any:
+    limits = {"resources": {"limits": {"memory": memory}}}
+    return {
+        "metadata": {"name": name, "creationTimestamp": f"2026-11-29T12:{minute:02}:00Z"},
+        "spec": {"template": {"spec": {"containers": [limits]}}},
+        "status": {"succeeded": 1} if has_completed else {"active": 1},
+    }
+
+
+def test_a_starved_run_is_recovered_from_when_the_next_one_has_completed() -> None:
+    # Its Job completes, though its run has not.
+    starved = job("starved", 1, TOO_LITTLE, has_completed=True)
+
+    assert unfinished([job("before", 0, "2Gi", has_completed=True), starved]) == ["starved"]
+    assert unfinished([job("next", 2, "2Gi", has_completed=False), starved]) == ["next"]
+    assert unfinished([job("next", 2, "2Gi", has_completed=True), starved]) == []
 
 
 def test_every_fault_has_a_name_of_its_own_and_a_row() -> None:

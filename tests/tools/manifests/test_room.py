@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from perennial.errors import OutsideError
 from perennial.settings import PROJECT
 from tests.manifests import OVERLAYS, find, render
-from tools.manifests.room.__main__ import Case, charts_of, on_eks, on_minikube, run_of
+from tools.manifests.room.__main__ import Case, charts_of, engine_pods, on_eks, on_minikube, run_of
 from tools.manifests.room.amounts import MEBIBYTE, Amount, quantity, requested, total
 from tools.manifests.room.nodes import Group, allocatable, groups
 from tools.manifests.room.packing import pack
@@ -58,13 +58,26 @@ def _on_eks(
     charts = charts_of(ADDONS)
     for name in left_out.get("charts", ()):
         del charts[name]
-    return _findings(list(on_eks(overlays, cluster, figures, charts)))
+    engine = engine_pods(PROJECT / "k8s" / "engine")
+    return _findings(list(on_eks(overlays, cluster, figures, charts, engine)))
 
 
 def test_every_pod_of_the_cluster_finds_room(
     overlays: dict[str, list[Yaml]], cluster: Yaml, figures: Yaml
 ) -> None:
     assert _on_eks(overlays, cluster, figures) == []
+
+
+def test_fewer_nodes_for_runs_have_no_room_for_all_workers_of_the_engine(
+    overlays: dict[str, list[Yaml]], cluster: Yaml, figures: Yaml
+) -> None:
+    (runs,) = (group for group in cluster["managedNodeGroups"] if group["name"] == "runs")
+    runs["maxSize"] = 4
+
+    found = _on_eks(overlays, cluster, figures)
+
+    assert found
+    assert all("engine/worker (800m CPU, 2,560 MiB) finds no room" in each for each in found)
 
 
 def test_the_local_overlay_fits_on_a_small_node_with_a_run(

@@ -19,13 +19,14 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from ruamel.yaml import YAML
 
 from perennial.errors import OutsideError
 from perennial.settings import PROJECT
 from tools.cluster import programs
 from tools.cluster.control_plane import Cluster
 from tools.cluster.machines.alerts import Alerts, prometheus
-from tools.cluster.machines.cluster import Machines, machines
+from tools.cluster.machines.cluster import Machines, another, machines
 from tools.cluster.machines.faults import FAULTS, Fault
 from tools.cluster.machines.local import (
     OVERLAY,
@@ -36,10 +37,9 @@ from tools.cluster.machines.local import (
     do,
     take_down,
 )
-from tools.programs import install
 
 _LOAD = PROJECT / "k8s" / "scripts" / "load.py"
-_RECOVER_SECONDS = 240.0
+_RECOVER_SECONDS = 420.0
 # How long the client goes on when everything is ready again.
 _AFTER_SECONDS = 10.0
 
@@ -66,7 +66,7 @@ class Outcome:
 
 def main() -> None:
     """Print the table; fail if a fault was not recovered from."""
-    install()
+    outcomes: dict[str, Outcome] = {}
     try:
         with (
             # On a disk: what pods write is more than memory should hold.
@@ -74,13 +74,13 @@ def main() -> None:
             machines(Path(folder)) as live,
             _overlay(live, Path(folder)) as alerts,
         ):
-            outcomes = {}
             for fault in _chosen(sys.argv[1:]):
                 print(f"{fault.name} ...", file=sys.stderr, flush=True)
-                outcomes[fault.name] = observe(fault, live, alerts)
+                outcomes[fault.name] = observe(fault, alerts)
     except OutsideError as error:
         sys.exit(str(error))
-    Console().print(to_table(outcomes))
+    finally:
+        Console().print(to_table(outcomes))
 
 
 def _chosen(words: list[str]) -> list[Fault]:
@@ -90,48 +90,58 @@ def _chosen(words: list[str]) -> list[Fault]:
 
 @contextmanager
 def _overlay(live: Machines, folder: Path) -> Iterator[Alerts]:
+    """Bring the overlay up on one node, which keeps all that has a disk, and spread it over two."""
     with ExitStack() as running:
-        add_images(live, folder)
+        add_images(live.node, folder)
         add_volume(live, "snapshots")
         bring_up(live, folder)
-        running.callback(take_down, live)
         do(live.cluster, "create", "configmap", "load", f"--from-file={_LOAD}")
-        home = folder / "prometheus"
-        home.mkdir()
-        yield running.enter_context(prometheus(live, home))
+        homes = [folder / name for name in ("prometheus", "node-2", "for-node-2")]
+        for home in homes:
+            home.mkdir()
+        both = running.enter_context(another(live, homes[1]))
+        running.callback(take_down, both)
+        add_images(both.nodes[-1], homes[2])
+        do(live.cluster, "rollout", "restart", "deployment/serving")
+        do(live.cluster, "rollout", "status", "deployment/serving", "--timeout=180s")
+        yield running.enter_context(prometheus(both, homes[0]))
 
 
-def observe(fault: Fault, live: Machines, alerts: Alerts) -> Outcome:
+def _start_load(live: Machines) -> None:
+    """Start the client, on the node that stays."""
+    pod = YAML(typ="safe").load(OVERLAY / "load" / "pod.yaml")
+    pod["spec"]["nodeSelector"] = {"kubernetes.io/hostname": live.node.space.name}
+    live.cluster.apply("--filename=-", given=json.dumps(pod))
+    do(live.cluster, "wait", "--for=condition=Ready", "pod/load", "--timeout=60s")
+
+
+def observe(fault: Fault, alerts: Alerts) -> Outcome:
     """Let something break while a client classifies; return what it did.
 
     Parameters
     ----------
     fault : Fault
         What breaks.
-    live : Machines
-        The cluster, with the local overlay.
     alerts : Alerts
-        Prometheus on its node.
+        Prometheus beside the local overlay.
 
     Raises
     ------
     OutsideError
         If not every part is ready again in time.
     """
-    cluster = live.cluster
-    pod = OVERLAY / "load" / "pod.yaml"
-    do(cluster, "create", f"--filename={pod}")
-    do(cluster, "wait", "--for=condition=Ready", "pod/load", "--timeout=60s")
+    live = alerts.live
+    _start_load(live)
     before = alerts.names()
     started = time.monotonic()
     fault.begin(live)
     seen = _look(alerts, started + fault.seconds)
     if fault.end is not None:
         fault.end(live)
-    seen |= _until_ready(cluster, fault, alerts)
+    seen |= _until_ready(fault, alerts)
     seconds = time.monotonic() - started
     seen |= _look(alerts, time.monotonic() + _AFTER_SECONDS)
-    answered, failed = _end_load(cluster)
+    answered, failed = _end_load(live.cluster)
     return Outcome(answered, failed, seconds, seen - before)
 
 
@@ -144,14 +154,14 @@ def _look(alerts: Alerts, until: float) -> set[str]:
     return seen
 
 
-def _until_ready(cluster: Cluster, fault: Fault, alerts: Alerts) -> set[str]:
+def _until_ready(fault: Fault, alerts: Alerts) -> set[str]:
     """Wait until each Deployment has all its pods; return the alerts meanwhile."""
     deadline = time.monotonic() + _RECOVER_SECONDS
     seen = alerts.names()
     # Kubernetes has not noticed yet.
-    while not _missing(cluster) and time.monotonic() < deadline - _RECOVER_SECONDS + 5:
+    while not _missing(fault, alerts.live) and time.monotonic() < deadline - _RECOVER_SECONDS + 5:
         time.sleep(0.2)
-    while missing := _missing(cluster):
+    while missing := _missing(fault, alerts.live):
         if time.monotonic() > deadline:
             raise OutsideError(f"{fault.name}: {', '.join(missing)} do not come back.")
         seen |= alerts.names()
@@ -159,10 +169,11 @@ def _until_ready(cluster: Cluster, fault: Fault, alerts: Alerts) -> set[str]:
     return seen
 
 
-def _missing(cluster: Cluster) -> list[str]:
-    """Return the Deployments that are not as they should be."""
-    found = json.loads(do(cluster, "get", "deployments", "--output=json"))["items"]
-    return [each["metadata"]["name"] for each in found if not is_whole(each)]
+def _missing(fault: Fault, live: Machines) -> list[str]:
+    """Return what is not as it should be: Deployments, and what the fault says."""
+    found = json.loads(do(live.cluster, "get", "deployments", "--output=json"))["items"]
+    missing = [each["metadata"]["name"] for each in found if not is_whole(each)]
+    return missing + (fault.lacking(live) if fault.lacking is not None else [])
 
 
 def is_whole(deployment: dict[str, dict[str, int]]) -> bool:

@@ -1,4 +1,4 @@
-"""A cluster of a real node on this machine: pods run, find names, and policies hold."""
+"""A cluster of real nodes on this machine: pods run, find names, and policies hold."""
 
 from __future__ import annotations
 
@@ -15,27 +15,40 @@ from tools.cluster.machines.programs import find, system
 from tools.cluster.machines.space import bridge
 
 _DNS = Path(__file__).parent / "dns" / "manifests.yaml"
+_MOST_NODES = 2
 
 
 @dataclass(frozen=True)
 class Machines:
-    """A cluster whose node runs pods.
+    """A cluster whose nodes run pods.
 
     Attributes
     ----------
     cluster : Cluster
         Its API server.
-    node : Machine
-        Its node.
+    nodes : tuple of Machine
+        Its nodes.
+    images : tuple of Path
+        The images that each of them has, as archives of Docker.
     """
 
     cluster: Cluster
-    node: Machine
+    nodes: tuple[Machine, ...]
+    images: tuple[Path, ...]
+
+    @property
+    def node(self) -> Machine:
+        """The first node, which has what a cluster runs itself."""
+        return self.nodes[0]
+
+    def named(self, name: str) -> Machine:
+        """Return the node of a name."""
+        return next(each for each in self.nodes if each.space.name == name)
 
 
 @contextmanager
 def machines(home: Path) -> Iterator[Machines]:
-    """Start a cluster of a real node, and end all of it.
+    """Start a cluster of one real node, and end all of it.
 
     Parameters
     ----------
@@ -50,13 +63,37 @@ def machines(home: Path) -> Iterator[Machines]:
     with ExitStack() as running:
         address = running.enter_context(bridge())
         cluster = running.enter_context(
-            control_plane(_folder(home, "control-plane"), address, users(1))
+            control_plane(_folder(home, "control-plane"), address, users(_MOST_NODES))
         )
-        images = list(_own_images(_folder(home, "images")))
+        images = tuple(_own_images(_folder(home, "images")))
         node = running.enter_context(machine(1, _folder(home, "node-1"), cluster, images))
         cluster.apply(f"--filename={_DNS}")
         _wait_for_names(cluster)
-        yield Machines(cluster, node)
+        yield Machines(cluster, (node,), images)
+
+
+@contextmanager
+def another(live: Machines, home: Path) -> Iterator[Machines]:
+    """Let one more node join a cluster; yield the cluster with it.
+
+    Parameters
+    ----------
+    live : Machines
+        The cluster as it is.
+    home : Path
+        An empty folder of its own.
+
+    Raises
+    ------
+    OutsideError
+        If a program ends, or something does not work in time.
+    """
+    number = len(live.nodes) + 1
+    with machine(number, home, live.cluster, live.images) as node:
+        for other in live.nodes:
+            other.space.add_route(node.space)
+            node.space.add_route(other.space)
+        yield Machines(live.cluster, (*live.nodes, node), live.images)
 
 
 def _own_images(folder: Path) -> Iterator[Path]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
 from pathlib import Path
+from typing import Any
 
 from perennial.errors import OutsideError
 from perennial.settings import PROJECT
 from tools.cluster.control_plane import Cluster
 from tools.cluster.machines.cluster import Machines
+from tools.cluster.machines.machine import Machine
 from tools.cluster.machines.space import call
 from tools.manifests.reviews import write_reviews
 
@@ -20,6 +22,7 @@ SPACE = "perennial-local"
 SERVING, WORKER = "localhost/perennial-serving:local", "localhost/perennial-worker:local"
 _MONGODB, _STAND_IN = "docker.io/library/mongo:8.0", "localhost/perennial-mongodb:local"
 _FLAGS = PROJECT / "tests" / "e2e" / "containers" / "flags.sh"
+_WHY = PROJECT / "k8s" / "scripts" / "why.py"
 # As all our containers.
 _USER = 10001
 
@@ -33,12 +36,12 @@ def lacking() -> str:
     return ""
 
 
-def add_images(live: Machines, folder: Path) -> None:
+def add_images(node: Machine, folder: Path) -> None:
     """Give a node our images, and one that stands in for MongoDB's.
 
     Parameters
     ----------
-    live : Machines
+    node : Machine
         The node.
     folder : Path
         Where archives of them are for as long.
@@ -56,12 +59,14 @@ def add_images(live: Machines, folder: Path) -> None:
     for image, name in {SERVING: SERVING, WORKER: WORKER, _STAND_IN: _MONGODB}.items():
         archive = folder / "image.tar"
         call("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{name}")
-        live.node.add_image(archive)
+        node.add_image(archive)
         archive.unlink()
 
 
-def add_volume(live: Machines, name: str) -> None:
-    """Give a cluster a volume on its node, for the first claim without a class.
+def add_volume(
+    live: Machines, name: str, storage_class: str = "", mode: str = "ReadWriteOnce"
+) -> None:
+    """Give a cluster a volume on its node, for the first claim of a class.
 
     Parameters
     ----------
@@ -69,6 +74,10 @@ def add_volume(live: Machines, name: str) -> None:
         The cluster.
     name : str
         The name of the volume: a claim that was deleted leaves it to nobody.
+    storage_class : str
+        The class; empty for none.
+    mode : str
+        How many may use it.
 
     Raises
     ------
@@ -78,7 +87,9 @@ def add_volume(live: Machines, name: str) -> None:
     folder = live.node.home / name
     folder.mkdir()
     shutil.chown(folder, _USER, _USER)
-    live.cluster.apply("--filename=-", given=json.dumps(_volume(name, folder, live)))
+    volume = _volume(name, folder, live)
+    volume["spec"] |= {"accessModes": [mode], "storageClassName": storage_class}
+    live.cluster.apply("--filename=-", given=json.dumps(volume))
 
 
 def bring_up(live: Machines, folder: Path) -> None:
@@ -103,7 +114,9 @@ def bring_up(live: Machines, folder: Path) -> None:
     live.cluster.apply("--kustomize", str(OVERLAY))
     do(live.cluster, "wait", "--for=condition=complete", "job/first-model", "--timeout=600s")
     for name in ("worker", "exporter", "serving"):
-        do(live.cluster, "rollout", "status", f"deployment/{name}", "--timeout=180s")
+        # On a busy machine a first model comes after a rollout's deadline, which stays missed.
+        do(live.cluster, "wait", "--for=condition=Available", f"deployment/{name}",
+           "--timeout=180s")  # fmt: skip
 
 
 def take_down(live: Machines) -> None:
@@ -117,24 +130,29 @@ def do(cluster: Cluster, *arguments: str) -> str:
     Raises
     ------
     OutsideError
-        If it fails; it says how the pods are.
+        If it fails; it says why pods are not ready.
     """
     done = cluster.kubectl(f"--namespace={SPACE}", *arguments)
     if done.returncode:
-        pods = cluster.kubectl("describe", "pods", f"--namespace={SPACE}").stdout
-        raise OutsideError(f"`kubectl {' '.join(arguments)}`: {done.stderr.strip()}\n{pods}")
+        found = cluster.kubectl(
+            "get", "pods,events", f"--namespace={SPACE}", "--output=json"
+        ).stdout
+        why = subprocess.run(
+            [sys.executable, str(_WHY)], input=found, capture_output=True, text=True, check=False
+        )
+        raise OutsideError(f"`kubectl {' '.join(arguments)}`: {done.stderr.strip()}\n{why.stdout}")
     return done.stdout
 
 
-def _volume(name: str, folder: Path, live: Machines) -> Mapping[str, object]:
+def _volume(name: str, folder: Path, live: Machines) -> dict[str, Any]:
     host = {"key": "kubernetes.io/hostname", "operator": "In", "values": [live.node.space.name]}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
         "metadata": {"name": name},
         "spec": {
-            "capacity": {"storage": "2Gi"},
-            "accessModes": ["ReadWriteOnce"],
+            # Nobody measures it.
+            "capacity": {"storage": "100Gi"},
             "persistentVolumeReclaimPolicy": "Retain",
             "local": {"path": str(folder)},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [host]}]}},

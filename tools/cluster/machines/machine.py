@@ -112,10 +112,10 @@ def _is_unready(cluster: Cluster, name: str) -> str:
     return "it has no conditions"
 
 
-def users(number: int) -> dict[str, str]:
-    """Return the users of the API server that a node has, each with its groups."""
+def users(nodes: int) -> dict[str, str]:
+    """Return the users of the API server that so many nodes have, each with its groups."""
     return {
-        f"system:node:node-{number}": "system:nodes",
+        **{f"system:node:node-{number + 1}": "system:nodes" for number in range(nodes)},
         "system:kube-proxy": "",
         # It sees all pods and policies.
         "kube-router": "system:masters",

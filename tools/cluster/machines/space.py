@@ -75,6 +75,16 @@ class Space:
         """
         return call(*self.inside, *command)
 
+    def add_route(self, other: Space) -> None:
+        """Let it reach the pods of another node.
+
+        Raises
+        ------
+        OutsideError
+            If it does so already.
+        """
+        self.run("ip", "route", "add", other.pods, "via", other.address)
+
     def why_not(self, *command: str) -> str:
         """Run a command in it and return what it says if it fails, else nothing."""
         done = subprocess.run([*self.inside, *command], capture_output=True, text=True, check=False)

@@ -25,7 +25,7 @@ def main() -> None:
             tempfile.TemporaryDirectory(dir=programs.cache()) as folder,
             machines(Path(folder)) as live,
         ):
-            add_images(live, Path(folder))
+            add_images(live.node, Path(folder))
             add_volume(live, "snapshots")
             environment = os.environ | {"KUBECONFIG": str(live.cluster.kubeconfig)}
             done = subprocess.run(sys.argv[1:], env=environment, check=False)

@@ -2,8 +2,8 @@
 
 The folder has the rendered overlays. On EKS everything steady and a rollout of one environment fit
 on the nodes that are there; a run of each environment, a rollout of all at once, and the maximum of
-every autoscaler fit on nodes that come by themselves. The local overlay fits on one node of
-minikube, with a run beside a rollout.
+every autoscaler fit on nodes that come by themselves, each with a run on all workers of the engine.
+The local overlay fits on one node of minikube, with a run beside a rollout.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ def on_eks(
     cluster: Mapping[str, Any],
     figures: Mapping[str, Any],
     charts: Mapping[str, Manifest],
+    engine: list[Pod],
 ) -> Iterator[Case]:
     """Yield the cases of the cluster on AWS.
 
@@ -121,6 +122,8 @@ def on_eks(
         figures.yaml beside this module.
     charts : mapping of str to mapping
         Release of a chart -> its values.
+    engine : list of Pod
+        Those of a run on the engine, with all its workers.
     """
     addons = [each["name"] for each in cluster["addons"]]
     beside, everywhere = (
@@ -145,10 +148,31 @@ def on_eks(
     for name in ON_AWS:
         pods = [*beside, *_steady(every), *_surging(found[name])]
         yield Case(f"everything steady, and a rollout of {name}", pods, nodes)
-    pods = [*beside, *_steady(every), *_surging(every), *runs]
+    pods = [*beside, *_steady(every), *_surging(every), *runs, *engine]
     yield Case("rollouts of all environments, and a run of each", pods, growing)
-    pods = [*beside, *_most(every), *_surging(every), *runs]
+    pods = [*beside, *_most(every), *_surging(every), *runs, *engine]
     yield Case("the maximum of every autoscaler, with rollouts and runs", pods, growing)
+
+
+def engine_pods(folder: Path) -> list[Pod]:
+    """Return the pods of a run on the engine, with all its workers, and that of the operator.
+
+    Parameters
+    ----------
+    folder : Path
+        k8s/engine.
+    """
+    run, workers, operator = (
+        YAML(typ="safe").load(folder / f"{name}.yaml") for name in ("run", "workers", "operator")
+    )
+    cluster = run["spec"]["cluster"]["spec"]
+    worker = pod_of("engine/worker", cluster["worker"]["spec"])
+    return [
+        pod_of("engine/operator", {"containers": [operator]}),
+        pod_of("engine/run", run["spec"]["job"]["spec"]),
+        pod_of("engine/scheduler", cluster["scheduler"]["spec"]),
+        *[worker] * workers["spec"]["maximum"],
+    ]
 
 
 def on_minikube(manifests: list[Manifest], figures: Mapping[str, Any]) -> Iterator[Case]:
@@ -178,8 +202,9 @@ def main() -> int:
     cluster = yaml.load(PROJECT / "k8s" / "cluster.yaml")
     try:
         charts = charts_of(PROJECT / "k8s" / "addons")
+        engine = engine_pods(PROJECT / "k8s" / "engine")
         cases = [
-            *on_eks(overlays, cluster, figures, charts),
+            *on_eks(overlays, cluster, figures, charts, engine),
             *on_minikube(overlays[LOCAL], figures),
         ]
         findings = [each for case in cases for each in case.findings(sys.stdout.write)]

@@ -77,16 +77,16 @@ def _elsewhere(address: str) -> Iterator[Engine]:
         client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UnavailableError(
-            f"The {name} does not answer; start it with `python -m dask scheduler`, or write its address, "
-            f"such as tcp://host:8786, {way_out}"
+            f"The {name} does not answer; start it with `python -m dask scheduler`, or write "
+            f"its address, such as tcp://host:8786, {way_out}"
         ) from error
     try:
         try:
             client.wait_for_workers(1, timeout=_SECONDS_FOR_A_WORKER)
         except (TimeoutError, OSError) as error:
             raise UnavailableError(
-                f"The {name} has no worker; start one with `python -m dask worker {address} --nthreads 1`, "
-                f"{way_out}"
+                f"The {name} has no worker; start one with `python -m dask worker {address} "
+                f"--nthreads 1`, {way_out}"
             ) from error
         yield Engine(client, name)
     finally:

@@ -131,8 +131,7 @@ def test_a_scheduler_that_is_not_there_or_has_no_worker_is_named_with_the_way_ou
     monkeypatch.setattr(connection, "_SECONDS_TO_CONNECT", 1)
     monkeypatch.setattr(connection, "_SECONDS_FOR_A_WORKER", 1)
     nowhere = f"tcp://127.0.0.1:{free_port()}"
-    absent = "does not answer; start it with `python -m dask scheduler`, or write its "
-        "address, such as tcp:"
+    absent = "does not answer; start it with `python -m dask scheduler`, or write its address, such"
     idle = "has no worker; start one with `python -m dask worker tcp://127.0.0.1"
 
     with pytest.raises(UnavailableError, match=f"{nowhere} .DASK_SCHEDULER. {absent}"):

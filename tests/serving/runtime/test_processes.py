@@ -356,8 +356,9 @@ def test_a_worker_that_is_killed_takes_only_its_own_requests_along_and_is_replac
         wait_until(lambda: set(running.workers()) - set(old), "a new worker")
     wait_until(lambda: _loaded(running, swaps + 1), "ready", _START_SECONDS)
 
-    # Each of the clients may have had a request in the dead worker's hands.
-    assert len(load.failures) <= _CLIENTS
+    # Each of the clients may have had a request in the dead worker's hands, and a second one, as it
+    # asks again at once: the system closes a dead process's connections before its door.
+    assert len(load.failures) <= 2 * _CLIENTS
     assert all(_predicted(running, name) > counted[name] for name in counted)
 
 

@@ -14,19 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from perennial.classifiers.linear_form import probabilities_of
 from perennial.concurrency import Steps
-from perennial.estimators.base import Link, next_class
+from perennial.estimators.base import next_class
 from perennial.inference.base import (
-    Assessment,
-    DecidingPredictor,
     require_class,
-    require_several,
 )
-from perennial.inference.compiled_linear import Memo, Vocabulary, Weights
+from perennial.inference.compiled_linear import LinearTextPredictor, Memo, Vocabulary, Weights
 from perennial.inference.compiled_text import Occurrence, explained, word_occurrences
 from perennial.inference.contribution import Explanation
-from perennial.inference.warnings import warnings_of
 from perennial.text.characters import CharacterCounter, ngrams_of
 from perennial.text.normalizer import Normalizer
 from perennial.text.token_offsets import Located, locate_in_steps
@@ -129,14 +124,12 @@ class CharacterVocabulary:
         return spread
 
 
-class CompiledCharacterPredictor(DecidingPredictor):
+class CompiledCharacterPredictor(LinearTextPredictor):
     """A linear model of character n-grams, with words or without, compiled.
 
     Get one from `compile_text_predictor`. Threads may share it, as they may a
     `CompiledTextPredictor`.
     """
-
-    has_low_call_overhead = True
 
     def __init__(
         self,
@@ -145,28 +138,11 @@ class CompiledCharacterPredictor(DecidingPredictor):
         vocabulary: CharacterVocabulary,
         weights: Weights,
     ) -> None:
-        super().__init__(model)
+        super().__init__(model, weights.link)
         self._normalizer = normalizer
         self._vocabulary = vocabulary
         self._weights = weights
         self._memo = _CharacterMemo(lambda word: vocabulary.found(normalizer.tokens_of(word)))
-
-    def probabilities(self, inputs: Sequence[str]) -> NDArray[np.float64]:
-        """Return the probability of each class for raw texts, shape (n_inputs, n_classes)."""
-        return self.assess(inputs).probabilities
-
-    def assess(self, inputs: Sequence[str]) -> Assessment:
-        """Return probabilities, and which share of each text's words has a known n-gram."""
-        require_several(inputs)
-        outputs, known = self.outputs(inputs)
-        rows = [probabilities_of(each, self.link) for each in outputs]
-        found = np.array(rows, np.float64).reshape(len(rows), len(self.classes))
-        return Assessment(found, warnings_of(known), known)
-
-    @property
-    def link(self) -> Link:
-        """How outputs become probabilities."""
-        return self._weights.link
 
     def outputs(self, inputs: Sequence[str]) -> tuple[list[list[float]], list[float]]:
         """Return the outputs of the linear form, and which share of each text's words is known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
@@ -12,8 +13,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.pipeline import Pipeline
 
-from perennial.estimators.base import LinearForm, next_class
+from perennial.classifiers.linear_form import probabilities_of
+from perennial.estimators.base import LinearForm, Link, next_class
+from perennial.inference.base import Assessment, DecidingPredictor, require_several
+from perennial.inference.warnings import warnings_of
 from perennial.text.ngrams import NgramCounter
 from perennial.text.normalizer import MEMO_WORD_LENGTH
 
@@ -57,6 +62,57 @@ class Memo(dict[str, V]):
                 self.clear()
             self[word] = found
         return found
+
+
+class LinearTextPredictor(DecidingPredictor):
+    """A compiled linear model of texts: outputs of its linear form, and what they mean.
+
+    Attributes
+    ----------
+    link : {"logistic", "softmax", "one_vs_rest"}
+        How outputs become probabilities.
+    """
+
+    has_low_call_overhead = True
+
+    def __init__(self, model: Pipeline, link: Link) -> None:
+        super().__init__(model)
+        self.link = link
+
+    def probabilities(self, inputs: Sequence[str]) -> NDArray[np.float64]:
+        """Return the probability of each class for raw texts.
+
+        Parameters
+        ----------
+        inputs : sequence of str
+            Any texts: empty ones, and ones with NUL or lone surrogates, are as good as others.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_inputs, n_classes)
+
+        Raises
+        ------
+        TypeError
+            If `inputs` is one text instead of a sequence of them.
+        """
+        return self.assess(inputs).probabilities
+
+    def assess(self, inputs: Sequence[str]) -> Assessment:
+        """Return probabilities, and which share of each text's words the model knows."""
+        require_several(inputs)
+        outputs, known = self.outputs(inputs)
+        rows = [probabilities_of(each, self.link) for each in outputs]
+        found = np.array(rows, np.float64).reshape(len(rows), len(self.classes))
+        return Assessment(found, warnings_of(known), known)
+
+    @abstractmethod
+    def outputs(self, inputs: Sequence[str]) -> tuple[list[list[float]], list[float]]:
+        """Return the outputs of the linear form, and which share of each text's words is known."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Forget the words seen so far, to give back memory; answers stay the same."""
 
 
 class Columns(Protocol):

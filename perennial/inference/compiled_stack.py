@@ -21,15 +21,11 @@ from perennial.inference.base import (
     occluded,
     require_several,
 )
-from perennial.inference.compiled_characters import CompiledCharacterPredictor
-from perennial.inference.compiled_linear import Memo
-from perennial.inference.compiled_text import CompiledTextPredictor
+from perennial.inference.compiled_linear import LinearTextPredictor, Memo
 from perennial.inference.contribution import Explanation
 from perennial.inference.warnings import warnings_of
 from perennial.text.normalizer import Normalizer
 from perennial.text.tokens import Tokens
-
-Lexical = CompiledTextPredictor | CompiledCharacterPredictor
 
 
 class CompiledStackPredictor(DecidingPredictor):
@@ -43,7 +39,7 @@ class CompiledStackPredictor(DecidingPredictor):
         The model that is compiled.
     stack : StackedClassifier
         Its fitted classifier, without a threshold.
-    lexical : CompiledTextPredictor or CompiledCharacterPredictor
+    lexical : LinearTextPredictor
         What answers by counts as `stack` does.
     normalizer : Normalizer
         What makes the tokens that have vectors.
@@ -57,7 +53,7 @@ class CompiledStackPredictor(DecidingPredictor):
         self,
         model: Pipeline,
         stack: StackedClassifier,
-        lexical: Lexical,
+        lexical: LinearTextPredictor,
         normalizer: Normalizer,
         encoder: Encoder,
         *,

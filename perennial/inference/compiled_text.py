@@ -12,21 +12,20 @@ from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from perennial.classifiers.linear_form import probabilities_of
 from perennial.concurrency import Steps
-from perennial.estimators.base import Link
 from perennial.inference.base import (
-    Assessment,
-    DecidingPredictor,
     require_class,
-    require_several,
 )
-from perennial.inference.compiled_linear import Memo, Vocabulary, Weights, WordWeights
+from perennial.inference.compiled_linear import (
+    LinearTextPredictor,
+    Memo,
+    Vocabulary,
+    Weights,
+    WordWeights,
+)
 from perennial.inference.contribution import MOST_SPANS, Contribution, Explanation
-from perennial.inference.warnings import warnings_of
 from perennial.text.normalizer import Normalizer
 from perennial.text.token_offsets import Located, locate_in_steps
 
@@ -36,7 +35,7 @@ _BLOCK = 128
 _STEP = 2_048
 
 
-class CompiledTextPredictor(DecidingPredictor):
+class CompiledTextPredictor(LinearTextPredictor):
     """A linear model of words, compiled; get one from `compile_text_predictor`.
 
     Its answers are the pipeline's but for the order of summation, which depends on the number of
@@ -45,8 +44,6 @@ class CompiledTextPredictor(DecidingPredictor):
     up at once gets the same value from both.
     """
 
-    has_low_call_overhead = True
-
     def __init__(
         self,
         model: Pipeline,
@@ -54,45 +51,13 @@ class CompiledTextPredictor(DecidingPredictor):
         vocabulary: Vocabulary,
         weights: WordWeights,
     ) -> None:
-        super().__init__(model)
+        super().__init__(model, weights.link)
         self._normalizer = normalizer
         self._vocabulary = vocabulary
         self._weights = weights
         self._memo: Memo[tuple[int, ...]] = Memo(
             lambda word: vocabulary.ids(normalizer.tokens_of(word))
         )
-
-    def probabilities(self, inputs: Sequence[str]) -> NDArray[np.float64]:
-        """Return the probability of each class for raw texts.
-
-        Parameters
-        ----------
-        inputs : sequence of str
-            Any texts: empty ones, and ones with NUL or lone surrogates, are as good as others.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_inputs, n_classes)
-
-        Raises
-        ------
-        TypeError
-            If `inputs` is one text instead of a sequence of them.
-        """
-        return self.assess(inputs).probabilities
-
-    def assess(self, inputs: Sequence[str]) -> Assessment:
-        """Return probabilities, and which share of each text's words the model knows."""
-        require_several(inputs)
-        outputs, known = self.outputs(inputs)
-        rows = [probabilities_of(each, self.link) for each in outputs]
-        found = np.array(rows, np.float64).reshape(len(rows), len(self.classes))
-        return Assessment(found, warnings_of(known), known)
-
-    @property
-    def link(self) -> Link:
-        """How outputs become probabilities."""
-        return self._weights.link
 
     def outputs(self, inputs: Sequence[str]) -> tuple[list[list[float]], list[float]]:
         """Return the outputs of the linear form, and which share of each text's words is known."""

@@ -13,8 +13,13 @@ from perennial.classifiers.threshold_classifier import unwrapped
 from perennial.embeddings.counter import EmbeddedCounter
 from perennial.embeddings.encoder import is_of_sentences
 from perennial.inference.compiled_characters import CharacterVocabulary, CompiledCharacterPredictor
-from perennial.inference.compiled_linear import Vocabulary, Weights, WordWeights
-from perennial.inference.compiled_stack import CompiledStackPredictor, Lexical
+from perennial.inference.compiled_linear import (
+    LinearTextPredictor,
+    Vocabulary,
+    Weights,
+    WordWeights,
+)
+from perennial.inference.compiled_stack import CompiledStackPredictor
 from perennial.inference.compiled_text import CompiledTextPredictor
 from perennial.text.characters import CharacterCounter
 from perennial.text.ngrams import NgramCounter
@@ -23,7 +28,7 @@ from perennial.text.normalizer import normalizer as normalizer_of
 from perennial.text.words_and_characters import WordAndCharacterCounter
 
 
-def compile_text_predictor(model: Pipeline) -> Lexical | CompiledStackPredictor | None:
+def compile_text_predictor(model: Pipeline) -> LinearTextPredictor | CompiledStackPredictor | None:
     """Return a fitted linear model of texts as dictionaries and lists, or a stack of one.
 
     Returns
@@ -69,7 +74,7 @@ def _steps_of(classifier: Any) -> list[tuple[str, Any]]:
     return classifier.steps if isinstance(classifier, Pipeline) else [("classify", classifier)]
 
 
-def _linear(model: Pipeline) -> Lexical | None:
+def _linear(model: Pipeline) -> LinearTextPredictor | None:
     steps = [step for _, step in model.steps]
     kinds = [type(step) for step in steps[:-1]]
     if kinds[:1] != [TextNormalizer] or kinds[2:] not in ([], [TfidfTransformer]):

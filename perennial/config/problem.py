@@ -204,10 +204,9 @@ class Problem(Schema):
 
     def _contradictions(self) -> Iterator[CrossReferenceError]:
         yield from wrong_examples(self.examples, self.inputs)
-        if not self.has(needed := METRICS[self.metric].needs):
-            name = self.metric
-            remedy = f"no {name} is possible without {needed}, so add it or name another metric"
-            yield CrossReferenceError(("metric",), f"is {name!r}", remedy)
+        judged = METRICS[self.metric]
+        if not self.has(judged.needs):
+            yield CrossReferenceError(("metric",), f"is {self.metric!r}", judged.way_out)
         if self.decision is not None:
             for location, value, allowed in self.decision.invalid_values(self.possible_classes):
                 yield invalid_value(("decision", *location), value, allowed)

@@ -38,12 +38,9 @@ class FloorsGate(Gate[FloorsKeys, None]):
     ) -> Iterator[Conflict]:
         """Yield the floors of metrics that need a key which the problem's file has not."""
         for metric, limit in asked.floors.items():
-            needed = METRICS[metric].needs
-            if not has(needed):
-                remedy = (
-                    f"no {metric} is possible without {needed}, so add it or name another metric"
-                )
-                yield ("floors", metric), f"is {limit!r}", remedy
+            judged = METRICS[metric]
+            if not has(judged.needs):
+                yield ("floors", metric), f"is {limit!r}", judged.way_out
 
     def judge(self, asked: FloorsKeys, evidence: Evidence, measured: None) -> Iterator[GateResult]:
         """Yield one result for each metric."""

@@ -105,6 +105,11 @@ class Metric:
         return self.least_classes <= number <= most
 
     @property
+    def way_out(self) -> str:
+        """What to do where the key is not there that it needs, as a clause."""
+        return f"no {self.name} is possible without {self.needs}, so add it or name another metric"
+
+    @property
     def sign(self) -> float:
         """What a value is multiplied with, so that more is better: 1 or -1."""
         return 1.0 if self.more_is_better else -1.0

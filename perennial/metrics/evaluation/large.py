@@ -3,8 +3,9 @@
 A metric of so many documents is all but a sum over them, so that its resamples are all but normally
 distributed around the metric itself. Their variance follows from its slopes by the weights of the
 documents, its influence function (Hampel 1974; of areas under ROC curves that is the method of
-DeLong, DeLong and Clarke-Pearson, 1988). It is worked out once, where resampling looks at every
-document thousands of times.
+DeLong, DeLong and Clarke-Pearson, 1988), and so does their skewness, by which the quantiles are
+corrected (Cornish and Fisher, 1938). It is worked out once, where resampling looks at every document
+thousands of times.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 # So many documents, and of each class, are many, if what they say is not said by a few of them: by
 # no fewer than would say as much if all of them moved the metric alike.
-_MANY, _OF_CLASS, _SAYING = 20_000, 1_000, 1_000
+_MANY, _OF_CLASS, _SAYING = 20_000, 1_000, 100
 
 
 def are_many(metric: Metric, predictions: Predictions) -> bool:
@@ -54,12 +55,17 @@ def ends_of_many(metric: Metric, ends: Ends, confidence: float) -> tuple[float, 
     found = []
     for sign, models in ((-1, ends.low), (1, ends.high)):
         value, slopes = _middle(metric, models, ends.sizes)
-        # The weights of documents that stand for s each have a Dirichlet distribution.
-        in_all, squares = float(ends.sizes.sum()), slopes**2
-        variance = in_all * float(ends.sizes @ squares) / (in_all + 1)
-        if float(ends.sizes @ squares) ** 2 < _SAYING * float(ends.sizes @ squares**2):
+        squares = slopes**2
+        spread = float(ends.sizes @ squares)
+        if spread**2 < _SAYING * float(ends.sizes @ squares**2):
             return None
-        found.append(value + sign * quantile * math.sqrt(variance))
+        # The weights of documents that stand for s each have a Dirichlet distribution; they are
+        # gamma variates, whose third moment is 2 s, but for their sum.
+        in_all = float(ends.sizes.sum())
+        deviation = math.sqrt(in_all * spread / (in_all + 1))
+        skewness = 2 * float(ends.sizes @ (squares * slopes)) / spread**1.5 if spread else 0.0
+        corrected = sign * quantile + skewness * (quantile**2 - 1) / 6
+        found.append(value + corrected * deviation)
     return found[0], found[1]
 
 

@@ -18,8 +18,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from perennial.classifiers.logistic_sums import Blocks, Floats, Summing, n_outputs_of
 from perennial.concurrency import ONE_THREAD
 
-# Where the sum of losses changes less than this, relatively, or no slope is steeper.
-_CHANGE = 1e-13
+# A fit ends where the objective changes less than so much of it times the tolerance, or the least,
+# or where no slope is steeper. Predictions are then as near to the optimum's as those of liblinear.
+_CHANGE, _LEAST_CHANGE = 1e-7, 1e-13
 _SLOPE = 1e-9
 _MEMORY = 10
 # A step is a small part of what an iteration of other solvers is.
@@ -139,7 +140,8 @@ def fit_logistic_regression(
             costs_of(codes, model.C, model.class_weight, classes),
             penalises_intercept=model.solver == "liblinear",
         ),
-        max_iter=max(model.max_iter, LEAST_ITERATIONS),
+        tol=model.tol,
+        max_iter=model.max_iter,
     )
     model.classes_, model.n_features_in_ = classes, blocks.places.shape[1]
     model.coef_, model.intercept_ = found.weights, found.intercepts
@@ -155,11 +157,21 @@ def costs_of(
     return np.asarray(strength * weights[codes], np.float64)
 
 
-def minimise(problem: LogisticProblem, *, max_iter: int) -> LogisticOptimum:
+def minimise(problem: LogisticProblem, *, tol: float, max_iter: int) -> LogisticOptimum:
     """Return the weights with the smallest objective.
 
     The weights are looked for in units of their own curvature: rare and common features take steps
     of the same size, which is several times as quick.
+
+    Parameters
+    ----------
+    problem : LogisticProblem
+        What is minimised.
+    tol : float
+        Tolerance of the estimator: the objective is as near to its minimum as other solvers of
+        scikit-learn come with it, or nearer.
+    max_iter : int
+        Largest number of steps.
     """
     shape = (problem.n_outputs, problem.n_features + 1)
     units = np.broadcast_to(1 / np.sqrt(_curvature(problem)), shape)
@@ -175,7 +187,12 @@ def minimise(problem: LogisticProblem, *, max_iter: int) -> LogisticOptimum:
             np.zeros(shape[0] * shape[1]),
             jac=True,
             method="L-BFGS-B",
-            options={"maxiter": max_iter, "maxcor": _MEMORY, "ftol": _CHANGE, "gtol": _SLOPE},
+            options={
+                "maxiter": max_iter,
+                "maxcor": _MEMORY,
+                "ftol": max(_CHANGE * tol, _LEAST_CHANGE),
+                "gtol": _SLOPE,
+            },
         )
     weights = found.x.reshape(shape) * units
     return LogisticOptimum(weights[:, :-1], weights[:, -1], found.fun * cost, int(found.nit))

@@ -25,7 +25,7 @@ Summing: TypeAlias = Callable[[Floats | None], Iterable[Floats]]
 # Stored numbers of a partition at least: tens of milliseconds of work.
 _ENTRIES = 1 << 20
 # Stored numbers of a block, of which a copy is made.
-_BLOCK = 1 << 20
+_BLOCK = 1 << 19
 # So many times as many numbers as its sums have, which are a small part of the work then.
 _SHARE = 16
 
@@ -153,7 +153,7 @@ class _Copies:
     """
 
     def __init__(self) -> None:
-        self._data, self._indices = np.empty(0), np.empty(0, np.int32)
+        self._data = np.empty(0)
 
     def of(self, features: Any, rows: slice) -> Any:
         """Return a copy of some rows, which holds until the next one is made."""
@@ -162,11 +162,12 @@ class _Copies:
         inside, ends = entries_of(features, rows), features.indptr[rows.start : rows.stop + 1]
         size = inside.stop - inside.start
         if len(self._data) < size:
-            self._data, self._indices = np.empty(size), np.empty(size, features.indices.dtype)
-        data, indices = self._data[:size], self._indices[:size]
-        data[:], indices[:] = features.data[inside], features.indices[inside]
+            self._data = np.empty(size)
+        data = self._data[:size]
+        data[:] = features.data[inside]
         shape = (rows.stop - rows.start, features.shape[1])
-        return type(features)((data, indices, ends - ends[0]), shape=shape, copy=False)
+        parts = (data, features.indices[inside], ends - ends[0])
+        return type(features)(parts, shape=shape, copy=False)
 
 
 def _squares(features: Any) -> Any:
@@ -175,11 +176,15 @@ def _squares(features: Any) -> Any:
 
 def _add_slopes(found: Floats, block: Samples, weights: Floats) -> None:
     features, slopes = block.features, found[:-1].reshape(weights.shape)
-    losses, excess = _losses(features @ weights[:, :-1].T + weights[:, -1], block.codes)
+    # One output is a vector: for SciPy a matrix of one column is twice the work.
+    by_feature = weights[0, :-1] if len(weights) == 1 else weights[:, :-1].T
+    outputs = (features @ by_feature).reshape(-1, len(weights)) + weights[:, -1]
+    losses, excess = _losses(outputs, block.codes)
     # Not by BLAS, whose threads add in an order of their own.
     found[-1] += (losses * block.costs).sum()
     excess *= block.costs[:, None]
-    slopes[:, :-1] += (features.T @ excess).T
+    against = excess[:, 0] if len(weights) == 1 else excess
+    slopes[:, :-1] += (features.T @ against).T
     slopes[:, -1] += excess.sum(axis=0)
 
 

@@ -14,12 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from perennial.classifiers.logistic_blocks import (
-    LEAST_ITERATIONS,
-    costs_of,
-    logistic_problem,
-    minimise,
-)
+from perennial.classifiers.logistic_blocks import costs_of, logistic_problem, minimise
 from perennial.classifiers.logistic_sums import Blocks
 from perennial.classifiers.row_blocks import entries_of, row_blocks, rows_of
 
@@ -138,7 +133,8 @@ class NbSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         costs = costs_of(codes, self.C, self.class_weight, np.arange(2))
         found = minimise(
             logistic_problem(blocks, codes, costs, scales=scales),
-            max_iter=max(self.max_iter, LEAST_ITERATIONS),
+            tol=self.tol,
+            max_iter=self.max_iter,
         )
         self.n_features_in_ = blocks.places.shape[1]
         self.coef_, self.intercept_ = found.weights * scales, found.intercepts

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 _ARROW_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
 
@@ -53,6 +55,31 @@ def without_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def offsets_of(texts: pa.LargeStringArray) -> NDArray[np.int64]:
+    """Return where the bytes of each text begin, and where the last one's end."""
+    if not len(texts):
+        return np.zeros(1, np.int64)
+    return np.frombuffer(texts.buffers()[1], np.int64)[texts.offset :][: len(texts) + 1]
+
+
+def slices_of(texts: pa.LargeStringArray, most: int) -> Iterator[pa.LargeStringArray]:
+    """Yield the texts in order, as many at a time as have at most so many bytes, but at least one.
+
+    Parameters
+    ----------
+    texts : LargeStringArray
+        The texts, none of them null.
+    most : int
+        How many bytes.
+    """
+    offsets, start = offsets_of(texts), 0
+    while start < len(texts):
+        end = int(np.searchsorted(offsets, offsets[start] + most, "right")) - 1
+        end = max(end, start + 1)
+        yield texts.slice(start, end - start)
+        start = end
+
+
 def translate(texts: pa.LargeStringArray, table: bytes) -> pa.LargeStringArray:
     """Return texts with their ASCII bytes translated, all in one go: no length changes.
 
@@ -63,8 +90,8 @@ def translate(texts: pa.LargeStringArray, table: bytes) -> pa.LargeStringArray:
     table : bytes
         256 bytes, as for ``bytes.translate``: ASCII for ASCII, and every other byte itself.
     """
-    _, offset_buffer, data = texts.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset :][: len(texts) + 1]
+    _, _, data = texts.buffers()
+    offsets = offsets_of(texts)
     start, length = int(offsets[0]), int(offsets[-1] - offsets[0])
     bytes_ = data.slice(start, length).to_pybytes() if length else b""
     return pa.LargeStringArray.from_buffers(

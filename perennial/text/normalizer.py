@@ -29,7 +29,7 @@ from sklearn.utils import Tags
 
 from perennial.concurrency import ahead
 from perennial.config.sections.preparation import Contractions, Lemmas, Preparation, StopWords
-from perennial.text.arrow import as_texts, substitute, translate, without_surrogates
+from perennial.text.arrow import as_texts, slices_of, substitute, translate, without_surrogates
 from perennial.text.html import BREAK, TAG
 from perennial.text.lemmatizer import load_lemmas
 from perennial.text.normal_form import normal_form, normal_forms
@@ -45,8 +45,8 @@ _APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
 _ENDINGS = {"'re": "are", "'ll": "will", "'ve": "have", "'m": "am", "'d": "would", "'s": "'s"}
 _IRREGULAR = {"can't": ("can", "not"), "won't": ("will", "not"), "shan't": ("shall", "not")}
 
-# Documents are normalised so many at a time, so that temporary memory does not grow with the data.
-_CHUNK = 8_192
+# So many bytes of documents are normalised at a time: temporary memory does not grow with the data.
+_CHUNK = 1 << 23
 # A service sees new words forever (typing errors, names); its memo of words must not.
 _MEMO_LIMIT = 500_000
 # Longer "words" (keys, encoded files) hardly come twice, and few of them would fill the memory.
@@ -183,11 +183,10 @@ class Normalizer:
     def tokens(self, texts: pa.LargeStringArray) -> Tokens:
         """Normalise many texts; see `TextNormalizer.transform`."""
         vocabulary: dict[str, int] = {}
-        slices = (texts.slice(start, _CHUNK) for start in range(0, len(texts), _CHUNK))
+        slices = list(slices_of(texts, _CHUNK))
         split = map(self._split, slices)
         chunks = [
-            self._chunk(words, vocabulary)
-            for words in (split if len(texts) <= _CHUNK else ahead(split))
+            self._chunk(words, vocabulary) for words in (ahead(split) if slices[1:] else split)
         ]
         ids = [ids for ids, _ in chunks] or [np.empty(0, np.int32)]
         lengths = [lengths for _, lengths in chunks] or [np.empty(0, np.int64)]

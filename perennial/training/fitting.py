@@ -1,8 +1,9 @@
 """Fitting: a candidate's steps after the counts, without copies of the matrix.
 
-A linear model whose fit would take more memory than is allowed is fitted over blocks: its weighed
-features are in a file without a name, which is mapped, and which is gone when the fit ends. Where
-there are workers of the engine, they share the blocks, and the result is the same.
+A linear model of many numbers, or whose fit by liblinear would take more memory than is allowed, is
+fitted over blocks. Its weighed features take four bytes each. Where that is too much as well, they
+are in a file without a name, which is mapped, and gone when the fit ends; or workers of the engine
+share the blocks, if there are any. The result is the same.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import ComplementNB, MultinomialNB
 from sklearn.pipeline import Pipeline
 
-from perennial.classifiers.logistic_blocks import fit_logistic_regression, is_minimised_here
+from perennial.classifiers.logistic_blocks import (
+    LEAST_ITERATIONS,
+    fit_logistic_regression,
+    is_minimised_here,
+)
 from perennial.classifiers.logistic_sums import Blocks, BlocksHere
 from perennial.classifiers.logistic_workers import blocks_of_workers
 from perennial.classifiers.nb_svm import NbSvm
@@ -30,8 +36,13 @@ from perennial.classifiers.row_blocks import entries_of, row_blocks, rows_of
 from perennial.engine.workers import Engine
 from perennial.settings import get_settings
 
-# Of a stored number: its weight, and place and value in liblinear.
-_FIT_BYTES = 8 + 16
+# Of a stored number: its weight, with place and value in liblinear; and its weight over blocks.
+_LIBLINEAR_BYTES, _BLOCKS_BYTES = 8 + 16, 4
+# Above so many numbers liblinear, which jumps between them, waits for memory more than it works.
+_LARGE = 1 << 23
+# What these learn are sums over documents: of whole numbers they are exact, whatever the order.
+_ADDING = (MultinomialNB, ComplementNB)
+_ADDED = 1 << 20
 _ENGINE: ContextVar[Engine | None] = ContextVar("engine", default=None)
 
 
@@ -72,8 +83,11 @@ def fit(classifier: Pipeline, matrix: Any, labels: NDArray[np.str_]) -> Pipeline
     *before, (_, estimator) = classifier.steps
     if not sparse.issparse(matrix) or matrix.format != "csr" or not _weighs_only(before):
         return classifier.fit(matrix, labels)
+    if not before and type(estimator) in _ADDING and matrix.dtype.kind == "u":
+        _add_up(estimator, matrix, labels)
+        return classifier
     for _, weigh in before:
-        weigh.fit(matrix)
+        weigh.fit(_places_of(matrix))
     if is_over_blocks(classifier, matrix):
         with _blocks(before[0][1] if before else None, matrix) as blocks:
             _fit_over_blocks(estimator, blocks, labels)
@@ -83,8 +97,21 @@ def fit(classifier: Pipeline, matrix: Any, labels: NDArray[np.str_]) -> Pipeline
     return classifier
 
 
+def _places_of(counts: sparse.csr_array) -> sparse.csr_array:
+    """Return where counts are, which is all that decides weights, without a copy of them."""
+    ones = np.broadcast_to(np.float64(1), counts.data.shape)
+    return sparse.csr_array((ones, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _add_up(estimator: Any, counts: sparse.csr_array, labels: NDArray[np.str_]) -> None:
+    """Fit naive Bayes to counts, of which a block at a time becomes floating-point numbers."""
+    classes = np.unique(labels)
+    for rows in row_blocks(counts, _ADDED):
+        estimator.partial_fit(rows_of(counts, rows), labels[rows], classes=classes)
+
+
 def is_over_blocks(classifier: Pipeline, matrix: Any) -> bool:
-    """Tell whether a candidate is linear, and too large to be fitted in the memory allowed."""
+    """Tell whether a candidate is linear, and too large to be fitted by liblinear."""
     *before, (_, estimator) = classifier.steps
     if not sparse.issparse(matrix) or matrix.format != "csr" or not _weighs_only(before):
         return False
@@ -92,15 +119,23 @@ def is_over_blocks(classifier: Pipeline, matrix: Any) -> bool:
         able = is_minimised_here(estimator)
     else:
         able = type(estimator) is NbSvm
-    return able and memory_of(matrix) > get_settings().memory_of_a_fit
+    too_much = matrix.nnz * _LIBLINEAR_BYTES > get_settings().memory_of_a_fit
+    return able and (matrix.nnz > _LARGE or too_much)
+
+
+def exceeds_memory(matrix: sparse.csr_array) -> bool:
+    """Tell whether the features of a fit over blocks are too large for the memory allowed."""
+    return memory_of(matrix) > get_settings().memory_of_a_fit
 
 
 def memory_of(matrix: sparse.csr_array) -> int:
-    """Return the bytes that liblinear and the weights take beside a matrix."""
-    return int(matrix.nnz) * _FIT_BYTES
+    """Return the bytes that a fit over blocks takes beside a matrix that memory holds."""
+    return int(matrix.nnz) * _BLOCKS_BYTES
 
 
 def _fit_over_blocks(estimator: Any, blocks: Blocks, labels: NDArray[np.str_]) -> None:
+    # Whoever asks later whether the fit has converged compares with the limit that it had.
+    estimator.set_params(max_iter=max(estimator.max_iter, LEAST_ITERATIONS))
     if isinstance(estimator, NbSvm):
         estimator.fit_over_blocks(blocks, labels)
     else:
@@ -109,15 +144,16 @@ def _fit_over_blocks(estimator: Any, blocks: Blocks, labels: NDArray[np.str_]) -
 
 @contextmanager
 def _blocks(weigh: TfidfTransformer | None, counts: Any) -> Iterator[Blocks]:
-    """Yield weighed counts in files, which workers of the engine map, or this process."""
-    engine = _ENGINE.get()
-    if engine is None:
+    """Yield weighed counts: in memory, or in files that this process or workers map."""
+    weighed, engine = partial(_weighed, weigh, kind=np.float32), _ENGINE.get()
+    if not exceeds_memory(counts):
+        yield BlocksHere(weighed(counts))
+    elif engine is None:
         with _mapped(weigh, counts) as blocks:
             yield blocks
-        return
-    weighed = partial(_in_32_bits, weigh)
-    with blocks_of_workers(engine, counts, weighed, get_settings().data_dir) as divided:
-        yield divided
+    else:
+        with blocks_of_workers(engine, counts, weighed, get_settings().data_dir) as divided:
+            yield divided
 
 
 @contextmanager
@@ -143,17 +179,11 @@ def _weighs_only(steps: list[tuple[str, Any]]) -> bool:
     return not steps or [type(step) for _, step in steps] == [TfidfTransformer]
 
 
-def _weighed(weigh: TfidfTransformer | None, counts: Any) -> sparse.csr_array:
-    """Return counts as float64, and weighed, which share their places with the counts."""
-    data = np.empty(counts.nnz, np.float64)
-    for rows, block in _weighed_blocks(weigh, counts):
-        data[entries_of(counts, rows)] = block.data
-    return sparse.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
-
-
-def _in_32_bits(weigh: TfidfTransformer | None, counts: Any) -> sparse.csr_array:
-    """Return counts as float32, and weighed, which share their places with the counts."""
-    data = np.empty(counts.nnz, np.float32)
+def _weighed(
+    weigh: TfidfTransformer | None, counts: Any, kind: type[np.floating[Any]] = np.float64
+) -> sparse.csr_array:
+    """Return weighed counts, which share their places with the counts."""
+    data = np.empty(counts.nnz, kind)
     for rows, block in _weighed_blocks(weigh, counts):
         data[entries_of(counts, rows)] = block.data
     return sparse.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)

@@ -49,7 +49,7 @@ from perennial.training.threshold_tuning import with_decision
 from tasks.data.prepare import Dataset
 from tasks.orchestration.retries import COMPUTING_SECONDS
 from tasks.training.evaluate import Evaluation
-from tasks.training.growth import earlier_fits, said_of_growth
+from tasks.training.growth import earlier_fits, iterations_metric, said_of_growth
 from tasks.training.train import Challenger, predict
 
 BY_LABEL_FILE, CURVE_FILE = "by_label.csv", "learning_curve.csv"
@@ -178,7 +178,9 @@ def _tried(what: str, find: Callable[[], T | None]) -> T | None:
 
 def _growth(problem: Problem, dataset: Dataset, challenger: Challenger) -> tuple[str, ...]:
     name = challenger.result.name
-    earlier = earlier_fits(problem, open_registry(get_settings()), name)
+    candidate = problem.candidates[name]
+    counted_by = iterations_metric(problem, name, dataset.counts_of(candidate).matrix)
+    earlier = earlier_fits(problem, open_registry(get_settings()), name, counted_by)
     end = end_of_fit(challenger.model[-1])
     iterations = None if end.limit is None else end.used
     return said_of_growth(problem, name, len(dataset.labels), iterations, earlier)

@@ -28,7 +28,7 @@ from perennial.training.simple import simple_model
 from perennial.training.threshold_tuning import TuningComparison, TuningResult, compare
 from tasks.data.prepare import Dataset, Holdout
 from tasks.orchestration.retries import COMPUTING_SECONDS
-from tasks.training.train import Challenger, predict
+from tasks.training.train import Challenger, predict, predict_alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
     from perennial.plots.evaluation import evaluation_plots
     from perennial.plots.threshold import decision_plots
 
-    predictions = predict(problem, challenger.model, dataset.holdout_inputs, dataset.holdout_labels)
+    predictions, simpler = _predicted(problem, dataset, challenger)
     confidence = problem.gates.confidence
     metrics = intervals(predictions, confidence=confidence, seed=problem.seed)
     figures: dict[str, float] = {}
@@ -95,30 +95,30 @@ def evaluate(problem: Problem, dataset: Dataset, challenger: Challenger) -> Eval
     measured = measure_for_gates(
         problem, dataset, challenger.model, predictions=predictions, metrics=metrics, floor=floor
     )
-    simpler = _simpler(problem, dataset, challenger)
     return Evaluation(predictions, metrics, tuned, compared, floor, measured, simpler)
 
 
-def _simpler(
+def _predicted(
     problem: Problem, dataset: Dataset, challenger: Challenger
-) -> Mapping[str, Predictions]:
-    """Return what a simple model answers; nothing where a library refuses, which decides nothing.
+) -> tuple[Predictions, Mapping[str, Predictions]]:
+    """Return what the challenger says about the holdout, and a simple model on the same features.
 
-    Where errors have costs, it gives the label of which the expected cost is the least.
+    Nothing of that one where a library refuses, as it decides nothing. Where errors have costs, it
+    gives the label of which the expected cost is the least.
     """
     matrix = dataset.counts_of(problem.candidates[challenger.result.name]).matrix
-    name, model = simple_model(matrix)
+    name, simple = simple_model(matrix)
+    inputs, labels = dataset.holdout_inputs, dataset.holdout_labels
     try:
-        fitted = fit(model, matrix, dataset.labels)
-        holdout = challenger.model[:2].transform(dataset.holdout_inputs)
-        found = predict(problem, fitted, holdout, dataset.holdout_labels)
+        models = [challenger.model[2:], fit(simple, matrix, dataset.labels)]
+        predictions, found = predict_alike(problem, challenger.model[:2], models, inputs, labels)
     except Exception as error:  # noqa: BLE001 - whatever a library raises, the retraining goes on
         get_run_logger().warning("The challenger is not compared with %s: %s", name, error)
-        return {}
+        return predict(problem, challenger.model, inputs, labels), {}
     if problem.costs is not None:
         cheapest = decide(found.probabilities, np.array(theory_weights(problem.costs)))
         found = replace(found, predicted=cheapest)
-    return {name: found}
+    return predictions, {name: found}
 
 
 def measure_for_gates(

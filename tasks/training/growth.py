@@ -7,13 +7,18 @@ there are many times as many of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from perennial.commands import command, counted
 from perennial.config.problem import Problem
 from perennial.promotion.confirmation import specification_of
 from perennial.registry.client import Registry
+from perennial.training.fitting import is_over_blocks
+from perennial.training.pipelines import build_classifier
 
-ITERATIONS, DOCUMENTS = "fit.iterations", "fit.documents"
+DOCUMENTS = "fit.documents"
+# Liblinear's are no measure of steps over blocks, of which a fit takes more.
+_ITERATIONS, _OVER_BLOCKS = "fit.iterations", "fit.iterations_over_blocks"
 # So many times as many documents or iterations are said, and fewer iterations more are noise.
 _TIMES, _FEWEST_MORE = 2, 20
 
@@ -37,8 +42,37 @@ class EarlierFit:
     iterations: float | None
 
 
-def earlier_fits(problem: Problem, registry: Registry, candidate: str) -> tuple[EarlierFit, ...]:
+def iterations_metric(problem: Problem, candidate: str, matrix: Any) -> str:
+    """Return the metric of a candidate's run that is the number of its iterations.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    candidate : str
+        The candidate.
+    matrix : csr_array or ndarray, shape (n_documents, n_features)
+        What it is fitted to.
+    """
+    over_blocks = is_over_blocks(build_classifier(problem, candidate), matrix)
+    return _OVER_BLOCKS if over_blocks else _ITERATIONS
+
+
+def earlier_fits(
+    problem: Problem, registry: Registry, candidate: str, iterations: str
+) -> tuple[EarlierFit, ...]:
     """Return the first and the last fit of a candidate as it is now; of one fit that one.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    registry : Registry
+        Where its versions are.
+    candidate : str
+        The candidate.
+    iterations : str
+        The metric that is the number of iterations; see `iterations_metric`.
 
     Raises
     ------
@@ -53,7 +87,7 @@ def earlier_fits(problem: Problem, registry: Registry, candidate: str) -> tuple[
         EarlierFit(
             each.version,
             _last(registry, each.run_id, DOCUMENTS),
-            _last(registry, each.run_id, ITERATIONS),
+            _last(registry, each.run_id, iterations),
         )
         for each in found
     )

@@ -6,10 +6,11 @@ A problem with one candidate has nothing to choose, so that one is fitted on eve
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from textwrap import shorten
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -32,18 +33,26 @@ from perennial.registry.tags import RunTags
 from perennial.settings import get_settings
 from perennial.training.classes import in_terms_of, positions
 from perennial.training.convergence import end_of_fit
-from perennial.training.fitting import divided_among, fit, is_over_blocks, memory_of
+from perennial.training.fitting import (
+    divided_among,
+    exceeds_memory,
+    fit,
+    is_over_blocks,
+    memory_of,
+)
 from perennial.training.pipelines import assemble, build_classifier, build_normalizer, parameters_of
 from perennial.training.threshold_tuning import TuningResult, at_best
 from perennial.training.validation import Fold
 from tasks.data.features import SharedCounts
 from tasks.data.prepare import Dataset
 from tasks.orchestration.retries import COMPUTING_SECONDS
-from tasks.training.growth import DOCUMENTS, ITERATIONS
+from tasks.training.growth import DOCUMENTS, iterations_metric
 
 # A tag of MLflow and a cell of a table must hold it.
 _LONGEST_REASON = 400
 _MEGABYTE = 1_000_000
+# The labels that a model gives, and the probability of each class.
+_Answers: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64]]
 # Texts that are prepared at a time, so that their features need not be in memory at once.
 _AT_ONCE = 1 << 14
 
@@ -132,14 +141,14 @@ def train(problem: Problem, name: str, dataset: Dataset, parent_run: str) -> Can
 
 @contextmanager
 def fits_divided(problem: Problem, dataset: Dataset) -> Iterator[None]:
-    """Let workers of the engine do fits over blocks during the block, if there are such fits.
+    """Let workers of the engine do fits during the block that memory does not hold, if any.
 
     Raises
     ------
     OutsideError
         If there is an engine that cannot be used.
     """
-    if not any(_size_over_blocks(problem, name, dataset) for name in problem.candidates):
+    if not any(_size_beyond_memory(problem, name, dataset) for name in problem.candidates):
         yield
         return
     with connected(get_settings()) as engine, divided_among(engine):
@@ -150,23 +159,25 @@ def fits_divided(problem: Problem, dataset: Dataset) -> Iterator[None]:
 
 def _say_how(problem: Problem, name: str, dataset: Dataset) -> None:
     """Say it where a fit would need more memory than is allowed."""
-    if size := _size_over_blocks(problem, name, dataset):
+    if size := _size_beyond_memory(problem, name, dataset):
         get_run_logger().info(
-            "%s is fitted over blocks: in memory that would take %s MB, and %s MB are allowed "
-            "(MEMORY_LIMIT).",
+            "%s is fitted over blocks in a file: in memory they would take %s MB, and %s MB are "
+            "allowed (MEMORY_LIMIT).",
             name,
             f"{size // _MEGABYTE:,}",
             f"{get_settings().memory_of_a_fit // _MEGABYTE:,}",
         )
 
 
-def _size_over_blocks(problem: Problem, name: str, dataset: Dataset) -> int:
-    """Return how many bytes a fit would take that is over blocks instead, 0 for other fits."""
+def _size_beyond_memory(problem: Problem, name: str, dataset: Dataset) -> int:
+    """Return how many bytes the blocks of a fit take, 0 where memory holds them."""
     counts = dataset.counts.get(problem.candidates[name].shared)
     if not isinstance(counts, SharedCounts):
         return 0
     matrix = counts.matrix
-    return memory_of(matrix) if is_over_blocks(build_classifier(problem, name), matrix) else 0
+    if not exceeds_memory(matrix) or not is_over_blocks(build_classifier(problem, name), matrix):
+        return 0
+    return memory_of(matrix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +260,7 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
                 continue
             seconds = timer.seconds
             get_run_logger().info("%s is the challenger, fitted again on all documents.", best.name)
-        _note_convergence(problem, best, classifier, len(dataset.labels))
+        _note_convergence(problem, best, classifier, dataset)
         candidate = problem.candidates[best.name]
         counter = dataset.counts_of(candidate).counter
         model = assemble(build_normalizer(problem, candidate), counter, classifier)
@@ -262,16 +273,18 @@ def choose(problem: Problem, dataset: Dataset, results: list[CandidateResult]) -
 
 
 def _note_convergence(
-    problem: Problem, best: CandidateResult, classifier: Pipeline, documents: int
+    problem: Problem, best: CandidateResult, classifier: Pipeline, dataset: Dataset
 ) -> None:
     """Log how many documents and iterations the challenger's fit has had; warn if it was cut off.
 
     Later fits are compared with them.
     """
     found = end_of_fit(classifier[-1])
-    metrics = {DOCUMENTS: float(documents)}
+    metrics = {DOCUMENTS: float(len(dataset.labels))}
     if found.limit is not None:
-        metrics |= {ITERATIONS: float(found.used), "fit.converged": float(found.converged)}
+        matrix = dataset.counts_of(problem.candidates[best.name]).matrix
+        iterations = iterations_metric(problem, best.name, matrix)
+        metrics |= {iterations: float(found.used), "fit.converged": float(found.converged)}
     open_registry(get_settings()).log(best.run_id, metrics=metrics)
     if found.limit is not None and not found.converged:
         get_run_logger().warning(
@@ -295,14 +308,49 @@ def predict(
 
     The model may know other labels than the problem: see `in_terms_of`.
     """
+    (found,) = predict_alike(problem, None, [model], inputs, labels)
+    return found
+
+
+def predict_alike(
+    problem: Problem,
+    shared: Pipeline | None,
+    models: Sequence[Pipeline],
+    inputs: object,
+    labels: NDArray[np.str_],
+) -> list[Predictions]:
+    """Return what several models say about inputs; see `predict`.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    shared : Pipeline or None
+        Fitted steps that come before those of each model, and are gone through once.
+    models : sequence of Pipeline
+        The fitted models.
+    inputs : Array, sparse array or ndarray, shape (n_inputs,) or (n_inputs, n_features)
+        What the first of all steps takes.
+    labels : ndarray of str, shape (n_inputs,)
+        The labels of the inputs.
+    """
     given = [inputs]
     if isinstance(inputs, pa.Array) and not pa.types.is_struct(inputs.type) and len(inputs):
         given = [inputs.slice(start, _AT_ONCE) for start in range(0, len(inputs), _AT_ONCE)]
-    answers = [_answers(problem, model, some) for some in given]
+    answers: list[list[_Answers]] = [[] for _ in models]
+    for some in given:
+        prepared = some if shared is None else shared.transform(some)
+        for model, found in zip(models, answers, strict=True):
+            found.append(_answers(problem, model, prepared))
+    truth = positions(problem.classes, labels)
+    return [_joined(problem, truth, found) for found in answers]
+
+
+def _joined(problem: Problem, truth: NDArray[np.int64], answers: list[_Answers]) -> Predictions:
     predicted, probabilities = (np.concatenate(each) for each in zip(*answers, strict=True))
     return Predictions(
         classes=problem.classes,
-        truth=positions(problem.classes, labels),
+        truth=truth,
         predicted=predicted,
         probabilities=probabilities,
         costs=problem.costs,
@@ -310,9 +358,7 @@ def predict(
     )
 
 
-def _answers(
-    problem: Problem, model: Pipeline, inputs: object
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _answers(problem: Problem, model: Pipeline, inputs: object) -> _Answers:
     """Return the labels that a model gives to inputs, and the probability of each class."""
     # Preparing raw inputs is most of the work: it is done once for both answers.
     prepared = model[:-1].transform(inputs) if len(model) > 1 else inputs

@@ -4,8 +4,8 @@ A metric of so many documents is all but a sum over them, so that its resamples 
 distributed around the metric itself. Their variance follows from its slopes by the weights of the
 documents, its influence function (Hampel 1974; of areas under ROC curves that is the method of
 DeLong, DeLong and Clarke-Pearson, 1988), and so does their skewness, by which the quantiles are
-corrected (Cornish and Fisher, 1938). It is worked out once, where resampling looks at every document
-thousands of times.
+corrected (Cornish and Fisher, 1938). All that is worked out once, where resampling looks at every
+document thousands of times.
 """
 
 from __future__ import annotations

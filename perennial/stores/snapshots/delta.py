@@ -26,6 +26,8 @@ Filters = list[tuple[str, str, Any]]
 # So many files of one partition are small enough in number to be read quickly.
 _FILES = 24
 _STREAMED = 8_192
+# Rows that are packed together: whoever writes a table holds them until then.
+_ROWS_AT_ONCE = 1 << 16
 # Otherwise a file is in memory twice while it is read: packed, and as rows.
 _FEW_AT_ONCE = dataset.ParquetFragmentScanOptions(
     pre_buffer=False, use_buffered_stream=True, buffer_size=1 << 20
@@ -300,6 +302,7 @@ def _writer(few_values: Sequence[str]) -> WriterProperties:
     # Texts and digests hardly repeat: looking for repeated values doubles the time of writing.
     return WriterProperties(
         compression="ZSTD",
+        max_row_group_size=_ROWS_AT_ONCE,
         default_column_properties=ColumnProperties(dictionary_enabled=False),
         column_properties={name: ColumnProperties(dictionary_enabled=True) for name in few_values},
     )

@@ -182,13 +182,17 @@ def drained(blocks: list[Counted]) -> Iterator[Counted]:
 
 
 def gather(
-    blocks: Iterable[Counted], keys: NDArray[np.int64], kind: type | None = np.float64
+    blocks: Iterable[Counted],
+    keys: NDArray[np.int64],
+    kind: type | None = np.float64,
+    size: int | None = None,
 ) -> sparse.csr_array:
     """Return the counts of features, shape (n_documents, n_features); their keys are sorted.
 
-    Without a `kind` they are in the fewest bytes that hold those of every block.
+    Without a `kind` they are in the fewest bytes that hold those of every block. Where it is known
+    how many entries there are, `size`, their columns are in memory once.
     """
-    indices, amounts, lengths = [np.empty(0, np.int32)], [np.empty(0, np.uint8)], []
+    indices, amounts, lengths = _Joined(size), [np.empty(0, np.uint8)], []
     for block in blocks:
         # Both are sorted, so that neighbours are found in the same part of memory.
         places = np.searchsorted(keys, block.keys)
@@ -202,10 +206,33 @@ def gather(
         amounts.append(block.amounts[inside][order])
         lengths.append(np.bincount(rows, minlength=block.n_documents))
     bounds = np.concatenate(([0], np.cumsum(np.concatenate([[], *lengths]), dtype=np.int64)))
-    columns = np.concatenate(indices)
-    indices.clear()
     counts = np.concatenate(amounts, dtype=kind)
-    return sparse.csr_array((counts, columns, narrow(bounds)), shape=(len(bounds) - 1, len(keys)))
+    parts = (counts, indices.whole(), narrow(bounds))
+    return sparse.csr_array(parts, shape=(len(bounds) - 1, len(keys)))
+
+
+class _Joined:
+    """Arrays that become one: as they come where its size is known, else at the end."""
+
+    def __init__(self, size: int | None) -> None:
+        self._whole = None if size is None else np.empty(size, np.int32)
+        self._parts, self._end = [np.empty(0, np.int32)], 0
+
+    def append(self, part: NDArray[np.int32]) -> None:
+        """Add an array."""
+        if self._whole is None:
+            self._parts.append(part)
+        else:
+            self._whole[self._end : self._end + len(part)] = part
+            self._end += len(part)
+
+    def whole(self) -> NDArray[np.int32]:
+        """Return all of them; it holds none any more."""
+        found, self._whole = self._whole, None
+        if found is None:
+            found = np.concatenate(self._parts)
+            self._parts.clear()
+        return found
 
 
 def _places(

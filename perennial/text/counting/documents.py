@@ -139,7 +139,7 @@ def count_documents(tokens: Tokens, *, bigrams: bool) -> CountedDocuments:
     rank[order] = np.arange(len(order), dtype=np.int32)
     blocks = list(Blocks(tokens, rank, len(order), bigrams=bigrams, binary=False))
     keys, documents = choose(blocks, 1, with_totals=False)
-    counts = gather(drained(blocks), keys, None)
+    counts = gather(drained(blocks), keys, None, int(documents.sum()))
     return Chosen(vocabulary[order], keys, documents, counts).as_counted()
 
 
@@ -268,6 +268,11 @@ def _in_places(parts: Sequence[Part], rows: Sequence[_Rows], n_features: int) ->
     # Most rows come after the one that they came after before.
     goes_on = (part_of[1:] == part_of[:-1]) & (row_of[1:] == row_of[:-1] + 1)
     edges = [0, *(np.flatnonzero(~goes_on) + 1).tolist(), n_documents] if n_documents else [0]
+    if len(parts) == 1 and edges == [0, len(parts[0].counted)]:
+        # They are in their places.
+        (whole,) = rows
+        data = (whole.amounts, whole.columns, narrow(whole.bounds))
+        return sparse.csr_array(data, shape=(n_documents, n_features))
     columns, amounts = [np.empty(0, np.int32)], [np.empty(0, np.uint8)]
     lengths = np.empty(n_documents, np.int64)
     for start, stop in pairwise(edges):

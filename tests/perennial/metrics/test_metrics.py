@@ -443,6 +443,22 @@ def test_where_few_documents_decide_there_are_resamples_however_many_there_are(
     assert interval_of("roc_auc", p, confidence=0.95, seed=1) == resampled
 
 
+def test_where_a_few_hundred_documents_decide_intervals_are_corrected_for_their_skewness(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 10_000)
+    p = _many(8_000, ("no", "yes"), noise=0.5)
+    resampled = interval_of("roc_auc", p, confidence=0.95, seed=1)
+    monkeypatch.setattr(large, "_MANY", 8_000)
+
+    found = interval_of("roc_auc", p, confidence=0.95, seed=1)
+
+    noise = (resampled.high - resampled.low) / 30
+    assert found != resampled
+    assert found.low == pytest.approx(resampled.low, abs=noise)
+    assert found.high == pytest.approx(resampled.high, abs=noise)
+
+
 def test_where_a_class_is_rare_there_are_resamples_however_many_documents_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

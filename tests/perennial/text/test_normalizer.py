@@ -311,13 +311,14 @@ def test_documents_without_any_word_stay_in_their_places() -> None:
 IN_PLACE = {"html": False, "urls": False}
 
 
+@pytest.mark.parametrize("size", [7, 10_000])
 @pytest.mark.parametrize("steps", [{}, IN_PLACE], ids=["plain", "in place"])
 def test_the_number_of_texts_normalised_at_a_time_cannot_be_seen(
-    steps: dict[str, bool], reviews: list[str], monkeypatch: pytest.MonkeyPatch
+    steps: dict[str, bool], size: int, reviews: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [*reviews[:20], "", *reviews[20:30]]
     whole = tokens(texts, **steps)
-    monkeypatch.setattr(text_module, "_CHUNK", 7)
+    monkeypatch.setattr(text_module, "_CHUNK", size)
 
     assert tokens(texts, **steps) == whole
     assert tokens(texts[:14], **steps) == whole[:14]

@@ -1,4 +1,4 @@
-"""A linear model is fitted over blocks where memory does not hold its fit, to the same optimum."""
+"""A linear model of many numbers is fitted over blocks, in memory or not, to the same optimum."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from perennial.classifiers.logistic_sums import BlocksHere
 from perennial.classifiers.nb_svm import NbSvm
 from perennial.config.loader import load_problem
 from perennial.settings import get_settings
+from perennial.training import fitting
+from perennial.training.convergence import end_of_fit
 from perennial.training.fitting import compact, fit, is_over_blocks
 from perennial.training.pipelines import build_classifier, build_counter, build_normalizer
 from tests.perennial.conftest import PROBLEMS
@@ -101,7 +103,7 @@ def test_the_objective_is_as_small_as_scikit_learn_makes_it(solver: str) -> None
         BlocksHere(counts), codes, np.full(400, 3.0), penalises_intercept=solver == "liblinear"
     )
 
-    found = minimise(problem, max_iter=5_000)
+    found = minimise(problem, tol=1e-9, max_iter=5_000)
 
     expected, _ = objective(problem, np.column_stack([usual.coef_, usual.intercept_]))
     assert found.objective == pytest.approx(expected, rel=1e-6)
@@ -146,7 +148,51 @@ def test_other_estimators_are_fitted_as_ever(estimator: str, parameters: dict[st
     np.testing.assert_array_equal(model.predict_proba(counts), usual.predict_proba(counts))
 
 
-def test_a_fit_that_memory_holds_is_not_over_blocks() -> None:
+def test_a_small_fit_that_memory_holds_is_not_over_blocks() -> None:
     counts, _ = made(200, 60)
 
     assert not is_over_blocks(build_classifier(COMMITTED, "nbsvm-tfidf"), compact(counts))
+
+
+@pytest.mark.parametrize("name", ["nbsvm-tfidf", "nbsvm-binary", "tfidf-logistic"])
+def test_many_numbers_that_memory_holds_are_fitted_over_blocks_without_a_file(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, labels = reviews(REVIEWS)
+    usual = fit(build_classifier(COMMITTED, name), counts, labels)
+    monkeypatch.setattr(fitting, "_LARGE", 1_000)
+    monkeypatch.setattr(fitting, "_mapped", None)
+
+    model = fit(build_classifier(COMMITTED, name), counts, labels)
+
+    assert is_over_blocks(build_classifier(COMMITTED, name), counts)
+    # Liblinear's tolerance here is a hundredth.
+    np.testing.assert_allclose(model.predict_proba(counts), usual.predict_proba(counts), atol=0.02)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_smaller_tolerance_comes_nearer_to_the_optimum() -> None:
+    counts, labels = reviews(REVIEWS)
+
+    def found(tol: float) -> float:
+        candidate = COMMITTED.candidates["nbsvm-tfidf"]
+        parameters = candidate.parameters | {"tol": tol}
+        exact = candidate.model_copy(update={"parameters": parameters})
+        problem = COMMITTED.model_copy(update={"candidates": {"one": exact}})
+        return objective_of(fit(build_classifier(problem, "one"), counts, labels), counts, labels)
+
+    best = found(1e-6)
+    assert best < found(1e-2) < best * (1 + 1e-5)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_fit_over_blocks_that_needs_more_steps_than_liblinear_may_take_has_converged() -> None:
+    counts, labels = reviews(REVIEWS)
+    problem = candidate_of(
+        features=WEIGHTS[1], estimator="logistic_regression", parameters={"C": 1e4, "max_iter": 5}
+    )
+
+    end = end_of_fit(fit(build_classifier(problem, "one"), counts, labels)[-1])
+
+    assert end.used > 5
+    assert end.converged

@@ -11,13 +11,16 @@ from perennial.promotion.confirmation import specification_of
 from perennial.registry.client import Registry
 from perennial.registry.tags import VersionTags
 from perennial.settings import Settings
+from perennial.training import fitting
+from perennial.training.fitting import compact
 from tasks.training.growth import (
     DOCUMENTS,
-    ITERATIONS,
     EarlierFit,
     earlier_fits,
+    iterations_metric,
     said_of_growth,
 )
+from tests.perennial.training.test_fitting import WEIGHTS, candidate_of, made
 from tests.small_models import fit_small, register_small
 
 
@@ -72,9 +75,23 @@ def test_the_first_and_the_last_version_of_the_same_parameters_count(
         version = registry.version(problem.name, number)
         said = "other parameters" if number in (1, 4) else same
         registry.tag(version, VersionTags(specification=said).as_tags())
-        registry.log(version.run_id, metrics={DOCUMENTS: documents, ITERATIONS: 7.0 * number})
+        figures = {DOCUMENTS: documents, "fit.iterations": 7.0 * number}
+        registry.log(version.run_id, metrics=figures)
 
-    assert earlier_fits(problem, registry, name) == (
+    assert earlier_fits(problem, registry, name, "fit.iterations") == (
         EarlierFit(2, 200.0, 14.0),
         EarlierFit(3, 300.0, 21.0),
     )
+
+
+def test_steps_over_blocks_are_not_compared_with_iterations_of_liblinear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = candidate_of(features=WEIGHTS[1], estimator="nb_svm", parameters={})
+    counts, _ = made(200, 60)
+    before = iterations_metric(problem, "one", compact(counts))
+
+    monkeypatch.setattr(fitting, "_LARGE", 100)
+
+    assert before == "fit.iterations"
+    assert iterations_metric(problem, "one", compact(counts)) == "fit.iterations_over_blocks"

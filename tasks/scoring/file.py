@@ -19,14 +19,13 @@ import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
 from perennial.commands import command
 from perennial.config.problem import Problem
 from perennial.engine.connection import connected
 from perennial.engine.workers import Engine
 from perennial.errors import OutsideError
-from perennial.files.arrow import flattened
 from perennial.files.parquet_rows import ParquetTable
 from perennial.files.table import open_table
 from perennial.reasons import Reason
@@ -48,9 +47,10 @@ from tasks.scoring.parts import (
     types_of,
     write_part,
 )
+from tasks.scoring.result import CSV, Joining, joining
 
 _PART_ROWS = 10_000
-_PARQUET, _CSV = ".parquet", ".csv"
+_PARQUET = ".parquet"
 _FINGERPRINT = b"perennial.scored"
 # How many parts a worker makes at most before it says so, and how often each has to on the whole:
 # to find them, it reads a group of rows of the file from its beginning.
@@ -109,11 +109,13 @@ def score_file(
         parts = out.absolute().with_name(f".{out.name}.{fingerprint.decode()}.parts")
         parts.mkdir(parents=True, exist_ok=True)
         prepare = partial(lay_out, parts, problem, fetched, file, read)
-        with progressing(problem, len(source.rows)) as progress:
-            made = _make(problem, classifier, source, parts, progress, prepare)
-            classified, skipped = _follow(made, progress)
         schema = _result_schema(source.rows.schema, classifier, fingerprint)
-        _join(schema, classifier, parts, out)
+        with (
+            progressing(problem, len(source.rows)) as progress,
+            joining(schema, tuple(classifier.classes), parts, out) as joined,
+        ):
+            made = _make(problem, classifier, source, parts, progress, prepare)
+            classified, skipped = _follow(made, progress, joined)
         shutil.rmtree(parts)
     scored = ScoreResult(
         problem.name,
@@ -128,7 +130,7 @@ def score_file(
 
 
 def _require_out(file: Path, out: Path) -> None:
-    if out.suffix.lower() not in (_PARQUET, _CSV):
+    if out.suffix.lower() not in (_PARQUET, CSV):
         raise OutsideError(f"--out {out} ends neither with .parquet nor with .csv; rename it.")
     if out.exists() and file.exists() and out.samefile(file):
         raise OutsideError(f"--out {out} is the file that is read; name another one.")
@@ -160,7 +162,7 @@ def _made_of(out: Path) -> bytes | None:
     """
     if not out.exists():
         return None
-    if out.suffix.lower() == _CSV:
+    if out.suffix.lower() == CSV:
         if f"{PREFIX}version" not in open_table(out).columns:
             raise _not_ours(out)
         return None
@@ -211,11 +213,14 @@ def _engine_for(source: Source) -> Iterator[Engine | None]:
         yield engine
 
 
-def _follow(made: Iterator[Classified], progress: Progressing) -> tuple[int, Counter[Reason]]:
-    """Show how far a run is until all parts are made; return what it has done."""
+def _follow(
+    made: Iterator[Classified], progress: Progressing, joined: Joining
+) -> tuple[int, Counter[Reason]]:
+    """Join parts, and show how far a run is, until all are made; return what it has done."""
     classified, skipped = 0, Counter[Reason]()
     for part in made:
         progress.advance(part.rows)
+        joined.join_ready()
         classified += part.rows - part.skipped.total()
         skipped += part.skipped
     return classified, skipped
@@ -269,25 +274,3 @@ def _result_schema(schema: pa.Schema, classifier: Classifier, fingerprint: bytes
     fields = [schema.field(name) for name in kept(schema)]
     added = [pa.field(PREFIX + name, kind) for name, kind in types_of(classifier).items()]
     return pa.schema([*fields, *added], {**(schema.metadata or {}), _FINGERPRINT: fingerprint})
-
-
-def _join(schema: pa.Schema, classifier: Classifier, parts: Path, out: Path) -> None:
-    unfinished = parts / "result.unfinished"
-    tables = (parquet.read_table(part).cast(schema) for part in sorted(parts.glob("*.parquet")))
-    if out.suffix.lower() == _CSV:
-        _write_csv(schema, classifier, tables, unfinished)
-    else:
-        with parquet.ParquetWriter(unfinished, schema) as writer:
-            for table in tables:
-                writer.write_table(table)
-    unfinished.replace(out)
-
-
-def _write_csv(
-    schema: pa.Schema, classifier: Classifier, tables: Iterator[pa.Table], file: Path
-) -> None:
-    objects = {f"{PREFIX}probabilities": classifier.classes}
-    header = flattened(schema.empty_table(), objects).schema
-    with csv.CSVWriter(file, header) as writer:
-        for table in tables:
-            writer.write_table(flattened(table, objects))

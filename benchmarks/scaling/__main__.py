@@ -23,7 +23,7 @@ the step in which models are fitted, and of preparing and counting alone.
 python -m benchmarks.scaling --part engine
 
 The engine with one and with two workers: a Parquet file of texts is classified by the flow `score`,
-the settings of four candidates are tried on as many documents, but at most 100,000, which are
+the settings of four candidates are tried on as many documents, but at most 40,000, which are
 counted already, and one model is fitted on them all over blocks. Each number of workers has a
 cluster of its own, which has classified a small file before. *Processor s* are those of all
 workers, *flow* and *busiest* those of the flow's process and of the worker with the most where

@@ -34,9 +34,8 @@ from tasks.tables.base import TextTable
 # Without an engine each candidate has a process of its own: more at once than processors gain
 # nothing.
 _PROCESSORS = BoundedSemaphore(os.cpu_count() or 1)
-# Workers end at about the same time when each has several trials, each of which takes seconds to
-# start.
-_TRIALS_OF_A_PLACE = 6
+# Workers end at about the same time when each has many trials, each of which prepares its features.
+_TRIALS_OF_A_PLACE = 12
 # What a worker may take beyond the time of an experiment to say that it is over.
 _GRACE_SECONDS = 30.0
 

@@ -1,9 +1,11 @@
-"""Try one candidate in a process of its own, which can be stopped in the middle of a fit.
+"""Try a candidate in a process of its own, which can be stopped in the middle of a fit.
 
-python -m tasks.experiment.trial FOLDER CANDIDATE FIRST LAST
+python -m tasks.experiment.trial
 
-It prints one line of JSON per setting, `SettingResult`, as soon as it is known, and ends when
-nobody has its input open any more: with the process that has started it, however that ends.
+It reads trials, `Asked` as one line of JSON each. Of each it prints one line of JSON per setting,
+`SettingResult`, as soon as it is known, and an empty line at the end. To start takes it seconds, so
+that it waits some more for the next trial. It ends when nobody has its input open any more: with
+the process that has started it, however that ends.
 """
 
 from __future__ import annotations
@@ -12,9 +14,13 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from tempfile import TemporaryFile
 from threading import Event, Thread, Timer
 from typing import Literal
 
@@ -23,7 +29,7 @@ from pydantic import TypeAdapter
 from perennial.engine.workers import for_workers
 from perennial.local.python import python_environment
 from perennial.settings import get_settings
-from perennial.training.cross_validation import ALL, CrossValidation, SettingResult
+from perennial.training.cross_validation import CrossValidation, SettingResult
 from tasks.experiment.workspace import Bench
 
 Outcome = Literal["complete", "out of time", "not reached", "failed"]
@@ -35,7 +41,10 @@ _ONE_THREAD: Mapping[str, str] = dict.fromkeys(
 _LINE = TypeAdapter(SettingResult)
 # Less is not even enough to start a process.
 _LEAST_SECONDS = 1.0
+# How long a process waits for the next trial.
+_IDLE_SECONDS = 5.0
 _INPUT = 0
+_END = b"\n"
 
 
 class OutOfTimeError(Exception):
@@ -110,77 +119,204 @@ def attempt(trial: Trial) -> Tried:
     return Tried(tuple(found), outcome, reason)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the process of a trial is asked for; see `Trial`."""
+
+    folder: Path
+    name: str
+    first: int | None
+    last: int | None
+
+
+_ASKED = TypeAdapter(Asked)
+
+
 def tried(trial: Trial, seconds: float) -> Iterator[SettingResult]:
     """Yield settings of a candidate as they are tried, for so many seconds at most.
 
     Raises
     ------
     OutOfTimeError
-        After the time, counted from the start of the process; what it was fitting is lost.
+        After the time, counted from the start of the trial; what it was fitting is lost.
     TrialError
         If the process fails.
     """
-    over = Event()
-    arguments = [str(each) for each in (trial.name, trial.first, trial.last)]
-    log = trial.bench.folder / f"{'-'.join(arguments)}.log"
-    with log.open("w+b") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(trial.bench.folder), *arguments],
-            env={**python_environment(get_settings()), **_ONE_THREAD},
+    environment = {**python_environment(get_settings()), **_ONE_THREAD}
+    while True:
+        try:
+            yield from _results(_idle_or_new(environment), trial, seconds)
+        except _IdleEndError:
+            # It has ended because it had waited for long, just when it was asked.
+            continue
+        return
+
+
+class _IdleEndError(Exception):
+    """A process has ended without having begun what it was asked for."""
+
+
+class _Process:
+    """A process that makes trials, one after the other.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        Its environment variables.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        # Whatever reads it, the process writes at its end.
+        self._errors = TemporaryFile("a+b")  # noqa: SIM115 - as long as the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=errors,
+            stderr=self._errors,
         )
 
-        def stop() -> None:
-            over.set()
-            process.kill()
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
-        timer = Timer(seconds, stop)
-        timer.start()
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                # A line that the end cut short has no line break.
-                if line.endswith(b"\n"):
-                    yield _LINE.validate_json(line)
-            failed = process.wait() != 0
-        finally:
-            timer.cancel()
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
+    def ask(self, asked: Asked) -> Iterator[SettingResult | None]:
+        """Yield what comes of the settings of a trial, and None when it is complete.
+
+        Where it ends before, so does the process.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        # One that has ended prints nothing.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(_ASKED.dump_json(asked) + b"\n")
+            self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line == _END:
+                yield None
+                return
+            # A line that the end cut short has no line break.
+            if line.endswith(b"\n"):
+                yield _LINE.validate_json(line)
+
+    def said(self) -> list[str]:
+        """Return the lines of errors and warnings that it has written so far."""
+        size = os.fstat(self._errors.fileno()).st_size
+        written = os.pread(self._errors.fileno(), size, 0)
+        return written.decode(errors="replace").splitlines()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def end(self) -> int:
+        """End it and close what belongs to it; return its exit status."""
+        self._process.kill()
+        status = self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
                     pipe.close()
-    if failed and over.is_set():
-        raise OutOfTimeError
-    if failed:
-        # The last line that is not indented says what was raised; others only explain it.
-        said = [line for line in log.read_text(errors="replace").splitlines() if line[:1].strip()]
-        raise TrialError(said[-1] if said else f"its process ended with {process.returncode}")
+        self._errors.close()
+        return status
 
 
-def _main(folder: str, name: str, first: str, last: str) -> None:
-    Thread(target=_end_with_input, daemon=True).start()
-    bench = Bench(Path(folder))
-    validation = CrossValidation(
-        bench.problem(), name, bench.counts(name), bench.labels(), bench.folds()
-    )
-    for found in validation.results(_part(first, last)):
-        sys.stdout.buffer.write(_LINE.dump_json(found) + b"\n")
+# Those that nobody uses.
+_IDLE: deque[_Process] = deque()
+
+
+def _idle_or_new(environment: Mapping[str, str]) -> _Process:
+    """Return a process with this environment that nobody uses."""
+    while True:
+        try:
+            found = _IDLE.pop()
+        except IndexError:
+            return _Process(environment)
+        if found.environment == environment and found.is_running:
+            return found
+        found.end()
+
+
+@contextmanager
+def _stopped_after(seconds: float, process: _Process) -> Iterator[Event]:
+    """Kill a process that is not done after a time; yield what tells whether it was killed."""
+    over = Event()
+
+    def stop() -> None:
+        over.set()
+        process.kill()
+
+    timer = Timer(seconds, stop)
+    timer.start()
+    try:
+        yield over
+    finally:
+        timer.cancel()
+
+
+def _results(process: _Process, trial: Trial, seconds: float) -> Iterator[SettingResult]:
+    begun, count, is_complete = len(process.said()), 0, False
+    asked = Asked(trial.bench.folder, trial.name, trial.first, trial.last)
+    try:
+        with _stopped_after(seconds, process) as over:
+            for found in process.ask(asked):
+                if found is None:
+                    is_complete = True
+                else:
+                    count += 1
+                    yield found
+    finally:
+        if is_complete and not over.is_set():
+            _IDLE.append(process)
+        else:
+            said, status = process.said()[begun:], process.end()
+    if not is_complete:
+        raise _why(said, status, over, is_begun=count > 0)
+
+
+def _why(said: list[str], status: int, over: Event, *, is_begun: bool) -> Exception:
+    """Return why a trial was not completed."""
+    if over.is_set():
+        return OutOfTimeError()
+    if status == 0 and not is_begun:
+        return _IdleEndError()
+    # The last line that is not indented says what was raised; others only explain it.
+    lines = [line for line in said if line[:1].strip()]
+    return TrialError(lines[-1] if lines else f"its process ended with {status}")
+
+
+def _main() -> None:
+    asked: SimpleQueue[bytes] = SimpleQueue()
+    Thread(target=_read, args=[asked], daemon=True).start()
+    while True:
+        try:
+            line = asked.get(timeout=_IDLE_SECONDS)
+        except Empty:
+            # Not in Python's own way, as the other thread reads on.
+            os._exit(0)
+        for found in _made(_ASKED.validate_json(line)):
+            sys.stdout.buffer.write(_LINE.dump_json(found) + b"\n")
+            sys.stdout.flush()
+        sys.stdout.buffer.write(_END)
         sys.stdout.flush()
 
 
-def _part(first: str, last: str) -> slice:
-    return ALL if "None" in {first, last} else slice(int(first), int(last))
+def _made(asked: Asked) -> Iterator[SettingResult]:
+    bench = Bench(asked.folder)
+    counts = bench.counts(asked.name)
+    validation = CrossValidation(bench.problem(), asked.name, counts, bench.labels(), bench.folds())
+    yield from validation.results(slice(asked.first, asked.last))
 
 
-def _end_with_input() -> None:
-    """End this process when the one that has started it is gone, and nobody wants the result."""
-    while os.read(_INPUT, 1):
-        pass
+def _read(asked: SimpleQueue[bytes]) -> None:
+    """Read what is asked; end this process when nobody is there who wants the result."""
+    with open(_INPUT, "rb", buffering=0, closefd=False) as lines:
+        for line in lines:
+            asked.put(line)
     os._exit(1)
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _main()

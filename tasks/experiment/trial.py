@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryFile
@@ -304,10 +305,14 @@ def _main() -> None:
 
 
 def _made(asked: Asked) -> Iterator[SettingResult]:
-    bench = Bench(asked.folder)
-    counts = bench.counts(asked.name)
-    validation = CrossValidation(bench.problem(), asked.name, counts, bench.labels(), bench.folds())
-    yield from validation.results(slice(asked.first, asked.last))
+    yield from _validation(asked.folder, asked.name).results(slice(asked.first, asked.last))
+
+
+# Trials of one candidate mostly follow each other: features of its folds are made once.
+@lru_cache(maxsize=1)
+def _validation(folder: Path, name: str) -> CrossValidation:
+    bench = Bench(folder)
+    return CrossValidation(bench.problem(), name, bench.counts(name), bench.labels(), bench.folds())
 
 
 def _read(asked: SimpleQueue[bytes]) -> None:

@@ -73,8 +73,8 @@ def test_what_happened_to_one_part_is_said_of_the_candidate(exploring: Problem) 
     complete: Any = Tried((), "complete", "")
     late = Tried((), "out of time", "stopped after 9 s")
 
-    assert _outcome(Workers(2, [complete] * 6), exploring) == ("complete", "")
-    assert _outcome(Workers(2, [complete, late, *[complete] * 4]), exploring) == (
+    assert _outcome(Workers(2, [complete] * 7), exploring) == ("complete", "")
+    assert _outcome(Workers(2, [complete, late, *[complete] * 5]), exploring) == (
         "out of time",
         "stopped after 9 s",
     )
@@ -93,4 +93,4 @@ def test_a_candidate_that_ends_its_workers_has_failed_and_harms_no_other(
     workers = Workers(2, error=LostWorkersError("4 workers ended; give each of them more."))
 
     assert _outcome(workers, exploring) == ("failed", "4 workers ended; give each of them more.")
-    assert len(workers.asked) == 6
+    assert len(workers.asked) == 7

@@ -27,7 +27,7 @@ from perennial.settings import get_settings
 from perennial.training.cross_validation import SettingResult, experiment_folds, gain, in_order
 from perennial.training.pipelines import parameters_of
 from tasks.data.prepare import Dataset
-from tasks.experiment.trial import Outcome, Trial, Tried, attempt
+from tasks.experiment.trial import Outcome, Trial, Tried, attempt, end_idle
 from tasks.experiment.workspace import Bench, laid_out
 from tasks.tables.base import TextTable
 
@@ -139,7 +139,10 @@ def bench(problem: Problem, dataset: Dataset) -> Iterator[Bench]:
             f"problems/{problem.name}.yaml."
         ) from error
     with laid_out(get_settings().data_dir, problem, counts, dataset.labels, folds) as found:
-        yield found
+        try:
+            yield found
+        finally:
+            end_idle()
 
 
 @task(name="explore", task_run_name="explore {name}", cache_policy=NO_CACHE)

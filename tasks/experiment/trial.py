@@ -240,6 +240,13 @@ def _idle_or_new(environment: Mapping[str, str]) -> _Process:
         found.end()
 
 
+def end_idle() -> None:
+    """End the processes that wait for another trial: what comes next may need their memory."""
+    with suppress(IndexError):
+        while True:
+            _IDLE.pop().end()
+
+
 @contextmanager
 def _stopped_after(seconds: float, process: _Process) -> Iterator[Event]:
     """Kill a process that is not done after a time; yield what tells whether it was killed."""

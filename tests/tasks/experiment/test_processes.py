@@ -14,7 +14,7 @@ from perennial.config.problem import Problem
 from perennial.training.fitting import compact
 from perennial.training.validation import Fold
 from tasks.experiment import trial as trials
-from tasks.experiment.trial import Trial, Tried, attempt
+from tasks.experiment.trial import Trial, Tried, attempt, end_idle
 from tasks.experiment.workspace import Bench, laid_out
 from tests.perennial.training.test_fitting import made
 
@@ -27,15 +27,10 @@ def bench(write_problem: Callable[..., Problem], tmp_path: Path) -> Iterator[Ben
     is_first = np.arange(200) % 2 == 0
     folds = [Fold(is_first, ~is_first), Fold(~is_first, is_first)]
     shared = dict.fromkeys(problem.candidates, compact(counts))
-    end_all()
+    end_idle()
     with laid_out(tmp_path, problem, shared, labels, folds) as found:
         yield found
-    end_all()
-
-
-def end_all() -> None:
-    while trials._IDLE:
-        trials._IDLE.pop().end()
+    end_idle()
 
 
 def tried(bench: Bench, name: str = "bow-bayes", seconds: float = 60.0) -> Tried:
@@ -56,6 +51,15 @@ def test_one_process_makes_one_trial_after_the_other(bench: Bench) -> None:
     assert processes() == [process]
     assert [each.outcome for each in (first, second, other)] == ["complete"] * 3
     assert [each.metrics for each in first.found] == [each.metrics for each in second.found]
+
+
+def test_no_process_is_left_when_a_bench_is_not_needed_any_more(bench: Bench) -> None:
+    tried(bench)
+    assert processes() != []
+
+    end_idle()
+
+    assert processes() == []
 
 
 def test_a_trial_that_fails_says_why_and_the_next_one_completes(bench: Bench) -> None:

@@ -27,7 +27,8 @@ from perennial.settings import get_settings
 from perennial.training.cross_validation import SettingResult, experiment_folds, gain, in_order
 from perennial.training.pipelines import parameters_of
 from tasks.data.prepare import Dataset
-from tasks.experiment.trial import Outcome, Trial, Tried, attempt, end_idle
+from tasks.experiment.process import end_idle
+from tasks.experiment.trial import Outcome, Trial, Tried, attempt
 from tasks.experiment.workspace import Bench, laid_out
 from tasks.tables.base import TextTable
 

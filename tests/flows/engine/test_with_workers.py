@@ -108,7 +108,7 @@ def _trials(cluster: Cluster) -> list[tuple[psutil.Process, psutil.Process]]:
             found += [
                 (child, process)
                 for child in process.children()
-                if "tasks.experiment.trial" in child.cmdline()
+                if "tasks.experiment.process" in child.cmdline()
             ]
     return found
 

@@ -13,8 +13,10 @@ import pytest
 from perennial.config.problem import Problem
 from perennial.training.fitting import compact
 from perennial.training.validation import Fold
+from tasks.experiment import process as processes_of_trials
 from tasks.experiment import trial as trials
-from tasks.experiment.trial import Trial, Tried, attempt, end_idle
+from tasks.experiment.process import end_idle
+from tasks.experiment.trial import Trial, Tried, attempt
 from tasks.experiment.workspace import Bench, laid_out
 from tests.perennial.training.test_fitting import made
 
@@ -40,7 +42,7 @@ def tried(bench: Bench, name: str = "bow-bayes", seconds: float = 60.0) -> Tried
 def processes() -> list[int]:
     """Return the processes of trials that this one has."""
     children = psutil.Process().children()
-    return [each.pid for each in children if "tasks.experiment.trial" in each.cmdline()]
+    return [each.pid for each in children if "tasks.experiment.process" in each.cmdline()]
 
 
 def test_one_process_makes_one_trial_after_the_other(bench: Bench) -> None:
@@ -95,8 +97,8 @@ def test_a_process_that_ends_just_when_it_is_asked_is_replaced(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried(bench)
-    trials._IDLE[0]._process.wait(timeout=60)
-    monkeypatch.setattr(trials._Process, "is_running", property(lambda _: True))
+    processes_of_trials._IDLE[0]._process.wait(timeout=60)
+    monkeypatch.setattr(processes_of_trials.Process, "is_running", property(lambda _: True))
 
     assert tried(bench).outcome == "complete"
 

@@ -1,4 +1,4 @@
-"""The process in which candidates are tried, and what this one knows of it.
+"""The process in which candidates are tried, and by what it is asked.
 
 python -m tasks.experiment.process
 
@@ -59,7 +59,7 @@ class Process:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
-        # Whatever reads it, the process writes at its end.
+        # To append: whoever reads it, the process goes on at its end.
         self._errors = TemporaryFile("a+b")  # noqa: SIM115 - as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],

@@ -1,4 +1,4 @@
-"""Try settings of a candidate in a process of their own, which can be stopped in a fit."""
+"""Try settings of a candidate in another process, which can be stopped in the middle of a fit."""
 
 from __future__ import annotations
 

@@ -175,9 +175,8 @@ def _size_beyond_memory(problem: Problem, name: str, dataset: Dataset) -> int:
     if not isinstance(counts, SharedCounts):
         return 0
     matrix = counts.matrix
-    if not exceeds_memory(matrix) or not is_over_blocks(build_classifier(problem, name), matrix):
-        return 0
-    return memory_of(matrix)
+    over_blocks = is_over_blocks(build_classifier(problem, name), matrix)
+    return memory_of(matrix) if over_blocks and exceeds_memory(matrix) else 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from perennial.inputs.identity import CURRENT_IDENTITY, content_hash
 from perennial.settings import PROJECT, Settings
 from perennial.stores import mongodb
 from perennial.stores.measurements import COLLECTION
-from tasks.experiment import trial
+from tasks.experiment import process
 from tasks.experiment.baseline import write_baseline
 from tasks.experiment.report import ExperimentResult
 
@@ -183,16 +183,16 @@ def test_a_candidate_that_runs_out_of_its_time_is_stopped_and_says_so(
     with (machine.problems_dir / "reviews.yaml").open("w") as file:
         YAML(typ="safe").dump(content, file)
     started: list[Any] = []
-    popen = trial.subprocess.Popen
+    popen = process.subprocess.Popen
     monkeypatch.setattr(
-        trial.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1]
+        process.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1]
     )
 
     experimented = experiment("reviews")
 
     (forest,) = (each for each in experimented.results if each.name == "endless-forest")
     assert (forest.outcome, forest.best) == ("out of time", None)
-    assert all(process.poll() is not None for process in started)
+    assert all(each.poll() is not None for each in started)
     run = _runs(client)["endless-forest"]
     assert run.data.tags["perennial.outcome"] == "out of time"
     assert run.data.tags["perennial.reason"] == "stopped after 15 s"

@@ -252,6 +252,8 @@ class CrossValidation:
         space = experiment.space_of(name, candidate.estimator)
         declared = experiment.settings_of(name, candidate.estimator, candidate.parameters)
         settings = [_Setting(self, parameters) for parameters in declared[part]]
+        # What has an interval depends on these settings alone, not on parts that came before.
+        self._best = -np.inf
         if space is not None and space.search == "halving":
             assert part == ALL
             yield self._finish(settings[0])

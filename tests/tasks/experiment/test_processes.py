@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -52,7 +53,12 @@ def test_one_process_makes_one_trial_after_the_other(bench: Bench) -> None:
 
     assert processes() == [process]
     assert [each.outcome for each in (first, second, other)] == ["complete"] * 3
-    assert [each.metrics for each in first.found] == [each.metrics for each in second.found]
+    assert figures(second) == figures(first)
+    assert first.found[0].interval is not None
+
+
+def figures(done: Tried) -> list[Any]:
+    return [(each.parameters, each.folds, each.metrics, each.interval) for each in done.found]
 
 
 def test_no_process_is_left_when_a_bench_is_not_needed_any_more(bench: Bench) -> None:
